@@ -1,0 +1,16 @@
+# The outputs of blocks 3, 5, 7 and 11, rescaled to strides 4 to 32 by mmseg's neck: the usual UPerNet on MAE and BEiT.
+_base_ = [
+    '../_base_/models/upernet_vit.py',
+    '../_base_/datasets/ade20k-512.py',
+    '../_base_/schedules/vit_160k.py',
+    '../_base_/runtime_segmentation.py',
+]
+
+model = dict(
+    backbone=dict(
+        with_cls_token=True,
+        out_indices=(3, 5, 7, 11),
+        init_cfg=dict(type='ViTPretrained', checkpoint='https://dl.fbaipublicfiles.com/mae/pretrain/mae_pretrain_vit_base.pth'),
+    ),
+    neck=dict(type='Feature2Pyramid', embed_dim=768, rescales=[4, 2, 1, 0.5]),
+)

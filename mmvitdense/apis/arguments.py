@@ -1,0 +1,55 @@
+"""Command-line arguments that several tools share."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from typing import Any
+
+from mmengine.config import DictAction
+
+
+class CfgOptions(DictAction):
+    """`--cfg-options KEY=VALUE ...` as in all of OpenMMLab; what cannot be parsed is an error of the command line."""
+
+    def __call__(self, parser: argparse.ArgumentParser, namespace: Any, values: Any, option_string: Any = None) -> None:
+        """Parse the pairs into a dict."""
+        for pair in values:
+            if '=' not in pair:
+                parser.error(f'--cfg-options: expected KEY=VALUE, got {pair!r}')
+        try:
+            super().__call__(parser, namespace, values, option_string)
+        except AssertionError as error:
+            parser.error(f'--cfg-options: {error}')
+
+
+def add_cfg_options(parser: argparse.ArgumentParser) -> None:
+    """Add `--cfg-options`."""
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=CfgOptions,
+        metavar='KEY=VALUE',
+        help='change the config, for example train_dataloader.batch_size=4 model.backbone.out_indices="(2,5)"; '
+        'elements of lists by number (val_evaluator.0.metric=bbox)',
+    )
+
+
+def add_run_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what training and testing share: `--work-dir --cfg-options --launcher --local-rank`."""
+    parser.add_argument('--work-dir', help='folder for logs and checkpoints (default: work_dirs/<config name>)')
+    add_cfg_options(parser)
+    parser.add_argument(
+        '--launcher',
+        choices=['none', 'pytorch', 'slurm', 'mpi'],
+        default='none',
+        help='what started the processes of a distributed run (default: none)',
+    )
+    parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help=argparse.SUPPRESS)
+
+
+def parse_run_arguments(parser: argparse.ArgumentParser) -> argparse.Namespace:
+    """Parse the command line; the local rank goes to where mmengine looks for it."""
+    arguments = parser.parse_args()
+    os.environ.setdefault('LOCAL_RANK', str(arguments.local_rank))
+    return arguments

@@ -1,0 +1,150 @@
+"""Weights of a run: all of them fit the model, or none is used."""
+
+from __future__ import annotations
+
+import logging
+import os
+import pickle
+import re
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine.logging import print_log
+from mmengine.model import is_model_wrapper
+from torch import nn
+
+from mmvitdense.checkpoints import CheckpointError
+
+_SHOWN = 5
+_ADDRESS = re.compile(r'https?://')
+
+
+def read_run_checkpoint(path_or_url: str | Path) -> dict[str, Any]:
+    """Read a checkpoint of a training run on the CPU, without executing anything it contains.
+
+    Args:
+        path_or_url: A file written by mmengine's runner or any other that holds a state dict, or its http(s) address,
+            which is fetched once into torch's hub cache. Tensors of a local file are mapped, not copied.
+
+    Returns:
+        A dict with at least 'state_dict' (with EMA: the averaged weights, as mmengine stores them) and 'meta'.
+
+    Raises:
+        CheckpointError: there is no such file, it is damaged, holds objects other than tensors and what mmengine
+            adds to them, or has no weights in it.
+    """
+    name = os.fspath(path_or_url)
+    if not _ADDRESS.match(name) and not os.path.isfile(name):
+        raise CheckpointError(f'The checkpoint {name} does not exist.')
+    try:
+        content = _load(name)
+    except pickle.UnpicklingError as error:
+        raise CheckpointError(_refused(name, error)) from error
+    except (RuntimeError, EOFError, KeyError, ValueError, OSError) as error:
+        reason = str(error).strip().partition('\n')[0]
+        raise CheckpointError(
+            f'{name} is not a readable checkpoint ({reason}). It may be cut short: copy or fetch it again.'
+        ) from error
+    return _with_state_dict(content, name)
+
+
+def load_model_weights(model: nn.Module, checkpoint: str | Path, strict: bool = True) -> dict[str, Any]:
+    """Load the weights of a checkpoint into a model and refuse a file that does not fit.
+
+    mmengine loads what fits and logs the rest, so a model with half of its weights random would be evaluated.
+
+    Args:
+        model: The model, or a wrapper such as `DistributedDataParallel` around it.
+        checkpoint: Path or http(s) address.
+        strict: Every weight must be in the file, with its shape, and no other. If False (for fine-tuning), what does
+            not fit is logged, and it is an error only when nothing fits.
+
+    Returns:
+        The checkpoint, with 'state_dict' and 'meta'.
+
+    Raises:
+        CheckpointError: as for `read_run_checkpoint`, or the file does not fit; the message lists the first few keys
+            that are missing, unexpected and of another shape. The model may have been changed in part.
+    """
+    content = read_run_checkpoint(checkpoint)
+    model = model.module if is_model_wrapper(model) else model
+    state = content['state_dict']
+    expected = {key: tuple(value.shape) for key, value in model.state_dict().items()}
+    shaped = {key: tuple(value.shape) for key, value in state.items()}
+    missing, unexpected, differing = _load_into(model, state, expected, shaped)
+    if not (missing or unexpected or differing):
+        return content
+    message = (
+        f'{checkpoint} does not fit the model {type(model).__name__}: {_listed(missing, "missing")}, '
+        f'{_listed(unexpected, "unexpected")}, {_listed(differing, "of another shape")}.'
+    )
+    if strict:
+        raise CheckpointError(f'{message} Use the config that the checkpoint was trained with.')
+    if len(missing) + len(differing) >= len(expected):
+        raise CheckpointError(f'{message} Nothing in it fits: it is a checkpoint of another model.')
+    print_log(message, logger='current', level=logging.WARNING)
+    return content
+
+
+def _load(name: str) -> Any:
+    if _ADDRESS.match(name):
+        return torch.hub.load_state_dict_from_url(name, map_location='cpu', progress=False, weights_only=True)
+    return torch.load(name, map_location='cpu', weights_only=True, mmap=zipfile.is_zipfile(name))
+
+
+def _refused(name: str, error: Exception) -> str:
+    forbidden = re.search(r'GLOBAL (\S+)', str(error))
+    if forbidden is None:
+        return f'{name} is not a checkpoint: expected a file written by torch.save.'
+    return (
+        f'{name} holds a Python object ({forbidden[1]}), which could run code when it is loaded. If you trust the '
+        "file, load it with torch.load(..., weights_only=False) and save its 'state_dict' and 'meta' with torch.save."
+    )
+
+
+def _with_state_dict(content: Any, name: str) -> dict[str, Any]:
+    """A bare state dict becomes the content of a checkpoint; prefixes of `DataParallel` go."""
+    if not isinstance(content, dict):
+        raise CheckpointError(f'{name} holds a {type(content).__name__}; expected a checkpoint of a model.')
+    content = content if 'state_dict' in content else {'state_dict': content}
+    tensors = {key: value for key, value in content['state_dict'].items() if isinstance(value, torch.Tensor)}
+    if not tensors:
+        raise CheckpointError(f"{name} has no weights in it; expected them under 'state_dict'.")
+    state = {key.removeprefix('module.'): value for key, value in tensors.items()}
+    return {**content, 'state_dict': state, 'meta': content.get('meta') or {}}
+
+
+def _load_into(
+    model: nn.Module, state: dict, expected: dict[str, tuple], shaped: dict[str, tuple]
+) -> tuple[list[str], list[str], list[str]]:
+    """Load; return what is missing, unexpected and of another shape after the renaming that models do themselves."""
+    differing = []
+    try:
+        missing, unexpected = model.load_state_dict(dict(state), strict=False)
+    except RuntimeError as error:
+        missing, unexpected = expected.keys() - shaped.keys(), shaped.keys() - expected.keys()
+        differing = [
+            f'{key} ({_by(shaped[key])} in the file, {_by(expected[key])} in the model)'
+            for key in expected.keys() & shaped.keys()
+            if shaped[key] != expected[key]
+        ] or [str(error)]
+    missing = [key for key in missing if not key.endswith('num_batches_tracked')]
+    return _own(missing), _own(unexpected), sorted(differing)
+
+
+def _own(keys: Sequence[str]) -> list[str]:
+    """Without the pixel means of the preprocessor: they come from the config, and versions differ in saving them."""
+    return sorted(key for key in keys if not key.startswith('data_preprocessor.'))
+
+
+def _listed(keys: list[str], what: str) -> str:
+    if not keys:
+        return f'none {what}'
+    return f'{len(keys)} {what} ({", ".join(keys[:_SHOWN])}{", ..." if len(keys) > _SHOWN else ""})'
+
+
+def _by(shape: tuple[int, ...]) -> str:
+    return 'x'.join(map(str, shape)) or 'scalar'

@@ -1,0 +1,144 @@
+"""Reading a config by path or by name, and changing it from the command line."""
+
+from __future__ import annotations
+
+import copy
+import difflib
+import inspect
+import re
+from pathlib import Path
+from typing import Any
+
+import mmvitdense
+
+from .errors import InputError
+
+_READ_BY_MMENGINE = {
+    'activation_checkpointing', 'compile', 'custom_imports', 'efficient_conv_bn_eval', 'find_unused_parameters',
+    'model_wrapper_cfg', 'runner_type', 'strategy', 'sync_bn', 'tta_model', 'tta_pipeline',
+}  # fmt: skip
+_TYPO_SIMILARITY = 0.9
+"""difflib ratio from which a key is another one mistyped: `max_iter` for `max_iters`, not `in_` for `out_channels`."""
+
+
+def load_config(config: Any, cfg_options: dict[str, Any] | None = None) -> Any:
+    """Read a config and apply `--cfg-options`.
+
+    Args:
+        config: A path, a name such as `mmvitdense::vitdet/vitdet-b-mae_mask-rcnn_lsj-100e_coco.py` (the configs of
+            this package, or of any OpenMMLab package in its place), or a `Config`, which is copied.
+        cfg_options: {dotted key: value}, merged into the config.
+
+    Returns:
+        The `mmengine.Config`.
+
+    Raises:
+        InputError: no such config, or an option that cannot be meant as written.
+    """
+    from mmengine.config import Config
+
+    cfg = copy.deepcopy(config) if isinstance(config, Config) else _read(str(config))
+    for key in cfg_options or {}:
+        _check_option(cfg, key)
+    try:
+        cfg.merge_from_dict(cfg_options or {})
+    except (KeyError, TypeError, IndexError) as error:
+        raise InputError(f'--cfg-options cannot be merged into {cfg.filename}: {error}.') from error
+    return cfg
+
+
+def option_notes(cfg_options: dict[str, Any] | None) -> list[str]:
+    """A line for each option that only changes a variable of the config file, which nothing reads any more."""
+    names = {key.split('.')[0] for key in cfg_options or {}} - _run_keys()
+    return [
+        f'--cfg-options {name}: changes a variable of the config file after the file was read, so fields that were '
+        'computed from it keep their values. Set those fields themselves if that is what you want.'
+        for name in sorted(names)
+    ]
+
+
+def config_name(config: Any) -> str:
+    """The name of a config file without folder and suffix."""
+    path = config if isinstance(config, (str, Path)) else config.filename
+    return Path(str(path).rpartition('::')[2]).stem
+
+
+def set_work_dir(cfg: Any, work_dir: str | None, config: Any) -> None:
+    """Set `cfg.work_dir`: the argument, else the field of the config, else `./work_dirs/<config name>`."""
+    cfg.work_dir = str(work_dir or cfg.get('work_dir') or Path('work_dirs', config_name(config)))
+    if Path(cfg.work_dir).exists() and not Path(cfg.work_dir).is_dir():
+        raise InputError(f'The work dir {cfg.work_dir} is a file. Give another --work-dir.')
+
+
+def _read(name: str) -> Any:
+    from mmengine.config import Config
+    from mmengine.hub import get_config
+
+    package, separator, inner = name.rpartition('::')
+    if separator and package != 'mmvitdense':
+        try:
+            return get_config(name)
+        except (FileNotFoundError, ModuleNotFoundError) as error:
+            raise InputError(f'The config {name} was not found: {error}.') from error
+    path = _own_config(inner) if separator else Path(name)
+    if not path.is_file():
+        raise InputError(f'The config {path} does not exist{_closest(path)}.')
+    if path.suffix not in ('.py', '.json', '.yaml', '.yml'):
+        raise InputError(f'{path} is not a config: expected a .py, .yaml or .json file.')
+    return Config.fromfile(path)
+
+
+def _own_config(inner: str) -> Path:
+    """The installed config, or that of a source checkout."""
+    package = Path(mmvitdense.__file__).parent
+    folders = (package / '.mim' / 'configs', package.parent / 'configs')
+    return next((folder / inner for folder in folders if (folder / inner).is_file()), folders[-1] / inner)
+
+
+def _closest(path: Path) -> str:
+    folder = path.parent
+    names = [file.name for file in folder.glob('*.py')] if folder.is_dir() else []
+    close = difflib.get_close_matches(path.name, names, n=1)
+    return f'; did you mean {folder / close[0]}?' if close else ''
+
+
+def _run_keys() -> set[str]:
+    """The top-level fields of a config that a run reads."""
+    from mmengine.runner import Runner
+
+    return set(inspect.signature(Runner.__init__).parameters) - {'self', 'cfg'} | _READ_BY_MMENGINE
+
+
+def _check_option(cfg: Any, dotted: str) -> None:
+    """Refuse a key that names nothing, or that is one letter off a key that exists."""
+    node, path = cfg, ''
+    for key in dotted.split('.'):
+        if isinstance(node, (list, tuple)):
+            if not key.isdigit() or int(key) >= len(node):
+                raise InputError(
+                    f'--cfg-options {dotted}: {path} is a list of {len(node)}, so expected a number from 0 to '
+                    f'{len(node) - 1} in place of {key!r}.'
+                )
+            node = node[int(key)]
+        elif hasattr(node, 'keys'):
+            known = set(node.keys()) | (_run_keys() if not path else set())
+            if key not in known:
+                _refuse_typo(dotted, key, known, path)
+                return
+            node = node.get(key)
+        else:
+            return
+        path = f'{path}.{key}' if path else key
+
+
+def _refuse_typo(dotted: str, key: str, known: set[str], path: str) -> None:
+    candidates = [name for name in known if _without_digits(name) != _without_digits(key)]
+    close = difflib.get_close_matches(key, candidates, n=1, cutoff=_TYPO_SIMILARITY if path else 0.6)
+    if close:
+        raise InputError(f'--cfg-options {dotted}: no {key!r} in {path or "the config"}; did you mean {close[0]!r}?')
+    if not path:
+        raise InputError(f'--cfg-options {dotted}: no {key!r} in the config, and nothing in a run reads such a field.')
+
+
+def _without_digits(name: str) -> str:
+    return re.sub(r'\d', '', name)

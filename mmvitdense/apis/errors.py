@@ -1,0 +1,40 @@
+"""Mistakes of the person at the keyboard: one readable line and exit code 2, never a traceback."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+
+BAD_INPUT = 2
+"""Exit code of a run that was refused, the same as argparse's for an unknown option."""
+
+
+class InputError(Exception):
+    """What was given cannot be used. The message says what was given, what is expected and what to do."""
+
+
+def run_tool(main: Callable[[], int | None]) -> int:
+    """Run the body of a tool and return its exit code.
+
+    `InputError`, `DataError` and `CheckpointError` end with one line on stderr; every other exception keeps its
+    traceback. In a distributed run every process fails alike, and only the first of them prints.
+    """
+    from mmvitdense.checkpoints import CheckpointError
+    from mmvitdense.datasets.checks import DataError
+
+    try:
+        return main() or 0
+    except (InputError, DataError, CheckpointError) as error:
+        if int(os.environ.get('RANK', 0)) == 0:
+            sys.stdout.flush()
+            print(f'error: {" ".join(str(error).split())}', file=sys.stderr)
+        return BAD_INPUT
+    finally:
+        _leave_process_group()
+
+
+def _leave_process_group() -> None:
+    distributed = sys.modules.get('torch.distributed')
+    if distributed is not None and distributed.is_available() and distributed.is_initialized():
+        distributed.destroy_process_group()

@@ -1,0 +1,71 @@
+"""Processes that train or test together, on GPUs (NCCL) or on CPUs (gloo)."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any, TypeVar
+
+from .errors import InputError
+
+T = TypeVar('T')
+
+
+def start_process_group(cfg: Any, launcher: str) -> None:
+    """Join the process group that `launcher` describes; 'none' starts nothing.
+
+    mmengine starts it inside its runner and only with GPUs. Here it starts earlier, so that checks done by one process
+    can stop all of them, and works on CPUs too: with gloo, and with a model that is not tied to a device.
+
+    Raises:
+        InputError: the environment was not set up by the launcher, or a CPU machine is asked for slurm or mpi.
+    """
+    cfg.launcher = launcher
+    if launcher == 'none':
+        return
+    import torch.distributed
+    from mmengine.device import get_device
+    from mmengine.dist import init_dist
+
+    if launcher == 'pytorch' and not {'RANK', 'WORLD_SIZE', 'MASTER_ADDR'} <= set(os.environ):
+        raise InputError(
+            '--launcher pytorch expects to be started by torchrun: '
+            '`torchrun --nproc_per_node N tools/train.py CONFIG --launcher pytorch` or tools/dist_train.sh.'
+        )
+    options = dict((cfg.get('env_cfg') or {}).get('dist_cfg') or {'backend': 'nccl'})
+    if get_device() != 'cpu':
+        init_dist(launcher, **options)
+        return
+    if launcher != 'pytorch':
+        raise InputError(f'--launcher {launcher} needs GPUs and none is usable here; on CPUs use --launcher pytorch.')
+    torch.distributed.init_process_group('gloo', timeout=timedelta(seconds=options.get('timeout', 1800)))
+    _free_of_devices(cfg)
+
+
+def on_main_process(check: Callable[[], T]) -> T:
+    """Run `check` on the first process; every process returns its result or raises the exception that it raised."""
+    from mmengine.dist import broadcast_object_list, is_distributed, is_main_process
+
+    if not is_distributed():
+        return check()
+    outcome: list[Any] = [None, None]
+    if is_main_process():
+        try:
+            outcome[0] = check()
+        except Exception as error:  # whatever it is, the other processes must not wait for it
+            outcome[1] = error
+    broadcast_object_list(outcome)
+    if outcome[1] is not None:
+        raise outcome[1]
+    return outcome[0]
+
+
+def _free_of_devices(cfg: Any) -> None:
+    """`DistributedDataParallel` refuses `device_ids` for a model on the CPU, and mmengine passes them by default."""
+    wrapper = {
+        'type': 'MMDistributedDataParallel',
+        'broadcast_buffers': False,
+        'find_unused_parameters': cfg.get('find_unused_parameters', False),
+    }
+    cfg.model_wrapper_cfg = {**wrapper, **(cfg.get('model_wrapper_cfg') or {}), 'device_ids': None}

@@ -1,0 +1,53 @@
+"""Pictures of what a test predicts."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from mmengine.dist import get_rank, get_world_size
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
+
+from .files import written_whole
+
+
+class ShowHook(Hook):
+    """Draw labels and predictions of test images side by side, for mmdet and mmseg alike.
+
+    Pictures are named by place in the test set and name of the image, so that images of the same name in different
+    folders do not overwrite one another.
+
+    Args:
+        folder: Where the pictures go, as `<place>_<name>.png`.
+        interval: Draw every n-th image.
+        score_thr: Draw detections with at least this score.
+    """
+
+    def __init__(self, folder: str | Path, interval: int = 1, score_thr: float = 0.3):
+        self.folder = Path(folder)
+        self.interval = interval
+        self.score_thr = score_thr
+        self._count = 0
+
+    def after_test_iter(
+        self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Sequence | None = None
+    ) -> None:
+        """Draw those images of the batch whose turn it is."""
+        for sample in outputs or ():
+            place = self._count * get_world_size() + get_rank()
+            self._count += 1
+            if place % self.interval == 0:
+                self._draw(runner.visualizer, sample, place)
+
+    def _draw(self, visualizer: Any, sample: Any, place: int) -> None:
+        from mmcv import imread
+
+        image = imread(sample.img_path, channel_order='rgb')
+        options = {}
+        if 'pred_score_thr' in inspect.signature(visualizer.add_datasample).parameters:
+            options['pred_score_thr'] = self.score_thr
+        with written_whole(self.folder / f'{place:06d}_{Path(sample.img_path).stem}.png') as temporary:
+            visualizer.add_datasample('test', image, sample, show=False, out_file=str(temporary), **options)

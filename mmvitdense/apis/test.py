@@ -1,0 +1,106 @@
+"""Evaluation, for detection and segmentation alike."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from mmengine.dist import barrier, is_main_process
+from mmengine.evaluator import BaseMetric
+from mmengine.runner import Runner
+
+from mmvitdense.datasets.checks import check_data
+
+from .build import build_model, build_runner
+from .checkpoint import load_model_weights
+from .config import load_config, option_notes, set_work_dir
+from .errors import InputError
+from .files import write_json, written_whole
+from .launch import on_main_process, start_process_group
+from .show import ShowHook
+from .train import adapt_to_machine, log_notes
+
+
+def evaluate_model(
+    config: Any,
+    checkpoint: str | Path,
+    work_dir: str | None = None,
+    out: str | None = None,
+    json_file: str | None = None,
+    show_dir: str | None = None,
+    show_interval: int = 1,
+    score_thr: float = 0.3,
+    cfg_options: dict[str, Any] | None = None,
+    launcher: str = 'none',
+) -> dict[str, float]:
+    """Evaluate a checkpoint on the test set of a config.
+
+    Args:
+        config: Path, `mmvitdense::family/name.py`, or `Config`.
+        checkpoint: Path or address of the weights; all of them must fit the model.
+        work_dir: Where the log goes; by default the field of the config, else `./work_dirs/<config name>`.
+        out: A .pkl for the predictions: a list with a dict for each image; instance masks as RLE, segmentation
+            without logits.
+        json_file: A .json for the metrics, {name: number}, with the names that mmengine prints.
+        show_dir: A folder for pictures, labels on the left and predictions on the right.
+        show_interval: Draw every n-th image.
+        score_thr: Draw detections with at least this score.
+        cfg_options: {dotted key: value} merged into the config.
+        launcher: 'none', 'pytorch', 'slurm' or 'mpi'.
+
+    Returns:
+        The metrics.
+
+    Raises:
+        InputError, DataError, CheckpointError: something given cannot be used; nothing was written then.
+    """
+    if out is not None and Path(out).suffix not in ('.pkl', '.pickle'):
+        raise InputError(f'--out {out}: expected a file name that ends with .pkl or .pickle.')
+    cfg = load_config(config, cfg_options)
+    if cfg.get('test_dataloader') is None or cfg.get('test_evaluator') is None:
+        raise InputError(f'{cfg.filename} cannot be tested: it has no test_dataloader or no test_evaluator.')
+    set_work_dir(cfg, work_dir, config)
+    cfg.load_from, cfg.resume = None, False
+    start_process_group(cfg, launcher)
+    notes = option_notes(cfg_options) + adapt_to_machine(cfg)
+    on_main_process(lambda: check_data(cfg, splits=('test',)))
+    model = build_model(cfg)
+    load_model_weights(model, checkpoint)
+    runner = build_runner(cfg, model)
+    log_notes(runner, notes)
+    if show_dir is not None:
+        runner.register_hook(ShowHook(show_dir, show_interval, score_thr))
+    with _predictions_to(runner, cfg, out):
+        metrics = {name: round(float(value), 6) for name, value in runner.test().items()}
+    if json_file is not None and is_main_process():
+        write_json(json_file, metrics)
+    return metrics
+
+
+@contextmanager
+def _predictions_to(runner: Runner, cfg: Any, out: str | None) -> Iterator[None]:
+    """Collect predictions during a test in `out`, which appears when the test has ended well."""
+    if out is None:
+        yield
+        return
+    if is_main_process():
+        with written_whole(out) as temporary:
+            runner.test_evaluator.metrics.append(_dump_metric(cfg, str(temporary)))
+            yield
+        runner.logger.info(f'Predictions written to {out}')
+    else:
+        runner.test_evaluator.metrics.append(_dump_metric(cfg, out))
+        yield
+    barrier()
+
+
+def _dump_metric(cfg: Any, path: str) -> BaseMetric:
+    if cfg.get('default_scope') == 'mmdet':
+        from mmdet.evaluation import DumpDetResults
+
+        return DumpDetResults(out_file_path=path)
+    from .dump import DumpLabelMaps
+
+    return DumpLabelMaps(out_file_path=path)

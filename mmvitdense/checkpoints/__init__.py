@@ -1,0 +1,17 @@
+"""Published weights: reading files, telling their format, converting and fitting them to a model."""
+
+from .detect import FORMATS, convert, detect
+from .fit import FitReport, fit_to_vit
+from .initializer import ViTPretrained
+from .reading import CheckpointError, read_checkpoint
+
+__all__ = [
+    'FORMATS',
+    'CheckpointError',
+    'FitReport',
+    'ViTPretrained',
+    'convert',
+    'detect',
+    'fit_to_vit',
+    'read_checkpoint',
+]

@@ -1,0 +1,32 @@
+"""OpenMMLab on today's torch: mmcv without compiled ops, and its checkpoints under `weights_only`.
+
+Both distributions are served: onedl-mmengine and its companions, and the original mmengine 0.10.7 with
+mmcv-lite 2.1.0, mmdet 3.3.0 and mmsegmentation 1.2.2.
+"""
+
+import importlib.machinery
+
+from . import mmpretrain, stand_in
+
+__all__ = ['install', 'status']
+
+
+def install() -> None:
+    """Make mmdet and mmseg importable and their checkpoints loadable. Calling it again changes nothing.
+
+    Imports neither mmcv nor torchvision. A compiled mmcv is used as it is.
+    """
+    stand_in.register()
+    mmpretrain.register()
+
+
+def status() -> str:
+    """Which implementation serves `mmcv.ops`, in one line. Imports nothing."""
+    compiled = stand_in.compiled_extension()
+    if compiled is not None:
+        return f'compiled mmcv ({compiled})'
+    if importlib.machinery.PathFinder.find_spec('mmcv') is None:
+        return 'mmcv is not installed'
+    if stand_in.is_registered():
+        return 'stand-in of mmvitdense.compat (mmcv has no compiled ops)'
+    return 'none (mmcv has no compiled ops, and mmvitdense.compat.install() was not called)'

@@ -1,0 +1,130 @@
+"""A stand-in for `mmcv._ext`, the compiled module that an mmcv from a package registry lacks.
+
+`mmcv.ops` asks `mmcv._ext` for every function of every op while it is imported, so without that module neither
+mmdet nor mmseg can be imported. The stand-in answers every name. The functions listed in `COVERED` are computed by
+torchvision or by tensor operations; any other raises an error when it is called, not when it is looked up.
+
+The module is offered by a finder at the *end* of `sys.meta_path`: a compiled `_ext` inside mmcv's folder is found
+before it, so a compiled mmcv is used untouched, and nothing has to be detected or imported beforehand.
+"""
+
+import functools
+import importlib
+import importlib.abc
+import importlib.machinery
+import sys
+import types
+from collections.abc import Callable, Sequence
+from typing import Any
+
+NAME = 'mmcv._ext'
+
+COVERED = {
+    'nms': ('nms', 'softnms', 'nms_match'),
+    'bbox': ('bbox_overlaps',),
+    'roi_align': ('roi_align_forward', 'roi_align_backward'),
+    'roi_pool': ('roi_pool_forward', 'roi_pool_backward'),
+    'deform_conv': (
+        'deform_conv_forward',
+        'deform_conv_backward_input',
+        'deform_conv_backward_parameters',
+        'modulated_deform_conv_forward',
+        'modulated_deform_conv_backward',
+    ),
+    'deform_roi_pool': ('deform_roi_pool_forward', 'deform_roi_pool_backward'),
+    'focal_loss': (
+        'sigmoid_focal_loss_forward',
+        'sigmoid_focal_loss_backward',
+        'softmax_focal_loss_forward',
+        'softmax_focal_loss_backward',
+    ),
+    'masked_conv': ('masked_im2col_forward', 'masked_col2im_forward'),
+    'ms_deform_attn': ('ms_deform_attn_forward', 'ms_deform_attn_backward'),
+    'carafe': ('carafe_forward', 'carafe_backward', 'carafe_naive_forward', 'carafe_naive_backward'),
+    'psa_mask': ('psamask_forward', 'psamask_backward'),
+    'sync_bn': (
+        'sync_bn_forward_mean',
+        'sync_bn_forward_var',
+        'sync_bn_forward_output',
+        'sync_bn_backward_param',
+        'sync_bn_backward_data',
+    ),
+    'info': ('get_compiler_version', 'get_compiling_cuda_version'),
+}
+"""File of this package -> the functions of `mmcv._ext` that it defines."""
+
+_FILE_OF = {name: file for file, names in COVERED.items() for name in names}
+
+
+class StandIn(types.ModuleType):
+    """The module itself. A function is imported when it is first called."""
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        if name.startswith('__'):
+            raise AttributeError(f'module {NAME!r} (the stand-in of mmvitdense.compat) has no attribute {name!r}')
+        return functools.partial(self._call, name)
+
+    def _call(self, name: str, *args: Any, **kwargs: Any) -> Any:
+        if name not in _FILE_OF:
+            raise NotImplementedError(_uncovered(name))
+        module = importlib.import_module(f'{__package__}.{_FILE_OF[name]}')
+        function = _outside_autocast(getattr(module, name))
+        setattr(self, name, function)
+        return function(*args, **kwargs)
+
+
+class StandInFinder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
+    """Offers the stand-in under the name `mmcv._ext` when no other finder knows that module."""
+
+    def find_spec(self, fullname: str, path: Sequence[str] | None = None, target: Any = None) -> Any:
+        return importlib.machinery.ModuleSpec(NAME, self, origin=__file__) if fullname == NAME else None
+
+    def create_module(self, spec: importlib.machinery.ModuleSpec) -> types.ModuleType:
+        return StandIn(NAME, __doc__)
+
+    def exec_module(self, module: types.ModuleType) -> None:
+        """Nothing to execute: the functions come on demand."""
+
+
+def register() -> None:
+    """Add the finder to `sys.meta_path`, once."""
+    if not is_registered():
+        sys.meta_path.append(StandInFinder())
+
+
+def is_registered() -> bool:
+    return any(isinstance(finder, StandInFinder) for finder in sys.meta_path)
+
+
+def compiled_extension() -> str | None:
+    """The file of a compiled `mmcv._ext`, or None. Imports neither it nor mmcv."""
+    mmcv = importlib.machinery.PathFinder.find_spec('mmcv')
+    if mmcv is None or mmcv.submodule_search_locations is None:
+        return None
+    spec = importlib.machinery.PathFinder.find_spec(NAME, mmcv.submodule_search_locations)
+    return None if spec is None else spec.origin
+
+
+def _outside_autocast(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Run `function` as a compiled op runs: no autograd, and the types it was given whatever autocast says."""
+    import torch
+
+    @functools.wraps(function)
+    def run(*args: Any, **kwargs: Any) -> Any:
+        tensor = next((a for a in (*args, *kwargs.values()) if isinstance(a, torch.Tensor)), None)
+        if tensor is None:
+            return function(*args, **kwargs)
+        with torch.no_grad(), torch.autocast(tensor.device.type, enabled=False):
+            return function(*args, **kwargs)
+
+    return run
+
+
+def _uncovered(name: str) -> str:
+    return (
+        f'{NAME}.{name} needs an mmcv with compiled ops; the installed mmcv has none and the stand-in of '
+        f'mmvitdense.compat does not cover this op (it covers: {", ".join(sorted(_FILE_OF))}). '
+        'To compile mmcv, with a C++ compiler (and the CUDA toolkit for GPU ops) that fits your torch, run '
+        '"MMCV_WITH_OPS=1 FORCE_CUDA=1 pip install --no-build-isolation --no-cache-dir --no-binary onedl-mmcv '
+        'onedl-mmcv" (the original line: mmcv==2.1.0 in place of mmcv-lite); mmvitdense then uses it by itself.'
+    )

@@ -1,0 +1,208 @@
+"""A COCO annotation file, read into columns that are cheap to check.
+
+A file may hold a million annotations: outlines are dropped while the file is parsed, and what remains of it is freed
+before the data set reads the file itself.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from .messages import DataError
+
+NO_MASK, POLYGON, RLE, BROKEN_MASK = range(4)
+
+
+@dataclass(frozen=True)
+class CocoFile:
+    """The contents of a COCO file as mmdet sees them.
+
+    Attributes:
+        path: Where it was read.
+        categories: The categories as they stand in the file.
+        image_ids, file_names, sizes: The images; sizes as N x 2 (width, height).
+        annotation_ids: The ids of M annotations; in a panoptic file, of M segments, which need not be unique.
+        image_index, category_index: M each, int64; which image and category an annotation belongs to, -1 if the file
+            has no such image or category.
+        unknown_images, unknown_categories: The ids that annotations use and nothing defines, in the order of use.
+        boxes: M x 4 as in the file, (x, y, width, height) in pixels.
+        areas: M.
+        crowd, ignored: M each, bool.
+        has_crowd_flag: M each, bool: whether an annotation says if it is a crowd.
+        masks: M, one of NO_MASK, POLYGON, RLE, BROKEN_MASK.
+        panoptic: Whether the annotations are the segments of a panoptic file.
+    """
+
+    path: str
+    categories: list[dict]
+    image_ids: list
+    file_names: list[str]
+    sizes: np.ndarray
+    annotation_ids: list
+    image_index: np.ndarray
+    category_index: np.ndarray
+    unknown_images: list
+    unknown_categories: list
+    boxes: np.ndarray
+    areas: np.ndarray
+    crowd: np.ndarray
+    ignored: np.ndarray
+    has_crowd_flag: np.ndarray
+    masks: np.ndarray
+    panoptic: bool
+
+    def usable(self) -> np.ndarray:
+        """Return which annotations mmdet keeps, M bool: a box of at least one pixel each way that touches the image."""
+        x, y, width, height = self.boxes.T
+        image_width, image_height = self.sizes[self.image_index].T
+        inside = (np.minimum(x + width, image_width) > np.maximum(x, 0)) & (
+            np.minimum(y + height, image_height) > np.maximum(y, 0)
+        )
+        return inside & (width >= 1) & (height >= 1) & (self.areas > 0) & ~self.ignored & (self.image_index >= 0)
+
+
+def read_coco(path: str) -> CocoFile:
+    """Read a COCO instances or panoptic file.
+
+    Raises:
+        DataError: If it is not JSON, or not the structure that mmdet needs.
+    """
+    with _no_garbage_collection():
+        data = _parse(path)
+        images = _records(data, 'images', ('id', 'file_name', 'height', 'width'), path)
+        if not images:
+            raise DataError(f"{path} has no images: its list 'images' is empty, so give a file that names some.")
+        categories = _records(data, 'categories', ('id', 'name'), path)
+        if not categories:
+            raise DataError(f"{path} has no categories: its list 'categories' must name each class with an id.")
+        annotations, panoptic = _flat_annotations(data, path)
+        return _columns(path, images, categories, annotations, panoptic)
+
+
+def _columns(path: str, images: list, categories: list, annotations: list, panoptic: bool) -> CocoFile:
+    image_ids = [image['id'] for image in images]
+    image_index, unknown_images = _index(annotations, 'image_id', image_ids)
+    category_index, unknown_categories = _index(annotations, 'category_id', [item['id'] for item in categories])
+    try:
+        boxes = np.array([item['bbox'] for item in annotations], dtype=np.float64).reshape(len(annotations), 4)
+        areas = np.array([item['area'] for item in annotations], dtype=np.float64)
+        sizes = np.array([(image['width'], image['height']) for image in images], dtype=np.float64)
+    except (ValueError, TypeError) as error:
+        raise DataError(
+            f"{path}: each 'bbox' must be four numbers (x, y, width, height), and 'area', 'height' and 'width' one "
+            'number '
+            f'each, in pixels; correct those that are not ({error}).'
+        ) from None
+    return CocoFile(
+        path=path,
+        categories=categories,
+        image_ids=image_ids,
+        file_names=[image['file_name'] for image in images],
+        sizes=sizes,
+        annotation_ids=[item['id'] for item in annotations],
+        image_index=image_index,
+        category_index=category_index,
+        unknown_images=unknown_images,
+        unknown_categories=unknown_categories,
+        boxes=boxes,
+        areas=areas,
+        crowd=np.array([bool(item.get('iscrowd')) for item in annotations], dtype=bool),
+        ignored=np.array([bool(item.get('ignore')) for item in annotations], dtype=bool),
+        has_crowd_flag=np.array(['iscrowd' in item for item in annotations], dtype=bool),
+        masks=np.array([item.get('segmentation', NO_MASK) for item in annotations], dtype=np.int8),
+        panoptic=panoptic,
+    )
+
+
+def _index(records: list[dict], key: str, ids: list) -> tuple[np.ndarray, list]:
+    """Return the place of each record's id among ``ids`` (-1 if it is not there) and the ids that are not there."""
+    places = {value: place for place, value in enumerate(ids)}
+    index = np.array([places.get(record[key], -1) for record in records], dtype=np.int64)
+    return index, list(dict.fromkeys(records[i][key] for i in np.flatnonzero(index < 0)))
+
+
+def _flat_annotations(data: dict, path: str) -> tuple[list[dict], bool]:
+    """Return the annotations, with the segments of a panoptic file written like annotations, and whether it is one."""
+    annotations = _records(data, 'annotations', ('image_id',), path, optional=True)
+    panoptic = bool(annotations) and 'segments_info' in annotations[0]
+    if panoptic:
+        annotations = [
+            {'image_id': item['image_id'], **segment} for item in annotations for segment in item['segments_info']
+        ]
+    _require(annotations, 'annotations', ('id', 'category_id', 'bbox', 'area'), path)
+    return annotations, panoptic
+
+
+def _parse(path: str) -> dict:
+    try:
+        with open(path, encoding='utf-8') as file:
+            data = json.load(file, object_hook=_without_outline)
+    except ValueError as error:
+        raise DataError(f'{path} is not a whole JSON file ({error}): write or download it again.') from None
+    if not isinstance(data, dict):
+        raise DataError(
+            f"{path} holds a {type(data).__name__}, not an object with 'images', 'annotations' and 'categories': "
+            'convert '
+            'it to the COCO format.'
+        )
+    return data
+
+
+def _without_outline(item: dict) -> dict:
+    if 'segmentation' in item:
+        item['segmentation'] = _kind_of_mask(item['segmentation'])
+    return item
+
+
+def _kind_of_mask(segmentation: Any) -> int:
+    """Tell masks apart as ``mmdet.LoadAnnotations`` does, which ignores an object whose mask is broken."""
+    if not segmentation:
+        return NO_MASK
+    if isinstance(segmentation, dict):
+        whole = segmentation.get('size') is not None and isinstance(segmentation.get('counts'), (list, str))
+        return RLE if whole else BROKEN_MASK
+    parts = segmentation if isinstance(segmentation, list) else []
+    whole = any(isinstance(part, list) and len(part) >= 6 and len(part) % 2 == 0 for part in parts)
+    return POLYGON if whole else BROKEN_MASK
+
+
+def _records(data: dict, name: str, keys: tuple[str, ...], path: str, optional: bool = False) -> list[dict]:
+    if name not in data and not optional:
+        raise DataError(
+            f'{path} has no {name!r}, only {", ".join(map(repr, data)) or "nothing"}: give a COCO file with the lists '
+            "'images', 'annotations' and 'categories'."
+        )
+    records = data.get(name, [])
+    if not isinstance(records, list) or any(not isinstance(record, dict) for record in records):
+        raise DataError(f'{path}: {name!r} must be a list of objects: convert the file to the COCO format.')
+    _require(records, name, keys, path)
+    return records
+
+
+def _require(records: list[dict], name: str, keys: tuple[str, ...], path: str) -> None:
+    for index, record in enumerate(records):
+        for key in keys:
+            if key not in record:
+                raise DataError(
+                    f'{path}: {name}[{index}] has no {key!r}, which mmdet needs in each of them: add it '
+                    f'(it has {", ".join(map(repr, record))}).'
+                )
+
+
+@contextmanager
+def _no_garbage_collection() -> Iterator[None]:
+    # A million new dicts would set off full collections that find nothing and take longer than the parsing.
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()

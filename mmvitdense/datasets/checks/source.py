@@ -1,0 +1,119 @@
+"""The data sets that a config names, found below their wrappers."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from mmengine.fileio import join_path
+from mmengine.registry import Registry
+from mmengine.utils import is_abs
+
+from mmvitdense.registry import DATASETS
+
+
+@dataclass(frozen=True)
+class DataSource:
+    """One data set of a config.
+
+    Attributes:
+        split: 'train', 'val' or 'test'.
+        key: Where its settings stand in the config, as --cfg-options writes it.
+        cfg: Those settings.
+        cls: Its class, or None if no registry knows the type.
+    """
+
+    split: str
+    key: str
+    cfg: dict
+    cls: type | None
+
+    def option(self, name: str, default: Any = None) -> Any:
+        """Return a constructor argument: as the config gives it, else the default of the class."""
+        if name in self.cfg:
+            return self.cfg[name]
+        return constructor_default(self.cls, name, default)
+
+    def path(self, value: str | None) -> str:
+        """Return a path of the config joined to data_root the way mmengine's BaseDataset does."""
+        root = self.option('data_root')
+        if not value or not root or is_abs(value):
+            return value or (root or '')
+        return join_path(root, value)
+
+    def prefix(self, name: str) -> str | None:
+        """Return the folder that data_prefix names, joined to data_root, or None if it has no such entry."""
+        value = (self.option('data_prefix') or {}).get(name)
+        return None if value is None else self.path(value)
+
+    def is_remote(self) -> bool:
+        """Say whether the data is read through something else than the local file system."""
+        backend = (self.option('backend_args') or {}).get('backend', 'local')
+        places = [self.option('data_root'), self.option('ann_file'), *(self.option('data_prefix') or {}).values()]
+        return backend != 'local' or any(isinstance(place, str) and '://' in place for place in places)
+
+    def transforms(self) -> Iterator[dict]:
+        """Yield every transform of the pipeline, those inside of other transforms too."""
+        yield from _nested_transforms(self.option('pipeline') or [])
+
+    def loads(self, name: str) -> dict | None:
+        """Return the first transform of the pipeline with this class name, whatever its scope, or None."""
+        return next((transform for transform in self.transforms() if type_name(transform) == name), None)
+
+
+def type_name(cfg: dict) -> str:
+    """Return the name of the class that a config selects, without its scope."""
+    kind = cfg.get('type')
+    return kind.rpartition('.')[2] if isinstance(kind, str) else getattr(kind, '__name__', '')
+
+
+def find_sources(cfg: dict, split: str) -> Iterator[DataSource]:
+    """Yield the data sets of ``{split}_dataloader``, taken out of RepeatDataset, ConcatDataset and their like."""
+    loader = cfg.get(f'{split}_dataloader')
+    if isinstance(loader, dict) and isinstance(loader.get('dataset'), dict):
+        scope = cfg.get('default_scope') or 'mmengine'
+        yield from _unwrap(split, f'{split}_dataloader.dataset', loader['dataset'], scope)
+
+
+def constructor_default(cls: type | None, name: str, default: Any = None) -> Any:
+    """Return the default of a constructor argument, looked up along the bases that **kwargs hand it on to."""
+    for base in inspect.getmro(cls) if inspect.isclass(cls) else ():
+        if '__init__' in vars(base):
+            parameter = inspect.signature(base.__init__).parameters.get(name)
+            if parameter is not None and parameter.default is not inspect.Parameter.empty:
+                return parameter.default
+    return default
+
+
+def registered_class(registry: Registry, cfg: dict, scope: str) -> type | None:
+    """Return the class that ``cfg['type']`` means in this scope, or None if it is not registered."""
+    kind = cfg.get('type')
+    if not isinstance(kind, str):
+        return kind if inspect.isclass(kind) else None
+    prefix, _ = Registry.split_scope_key(kind)
+    with registry.switch_scope_and_registry(prefix or cfg.get('_scope_') or scope) as scoped:
+        return scoped.get(kind)
+
+
+def _unwrap(split: str, key: str, cfg: dict, scope: str) -> Iterator[DataSource]:
+    if isinstance(cfg.get('dataset'), dict):
+        yield from _unwrap(split, f'{key}.dataset', cfg['dataset'], scope)
+    elif isinstance(cfg.get('datasets'), (list, tuple)):
+        for index, part in enumerate(cfg['datasets']):
+            if isinstance(part, dict):
+                yield from _unwrap(split, f'{key}.datasets.{index}', part, scope)
+    else:
+        yield DataSource(split, key, cfg, registered_class(DATASETS, cfg, scope))
+
+
+def _nested_transforms(value: Any) -> Iterator[dict]:
+    if isinstance(value, dict):
+        if 'type' in value:
+            yield value
+        for part in value.values():
+            yield from _nested_transforms(part)
+    elif isinstance(value, (list, tuple)):
+        for part in value:
+            yield from _nested_transforms(part)

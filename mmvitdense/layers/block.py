@@ -1,0 +1,64 @@
+"""The transformer block of a ViT."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torchvision.ops import StochasticDepth
+
+from .attention import Attention
+from .conv_propagation import ConvPropagation
+from .ffn import Mlp
+from .layer_scale import LayerScale
+
+
+class TransformerBlock(nn.Module):
+    """Pre-norm attention and feed-forward network, each in a residual branch.
+
+    Args:
+        attn: The attention.
+        embed_dims: Channels of a token.
+        feedforward_channels: Channels inside the feed-forward network.
+        drop_path_rate: Probability with which a sample skips a branch in training.
+        layer_scale_init: Gain of the branches at the start; None for branches without LayerScale.
+        norm_eps: Epsilon of both norms.
+        conv_propagation: Kind of the convolutional block at the end, see ``ConvPropagation``; None for none.
+    """
+
+    def __init__(
+        self,
+        attn: Attention,
+        embed_dims: int,
+        feedforward_channels: int,
+        drop_path_rate: float = 0.0,
+        layer_scale_init: float | None = None,
+        norm_eps: float = 1e-6,
+        conv_propagation: str | None = None,
+    ):
+        super().__init__()
+
+        def scale() -> nn.Module:
+            return nn.Identity() if layer_scale_init is None else LayerScale(embed_dims, layer_scale_init)
+
+        self.norm1 = nn.LayerNorm(embed_dims, eps=norm_eps)
+        self.attn = attn
+        self.ls1 = scale()
+        self.norm2 = nn.LayerNorm(embed_dims, eps=norm_eps)
+        self.mlp = Mlp(embed_dims, feedforward_channels)
+        self.ls2 = scale()
+        self.drop_path = StochasticDepth(drop_path_rate, mode='row')
+        self.residual = ConvPropagation(embed_dims, conv_propagation) if conv_propagation else None
+
+    def forward(self, tokens: Tensor, grid: tuple[int, int]) -> Tensor:
+        """Map ``tokens`` (B x (prefix + h*w) x C, ``grid`` = (h, w)) to the same shape."""
+        tokens = tokens + self.drop_path(self.ls1(self.attn(self.norm1(tokens), grid)))
+        tokens = tokens + self.drop_path(self.ls2(self.mlp(self.norm2(tokens))))
+        if self.residual is not None:
+            tokens = self._propagate(tokens, grid)
+        return tokens
+
+    def _propagate(self, tokens: Tensor, grid: tuple[int, int]) -> Tensor:
+        prefix = tokens.shape[1] - grid[0] * grid[1]
+        maps = tokens[:, prefix:].transpose(1, 2).unflatten(2, grid)
+        patches = self.residual(maps).flatten(2).transpose(1, 2)
+        return torch.cat([tokens[:, :prefix], patches], dim=1) if prefix else patches

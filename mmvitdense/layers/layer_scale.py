@@ -1,0 +1,23 @@
+"""LayerScale: a learned gain for each channel of a residual branch (CaiT, arXiv 2103.17239)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+
+class LayerScale(nn.Module):
+    """Multiply each channel by a learned gain.
+
+    Args:
+        embed_dims: Number of channels, the last axis of the input.
+        init_value: Gain at the start.
+    """
+
+    def __init__(self, embed_dims: int, init_value: float = 1e-5):
+        super().__init__()
+        self.gamma = nn.Parameter(torch.full((embed_dims,), float(init_value)))
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """Scale ``... x embed_dims``."""
+        return tokens * self.gamma

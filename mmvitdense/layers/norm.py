@@ -1,0 +1,36 @@
+"""Layer normalisation of maps."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class LayerNorm2d(nn.Module):
+    """Layer normalisation over the channels of each position of a map (detectron2 ``layers/batch_norm.py:LayerNorm``).
+
+    Deliberately no subclass of ``nn.LayerNorm``: rules such as "no weight decay for norms" go by that class, and
+    ViTDet's recipe decays these weights.
+
+    Args:
+        num_channels: Channels of the map.
+        eps: Added to the variance.
+    """
+
+    _abbr_ = 'ln'  # the name mmcv's ConvModule gives this child
+
+    def __init__(self, num_channels: int, eps: float = 1e-6):
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(num_channels))
+        self.bias = nn.Parameter(torch.zeros(num_channels))
+        self.eps = eps
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """Normalise B x num_channels x H x W."""
+        channels_last = maps.permute(0, 2, 3, 1)
+        normed = F.layer_norm(channels_last, self.weight.shape, self.weight, self.bias, self.eps)
+        return normed.permute(0, 3, 1, 2)
+
+    def extra_repr(self) -> str:
+        return f'{self.weight.shape[0]}, eps={self.eps}'

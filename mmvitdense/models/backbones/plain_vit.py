@@ -1,0 +1,296 @@
+"""The plain Vision Transformer, for dense prediction."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from mmengine.model import BaseModule
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from mmvitdense.layers import Attention, PatchEmbed, TransformerBlock, resize_position_table
+from mmvitdense.registry import MODELS
+
+ARCHITECTURES = {
+    # name: embed_dims, num_layers, num_heads, feedforward_channels
+    'tiny': (192, 12, 3, 768),
+    'small': (384, 12, 6, 1536),
+    'base': (768, 12, 12, 3072),
+    'large': (1024, 24, 16, 4096),
+    'huge': (1280, 32, 16, 5120),
+}
+
+
+@MODELS.register_module()
+class PlainViT(BaseModule):
+    """Vision Transformer with one map or several as output (ViT, arXiv 2010.11929; ViTDet, arXiv 2203.16527).
+
+    With the defaults it is a ViT with global attention and a learned position table. ``window_size`` and
+    ``rel_pos='decomposed'`` make it the backbone of ViTDet (detectron2 ``modeling/backbone/vit.py``). Images of any
+    height and width work: the patch grid is padded to whole patches at the bottom and on the right.
+
+    Parameter names follow timm and MAE (``blocks.0.attn.qkv.weight``).
+
+    Args:
+        arch: Name in ``ARCHITECTURES`` that sets the four sizes below; sizes given explicitly win over it.
+        embed_dims: Channels of a token.
+        num_layers: Number of blocks.
+        num_heads: Attention heads of a block.
+        feedforward_channels: Channels inside the feed-forward network.
+        img_size: Side (or height and width) in pixels of the images this model is meant for. It sizes the tables of
+            decomposed relative positions of the global blocks, nothing else; other images work.
+        pretrain_img_size: Side (or height and width) in pixels of the pre-training images. It sizes the position
+            table, which is resized bicubically to the grid of each image. ``img_size`` when None.
+        patch_size: Side of a patch in pixels.
+        in_channels: Channels of the image.
+        out_indices: Blocks whose output is returned, in order of depth, counted from 0, negative ones from the end.
+        drop_path_rate: Stochastic depth of the last block; grows linearly from 0 at the first.
+        qkv_bias: Whether query, key and value have a bias.
+        with_cls_token: Whether a class token is prepended.
+        num_registers: Number of register tokens after the class token (arXiv 2309.16588).
+        pos_embed: 'absolute' for a learned table, None for none.
+        pos_embed_cls_slot: Whether the table starts with a row for the class token. By default as
+            ``with_cls_token``; True without class token keeps the row of the pre-training (unused), as detectron2
+            does, so that checkpoints and parameter counts agree.
+        window_size: Side of the attention windows in tokens, 0 for global attention in every block.
+        global_blocks: Indices of the blocks that attend globally although there is a window. By default the last
+            block of each quarter of the depth; () for none.
+        window_pad: What fills windows over the edge, 'tokens' or 'qkv', see ``Attention``.
+        rel_pos: 'decomposed' for decomposed relative positions in every block, None for none.
+        conv_blocks: Indices of the blocks followed by a convolutional propagation block.
+        conv_block_kind: 'bottleneck', 'basic' or 'naive', see ``ConvPropagation``.
+        layer_scale_init: Gain of LayerScale at the start; None for none.
+        pre_norm: Whether a norm precedes the first block (CLIP).
+        final_norm: 'all' to apply a norm to every output, 'last' to the last one, None to none (ViTDet).
+        norm_eps: Epsilon of all norms.
+        frozen_stages: Number of first blocks that are frozen, with the embedding; 0 freezes the embedding alone,
+            -1 nothing.
+        with_cp: Whether blocks are recomputed in the backward pass to save memory.
+        init_cfg: ``dict(type='ViTPretrained', checkpoint=PATH_OR_URL)`` loads published weights.
+    """
+
+    def __init__(
+        self,
+        arch: str | None = None,
+        *,
+        embed_dims: int | None = None,
+        num_layers: int | None = None,
+        num_heads: int | None = None,
+        feedforward_channels: int | None = None,
+        img_size: int | Sequence[int] = 224,
+        pretrain_img_size: int | Sequence[int] | None = None,
+        patch_size: int = 16,
+        in_channels: int = 3,
+        out_indices: int | Sequence[int] = -1,
+        drop_path_rate: float = 0.0,
+        qkv_bias: bool = True,
+        with_cls_token: bool = False,
+        num_registers: int = 0,
+        pos_embed: str | None = 'absolute',
+        pos_embed_cls_slot: bool | None = None,
+        window_size: int = 0,
+        global_blocks: Sequence[int] | None = None,
+        window_pad: str = 'tokens',
+        rel_pos: str | None = None,
+        conv_blocks: Sequence[int] = (),
+        conv_block_kind: str = 'bottleneck',
+        layer_scale_init: float | None = None,
+        pre_norm: bool = False,
+        final_norm: str | None = None,
+        norm_eps: float = 1e-6,
+        frozen_stages: int = -1,
+        with_cp: bool = False,
+        init_cfg: dict | list[dict] | None = None,
+    ):
+        super().__init__(init_cfg)
+        sizes = _resolve_sizes(arch, embed_dims, num_layers, num_heads, feedforward_channels)
+        self.embed_dims, self.num_layers, self.num_heads, feedforward_channels = sizes
+        _check_choice('pos_embed', pos_embed, ('absolute', None))
+        _check_choice('rel_pos', rel_pos, ('decomposed', None))
+        _check_choice('final_norm', final_norm, ('all', 'last', None))
+        if not -1 <= frozen_stages <= self.num_layers:
+            raise ValueError(
+                f'frozen_stages must be -1 to {self.num_layers} (the number of blocks), got {frozen_stages}'
+            )
+        self.patch_size = patch_size
+        self.out_indices = _block_indices('out_indices', out_indices, self.num_layers)
+        self.num_prefix_tokens = int(with_cls_token) + num_registers
+        self.final_norm = final_norm
+        self.frozen_stages = frozen_stages
+        self.with_cp = with_cp
+
+        self.patch_embed = PatchEmbed(self.embed_dims, patch_size, in_channels)
+        self.cls_token = nn.Parameter(torch.zeros(1, 1, self.embed_dims)) if with_cls_token else None
+        self.register_tokens = nn.Parameter(torch.zeros(1, num_registers, self.embed_dims)) if num_registers else None
+        self.pos_grid = _grid('pretrain_img_size', pretrain_img_size or img_size, patch_size)
+        self.pos_embed_cls_slot = with_cls_token if pos_embed_cls_slot is None else pos_embed_cls_slot
+        rows = self.pos_grid[0] * self.pos_grid[1] + int(self.pos_embed_cls_slot)
+        self.pos_embed = nn.Parameter(torch.zeros(1, rows, self.embed_dims)) if pos_embed else None
+        self.norm_pre = nn.LayerNorm(self.embed_dims, eps=norm_eps) if pre_norm else nn.Identity()
+
+        global_blocks = _evenly_spaced(self.num_layers) if global_blocks is None else global_blocks
+        self.global_blocks = _block_indices('global_blocks', global_blocks, self.num_layers)
+        self.conv_blocks = _block_indices('conv_blocks', conv_blocks, self.num_layers)
+        grid = _grid('img_size', img_size, patch_size)
+        self.blocks = nn.ModuleList()
+        for index in range(self.num_layers):
+            window = 0 if index in self.global_blocks else window_size
+            attn = Attention(
+                self.embed_dims,
+                self.num_heads,
+                qkv_bias=qkv_bias,
+                window_size=window,
+                window_pad=window_pad,
+                rel_pos_size=None if rel_pos is None else (window, window) if window else grid,
+                num_prefix_tokens=self.num_prefix_tokens,
+            )
+            block = TransformerBlock(
+                attn,
+                self.embed_dims,
+                feedforward_channels,
+                drop_path_rate=drop_path_rate * index / max(self.num_layers - 1, 1),
+                layer_scale_init=layer_scale_init,
+                norm_eps=norm_eps,
+                conv_propagation=conv_block_kind if index in self.conv_blocks else None,
+            )
+            self.blocks.append(block)
+        self.norm = nn.LayerNorm(self.embed_dims, eps=norm_eps) if final_norm else nn.Identity()
+        self._draw_weights()
+        self._freeze()
+
+    def forward(self, image: Tensor) -> tuple[Tensor, ...]:
+        """Map an image, B x in_channels x H x W, to one B x embed_dims x ceil(H/patch) x ceil(W/patch) per output."""
+        tokens, grid = self.embed(image)
+        outputs = []
+        start = 0
+        for index in self.out_indices:
+            tokens = self.run_blocks(tokens, grid, start, index + 1)
+            start = index + 1
+            normed = self.final_norm == 'all' or (self.final_norm == 'last' and index == self.out_indices[-1])
+            outputs.append(self.to_map(self.norm(tokens) if normed else tokens, grid))
+        return tuple(outputs)
+
+    def embed(self, image: Tensor) -> tuple[Tensor, tuple[int, int]]:
+        """Turn an image into tokens.
+
+        Args:
+            image: B x in_channels x H x W.
+
+        Returns:
+            Tokens, B x (num_prefix_tokens + h*w) x C, class and register tokens first, and the grid (h, w).
+        """
+        tokens, grid = self.patch_embed(image)
+        cls_token = self.cls_token
+        if self.pos_embed is not None:
+            slot = int(self.pos_embed_cls_slot)
+            tokens = tokens + resize_position_table(self.pos_embed[:, slot:], self.pos_grid, grid)
+            if slot and cls_token is not None:
+                cls_token = cls_token + self.pos_embed[:, :1]
+        prefix = [token.expand(len(tokens), -1, -1) for token in (cls_token, self.register_tokens) if token is not None]
+        if prefix:
+            tokens = torch.cat([*prefix, tokens], dim=1)
+        return self.norm_pre(tokens), grid
+
+    def run_blocks(self, tokens: Tensor, grid: tuple[int, int], start: int = 0, stop: int | None = None) -> Tensor:
+        """Run blocks ``start`` to ``stop`` (exclusive; None for all that follow) on the tokens of ``embed``."""
+        for block in self.blocks[start:stop]:
+            if self.with_cp and self.training and torch.is_grad_enabled():
+                tokens = checkpoint(block, tokens, grid, use_reentrant=False)
+            else:
+                tokens = block(tokens, grid)
+        return tokens
+
+    def to_map(self, tokens: Tensor, grid: tuple[int, int]) -> Tensor:
+        """Drop class and register tokens and arrange the others as B x C x h x w."""
+        return tokens[:, self.num_prefix_tokens :].transpose(1, 2).unflatten(2, grid).contiguous()
+
+    def get_layer_depth(self, param_name: str, prefix: str = '') -> tuple[int, int]:
+        """Depth of a parameter, for layer-wise learning-rate decay.
+
+        Args:
+            param_name: Full name of the parameter.
+            prefix: What precedes the names of this module, 'backbone.' in a detector.
+
+        Returns:
+            Its depth and the number of depths: 0 for the embedding, i + 1 for block i, and the last, num_layers + 1,
+            for all else, convolutional propagation and the final norm included (detectron2
+            ``modeling/backbone/vit.py:get_vit_lr_decay_rate``).
+        """
+        num_depths = self.num_layers + 2
+        name = param_name[len(prefix) :] if param_name.startswith(prefix) else ''
+        parts = name.split('.')
+        if parts[0] in ('patch_embed', 'pos_embed', 'cls_token', 'register_tokens', 'norm_pre'):
+            return 0, num_depths
+        if parts[0] == 'blocks' and parts[2] != 'residual':
+            return int(parts[1]) + 1, num_depths
+        return num_depths - 1, num_depths
+
+    def train(self, mode: bool = True) -> PlainViT:
+        """Switch between training and evaluation; frozen blocks stay in evaluation."""
+        super().train(mode)
+        for module in self._frozen_modules():
+            module.eval()
+        return self
+
+    def _frozen_modules(self) -> list[nn.Module]:
+        if self.frozen_stages < 0:
+            return []
+        return [self.patch_embed, self.norm_pre, *self.blocks[: self.frozen_stages]]
+
+    def _freeze(self) -> None:
+        for module in self._frozen_modules():
+            module.eval().requires_grad_(False)
+        if self.frozen_stages >= 0:
+            for parameter in (self.cls_token, self.register_tokens, self.pos_embed):
+                if parameter is not None:
+                    parameter.requires_grad_(False)
+
+    def _draw_weights(self) -> None:
+        """Initialise as timm and detectron2: truncated normal of 0.02 for linear layers, tokens and positions."""
+        for module in self.blocks.modules():
+            if isinstance(module, nn.Linear):
+                nn.init.trunc_normal_(module.weight, std=0.02)
+                if module.bias is not None:
+                    nn.init.zeros_(module.bias)
+        for parameter in (self.cls_token, self.register_tokens, self.pos_embed):
+            if parameter is not None:
+                nn.init.trunc_normal_(parameter, std=0.02)
+
+
+def _resolve_sizes(arch: str | None, *sizes: int | None) -> tuple[int, int, int, int]:
+    if arch is None:
+        arch = 'base'
+    if arch not in ARCHITECTURES:
+        raise ValueError(f"arch must be one of {', '.join(ARCHITECTURES)} or None, got '{arch}'")
+    embed_dims, *others, feedforward_channels = sizes
+    defaults = ARCHITECTURES[arch]
+    if feedforward_channels is None and embed_dims is not None:
+        feedforward_channels = 4 * embed_dims
+    given = (embed_dims, *others, feedforward_channels)
+    return tuple(default if size is None else size for size, default in zip(given, defaults))
+
+
+def _check_choice(name: str, value: object, choices: tuple) -> None:
+    if value not in choices:
+        raise ValueError(f'{name} must be one of {choices}, got {value!r}')
+
+
+def _grid(name: str, img_size: int | Sequence[int], patch_size: int) -> tuple[int, int]:
+    height, width = (img_size, img_size) if isinstance(img_size, int) else img_size
+    if height < patch_size or width < patch_size:
+        raise ValueError(f'{name} must be at least one patch ({patch_size} pixels) a side, got {img_size}')
+    return height // patch_size, width // patch_size
+
+
+def _evenly_spaced(num_layers: int, count: int = 4) -> tuple[int, ...]:
+    return tuple(sorted({-(-num_layers * (i + 1) // count) - 1 for i in range(count)}))
+
+
+def _block_indices(name: str, indices: int | Sequence[int], num_layers: int) -> tuple[int, ...]:
+    indices = (indices,) if isinstance(indices, int) else tuple(indices)
+    if any(not -num_layers <= index < num_layers for index in indices):
+        raise ValueError(
+            f'{name} must be between {-num_layers} and {num_layers - 1} for {num_layers} blocks, got {indices}'
+        )
+    return tuple(sorted({index % num_layers for index in indices}))

@@ -1,0 +1,5 @@
+"""Necks: the maps of a backbone in, the maps that heads want out."""
+
+from .simple_feature_pyramid import SimpleFeaturePyramid
+
+__all__ = ['SimpleFeaturePyramid']

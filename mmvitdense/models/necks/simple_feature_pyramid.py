@@ -1,0 +1,99 @@
+"""The simple feature pyramid of ViTDet."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch.nn.functional as F
+from mmengine.model import BaseModule
+from torch import Tensor, nn
+
+from mmvitdense.layers import LayerNorm2d
+from mmvitdense.registry import MODELS
+
+
+@MODELS.register_module()
+class SimpleFeaturePyramid(BaseModule):
+    """Maps of several strides, each made from one map of a plain ViT alone (ViTDet, arXiv 2203.16527 section 3).
+
+    The layers are those of detectron2 (``modeling/backbone/vit.py:SimpleFeaturePyramid``): transposed convolutions
+    or max-pooling to the scale, then a 1x1 and a 3x3 convolution without bias, each followed by a norm, without
+    activation.
+
+    Args:
+        in_channels: Channels of the map.
+        out_channels: Channels of every level.
+        scale_factors: Size of each level relative to the map, from large to small, out of 4, 2, 1 and 0.5.
+        num_outs: Number of levels returned; those beyond ``scale_factors`` are the last level sub-sampled by 2 (p6
+            of ViTDet). As many as ``scale_factors`` when None.
+        in_index: Which map of the backbone is taken.
+        norm_eps: Epsilon of the norms.
+        init_cfg: As in mmengine.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int = 256,
+        scale_factors: Sequence[float] = (4, 2, 1, 0.5),
+        num_outs: int | None = None,
+        in_index: int = -1,
+        norm_eps: float = 1e-6,
+        init_cfg: dict | list[dict] | None = None,
+    ):
+        super().__init__(init_cfg)
+        num_outs = len(scale_factors) if num_outs is None else num_outs
+        if num_outs < len(scale_factors):
+            raise ValueError(
+                f'num_outs must be at least the {len(scale_factors)} levels of scale_factors, got {num_outs}: shorten '
+                'scale_factors instead'
+            )
+        self.num_extra = num_outs - len(scale_factors)
+        self.in_index = in_index
+        self.resample = nn.ModuleList()
+        self.lateral_convs = nn.ModuleList()
+        self.output_convs = nn.ModuleList()
+        for factor in scale_factors:
+            resample, channels = _resample(in_channels, factor, norm_eps)
+            self.resample.append(resample)
+            self.lateral_convs.append(_conv_norm(channels, out_channels, 1, norm_eps))
+            self.output_convs.append(_conv_norm(out_channels, out_channels, 3, norm_eps))
+
+    def forward(self, maps: Sequence[Tensor] | Tensor) -> tuple[Tensor, ...]:
+        """Make the levels.
+
+        Args:
+            maps: The outputs of the backbone, or one map of B x in_channels x H x W.
+
+        Returns:
+            One B x out_channels x (factor*H) x (factor*W) per level, largest first, odd sizes rounded down when
+            halved by ``scale_factors`` and up when sub-sampled.
+        """
+        source = maps if isinstance(maps, Tensor) else maps[self.in_index]
+        levels = [
+            output(lateral(resample(source)))
+            for resample, lateral, output in zip(self.resample, self.lateral_convs, self.output_convs)
+        ]
+        for _ in range(self.num_extra):
+            levels.append(F.max_pool2d(levels[-1], kernel_size=1, stride=2))
+        return tuple(levels)
+
+
+def _resample(channels: int, factor: float, eps: float) -> tuple[nn.Sequential, int]:
+    """Layers that change the scale, and the channels that come out."""
+    if factor == 4:
+        half, quarter = channels // 2, channels // 4
+        first, second = nn.ConvTranspose2d(channels, half, 2, stride=2), nn.ConvTranspose2d(half, quarter, 2, stride=2)
+        return nn.Sequential(first, LayerNorm2d(half, eps=eps), nn.GELU(), second), quarter
+    if factor == 2:
+        return nn.Sequential(nn.ConvTranspose2d(channels, channels // 2, 2, stride=2)), channels // 2
+    if factor == 1:
+        return nn.Sequential(), channels
+    if factor == 0.5:
+        return nn.Sequential(nn.MaxPool2d(2, stride=2)), channels
+    raise ValueError(f'scale_factors must be out of 4, 2, 1 and 0.5, got {factor}')
+
+
+def _conv_norm(in_channels: int, out_channels: int, kernel: int, eps: float) -> nn.Sequential:
+    conv = nn.Conv2d(in_channels, out_channels, kernel, padding=kernel // 2, bias=False)
+    return nn.Sequential(conv, LayerNorm2d(out_channels, eps=eps))

@@ -1,0 +1,164 @@
+import math
+
+import numpy as np
+import pytest
+import torch
+from mmcv.ops import batched_nms, bbox_overlaps, nms, nms_match, soft_nms
+from mmcv_oracles import iou
+
+
+def random_boxes(count, device='cpu'):
+    corner = torch.rand(count, 2) * 60
+    return torch.cat((corner, corner + 5 + torch.rand(count, 2) * 30), dim=1).to(device), torch.rand(count).to(device)
+
+
+def greedy(boxes, scores, threshold, offset):
+    kept = []
+    for i in np.argsort(-scores):
+        if all(iou(boxes[i], boxes[k], offset) <= threshold for k in kept):
+            kept.append(int(i))
+    return kept
+
+
+@pytest.mark.parametrize('offset', [0, 1])
+@pytest.mark.parametrize('threshold', [0.1, 0.5])
+def test_nms(device, offset, threshold):
+    boxes, scores = random_boxes(80, device)
+    dets, kept = nms(boxes, scores, threshold, offset=offset)
+    expected = greedy(boxes.cpu().numpy(), scores.cpu().numpy(), threshold, offset)
+    assert kept.tolist() == expected
+    assert 1 < len(expected) < 80
+    assert torch.equal(dets, torch.cat((boxes[kept], scores[kept, None]), dim=1))
+
+
+def test_nms_offset_decides():
+    boxes = torch.tensor([[0.0, 0.0, 3.0, 3.0], [0.0, 0.0, 3.0, 1.0]])
+    scores = torch.tensor([0.9, 0.8])
+    assert nms(boxes, scores, 0.4, offset=0)[1].tolist() == [0, 1]  # 3 / 9
+    assert nms(boxes, scores, 0.4, offset=1)[1].tolist() == [0]  # 8 / 16
+
+
+def test_nms_score_threshold_and_maximum(device):
+    boxes, scores = random_boxes(80, device)
+    kept = nms(boxes, scores, 0.5, score_threshold=0.6, max_num=5)[1]
+    high = (scores > 0.6).nonzero()[:, 0].tolist()
+    expected = greedy(boxes[high].cpu().numpy(), scores[high].cpu().numpy(), 0.5, 0)[:5]
+    assert kept.tolist() == [high[i] for i in expected]
+
+
+def test_nms_numpy_input():
+    boxes, scores = (array.numpy() for array in random_boxes(30))
+    dets, kept = nms(boxes, scores, 0.3)
+    assert isinstance(dets, np.ndarray)
+    assert kept.tolist() == greedy(boxes, scores, 0.3, 0)
+
+
+@pytest.mark.parametrize('dtype', [torch.bfloat16, torch.float16])
+def test_nms_16_bit(device, dtype):
+    boxes, scores = (tensor.to(dtype) for tensor in random_boxes(40, device))
+    dets, kept = nms(boxes, scores, 0.5)
+    assert dets.dtype == dtype
+    assert sorted(kept.tolist()) == sorted(nms(boxes.float(), scores.float(), 0.5)[1].tolist())
+
+
+def soft_weight(overlap, method, threshold, sigma):
+    if method == 'gaussian':
+        return math.exp(-(overlap**2) / sigma)
+    if overlap < threshold:
+        return 1.0
+    return 0.0 if method == 'naive' else 1 - overlap
+
+
+@pytest.mark.parametrize('offset', [0, 1])
+@pytest.mark.parametrize('method', ['naive', 'linear', 'gaussian'])
+def test_soft_nms(device, method, offset):
+    boxes, scores = random_boxes(40, device)
+    dets, kept = soft_nms(boxes, scores, 0.3, sigma=0.4, min_score=0.1, method=method, offset=offset)
+
+    left = dict(enumerate(scores.double().tolist()))
+    expected, expected_scores = [], []
+    while left:
+        best = max(left, key=left.get)
+        expected.append(best)
+        expected_scores.append(left.pop(best))
+        left = {
+            i: score * soft_weight(iou(boxes[best].tolist(), boxes[i].tolist(), offset), method, 0.3, 0.4)
+            for i, score in left.items()
+        }
+        left = {i: score for i, score in left.items() if score >= 0.1}
+    assert kept.tolist() == expected
+    assert dets.device == boxes.device
+    assert 1 < len(expected) < 40
+    np.testing.assert_allclose(dets[:, 4].cpu(), expected_scores, rtol=1e-5)
+    assert torch.equal(dets[:, :4], boxes[kept])
+
+
+def test_soft_nms_empty_area_keeps_finite_scores():
+    point = torch.tensor([[3.0, 1.0, 3.0, 1.0]]).repeat(3, 1)
+    dets, _ = soft_nms(point, torch.tensor([0.9, 0.5, 0.4]), 0.5, method='gaussian')
+    assert dets[:, 4].tolist() == pytest.approx([0.9, 0.5, 0.4])
+
+
+def test_nms_match(device):
+    boxes, scores = random_boxes(60, device)
+    groups = nms_match(torch.cat((boxes, scores[:, None]), dim=1), 0.3)
+    assert sorted(i for group in groups for i in group.tolist()) == list(range(60))
+    kept = [group[0].item() for group in groups]
+    assert kept == greedy(boxes.cpu().numpy(), scores.cpu().numpy(), 0.3, 0)
+    for order, group in enumerate(groups):
+        assert scores[group].tolist() == sorted(scores[group].tolist(), reverse=True)
+        for member in group[1:].tolist():
+            overlaps = [iou(boxes[k].tolist(), boxes[member].tolist()) for k in kept[: order + 1]]
+            assert overlaps[-1] >= 0.3
+            assert all(overlap < 0.3 or scores[k] < scores[member] for k, overlap in zip(kept[:order], overlaps[:-1]))
+
+
+@pytest.mark.parametrize('split_thr', [10000, 10])
+@pytest.mark.parametrize('nms_type', ['nms', 'soft_nms'])
+def test_batched_nms_keeps_classes_apart(device, nms_type, split_thr):
+    boxes, scores = random_boxes(60, device)
+    labels = torch.arange(60, device=device) % 3
+    dets, kept = batched_nms(boxes, scores, labels, {'type': nms_type, 'iou_threshold': 0.3, 'split_thr': split_thr})
+    single = {'nms': nms, 'soft_nms': soft_nms}[nms_type]
+    expected = {}
+    for label in range(3):
+        members = (labels == label).nonzero()[:, 0]
+        class_dets, class_kept = single(boxes[members], scores[members], 0.3)
+        expected.update(zip(members[class_kept].tolist(), class_dets[:, 4].tolist()))
+    assert dict(zip(kept.tolist(), dets[:, 4].tolist())) == pytest.approx(expected, rel=1e-3)
+    assert dets[:, 4].tolist() == sorted(dets[:, 4].tolist(), reverse=True)
+
+
+def test_batched_nms_class_agnostic(device):
+    boxes, scores = random_boxes(40, device)
+    labels = torch.arange(40, device=device)
+    kept = batched_nms(boxes, scores, labels, {'type': 'nms', 'iou_threshold': 0.3}, class_agnostic=True)[1]
+    assert kept.tolist() == greedy(boxes.cpu().numpy(), scores.cpu().numpy(), 0.3, 0)
+
+
+def test_no_boxes(device):
+    boxes, scores = torch.zeros(0, 4, device=device), torch.zeros(0, device=device)
+    for function in (nms, soft_nms):
+        dets, kept = function(boxes, scores, 0.5)
+        assert dets.shape == (0, 5)
+        assert kept.shape == (0,)
+        assert kept.dtype == torch.int64
+    assert nms_match(torch.zeros(0, 5, device=device), 0.5) == []
+    assert bbox_overlaps(boxes, boxes).shape == (0, 0)
+
+
+@pytest.mark.parametrize('offset', [0, 1])
+@pytest.mark.parametrize('mode', ['iou', 'iof'])
+@pytest.mark.parametrize('aligned', [False, True])
+def test_bbox_overlaps_counts_pixels(device, mode, aligned, offset):
+    low = torch.randint(0, 20, (2, 12, 2))
+    boxes = torch.cat((low, low + torch.randint(1, 12, (2, 12, 2))), dim=2)
+    areas = np.zeros((2, 12, 40, 40), dtype=bool)
+    for k, i in np.ndindex(2, 12):
+        x1, y1, x2, y2 = boxes[k, i].tolist()
+        areas[k, i, y1 : y2 + offset, x1 : x2 + offset] = True
+    both = (areas[0][:, None] & areas[1][None]).sum((2, 3))
+    base = (areas[0][:, None] | areas[1][None]).sum((2, 3)) if mode == 'iou' else areas[0].sum((1, 2))[:, None]
+    expected = both / base
+    result = bbox_overlaps(*boxes.float().to(device), mode=mode, aligned=aligned, offset=offset)
+    np.testing.assert_allclose(result.cpu(), np.diag(expected) if aligned else expected, rtol=1e-6)

@@ -1,0 +1,22 @@
+"""What every test gets: the same random numbers each time, and a skip where no GPU is."""
+
+import pytest
+import torch
+
+
+def pytest_runtest_setup(item):
+    if item.get_closest_marker('cuda') and not torch.cuda.is_available():
+        pytest.skip('needs an NVIDIA GPU')
+
+
+@pytest.fixture(autouse=True)
+def _seed():
+    torch.manual_seed(0)
+
+
+@pytest.fixture(scope='session')
+def shapes_root(tmp_path_factory):
+    """A small copy of the built-in data set: 6 training and 3 validation images of 96 x 128 pixels."""
+    from mmvitdense.datasets.shapes import write_shapes
+
+    return write_shapes(tmp_path_factory.mktemp('data') / 'shapes', 6, 3, image_size=(96, 128), seed=1)

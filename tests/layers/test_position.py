@@ -1,0 +1,64 @@
+"""Position tables: resizing against bicubic interpolation written out."""
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+
+from mmvitdense.layers import resize_position_table
+
+
+def bicubic_matrix(source, target, a=-0.75):
+    """target x source weights of cubic convolution, corners not aligned, borders repeated, nothing smoothed."""
+    matrix = np.zeros((target, source))
+    for i in range(target):
+        position = (i + 0.5) * source / target - 0.5
+        first = int(np.floor(position)) - 1
+        for j in range(first, first + 4):
+            t = abs(position - j)
+            near = (a + 2) * t**3 - (a + 3) * t**2 + 1
+            far = a * t**3 - 5 * a * t**2 + 8 * a * t - 4 * a
+            matrix[i, min(max(j, 0), source - 1)] += near if t <= 1 else far
+    return matrix
+
+
+@pytest.mark.parametrize('target', [(14, 14), (32, 40), (5, 20), (1, 1), (64, 14)])
+def test_bicubic(target):
+    table = torch.randn(1, 14 * 14, 6)
+    resized = resize_position_table(table, (14, 14), target)
+    rows, columns = bicubic_matrix(14, target[0]), bicubic_matrix(14, target[1])
+    expected = np.einsum('ya,xb,abc->yxc', rows, columns, table.double().numpy().reshape(14, 14, 6))
+    np.testing.assert_allclose(resized.numpy().reshape(*target, 6), expected, atol=1e-5)
+
+
+def test_as_interpolate_does():
+    table = torch.randn(1, 3 * 7, 6)
+    image = table.reshape(1, 3, 7, 6).permute(0, 3, 1, 2)
+    expected = F.interpolate(image, size=(5, 4), mode='bicubic', align_corners=False, antialias=False)
+    assert torch.equal(resize_position_table(table, (3, 7), (5, 4)), expected.flatten(2).transpose(1, 2))
+
+
+def test_equal_grids_return_the_table():
+    table = torch.randn(1, 12, 4)
+    assert resize_position_table(table, (3, 4), [3, 4]) is table
+
+
+@pytest.mark.parametrize('dtype', [torch.bfloat16, torch.float16])
+def test_16_bits_are_interpolated_in_float32(dtype):
+    table = torch.randn(1, 16, 4).to(dtype)
+    with torch.autocast('cpu', torch.bfloat16):
+        resized = resize_position_table(table, (4, 4), (6, 3))
+    assert resized.dtype == dtype
+    assert torch.equal(resized, resize_position_table(table.float(), (4, 4), (6, 3)).to(dtype))
+
+
+def test_gradients_reach_the_table():
+    table = torch.randn(1, 9, 2, requires_grad=True)
+    resize_position_table(table, (3, 3), (4, 5)).sum().backward()
+    # The weights of an output position sum to one, so the gradients sum to the number of positions.
+    assert table.grad.sum(dim=1)[0].tolist() == pytest.approx([20.0, 20.0], rel=1e-5)
+
+
+def test_a_table_of_another_grid_is_an_error():
+    with pytest.raises(ValueError, match=r'197 rows, .* 14 x 14 grid .*class and register'):
+        resize_position_table(torch.randn(1, 197, 4), (14, 14), (7, 7))

@@ -1,0 +1,276 @@
+"""What every backbone, neck and head owes, as test classes to inherit.
+
+A subclass names its ``variants`` (constructor options by name, of models of a few thousand parameters) and says how to
+build one, what to feed it and which shapes come out; flags switch off what a model cannot do.
+"""
+
+from __future__ import annotations
+
+import copy
+import io
+import pickle
+from typing import ClassVar
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.utils import _pytree as pytree
+
+from tests.fidelity.agreement import assert_within, redraw
+
+
+class ModuleSuite:
+    """Tests of a module that maps tensors to a tuple of maps."""
+
+    model_class: ClassVar[type[nn.Module]]
+    variants: ClassVar[dict[str, dict]]
+    # Height and width of what ``inputs`` makes; the first one is small and regular.
+    sizes: ClassVar[list[tuple[int, int]]]
+    compiles: ClassVar[bool] = True
+    exports: ClassVar[bool] = True
+    # Parameters that no output depends on, by variant.
+    without_gradient: ClassVar[dict[str, set[str]]] = {}
+
+    def build(self, options: dict) -> nn.Module:
+        """A model in evaluation mode, every parameter drawn anew."""
+        return redraw(self.model_class(**options)).eval()
+
+    def inputs(self, options: dict, batch: int, size: tuple[int, int]) -> tuple:
+        """Positional arguments of ``forward``."""
+        raise NotImplementedError
+
+    def shapes(self, options: dict, batch: int, size: tuple[int, int]) -> list[tuple[int, ...]]:
+        """Shapes that ``forward`` promises."""
+        raise NotImplementedError
+
+    def pytest_generate_tests(self, metafunc):
+        if 'variant' in metafunc.fixturenames:
+            metafunc.parametrize('variant', list(self.variants))
+        if 'size' in metafunc.fixturenames:
+            metafunc.parametrize('size', self.sizes, ids=[f'{height}x{width}' for height, width in self.sizes])
+
+    @pytest.fixture
+    def options(self, variant):
+        return self.variants[variant]
+
+    @pytest.fixture
+    def model(self, options):
+        return self.build(options)
+
+    @pytest.fixture
+    def example(self, options):
+        return self.inputs(options, 2, self.sizes[0])
+
+    def test_shapes(self, model, options, size):
+        outputs = model(*self.inputs(options, 2, size))
+        assert isinstance(outputs, tuple)
+        assert [tuple(output.shape) for output in outputs] == self.shapes(options, 2, size)
+        assert all(output.isfinite().all() for output in outputs)
+
+    def test_gradients_reach_everything(self, model, variant, example):
+        example = _require_grad(example)
+        _backward(model(*example))
+        for tensor in pytree.tree_leaves(example):
+            assert tensor.grad.isfinite().all()
+            assert tensor.grad.any()
+        for name, parameter in model.named_parameters():
+            if parameter.requires_grad and name not in self.without_gradient.get(variant, ()):
+                assert parameter.grad is not None, f'{name} has no gradient'
+                assert parameter.grad.isfinite().all(), f'the gradient of {name} is not finite'
+                assert parameter.grad.any(), f'the gradient of {name} is zero'
+
+    def test_state_dict_round_trip(self, model, options, example):
+        file = io.BytesIO()
+        torch.save(model.state_dict(), file)
+        file.seek(0)
+        other = redraw(self.model_class(**options), seed=1).eval()
+        assert not _equal(other(*example), model(*example))
+        other.load_state_dict(torch.load(file, weights_only=True))
+        assert _equal(other(*example), model(*example))
+
+    def test_samples_do_not_mix(self, model, example):
+        together = model(*example)
+        alone = model(*pytree.tree_map(lambda tensor: tensor[1:], example))
+        for both, one in zip(together, alone):
+            assert_within(both[1:], one, 1e-4, 'second sample')
+
+    def test_autocast_to_bfloat16(self, model, example):
+        example, half = _require_grad(example), _require_grad(example)
+        expected = model(*example)
+        _backward(expected)
+        grads = [parameter.grad for parameter in model.parameters()]
+        model.zero_grad()
+        with torch.autocast('cpu', torch.bfloat16):
+            outputs = model(*half)
+        _backward(outputs)
+        for output, wanted in zip(outputs, expected):
+            assert _cosine(output, wanted) > 0.999
+        for wanted, parameter in zip(grads, model.parameters()):
+            if wanted is not None and wanted.any():
+                assert _cosine(parameter.grad, wanted) > 0.98
+
+    def test_compile(self, model, example):
+        if not self.compiles:
+            pytest.skip('does not compile')
+        torch._dynamo.reset()
+        compiled = torch.compile(model, fullgraph=True, backend='aot_eager')
+        self.assert_same_training(compiled, model, example)
+
+    def test_export(self, model, example):
+        if not self.exports:
+            pytest.skip('does not export')
+        with torch.no_grad():
+            exported = torch.export.export(model, example).module()
+            for output, wanted in zip(exported(*example), model(*example)):
+                torch.testing.assert_close(output, wanted)
+
+    def test_copies(self, model, example):
+        for other in (copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
+            assert _equal(other(*example), model(*example))
+            with torch.no_grad():
+                next(other.parameters()).add_(1.0)
+            assert not _equal(other(*example), model(*example))
+
+    def test_init_weights_twice_changes_nothing(self, options):
+        model = self.model_class(**options)
+        model.init_weights()
+        before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+        model.init_weights()
+        assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
+
+    @pytest.mark.cuda
+    def test_cuda_agrees_with_cpu(self, model, example):
+        on_gpu = copy.deepcopy(model).cuda()
+        with _without_tf32():
+            self.assert_same_training(lambda *args: on_gpu(*pytree.tree_map(Tensor.cuda, args)), model, example)
+
+    @pytest.mark.cuda
+    @pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16])
+    def test_cuda_autocast(self, model, example, dtype):
+        on_gpu = model.cuda()
+        example = pytree.tree_map(Tensor.cuda, example)
+        with torch.no_grad(), _without_tf32():
+            expected = on_gpu(*example)
+        with torch.autocast('cuda', dtype):
+            outputs = on_gpu(*example)
+        _backward(outputs)
+        for output, wanted in zip(outputs, expected):
+            assert _cosine(output, wanted) > 0.999
+        assert all(parameter.grad.isfinite().all() for parameter in on_gpu.parameters() if parameter.grad is not None)
+
+    def assert_same_training(self, one, other, example, tolerance: float = 1e-4) -> None:
+        """Fail unless both give the same outputs and the same gradients of their inputs."""
+        first, second = _require_grad(example), _require_grad(example)
+        outputs, expected = one(*first), other(*second)
+        _backward(outputs)
+        _backward(expected)
+        for output, wanted in zip(outputs, expected):
+            assert_within(output.cpu(), wanted, tolerance, 'output')
+        for tensor, wanted in zip(pytree.tree_leaves(first), pytree.tree_leaves(second)):
+            assert_within(tensor.grad, wanted.grad, 10 * tolerance, 'gradient')
+
+
+class BackboneSuite(ModuleSuite):
+    """Tests of a backbone: an image in, maps at the promised strides out.
+
+    Subclasses also give ``patch_size`` and the strides and channels of each variant.
+    """
+
+    patch_size: ClassVar[int]
+    checkpoints: ClassVar[bool] = True
+
+    def strides_and_channels(self, options: dict) -> list[tuple[int, int]]:
+        """Stride and channels of each output."""
+        raise NotImplementedError
+
+    @property
+    def sizes(self) -> list[tuple[int, int]]:
+        patch = self.patch_size
+        return [(4 * patch, 6 * patch), (4 * patch + 1, 5 * patch), (7 * patch - 1, 3 * patch + 1), (patch, 1)]
+
+    def inputs(self, options, batch, size):
+        return (torch.randn(batch, 3, *size),)
+
+    def shapes(self, options, batch, size):
+        return [
+            (batch, channels, *(-(-side // stride) for side in size))
+            for stride, channels in self.strides_and_channels(options)
+        ]
+
+    def test_a_larger_image_after_a_smaller_one(self, model, options):
+        """Nothing of the size of the first image is kept."""
+        large = self.inputs(options, 1, self.sizes[0])
+        expected = self.build(options)(*large)
+        model(*self.inputs(options, 1, self.sizes[2]))
+        assert _equal(model(*large), expected)
+
+    def test_recomputing_gives_the_same_gradients(self, options, example):
+        """With drop path, whose random choices the second pass must repeat."""
+        if not self.checkpoints:
+            pytest.skip('has no with_cp')
+        grads = []
+        for with_cp in (False, True):
+            model = self.build({**options, 'with_cp': with_cp, 'drop_path_rate': 0.5}).train()
+            torch.manual_seed(3)
+            _backward(model(*example))
+            grads.append({name: p.grad for name, p in model.named_parameters()})
+        for name, wanted in grads[0].items():
+            torch.testing.assert_close(grads[1][name], wanted, msg=f'gradient of {name}')
+
+    def test_drop_path_is_for_training(self, options, example):
+        model = self.build({**options, 'drop_path_rate': 0.9})
+        assert _equal(model(*example), self.build(options)(*example))
+        model.train()
+        assert not _equal(model(*example), model(*example))
+
+    @pytest.mark.parametrize('stages', [0, 2])
+    def test_frozen_stages(self, options, example, stages):
+        """Frozen parameters get no gradient and random layers among them stay off; the others learn."""
+        model = self.build({**options, 'frozen_stages': stages, 'drop_path_rate': 0.5}).train()
+        outputs = model(*example)
+        _backward(outputs)
+        frozen = {name for name, parameter in model.named_parameters() if not parameter.requires_grad}
+        expected = {
+            name
+            for name, _ in model.named_parameters()
+            if model.get_layer_depth(name)[0] <= stages or name.startswith(tuple(f'blocks.{i}.' for i in range(stages)))
+        }
+        assert frozen == expected
+        assert all((parameter.grad is None) == (name in frozen) for name, parameter in model.named_parameters())
+        for name, module in model.named_modules():
+            owned = [f'{name}.{rest}' for rest, _ in module.named_parameters()]
+            assert not owned or module.training != (set(owned) <= frozen), name
+        model.eval()
+        assert not any(module.training for module in model.modules())
+
+    def test_layer_depths(self, model):
+        depths = {name: model.get_layer_depth(f'backbone.{name}', 'backbone.') for name, _ in model.named_parameters()}
+        (total,) = {num_depths for _, num_depths in depths.values()}
+        assert all(0 <= depth < total for depth, _ in depths.values())
+        assert {depths['patch_embed.proj.weight'][0], depths['patch_embed.proj.bias'][0]} == {0}
+        assert model.get_layer_depth('neck.weight', 'backbone.') == (total - 1, total)
+
+
+def _require_grad(example: tuple) -> tuple:
+    return pytree.tree_map(lambda tensor: tensor.detach().clone().requires_grad_(), example)
+
+
+def _backward(outputs: tuple[Tensor, ...]) -> None:
+    generator = torch.Generator().manual_seed(7)
+    total = 0.0
+    for output in outputs:
+        cotangent = torch.randn(output.shape, generator=generator).to(output.device)
+        total = total + (output.float() * cotangent).sum()
+    total.backward()
+
+
+def _equal(outputs: tuple[Tensor, ...], others: tuple[Tensor, ...]) -> bool:
+    return all(torch.equal(output, other) for output, other in zip(outputs, others))
+
+
+def _cosine(one: Tensor, other: Tensor) -> float:
+    return torch.cosine_similarity(one.float().flatten(), other.float().flatten(), dim=0).item()
+
+
+def _without_tf32():
+    return torch.backends.cudnn.flags(enabled=True, allow_tf32=False)

@@ -1,0 +1,45 @@
+"""Show what a model sees in an image or in a folder of images.
+
+Writes DIR/vis/<image>.png, DIR/predictions.json and, for segmentation, DIR/labels/<image>.png. Files that are no
+images are skipped and named at the end; the exit code is then 1.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from mmvitdense.apis.arguments import add_cfg_options
+from mmvitdense.apis.errors import run_tool
+
+
+def main() -> int:
+    """Parse the command line and predict."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('input', help='an image, or a folder (with its subfolders)')
+    parser.add_argument('config', help='a config file, or a name such as mmvitdense::vitdet/NAME.py')
+    parser.add_argument('checkpoint', help='weights of that config, a file or an http(s) address')
+    parser.add_argument('--out-dir', default='outputs', metavar='DIR', help='where to write (default: outputs)')
+    parser.add_argument('--device', help='cpu, cuda:0, ... (default: a GPU if there is one)')
+    parser.add_argument('--score-thr', type=float, default=0.3, help='lowest score of a box (default: 0.3)')
+    add_cfg_options(parser)
+    arguments = parser.parse_args()
+    return run_tool(lambda: _demo(arguments))
+
+
+def _demo(arguments: argparse.Namespace) -> int:
+    from mmvitdense.apis.demo import run_demo
+
+    return run_demo(
+        arguments.input,
+        arguments.config,
+        arguments.checkpoint,
+        out_dir=arguments.out_dir,
+        device=arguments.device,
+        score_thr=arguments.score_thr,
+        cfg_options=arguments.cfg_options,
+    )
+
+
+if __name__ == '__main__':
+    sys.exit(main())
