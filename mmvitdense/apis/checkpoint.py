@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 import pickle
 import re
 import zipfile
-from collections.abc import Sequence
+from collections import OrderedDict
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,9 @@ from mmvitdense.checkpoints import CheckpointError
 
 _SHOWN = 5
 _ADDRESS = re.compile(r'https?://')
+_UNREADABLE = (pickle.UnpicklingError, RuntimeError, EOFError, LookupError, ValueError, OSError)
+_TOO_LITTLE = 0.1
+"""Share of the weights that must fit for a checkpoint to be one of a similar model."""
 
 
 def read_run_checkpoint(path_or_url: str | Path) -> dict[str, Any]:
@@ -41,13 +46,8 @@ def read_run_checkpoint(path_or_url: str | Path) -> dict[str, Any]:
         raise CheckpointError(f'The checkpoint {name} does not exist.')
     try:
         content = _load(name)
-    except pickle.UnpicklingError as error:
-        raise CheckpointError(_refused(name, error)) from error
-    except (RuntimeError, EOFError, KeyError, ValueError, OSError) as error:
-        reason = str(error).strip().partition('\n')[0]
-        raise CheckpointError(
-            f'{name} is not a readable checkpoint ({reason}). It may be cut short: copy or fetch it again.'
-        ) from error
+    except _UNREADABLE as error:
+        raise CheckpointError(_why(name, error)) from error
     return _with_state_dict(content, name)
 
 
@@ -60,7 +60,7 @@ def load_model_weights(model: nn.Module, checkpoint: str | Path, strict: bool = 
         model: The model, or a wrapper such as `DistributedDataParallel` around it.
         checkpoint: Path or http(s) address.
         strict: Every weight must be in the file, with its shape, and no other. If False (for fine-tuning), what does
-            not fit is logged, and it is an error only when nothing fits.
+            not fit is logged, and it is an error only when less than a tenth fits.
 
     Returns:
         The checkpoint, with 'state_dict' and 'meta'.
@@ -83,8 +83,9 @@ def load_model_weights(model: nn.Module, checkpoint: str | Path, strict: bool = 
     )
     if strict:
         raise CheckpointError(f'{message} Use the config that the checkpoint was trained with.')
-    if len(missing) + len(differing) >= len(expected):
-        raise CheckpointError(f'{message} Nothing in it fits: it is a checkpoint of another model.')
+    fitting = [key for key in expected if shaped.get(key) == expected[key]]
+    if _count(expected, fitting) < _TOO_LITTLE * _count(expected, expected):
+        raise CheckpointError(f'{message} Hardly anything in it fits: it is a checkpoint of another model.')
     print_log(message, logger='current', level=logging.WARNING)
     return content
 
@@ -95,14 +96,28 @@ def _load(name: str) -> Any:
     return torch.load(name, map_location='cpu', weights_only=True, mmap=zipfile.is_zipfile(name))
 
 
-def _refused(name: str, error: Exception) -> str:
-    forbidden = re.search(r'GLOBAL (\S+)', str(error))
-    if forbidden is None:
-        return f'{name} is not a checkpoint: expected a file written by torch.save.'
-    return (
-        f'{name} holds a Python object ({forbidden[1]}), which could run code when it is loaded. If you trust the '
-        "file, load it with torch.load(..., weights_only=False) and save its 'state_dict' and 'meta' with torch.save."
-    )
+def _why(name: str, error: Exception) -> str:
+    """Why a file could not be read, and what to do."""
+    if isinstance(error, OSError):
+        return f'{name} cannot be read: {error}.'
+    object_in_it = re.search(r'GLOBAL (\S+)|WeightsUnpickler error: (.+)', str(error))
+    if object_in_it and _is_zip(name):
+        return (
+            f'{name} holds more than weights ({object_in_it[1] or object_in_it[2]}), which could run code when it is '
+            'loaded. If you trust the file, load it with torch.load(..., weights_only=False) and save its state_dict '
+            'and meta with torch.save.'
+        )
+    if _is_zip(name):
+        return f'{name} is cut short or damaged: copy or fetch it again.'
+    return f'{name} is not a checkpoint: expected a file written by torch.save.'
+
+
+def _is_zip(name: str) -> bool:
+    """Whether a file begins as those of torch.save do; `zipfile.is_zipfile` looks at the end, which may be missing."""
+    if not os.path.isfile(name):
+        return False
+    with open(name, 'rb') as file:
+        return file.read(2) == b'PK'
 
 
 def _with_state_dict(content: Any, name: str) -> dict[str, Any]:
@@ -110,10 +125,14 @@ def _with_state_dict(content: Any, name: str) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise CheckpointError(f'{name} holds a {type(content).__name__}; expected a checkpoint of a model.')
     content = content if 'state_dict' in content else {'state_dict': content}
-    tensors = {key: value for key, value in content['state_dict'].items() if isinstance(value, torch.Tensor)}
-    if not tensors:
+    saved = content['state_dict']
+    state = OrderedDict(
+        (key.removeprefix('module.'), value) for key, value in saved.items() if isinstance(value, torch.Tensor)
+    )
+    if not state:
         raise CheckpointError(f"{name} has no weights in it; expected them under 'state_dict'.")
-    state = {key.removeprefix('module.'): value for key, value in tensors.items()}
+    if hasattr(saved, '_metadata'):
+        state._metadata = saved._metadata  # versions of layers, by which models recognise what they have to rename
     return {**content, 'state_dict': state, 'meta': content.get('meta') or {}}
 
 
@@ -123,7 +142,7 @@ def _load_into(
     """Load; return what is missing, unexpected and of another shape after the renaming that models do themselves."""
     differing = []
     try:
-        missing, unexpected = model.load_state_dict(dict(state), strict=False)
+        missing, unexpected = model.load_state_dict(state, strict=False)
     except RuntimeError as error:
         missing, unexpected = expected.keys() - shaped.keys(), shaped.keys() - expected.keys()
         differing = [
@@ -144,6 +163,10 @@ def _listed(keys: list[str], what: str) -> str:
     if not keys:
         return f'none {what}'
     return f'{len(keys)} {what} ({", ".join(keys[:_SHOWN])}{", ..." if len(keys) > _SHOWN else ""})'
+
+
+def _count(shapes: dict[str, tuple], keys: Iterable[str]) -> int:
+    return sum(math.prod(shapes[key]) for key in keys)
 
 
 def _by(shape: tuple[int, ...]) -> str:

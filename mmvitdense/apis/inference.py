@@ -14,6 +14,7 @@ import torch
 from .build import build_model
 from .checkpoint import load_model_weights
 from .config import load_config
+from .drawing import Artist
 from .errors import InputError
 from .sync_bn import sync_bn_to_bn
 
@@ -58,10 +59,10 @@ class ImageInferencer:
         else:
             meta = load_model_weights(model, checkpoint)['meta']
         self.model = model.to(self.device).eval()
-        self._dataset_meta = _dataset_meta(self.cfg, meta)
-        self.classes = tuple(self._dataset_meta.get('classes') or ())
+        dataset_meta = _dataset_meta(self.cfg, meta)
+        self.classes = tuple(dataset_meta.get('classes') or ())
+        self._artist = Artist(self.classes, dataset_meta.get('palette'))
         self._load_options, self._pipeline = _test_pipeline(self.cfg)
-        self._visualizer = None
 
     def __call__(self, image: str | Path | np.ndarray) -> Any:
         """Predict for one image.
@@ -101,17 +102,9 @@ class ImageInferencer:
             score_thr: Detections below it are left out.
 
         Returns:
-            H x W x 3 picture in BGR order, uint8.
+            The picture in BGR order, uint8: H x W x 3, or a whole multiple of it if the image is small.
         """
-        rgb = self._pixels(image)[..., ::-1]
-        options = {}
-        if 'pred_instances' in sample:
-            sample = sample.clone()
-            sample.pred_instances = sample.pred_instances[sample.pred_instances.scores >= score_thr]
-            options['pred_score_thr'] = -1.0
-        visualizer = self._drawing_board()
-        visualizer.add_datasample('image', np.ascontiguousarray(rgb), sample, draw_gt=False, show=False, **options)
-        return np.ascontiguousarray(visualizer.get_image()[..., ::-1])
+        return self._artist.prediction(self._pixels(image), sample, score_thr)
 
     def to_json(self, sample: Any, score_thr: float = 0.0, label_map: str | None = None) -> dict[str, Any]:
         """Turn a prediction into what JSON can hold.
@@ -168,17 +161,6 @@ class ImageInferencer:
                 raise InputError(f'expected an image of H x W x 3 values in BGR order, got an array of {image.shape}')
             return image
         return read_image(image, self._load_options)
-
-    def _drawing_board(self) -> Any:
-        from mmengine.registry import VISUALIZERS
-
-        if self._visualizer is None:
-            default = {'mmdet': 'DetLocalVisualizer', 'mmseg': 'SegLocalVisualizer'}.get(self.cfg.default_scope)
-            config = dict(self.cfg.get('visualizer') or {'type': default})
-            config.update(vis_backends=[], name=f'{type(self).__name__}-{id(self)}', _scope_=self.cfg.default_scope)
-            self._visualizer = VISUALIZERS.build(config)
-            self._visualizer.dataset_meta = self._dataset_meta
-        return self._visualizer
 
 
 def read_image(path: str | Path, options: dict[str, Any] | None = None) -> np.ndarray:

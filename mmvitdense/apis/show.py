@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,9 @@ from mmengine.dist import get_rank, get_world_size
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
-from .files import written_whole
+from .drawing import Artist
+from .files import write_image
+from .inference import read_image
 
 
 class ShowHook(Hook):
@@ -36,18 +37,14 @@ class ShowHook(Hook):
         self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Sequence | None = None
     ) -> None:
         """Draw those images of the batch whose turn it is."""
+        meta = runner.test_dataloader.dataset.metainfo
+        artist = Artist(meta.get('classes') or (), meta.get('palette'))
         for sample in outputs or ():
             place = self._count * get_world_size() + get_rank()
             self._count += 1
             if place % self.interval == 0:
-                self._draw(runner.visualizer, sample, place)
+                self._draw(artist, sample, place)
 
-    def _draw(self, visualizer: Any, sample: Any, place: int) -> None:
-        from mmcv import imread
-
-        image = imread(sample.img_path, channel_order='rgb')
-        options = {}
-        if 'pred_score_thr' in inspect.signature(visualizer.add_datasample).parameters:
-            options['pred_score_thr'] = self.score_thr
-        with written_whole(self.folder / f'{place:06d}_{Path(sample.img_path).stem}.png') as temporary:
-            visualizer.add_datasample('test', image, sample, show=False, out_file=str(temporary), **options)
+    def _draw(self, artist: Artist, sample: Any, place: int) -> None:
+        picture = artist.side_by_side(read_image(sample.img_path), sample, self.score_thr)
+        write_image(self.folder / f'{place:06d}_{Path(sample.img_path).stem}.png', picture)

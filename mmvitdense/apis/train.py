@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from pathlib import Path
 from typing import Any
 
 from mmengine.runner import Runner
@@ -94,19 +93,17 @@ def _apply_options(cfg: Any, amp: bool, auto_scale_lr: bool) -> list[str]:
 
 
 def _check(cfg: Any) -> tuple[str | None, int | None, list[str]]:
-    """Check the data and the checkpoint to start from; return that checkpoint, the seed of its run, and log lines."""
-    check_data(cfg)
-    checkpoint, notes = cfg.get('load_from'), []
-    if cfg.get('resume') and checkpoint is None:
+    """Check the checkpoint to start from and the data; return that checkpoint, the seed of its run, and log lines."""
+    resume, checkpoint, notes, seed = bool(cfg.get('resume')), cfg.get('load_from'), [], None
+    if resume and checkpoint is None:
         checkpoint, notes = latest_checkpoint(cfg.work_dir)
-    if checkpoint is None:
-        return None, None, notes
-    content = load_model_weights(build_model(cfg), checkpoint, strict=bool(cfg.get('resume')))
-    if not cfg.get('resume'):
-        return checkpoint, None, notes
-    if 'optimizer' not in content or 'message_hub' not in content:
-        raise CheckpointError(
-            f'{checkpoint} has weights but not the state of a training run, so nothing can be resumed from it; '
-            f'start from its weights with --cfg-options load_from={Path(checkpoint)}.'
-        )
-    return checkpoint, content['meta'].get('seed'), notes
+    if checkpoint is not None:
+        content = load_model_weights(build_model(cfg), checkpoint, strict=resume)
+        if resume and 'optimizer' not in content:
+            raise CheckpointError(
+                f'{checkpoint} has weights but not the state of a training run, so nothing can be resumed from it; '
+                f'start from its weights with --cfg-options load_from={checkpoint}.'
+            )
+        seed = content['meta'].get('seed') if resume else None
+    check_data(cfg)
+    return checkpoint, seed, notes

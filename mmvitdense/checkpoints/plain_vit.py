@@ -2,17 +2,34 @@
 
 from __future__ import annotations
 
+import re
+
 from torch import Tensor
 
 NAME = 'mmvitdense'
+_HEADS = {'neck', 'rpn_head', 'roi_head', 'bbox_head', 'decode_head', 'panoptic_head'}
+_NAMES = re.compile(
+    r'^(pos_embed|cls_token|register_tokens|patch_embed\.proj\.\w+|norm(_pre)?\.\w+|blocks\.\d+\.('
+    r'norm[12]\.\w+|attn\.((qkv|proj)\.\w+|rel_pos_[hw])|mlp\.fc[12]\.\w+|ls[12]\.gamma|residual\.\w+\.\w+))$'
+)
+# A ViT without any of these is named as timm names it, and is left to that format.
+_PARTICULAR = re.compile(r'rel_pos_[hw]$|^register_tokens$|\.residual\.')
 
 
 def matches(state_dict: dict[str, Tensor]) -> bool:
-    """Whether this is a model of this project: a ``backbone.`` with timm's names beside a neck or head."""
+    """Whether this is a model of this project.
+
+    That is a ``backbone.`` with timm's names beside a neck or head, or a ``PlainViT`` alone with an option that no
+    other format spells in the same way.
+    """
     parts = {name.split('.')[0] for name in state_dict}
-    return 'backbone.blocks.0.attn.qkv.weight' in state_dict and bool(
-        parts & {'neck', 'rpn_head', 'roi_head', 'bbox_head', 'decode_head', 'panoptic_head'}
-    )
+    if 'backbone.blocks.0.attn.qkv.weight' in state_dict and parts & _HEADS:
+        return True
+    names = [name.removeprefix('backbone.') for name in state_dict]
+    if not all(_NAMES.match(name) for name in names) or not any(_PARTICULAR.search(name) for name in names):
+        return False
+    # The image encoder of SAM has the same names with a position table of height x width.
+    return 'pos_embed' not in state_dict or state_dict['pos_embed'].ndim == 3
 
 
 def convert(state_dict: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import pickle
-import zipfile
 
 import torch
 from torch import Tensor
@@ -65,13 +64,19 @@ def _load_torch(path: str) -> object:
     except pickle.UnpicklingError as error:
         raise CheckpointError(
             f"'{path}' holds more than tensors, or is no torch checkpoint, and is not loaded because pickled objects "
-            f'can run code ({str(error).splitlines()[0]}). If you trust it, load it yourself and save its state dict '
+            f'can run code ({_first_line(error)}). If you trust it, load it yourself and save its state dict '
             'with torch.save'
         ) from error
-    except (RuntimeError, EOFError, zipfile.BadZipFile, ValueError) as error:
+    except PermissionError:
+        raise
+    except Exception as error:  # what torch raises depends on where the damage is: OSError, IndexError, KeyError, ...
         raise CheckpointError(
-            f"'{path}' is not a complete torch checkpoint ({str(error).splitlines()[0]}): fetch it again"
+            f"'{path}' is not a complete torch checkpoint ({_first_line(error)}): fetch it again"
         ) from error
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).split('\n')[0] or type(error).__name__
 
 
 def _open_containers(content: object, path: str) -> dict[str, Tensor]:

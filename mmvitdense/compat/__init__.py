@@ -6,7 +6,7 @@ mmcv-lite 2.1.0, mmdet 3.3.0 and mmsegmentation 1.2.2.
 
 import importlib.machinery
 
-from . import mmpretrain, stand_in
+from . import checkpoints, mmpretrain, stand_in
 
 __all__ = ['install', 'status']
 
@@ -18,6 +18,7 @@ def install() -> None:
     """
     stand_in.register()
     mmpretrain.register()
+    checkpoints.register()
 
 
 def status() -> str:

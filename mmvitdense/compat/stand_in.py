@@ -10,7 +10,6 @@ before it, so a compiled mmcv is used untouched, and nothing has to be detected 
 
 import functools
 import importlib
-import importlib.abc
 import importlib.machinery
 import sys
 import types
@@ -73,7 +72,7 @@ class StandIn(types.ModuleType):
         return function(*args, **kwargs)
 
 
-class StandInFinder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
+class StandInFinder:
     """Offers the stand-in under the name `mmcv._ext` when no other finder knows that module."""
 
     def find_spec(self, fullname: str, path: Sequence[str] | None = None, target: Any = None) -> Any:

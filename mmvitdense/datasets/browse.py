@@ -11,7 +11,7 @@ from typing import Any
 import cv2
 import numpy as np
 import torch
-from mmengine.registry import DATASETS, VISUALIZERS, init_default_scope
+from mmengine.registry import DATASETS, VISUALIZERS, DefaultScope
 from mmengine.structures import InstanceData, PixelData
 
 _VISUALIZERS = {'mmdet': 'mmdet.DetLocalVisualizer', 'mmseg': 'mmseg.SegLocalVisualizer'}
@@ -28,14 +28,19 @@ def browse(cfg: dict, output_dir: str | Path, num: int = 16) -> Iterator[Path]:
 
     Yields:
         The path of each picture once it is written.
+
+    Raises:
+        ValueError: If the samples are of another library than mmdet and mmseg.
     """
-    init_default_scope(cfg.get('default_scope') or 'mmengine')
-    dataset = DATASETS.build(cfg['train_dataloader']['dataset'])
+    scope = cfg.get('default_scope') or 'mmengine'
+    with DefaultScope.overwrite_default_scope(scope):
+        dataset = DATASETS.build(cfg['train_dataloader']['dataset'])
     output_dir = Path(output_dir)
     output_dir.mkdir(parents=True, exist_ok=True)
     visualizer = None
     for index in np.unique(np.linspace(0, len(dataset) - 1, min(num, len(dataset))).round().astype(int)).tolist():
-        item = dataset[index]
+        with DefaultScope.overwrite_default_scope(scope):
+            item = dataset[index]
         sample = item['data_samples']
         visualizer = visualizer or _build_visualizer(sample, dataset.metainfo)
         image = _to_rgb(item['inputs'])
@@ -47,6 +52,10 @@ def browse(cfg: dict, output_dir: str | Path, num: int = 16) -> Iterator[Path]:
 
 def _build_visualizer(sample: Any, metainfo: dict) -> Any:
     library = type(sample).__module__.partition('.')[0]
+    if library not in _VISUALIZERS:
+        raise ValueError(
+            f'Samples of {" and ".join(_VISUALIZERS)} can be drawn, got a {type(sample).__name__} of {library}.'
+        )
     visualizer = VISUALIZERS.get(_VISUALIZERS[library])(alpha=0.5)
     visualizer.dataset_meta = metainfo
     return visualizer

@@ -172,7 +172,7 @@ def test_overwrites_only_what_it_wrote(tmp_path):
     write_shapes(root, 1, 1, image_size=64, overwrite=True)
     assert len(list((root / 'images/training').iterdir())) == 1
     (root / 'images/training/holiday.jpg').write_bytes(b'mine')
-    with pytest.raises(FileExistsError, match='holiday.jpg'):
+    with pytest.raises(FileExistsError, match=r'holiday\.jpg'):
         write_shapes(root, 2, 1, image_size=64, overwrite=True)
     foreign = tmp_path / 'foreign'
     foreign.mkdir()

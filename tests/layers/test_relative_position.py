@@ -19,14 +19,14 @@ def test_axis_table_is_indexed_by_query_minus_key():
 
 @pytest.mark.parametrize(('rows', 'length'), [(5, 7), (27, 4), (9, 1), (1, 3), (127, 40)])
 def test_axis_table_is_resized_linearly(rows, length):
-    table = torch.randn(rows, 3)
+    table = torch.randn(rows, 3, dtype=torch.float64)
     wanted = 2 * length - 1
     # np.interp holds the outermost values, as linear interpolation without aligned corners does.
     positions = (np.arange(wanted) + 0.5) * rows / wanted - 0.5
     resized = np.stack([np.interp(positions, np.arange(rows), column) for column in table.numpy().T], axis=1)
     spread = axis_table(table, length).numpy()
     for query in range(length):
-        np.testing.assert_allclose(spread[query], resized[query - np.arange(length) + length - 1], atol=1e-5)
+        np.testing.assert_allclose(spread[query], resized[query - np.arange(length) + length - 1], atol=1e-12)
 
 
 @pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16])

@@ -60,7 +60,7 @@ def _check_source(source: DataSource, cfg: dict, read: Reader, max_maps: int) ->
         classes, file = check_coco(source, cfg, read, _is_scored(source, cfg))
         check_num_classes(source, cfg, len(classes), _number_of_things(file, classes))
         if source.split != 'train':
-            check_metrics(source, cfg, file, read)
+            check_metrics(source, cfg, classes, file, read)
         _report(source, f'{len(file.image_ids)} images, {len(file.boxes)} objects of {len(classes)} classes', started)
     elif _loads_like(source.cls, _SEGMENTATION):
         classes, content = check_segmentation(source, cfg, max_maps)

@@ -58,8 +58,7 @@ def check_categories(
         meant = _meant(classes, annotated or categories)
         raise DataError(
             f'{said} names {listed(absent)}, which {path} does not have: its categories are {listed(categories)}; '
-            'write '
-            f'metainfo=dict(classes={_as_tuple(meant)}) for this data set.'
+            f'write metainfo=dict(classes={_as_tuple(meant)}) for this data set.'
         )
     used = [name for name in categories if name in set(classes)]
     if repeated := [name for name, count in Counter(used).items() if count > 1]:

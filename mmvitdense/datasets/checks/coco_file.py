@@ -97,8 +97,7 @@ def _columns(path: str, images: list, categories: list, annotations: list, panop
     except (ValueError, TypeError) as error:
         raise DataError(
             f"{path}: each 'bbox' must be four numbers (x, y, width, height), and 'area', 'height' and 'width' one "
-            'number '
-            f'each, in pixels; correct those that are not ({error}).'
+            f'number each, in pixels; correct those that are not ({error}).'
         ) from None
     return CocoFile(
         path=path,
@@ -149,8 +148,7 @@ def _parse(path: str) -> dict:
     if not isinstance(data, dict):
         raise DataError(
             f"{path} holds a {type(data).__name__}, not an object with 'images', 'annotations' and 'categories': "
-            'convert '
-            'it to the COCO format.'
+            'convert it to the COCO format.'
         )
     return data
 

@@ -39,8 +39,9 @@ def check_coco(source: DataSource, cfg: dict, read: Reader, scored: bool) -> tup
     names = [category['name'] for category in file.categories]
     annotated = set(file.category_index.tolist())
     check_categories(source, classes, names, [name for i, name in enumerate(names) if i in annotated], path)
-    if file.panoptic:
+    if source.loads('LoadPanopticAnnotations') or (source.loads('LoadAnnotations') or {}).get('with_seg'):
         check_folder(source, 'seg')
+    if file.panoptic:
         _check_things_first(file, classes)
     if scored:
         _check_objects_left(source, file, classes)
@@ -51,13 +52,16 @@ def check_coco(source: DataSource, cfg: dict, read: Reader, scored: bool) -> tup
     return classes, file
 
 
-def check_metrics(source: DataSource, cfg: dict, file: CocoFile, read: Reader) -> None:
+def check_metrics(source: DataSource, cfg: dict, classes: tuple[str, ...], file: CocoFile, read: Reader) -> None:
     """Check the annotation files that the metrics of this split read on their own.
 
     Raises:
         DataError: If such a file is missing, is about other images or categories than the data, or lacks what
             pycocotools needs.
     """
+    # Panoptic models are scored on boxes and masks too, of things alone.
+    things = {item['name'] for item in file.categories if item.get('isthing', True) or not file.panoptic}
+    classes = [name for name in classes if name in things]
     for key, metric in evaluators(cfg, source.split):
         path = metric.get('ann_file')
         if type_name(metric) != 'CocoMetric' or not path or '://' in path:
@@ -74,6 +78,11 @@ def check_metrics(source: DataSource, cfg: dict, file: CocoFile, read: Reader) -
                 f'id {absent[0]!r} for one: score against the file of the data set, --cfg-options '
                 f'{key}.ann_file={file.path}'
             )
+        if (scored := [item['name'] for item in truth.categories if item['name'] in classes]) != classes:
+            raise DataError(
+                f'{key}.ann_file, {path}, has the classes {listed(scored)}, and {source.key} {listed(classes)}: score '
+                f'against the file of the data set, --cfg-options {key}.ann_file={file.path}'
+            )
         metrics = metric.get('metric', 'bbox')
         _check_truth(truth, key, 'segm' in ([metrics] if isinstance(metrics, str) else metrics))
 
@@ -88,8 +97,7 @@ def _check_truth(truth: CocoFile, key: str, with_masks: bool) -> None:
     if with_masks and (truth.masks == NO_MASK).any():
         raise DataError(
             f"{truth.path}: {int((truth.masks == NO_MASK).sum())} annotations have no 'segmentation', which {key} "
-            'needs '
-            f'to score masks: add it, or score boxes alone with --cfg-options {key}.metric=bbox'
+            f'needs to score masks: add it, or score boxes alone with --cfg-options {key}.metric=bbox'
         )
     if 0 in truth.annotation_ids:
         warn(
@@ -114,8 +122,7 @@ def _check_ids(file: CocoFile) -> None:
         raise DataError(
             f'{file.path}: {int((file.category_index < 0).sum())} annotations use the category ids '
             f"{listed(sorted(unknown, key=str))}, but 'categories' defines {listed(defined)}{_shift(file)}: correct "
-            'the '
-            "category_id of the annotations, or the ids in 'categories'."
+            "the category_id of the annotations, or the ids in 'categories'."
         )
     if file.unknown_images:
         wrong_type = {str(value) for value in file.unknown_images} <= {str(value) for value in file.image_ids}
@@ -171,14 +178,12 @@ def _check_objects_left(source: DataSource, file: CocoFile, classes: tuple[str, 
         raise DataError(
             f'{source.key}: no image of {file.path} with an object is left by filter_cfg, which drops images whose '
             f'shorter side is below min_size={min_size} pixels (the largest has {file.sizes.min(1).max():.0f}): lower '
-            'it '
-            f'with --cfg-options {source.key}.filter_cfg.min_size=0'
+            f'it with --cfg-options {source.key}.filter_cfg.min_size=0'
         )
 
 
 def _losses(file: CocoFile, wanted: np.ndarray) -> str:
-    """Return why objects are lost, one clause for each reason that applies, and the remedy of the first."""
-    _, _, width, height = file.boxes[wanted].T
+    """Return why all objects are lost, and what mends it."""
     if not wanted.any():
         return 'none is of the classes in metainfo; annotate some, or name the classes that are there'
     if file.crowd[wanted].all():
@@ -189,11 +194,10 @@ def _losses(file: CocoFile, wanted: np.ndarray) -> str:
         return "the 'area' of all is 0; write the area of each object in pixels"
     if (file.boxes[wanted] <= 1).all():
         return 'the boxes look like parts of the image (0 to 1); COCO boxes are (x, y, width, height) in pixels'
-    small = int(((width < 1) | (height < 1)).sum())
+    small = int((file.boxes[wanted, 2:] < 1).any(1).sum())
     return (
         f'{small} boxes are less than a pixel wide or high and the others lie outside of their image or are marked '
-        'crowd '
-        'or ignored; write boxes as (x, y, width, height) in pixels of the image'
+        'crowd or ignored; write boxes as (x, y, width, height) in pixels of the image'
     )
 
 
@@ -206,15 +210,13 @@ def _check_boxes(source: DataSource, file: CocoFile) -> None:
     if like_corners.all() and outside.mean() > 0.2:
         message = (
             f'{source.key}: the boxes of {file.path} look like corners (x1, y1, x2, y2): read as (x, y, width, '
-            'height), '
-            f'{int(outside.sum())} of {len(x)} reach out of their image. COCO boxes are (x, y, width, height).'
+            f'height), {int(outside.sum())} of {len(x)} reach out of their image. COCO boxes are (x, y, width, height).'
         )
         warn(message)
     elif lost := int((~file.usable() & ~file.ignored).sum()):
         message = (
             f'{source.key}: {lost} of {len(x)} objects in {file.path} are left out by mmdet: their area is 0, or '
-            'their box '
-            'is less than a pixel wide or high, or outside of the image.'
+            'their box is less than a pixel wide or high, or outside of the image.'
         )
         warn(message)
 
@@ -246,6 +248,5 @@ def _check_masks(source: DataSource, cfg: dict, file: CocoFile, classes: tuple[s
     if not readable.any():
         raise DataError(
             f'{source.key}: no mask of {file.path} can be used: a mask is a list of polygons with at least three '
-            'points, '
-            'or an RLE with size and counts, which needs poly2mask=True (the default) in LoadAnnotations.'
+            'points, or an RLE with size and counts, which needs poly2mask=True (the default) in LoadAnnotations.'
         )

@@ -17,8 +17,7 @@ def check_root(source: DataSource, cfg: dict) -> None:
     if root and not osp.isdir(root):
         raise DataError(
             f'{source.key}.data_root: there is no folder {root!r} ({osp.abspath(root)}): put the data there, or name '
-            'its '
-            f'folder with --cfg-options {" ".join(_options_below(cfg, root))}'
+            f'its folder with --cfg-options {" ".join(_options_below(cfg, root))}'
         )
 
 
@@ -34,8 +33,7 @@ def check_file(source: DataSource, name: str) -> str:
     if not osp.isfile(path):
         raise DataError(
             f'{source.key}.{name}: there is no file {path!r} ({osp.abspath(path)}){_neighbours(path)}: put it there, '
-            'or '
-            f'name it with --cfg-options {source.key}.{name}=FILE'
+            f'or name it with --cfg-options {source.key}.{name}=FILE'
         )
     return path
 

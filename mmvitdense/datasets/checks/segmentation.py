@@ -43,9 +43,8 @@ def check_segmentation(source: DataSource, cfg: dict, max_maps: int) -> tuple[tu
     if absent := [name for name in expected if name not in present]:
         raise DataError(
             f'{source.key}: {len(absent)} of {len(expected)} images have no label map: {maps!r} lacks {absent[0]!r} '
-            'for '
-            f'one and holds {describe_suffixes(sorted(present))}: add the maps, or name their folder or suffix with '
-            f'--cfg-options {source.key}.data_prefix.seg_map_path=FOLDER {source.key}.seg_map_suffix=SUFFIX'
+            f'for one and holds {describe_suffixes(sorted(present))}: add the maps, or name their folder or suffix '
+            f'with --cfg-options {source.key}.data_prefix.seg_map_path=FOLDER {source.key}.seg_map_suffix=SUFFIX'
         )
     pairs = [
         (osp.join(images, name + source.option('img_suffix', '.jpg')), osp.join(maps, name + suffix)) for name in names
@@ -66,8 +65,7 @@ def _class_names(source: DataSource) -> tuple[str, ...] | None:
     if own is not None and (foreign := [name for name in classes if name not in own]):
         raise DataError(
             f'{source.key}.metainfo.classes names {listed(foreign)}, which {source.cls.__name__} does not have; a '
-            'data set '
-            f'with classes of its own is --cfg-options {source.key}.type=mmseg.BaseSegDataset'
+            f'data set with classes of its own is --cfg-options {source.key}.type=mmseg.BaseSegDataset'
         )
     return classes
 
@@ -82,8 +80,7 @@ def _image_names(source: DataSource, folder: str) -> list[str]:
         if not names:
             raise DataError(
                 f'{source.key}: {folder!r} holds no file that ends in {suffix!r}, but {describe_suffixes(present)}: '
-                'give '
-                f'the suffix with --cfg-options {source.key}.img_suffix=SUFFIX, or the folder with '
+                f'give the suffix with --cfg-options {source.key}.img_suffix=SUFFIX, or the folder with '
                 f'{source.key}.data_prefix.img_path=FOLDER'
             )
         return names
@@ -164,14 +161,12 @@ def _histogram(path: str, key: str) -> tuple[np.ndarray, tuple[int, int]]:
     if values.ndim != 2:
         raise DataError(
             f'{key}: {path} is a colour picture ({image.mode}); the pixels of a label map are class numbers: convert '
-            'it to '
-            'an 8-bit picture of one channel.'
+            'it to an 8-bit picture of one channel.'
         )
     if values.dtype != np.uint8 and values.dtype != bool and (values.min() < 0 or values.max() > 255):
         raise DataError(
             f'{key}: {path} holds the label value {values.max()}, and mmseg reads labels as 8-bit numbers: renumber '
-            'the '
-            'labels from 0 to 254, 255 is ignored.'
+            'the labels from 0 to 254, 255 is ignored.'
         )
     return np.bincount(values.astype(np.uint8).ravel(), minlength=256), (values.shape[1], values.shape[0])
 
@@ -206,6 +201,5 @@ def _check_variety(source: DataSource, counts: np.ndarray, reduce_zero: bool, se
     if source.split == 'train' and labelled.tolist() == [0] and counts[255]:
         raise DataError(
             f'{source.key}: the label maps hold 0 and 255 alone ({seen}), and 255 is ignored, so there is one class: '
-            'if '
-            '255 marks a class, write 1 instead.'
+            'if 255 marks a class, write 1 instead.'
         )

@@ -1,0 +1,81 @@
+"""Pictures of predictions."""
+
+import numpy as np
+import pytest
+import torch
+from mmengine.structures import BaseDataElement, InstanceData, PixelData
+
+from mmvitdense.apis.drawing import Artist
+
+CLASSES = ('sky', 'sea')
+RED, BLUE = (255, 0, 0), (0, 0, 255)
+
+
+def grey(size):
+    return np.full((size, size, 3), 100, np.uint8)
+
+
+def detections(size=1000, scores=(0.9, 0.2)):
+    masks = torch.zeros(2, size, size, dtype=torch.bool)
+    masks[0, 300:500, 200:600] = True
+    masks[1, 700:800, 700:800] = True
+    boxes = torch.tensor([[200.0, 300.0, 600.0, 500.0], [700.0, 700.0, 800.0, 800.0]])
+    instances = InstanceData(bboxes=boxes, labels=torch.tensor([0, 1]), scores=torch.tensor(scores), masks=masks)
+    return BaseDataElement(pred_instances=instances)
+
+
+def test_masks_are_tinted_and_low_scores_left_out():
+    picture = Artist(CLASSES, [RED, BLUE]).prediction(grey(1000), detections(), score_thr=0.5)
+    assert picture.shape == (1000, 1000, 3)
+    blue, green, red = picture[400, 400].astype(int)
+    assert red > 150
+    assert blue == green < 60
+    assert tuple(picture[300, 400]) == RED[::-1]
+    np.testing.assert_array_equal(picture[600:], grey(1000)[600:])
+
+
+def test_images_stay_as_they_are():
+    image = grey(600)
+    Artist(CLASSES).prediction(image, BaseDataElement(pred_sem_seg=PixelData(data=torch.ones(1, 600, 600))), 0.0)
+    np.testing.assert_array_equal(image, grey(600))
+
+
+def test_small_images_are_enlarged_by_a_whole_factor_with_what_is_on_them():
+    labels = torch.zeros(1, 100, 100, dtype=torch.long)
+    labels[:, 50:] = 1
+    picture = Artist(CLASSES, [RED, BLUE]).prediction(
+        grey(100), BaseDataElement(pred_sem_seg=PixelData(data=labels)), 0.0
+    )
+    assert picture.shape == (500, 500, 3)
+    assert picture[5, 5, 2] > picture[5, 5, 0]
+    assert picture[260, 5, 0] > picture[260, 5, 2]
+
+
+def test_ignored_pixels_stay_bare():
+    labels = torch.full((1, 600, 600), 255)
+    picture = Artist(CLASSES).truth(grey(600), BaseDataElement(gt_sem_seg=PixelData(data=labels)))
+    np.testing.assert_array_equal(picture, grey(600))
+
+
+def test_labels_stand_on_the_left():
+    sample = detections(scores=(0.1, 0.1))
+    sample.gt_instances = InstanceData(bboxes=sample.pred_instances.bboxes[:1], labels=torch.tensor([1]))
+    picture = Artist(CLASSES, [RED, BLUE]).side_by_side(grey(1000), sample, 0.5)
+    assert picture.shape == (1000, 2008, 3)
+    assert tuple(picture[300, 500]) == BLUE[::-1]
+    np.testing.assert_array_equal(picture[:, 1008:], grey(1000))
+    alone = Artist(CLASSES).side_by_side(grey(1000), detections(), 0.5)
+    assert alone.shape == (1000, 1000, 3)
+
+
+@pytest.mark.parametrize('count', [0, 1])
+def test_nothing_found(count):
+    none = BaseDataElement(pred_instances=detections().pred_instances[:count])
+    np.testing.assert_array_equal(Artist(CLASSES).prediction(grey(1000), none, 0.95), grey(1000))
+
+
+def test_colours_without_a_palette_differ():
+    artist = Artist(CLASSES, 'random')
+    colours = np.array([artist.colour(label) for label in range(30)], dtype=int)
+    distance = np.abs(colours[:, None] - colours[None]).sum(-1) + 1000 * np.eye(30)
+    assert distance.min() > 10

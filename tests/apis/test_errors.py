@@ -1,0 +1,56 @@
+"""One line and exit code 2 for mistakes of the user, a traceback for ours."""
+
+import argparse
+
+import pytest
+
+from mmvitdense.apis.arguments import add_cfg_options
+from mmvitdense.apis.errors import InputError, run_tool
+from mmvitdense.checkpoints import CheckpointError
+from mmvitdense.datasets.checks import DataError
+
+
+def fail_with(error):
+    def main():
+        raise error
+
+    return main
+
+
+@pytest.mark.parametrize('kind', [InputError, CheckpointError, DataError])
+def test_mistakes_end_with_one_line(kind, capsys):
+    assert run_tool(fail_with(kind('first\n  second'))) == 2
+    assert capsys.readouterr().err == 'error: first second\n'
+
+
+def test_only_one_process_of_many_prints(capsys, monkeypatch):
+    monkeypatch.setenv('RANK', '1')
+    assert run_tool(fail_with(InputError('no'))) == 2
+    assert capsys.readouterr().err == ''
+
+
+def test_other_exceptions_pass():
+    with pytest.raises(ZeroDivisionError):
+        run_tool(lambda: 1 // 0)
+
+
+def test_exit_codes_pass():
+    assert run_tool(lambda: None) == 0
+    assert run_tool(lambda: 1) == 1
+
+
+@pytest.mark.parametrize('pair', ['nonsense', 'a=[1,2'])
+def test_options_that_cannot_be_parsed(pair, capsys):
+    parser = argparse.ArgumentParser()
+    add_cfg_options(parser)
+    with pytest.raises(SystemExit) as exit_code:
+        parser.parse_args(['--cfg-options', pair])
+    assert exit_code.value.code == 2
+    assert '--cfg-options' in capsys.readouterr().err
+
+
+def test_options_are_parsed_as_openmmlab_does():
+    parser = argparse.ArgumentParser()
+    add_cfg_options(parser)
+    arguments = parser.parse_args(['--cfg-options', 'a.b=1', 'c=(1,2.5)', '--cfg-options', 'd=x'])
+    assert arguments.cfg_options == {'a.b': 1, 'c': (1, 2.5), 'd': 'x'}

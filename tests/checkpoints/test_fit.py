@@ -1,0 +1,190 @@
+"""Fitting weights to a model: resized tables, the row of the class token, the report, what does not fit."""
+
+import numpy as np
+import pytest
+import torch
+
+from mmvitdense.checkpoints import CheckpointError, FitReport, fit_to_vit
+from mmvitdense.layers import resize_position_table
+from mmvitdense.models import PlainViT
+from tests.fidelity.agreement import assert_within, redraw
+
+SMALL = {'embed_dims': 16, 'num_layers': 2, 'num_heads': 2, 'feedforward_channels': 24, 'patch_size': 8, 'img_size': 32}
+
+
+def build(seed=0, **options):
+    return redraw(PlainViT(**{**SMALL, **options}), seed=seed).eval()
+
+
+def load(source, target):
+    """Fit the weights of one model to another and load them."""
+    weights, report = fit_to_vit(source.state_dict(), target)
+    missing, unexpected = target.load_state_dict(weights, strict=False)
+    assert sorted(missing) == sorted(report.missing)
+    assert not unexpected
+    return report
+
+
+@pytest.mark.parametrize(
+    'options',
+    [
+        {},
+        {'with_cls_token': True, 'num_registers': 2, 'pre_norm': True, 'final_norm': 'all', 'layer_scale_init': 1.0},
+        {'window_size': 2, 'rel_pos': 'decomposed', 'conv_blocks': (0,), 'pos_embed_cls_slot': True},
+        {'pos_embed': None, 'qkv_bias': False},
+    ],
+    ids=['plain', 'tokens', 'vitdet', 'bare'],
+)
+def test_the_same_model(options):
+    source, target = build(**options), build(seed=1, **options)
+    report = load(source, target)
+    image = torch.randn(1, 3, 40, 24)
+    assert torch.equal(target(image)[0], source(image)[0])
+    assert report == FitReport(loaded=len(source.state_dict()))
+    assert str(report) == f'{report.loaded} tensors loaded'
+
+
+class TestPositions:
+    SIZES = [(32, 32), (48, 24), (17, 40)]
+
+    @pytest.mark.parametrize('size', SIZES)
+    def test_the_row_of_the_class_token_moves_into_the_token(self, size):
+        """A model without that row computes the same, whatever the size of the image."""
+        source = build(with_cls_token=True)
+        target = build(seed=1, with_cls_token=True, pos_embed_cls_slot=False)
+        report = load(source, target)
+        assert target.pos_embed.shape[1] == source.pos_embed.shape[1] - 1
+        image = torch.randn(1, 3, *size)
+        assert_within(target(image)[0], source(image)[0], 1e-5, 'output')
+        assert not report.resized
+
+    @pytest.mark.parametrize('size', SIZES)
+    def test_a_table_without_the_row_gets_zeros_for_it(self, size):
+        source = build(with_cls_token=True, pos_embed_cls_slot=False)
+        target = build(seed=1, with_cls_token=True)
+        load(source, target)
+        assert not target.pos_embed[:, 0].any()
+        image = torch.randn(1, 3, *size)
+        assert_within(target(image)[0], source(image)[0], 1e-5, 'output')
+
+    def test_the_row_is_dropped_where_there_is_no_class_token(self):
+        source, target = build(with_cls_token=True), build(seed=1)
+        report = load(source, target)
+        assert torch.equal(target.pos_embed, source.pos_embed[:, 1:])
+        assert report.left_over == ['cls_token']
+
+    def test_the_unused_row_is_kept_for_detectron2(self):
+        source, target = build(with_cls_token=True), build(seed=1, pos_embed_cls_slot=True)
+        load(source, target)
+        assert torch.equal(target.pos_embed, source.pos_embed)
+
+    @pytest.mark.parametrize('size', [24, (48, 16)])
+    @pytest.mark.parametrize('slot', [True, False])
+    def test_another_grid(self, size, slot):
+        source = build(with_cls_token=True)
+        target = build(seed=1, with_cls_token=True, pretrain_img_size=size, pos_embed_cls_slot=slot)
+        report = load(source, target)
+        grid = (3, 3) if size == 24 else (6, 2)
+        assert report.resized == [f'pos_embed 4x4 -> {grid[0]}x{grid[1]}']
+        expected = resize_position_table(source.pos_embed[:, 1:], (4, 4), grid)
+        assert torch.equal(target.pos_embed[:, int(slot) :], expected)
+        cls_token = target.cls_token + (target.pos_embed[:, :1] if slot else 0)
+        torch.testing.assert_close(cls_token, source.cls_token + source.pos_embed[:, :1])
+
+    def test_a_model_without_positions_leaves_the_table_over(self):
+        report = load(build(), build(seed=1, pos_embed=None))
+        assert report.left_over == ['pos_embed']
+
+    @pytest.mark.parametrize('rows', [18, 5 * 7, 198])
+    def test_no_square(self, rows):
+        """Two rows before the grid, as of a distilled DeiT, or an oblong grid."""
+        weights = {**build().state_dict(), 'pos_embed': torch.zeros(1, rows, 16)}
+        with pytest.raises(CheckpointError, match=rf'pos_embed has {rows} rows, which is no square .* expects 4 x 4'):
+            fit_to_vit(weights, build())
+
+    def test_an_oblong_table_that_fits_is_taken(self):
+        source, target = build(img_size=(40, 56)), build(seed=1, img_size=(40, 56))
+        load(source, target)
+        assert torch.equal(target.pos_embed, source.pos_embed)
+
+
+def test_relative_positions_are_resized_linearly():
+    options = {'window_size': 2, 'global_blocks': (1,), 'rel_pos': 'decomposed'}
+    source, target = build(**options), build(seed=1, **{**options, 'window_size': 3, 'img_size': (48, 32)})
+    report = load(source, target)
+    assert [line for line in report.resized if 'rel_pos' in line] == [
+        'blocks.0.attn.rel_pos_h 3 -> 5',
+        'blocks.0.attn.rel_pos_w 3 -> 5',
+        'blocks.1.attn.rel_pos_h 7 -> 11',
+    ]
+    positions = (np.arange(5) + 0.5) * 3 / 5 - 0.5
+    table = source.blocks[0].attn.rel_pos_h.detach().numpy()
+    expected = np.stack([np.interp(positions, np.arange(3), column) for column in table.T], axis=1)
+    np.testing.assert_allclose(target.blocks[0].attn.rel_pos_h.detach().numpy(), expected, atol=1e-6)
+
+
+def test_half_precision_becomes_float32():
+    source = build()
+    weights, _ = fit_to_vit({name: tensor.half() for name, tensor in source.state_dict().items()}, build(seed=1))
+    assert all(tensor.dtype == torch.float32 for tensor in weights.values())
+
+
+class TestReport:
+    def test_what_pre_training_cannot_have_keeps_its_start(self):
+        """A ViTDet from plain weights: positions, convolutions, registers and gains are learned later."""
+        target = build(
+            seed=1, rel_pos='decomposed', conv_blocks=(1,), num_registers=1, final_norm='last', layer_scale_init=1.0
+        )
+        before = {name: tensor.clone() for name, tensor in target.state_dict().items()}
+        report = load(build(), target)
+        kinds = {'rel_pos_h', 'rel_pos_w', 'residual', 'register_tokens', 'norm', 'ls1', 'ls2'}
+        assert {kind for name in report.missing for kind in kinds & set(name.split('.'))} == kinds
+        assert all(torch.equal(target.state_dict()[name], before[name]) for name in report.missing)
+
+    def test_text(self):
+        source = build(with_cls_token=True, final_norm='last')
+        weights = {**source.state_dict(), 'head.weight': torch.zeros(2, 16)}
+        kept, report = fit_to_vit(weights, build(seed=1, pretrain_img_size=24, rel_pos='decomposed'))
+        assert (report.loaded, set(kept)) == (len(kept), set(source.state_dict()) - set(report.left_over))
+        assert str(report) == (
+            f'{len(kept)} tensors loaded; 1 resized: pos_embed 4x4 -> 3x3; 4 missing: blocks.0.attn.rel_pos_h, '
+            'blocks.0.attn.rel_pos_w, blocks.1.attn.rel_pos_h, blocks.1.attn.rel_pos_w; '
+            '4 left over: cls_token, norm.weight, norm.bias, head.weight'
+        )
+
+    def test_long_lists_are_cut(self):
+        report = FitReport(loaded=2, left_over=[f'head.{i}' for i in range(9)])
+        assert str(report) == (
+            '2 tensors loaded; 9 left over: head.0, head.1, head.2, head.3, head.4, head.5 and 3 more'
+        )
+
+
+class TestDoesNotFit:
+    def test_another_width(self):
+        message = (
+            r'25 weights of the checkpoint have another shape .*pos_embed \(1, 16, 24\) in the file, \(1, 16, 16\) in '
+            r'the model.*Give the model the sizes of the checkpoint'
+        )
+        with pytest.raises(CheckpointError, match=message):
+            fit_to_vit(build(embed_dims=24, num_heads=3).state_dict(), build())
+
+    def test_another_patch(self):
+        message = r'1 weights .* patch_embed.proj.weight \(16, 3, 7, 7\) in the file, \(16, 3, 8, 8\) in the model'
+        with pytest.raises(CheckpointError, match=message):
+            fit_to_vit(build(patch_size=7, img_size=28).state_dict(), build())
+
+    def test_too_few_blocks(self):
+        message = r'lacks 12 weights of the model, first blocks.1.norm1.weight'
+        with pytest.raises(CheckpointError, match=message):
+            fit_to_vit(build(num_layers=1).state_dict(), build())
+
+    def test_no_positions(self):
+        with pytest.raises(CheckpointError, match='lacks 1 weights of the model, first pos_embed'):
+            fit_to_vit(build(pos_embed=None).state_dict(), build())
+
+    def test_the_model_is_untouched(self):
+        target = build()
+        before = {name: tensor.clone() for name, tensor in target.state_dict().items()}
+        with pytest.raises(CheckpointError):
+            fit_to_vit(build(num_layers=1).state_dict(), target)
+        assert all(torch.equal(tensor, before[name]) for name, tensor in target.state_dict().items())

@@ -1,0 +1,159 @@
+"""Formats: which is detected, what becomes of the names, and which files are turned away."""
+
+import pytest
+import torch
+
+from mmvitdense.checkpoints import CheckpointError, convert, detect, detectron2_vitdet, plain_vit, timm_vit
+from mmvitdense.models import PlainViT, SimpleFeaturePyramid
+from tests.fidelity.agreement import redraw
+
+SMALL = {'embed_dims': 16, 'num_layers': 2, 'num_heads': 2, 'feedforward_channels': 24, 'patch_size': 8, 'img_size': 32}
+
+
+@pytest.fixture
+def vit():
+    return redraw(PlainViT(**SMALL, with_cls_token=True, final_norm='last')).state_dict()
+
+
+def with_prefix(prefix, weights):
+    return {f'{prefix}{name}': tensor for name, tensor in weights.items()}
+
+
+def assert_same(found, expected):
+    assert found.keys() == expected.keys()
+    assert all(torch.equal(found[name], expected[name]) for name in expected)
+
+
+class TestTimm:
+    @pytest.mark.parametrize('prefix', ['', 'module.', 'encoder.', 'module.backbone.', 'vit.model.'])
+    def test_prefixes(self, vit, prefix):
+        weights = with_prefix(prefix, vit)
+        assert detect(weights) is timm_vit
+        assert_same(convert(weights), vit)
+
+    def test_what_is_beside_the_encoder_is_dropped(self, vit):
+        weights = {**with_prefix('encoder.', vit), 'decoder.blocks.1.mlp.fc1.weight': torch.zeros(2, 2)}
+        assert_same(convert(weights), vit)
+
+    def test_head_and_decoder_without_a_prefix_stay(self, vit):
+        """They are told to the user as left over."""
+        weights = {**vit, 'head.weight': torch.zeros(5, 16), 'decoder_blocks.0.attn.qkv.weight': torch.zeros(48, 16)}
+        assert detect(weights) is timm_vit
+        assert_same(convert(weights), weights)
+
+    def test_base_encoder_of_moco(self, vit):
+        momentum = {name: tensor + 1 for name, tensor in vit.items()}
+        weights = {
+            **with_prefix('module.momentum_encoder.', momentum),
+            **with_prefix('module.base_encoder.', vit),
+            'module.predictor.0.weight': torch.zeros(3, 3),
+        }
+        assert detect(weights) is timm_vit
+        assert_same(convert(weights), vit)
+
+    @pytest.mark.parametrize('spelling', ['gamma_{}', 'ls{}.gamma'])
+    def test_layer_scale(self, vit, spelling):
+        """DeiT III writes gamma_1, timm ls1.gamma."""
+        gains = {(block, branch): torch.randn(16) for block in (0, 1) for branch in (1, 2)}
+        weights = {**vit, **{f'blocks.{i}.{spelling.format(j)}': gain for (i, j), gain in gains.items()}}
+        expected = {**vit, **{f'blocks.{i}.ls{j}.gamma': gain for (i, j), gain in gains.items()}}
+        assert_same(convert(weights), expected)
+
+    def test_two_encoders_are_one_too_many(self, vit):
+        with pytest.raises(CheckpointError, match='no known ViT format'):
+            detect({**with_prefix('student.', vit), **with_prefix('teacher.', vit)})
+
+
+class TestOwn:
+    @pytest.mark.parametrize('head', ['neck.lateral_convs.0.0.weight', 'decode_head.conv_seg.weight'])
+    def test_detector_or_segmentor(self, head):
+        """Also with options that no other format has."""
+        model = PlainViT(**SMALL, window_size=2, rel_pos='decomposed', num_registers=2, conv_blocks=(0,))
+        weights = {**with_prefix('backbone.', model.state_dict()), head: torch.zeros(1)}
+        assert detect(weights) is plain_vit
+        assert_same(convert(weights), weights)
+
+    @pytest.mark.parametrize(
+        'options',
+        [
+            {'rel_pos': 'decomposed', 'window_size': 2},
+            {'num_registers': 2, 'with_cls_token': True},
+            {'conv_blocks': (1,), 'layer_scale_init': 1.0, 'pre_norm': True},
+        ],
+        ids=['relative', 'registers', 'convolutions'],
+    )
+    def test_backbone_alone(self, options):
+        weights = PlainViT(**SMALL, **options).state_dict()
+        for prefix in ('', 'backbone.'):
+            assert detect(with_prefix(prefix, weights)) is plain_vit
+            assert_same(convert(with_prefix(prefix, weights)), with_prefix(prefix, weights))
+
+    def test_the_encoder_of_sam_is_another_format(self):
+        weights = PlainViT(**SMALL, rel_pos='decomposed').state_dict()
+        with pytest.raises(CheckpointError, match='no known ViT format'):
+            detect({**weights, 'pos_embed': weights['pos_embed'].unflatten(1, (4, 4))})
+
+
+class TestDetectron2:
+    # How detectron2 numbers the layers of each level: first those that change the scale, then the two convolutions.
+    NUMBERS = {2: (0, 1, 3, 4, 5), 3: (0, 1, 2), 4: (0, 1), 5: (1, 2)}
+
+    @pytest.fixture
+    def parts(self):
+        model = PlainViT(**SMALL, pos_embed_cls_slot=True, window_size=2, rel_pos='decomposed', conv_blocks=(1,))
+        return redraw(model).state_dict(), redraw(SimpleFeaturePyramid(16, 8)).state_dict()
+
+    def in_detectron2(self, name):
+        """The official name of a parameter of our pyramid."""
+        kind, level, *rest = name.split('.')
+        level = int(level) + 2
+        *_, first, second = self.NUMBERS[level]
+        if kind == 'resample':
+            return f'simfp_{level}.{".".join(rest)}'
+        position = first if kind == 'lateral_convs' else second
+        return f'simfp_{level}.{position}.{"norm." if rest[0] == "1" else ""}{rest[1]}'
+
+    @pytest.mark.parametrize('prefix', ['', 'backbone.'], ids=['backbone', 'detector'])
+    def test_names_both_ways(self, parts, prefix):
+        vit, neck = parts
+        official = {
+            **with_prefix(f'{prefix}net.', vit),
+            **{f'{prefix}{self.in_detectron2(name)}': tensor for name, tensor in neck.items()},
+        }
+        assert len(official) == len(vit) + len(neck)
+        assert detect(official) is detectron2_vitdet
+        assert_same(convert(official), {**with_prefix('backbone.', vit), **with_prefix('neck.', neck)})
+
+    def test_heads_keep_their_names(self, parts):
+        vit, neck = parts
+        head = {'roi_heads.box_head.fc1.weight': torch.zeros(2, 2), 'proposal_generator.rpn_head.conv.conv0.bias': None}
+        official = {
+            **with_prefix('backbone.net.', vit),
+            **{f'backbone.{self.in_detectron2(name)}': tensor for name, tensor in neck.items()},
+            **head,
+        }
+        assert {name for name in convert(official) if not name.startswith(('backbone.', 'neck.'))} == head.keys()
+
+
+class TestTurnedAway:
+    @pytest.mark.parametrize(
+        'name',
+        [
+            'blocks.0.attn.q_bias',
+            'blocks.0.attn.relative_position_bias_table',
+            'rel_pos_bias.relative_position_bias_table',
+            'rope_embed.periods',
+            'blocks.0.mlp.w12.weight',
+            'blocks.0.mlp.lin1.weight',
+        ],
+    )
+    def test_relatives_of_the_plain_vit(self, vit, name):
+        """They share most names and compute something else: loading the rest would give a wrong model."""
+        with pytest.raises(CheckpointError, match='no known ViT format'):
+            detect({**vit, name: torch.zeros(2)})
+
+    def test_other_families(self):
+        names = ['conv1.weight', 'bn1.weight', 'layer1.0.conv1.weight', 'fc.weight', 'fc.bias']
+        message = r'no known ViT format has these 5 names: conv1.weight, .*; known are .*detectron2 ViTDet, timm ViT'
+        with pytest.raises(CheckpointError, match=message):
+            convert({name: torch.zeros(1) for name in names})

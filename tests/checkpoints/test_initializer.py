@@ -1,0 +1,109 @@
+"""ViTPretrained: weights that a config asks for."""
+
+import pytest
+import torch
+from mmengine.registry import MODELS as ROOT_MODELS
+from mmengine.registry import DefaultScope
+
+from mmvitdense.checkpoints import CheckpointError, initializer
+from mmvitdense.models import PlainViT, SimpleFeaturePyramid
+from tests.fidelity.agreement import redraw
+
+SMALL = {'embed_dims': 16, 'num_layers': 2, 'num_heads': 2, 'feedforward_channels': 24, 'patch_size': 8, 'img_size': 32}
+
+
+@pytest.fixture
+def pretrained(tmp_path):
+    """A file as MAE writes it, and its model."""
+    model = redraw(PlainViT(**SMALL, with_cls_token=True, final_norm='last'))
+    path = tmp_path / 'mae_pretrain.pth'
+    torch.save({'model': model.state_dict()}, path)
+    return path, model
+
+
+@pytest.fixture
+def log(monkeypatch):
+    lines = []
+    monkeypatch.setattr(initializer, 'print_log', lambda line, **_: lines.append(line))
+    return lines
+
+
+def build(checkpoint, scope='mmdet', **options):
+    config = {
+        'type': 'mmvitdense.PlainViT',
+        **SMALL,
+        'init_cfg': {'type': 'ViTPretrained', 'checkpoint': str(checkpoint)},
+        **options,
+    }
+    with DefaultScope.overwrite_default_scope(scope):
+        model = ROOT_MODELS.build(config)
+        model.init_weights()
+    return model
+
+
+@pytest.mark.parametrize('scope', ['mmdet', 'mmseg', 'mmvitdense'])
+def test_within_a_scope(pretrained, log, scope):
+    path, source = pretrained
+    model = build(path, scope)
+    assert torch.equal(model.pos_embed, source.pos_embed[:, 1:])
+    assert torch.equal(model.blocks[1].mlp.fc2.weight, source.blocks[1].mlp.fc2.weight)
+    assert len(log) == 1
+    assert log[0].startswith(f'{path} (timm ViT): {len(model.state_dict())} tensors loaded; 3 left over: cls_token, ')
+
+
+def test_the_name_with_its_scope(pretrained):
+    path, source = pretrained
+    model = build(path, init_cfg={'type': 'mmvitdense.ViTPretrained', 'checkpoint': path})
+    assert torch.equal(model.patch_embed.proj.bias, source.patch_embed.proj.bias)
+
+
+def test_inside_a_detector(pretrained):
+    """The neck starts as it likes, and freezing comes with the weights."""
+    mmengine_model = pytest.importorskip('mmengine.model')
+
+    class Detector(mmengine_model.BaseModule):
+        def __init__(self, backbone):
+            super().__init__()
+            self.backbone = backbone
+            self.neck = SimpleFeaturePyramid(16, 8)
+
+    path, source = pretrained
+    backbone = PlainViT(**SMALL, frozen_stages=1, init_cfg={'type': 'ViTPretrained', 'checkpoint': str(path)})
+    detector = Detector(backbone)
+    detector.init_weights()
+    assert torch.equal(detector.backbone.blocks[0].attn.qkv.weight, source.blocks[0].attn.qkv.weight)
+    assert not detector.backbone.blocks[0].attn.qkv.weight.requires_grad
+
+
+@pytest.mark.parametrize('prefix', ['backbone.', 'backbone.net.'])
+def test_the_backbone_of_a_trained_detector(tmp_path, log, prefix):
+    options = {'window_size': 2, 'rel_pos': 'decomposed', 'global_blocks': (1,)}
+    source = redraw(PlainViT(**SMALL, **options))
+    path = tmp_path / 'detector.pth'
+    others = ('neck.resample.0.0.weight', 'rpn_head.bias') if prefix == 'backbone.' else ('backbone.simfp_4.0.weight',)
+    weights = {f'{prefix}{name}': tensor for name, tensor in source.state_dict().items()}
+    torch.save({'state_dict': {**weights, **{name: torch.zeros(2) for name in others}}}, path)
+    model = build(path, **options)
+    for name, tensor in source.state_dict().items():
+        assert torch.equal(model.state_dict()[name], tensor)
+    assert log[0].endswith(f'{len(weights)} tensors loaded')
+
+
+def test_a_resized_table_is_told(pretrained, log):
+    path, _ = pretrained
+    build(path, pretrain_img_size=48)
+    assert '1 resized: pos_embed 4x4 -> 6x6' in log[0]
+
+
+@pytest.mark.parametrize(
+    ('options', 'message'),
+    [({'num_layers': 3}, 'lacks 12 weights .*blocks.2'), ({'feedforward_channels': 32}, 'another shape')],
+)
+def test_an_architecture_that_does_not_fit(pretrained, options, message):
+    with pytest.raises(CheckpointError, match=message):
+        build(pretrained[0], **options)
+
+
+def test_no_file(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r'no checkpoint at .*gone\.pth'):
+        build(tmp_path / 'gone.pth')

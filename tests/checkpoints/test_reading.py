@@ -1,0 +1,138 @@
+"""Reading checkpoint files: containers, formats, and files that are refused."""
+
+import os
+import pathlib
+import pickle
+import re
+
+import pytest
+import torch
+
+from mmvitdense.checkpoints import CheckpointError, read_checkpoint
+
+WEIGHTS = {'a.weight': torch.arange(6.0).reshape(2, 3), 'a.bias': torch.ones(2, dtype=torch.float16)}
+
+
+class Payload:
+    """Pickles as the deletion of a file."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return os.remove, (self.path,)
+
+
+def assert_weights(found):
+    assert found.keys() == WEIGHTS.keys()
+    assert all(torch.equal(found[name], WEIGHTS[name]) for name in WEIGHTS)
+
+
+@pytest.mark.parametrize(
+    'content',
+    [
+        WEIGHTS,
+        {'model': WEIGHTS, 'epoch': 3, 'optimizer': {'state': {}}},
+        {'state_dict': WEIGHTS, 'arch': 'vit_base'},
+        {'model': {'state_dict': WEIGHTS}},
+        {'student': {'other': torch.zeros(1)}, 'teacher': WEIGHTS},
+        {**WEIGHTS, 'epoch': 3},
+    ],
+    ids=['flat', 'model', 'state_dict', 'nested', 'teacher', 'with-numbers'],
+)
+@pytest.mark.parametrize('as_text', [True, False], ids=['str', 'Path'])
+def test_containers(tmp_path, content, as_text):
+    path = tmp_path / 'weights.pth'
+    torch.save(content, path)
+    assert_weights(read_checkpoint(str(path) if as_text else path))
+
+
+def test_legacy_format_of_torch(tmp_path):
+    path = tmp_path / 'old.pth'
+    torch.save(WEIGHTS, path, _use_new_zipfile_serialization=False)
+    assert_weights(read_checkpoint(path))
+
+
+def test_safetensors(tmp_path):
+    safetensors = pytest.importorskip('safetensors.torch')
+    path = tmp_path / 'model.safetensors'
+    safetensors.save_file(WEIGHTS, path)
+    assert_weights(read_checkpoint(path))
+    path.write_bytes(path.read_bytes()[:40])
+    with pytest.raises(CheckpointError, match=r'model\.safetensors.* not a complete safetensors file'):
+        read_checkpoint(path)
+
+
+def test_a_checkpoint_that_mmengine_wrote(tmp_path):
+    """It holds more than tensors: the history of the log and the settings of the run."""
+    from mmengine.logging import HistoryBuffer
+
+    message_hub = {'log_scalars': {'train/loss': HistoryBuffer([0.5], [1])}, 'runtime_info': {'iter': 1}}
+    path = tmp_path / 'iter_1.pth'
+    torch.save({'meta': {'iter': 1, 'cfg': 'a = 1'}, 'state_dict': WEIGHTS, 'message_hub': message_hub}, path)
+    assert_weights(read_checkpoint(path))
+
+
+def test_a_web_address_is_fetched_once(tmp_path, monkeypatch):
+    source = tmp_path / 'vit.pth'
+    torch.save(WEIGHTS, source)
+    fetched = []
+
+    def download(url, target, **_):
+        fetched.append(url)
+        pathlib.Path(target).write_bytes(source.read_bytes())
+
+    monkeypatch.setattr(torch.hub, 'get_dir', lambda: str(tmp_path / 'hub'))
+    monkeypatch.setattr(torch.hub, 'download_url_to_file', download)
+    for _ in range(2):
+        assert_weights(read_checkpoint('https://example.org/files/vit.pth?download=1'))
+    assert fetched == ['https://example.org/files/vit.pth?download=1']
+
+
+def test_no_file(tmp_path):
+    path = tmp_path / 'nothing.pth'
+    with pytest.raises(FileNotFoundError, match=re.escape(f"no checkpoint at '{path}'")):
+        read_checkpoint(path)
+    with pytest.raises(FileNotFoundError, match='no checkpoint at'):
+        read_checkpoint(tmp_path)
+
+
+@pytest.mark.parametrize('zipped', [True, False])
+@pytest.mark.parametrize('kept', [0.0, 0.02, 0.3, 0.7, 0.95])
+def test_a_truncated_file(tmp_path, zipped, kept):
+    path = tmp_path / 'part.pth'
+    torch.save({'a.weight': torch.randn(50, 50)}, path, _use_new_zipfile_serialization=zipped)
+    whole = path.read_bytes()
+    path.write_bytes(whole[: int(len(whole) * kept)])
+    with pytest.raises(CheckpointError, match=r'part\.pth'):
+        read_checkpoint(path)
+
+
+@pytest.mark.parametrize('content', [b'<html>404 Not Found</html>', b'\x89PNG\r\n\x1a\n' + bytes(100), b'{"a": 1}'])
+def test_a_file_of_another_kind(tmp_path, content):
+    path = tmp_path / 'page.pth'
+    path.write_bytes(content)
+    with pytest.raises(CheckpointError, match=r'page\.pth'):
+        read_checkpoint(path)
+
+
+@pytest.mark.parametrize('with_torch', [True, False])
+def test_pickled_code_is_not_run(tmp_path, with_torch):
+    victim, path = tmp_path / 'victim', tmp_path / 'evil.pth'
+    victim.touch()
+    content = {**WEIGHTS, 'payload': Payload(str(victim))}
+    if with_torch:
+        torch.save(content, path)
+    else:
+        path.write_bytes(pickle.dumps(content, protocol=2))
+    with pytest.raises(CheckpointError, match=r'evil\.pth.*not loaded because pickled objects can run code'):
+        read_checkpoint(path)
+    assert victim.exists()
+
+
+@pytest.mark.parametrize('content', [{}, {'epoch': 1}, [torch.zeros(2)], torch.zeros(2), {'model': {'epoch': 2}}])
+def test_no_tensors(tmp_path, content):
+    path = tmp_path / 'empty.pth'
+    torch.save(content, path)
+    with pytest.raises(CheckpointError, match=r'empty\.pth.* holds no tensors, found \w+: expected a state dict'):
+        read_checkpoint(path)

@@ -1,0 +1,129 @@
+import io
+import os
+import pickle
+
+import mmengine
+import numpy as np
+import pytest
+import torch
+from mmengine.logging import HistoryBuffer
+from mmengine.model import BaseModel
+from mmengine.runner import Runner, load_checkpoint
+from torch import nn
+
+pytestmark = pytest.mark.skipif(
+    tuple(int(part) for part in torch.__version__.split('.')[:2]) < (2, 5),
+    reason='weights_only=True cannot restore allowed classes before torch 2.5',
+)
+
+
+class Line(BaseModel):
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear = nn.Linear(2, 1)
+        nn.init.ones_(self.linear.weight)
+        nn.init.ones_(self.linear.bias)
+
+    def forward(self, *inputs, mode='tensor'):
+        return {'loss': self.linear(torch.stack(inputs)).square().mean()}
+
+
+def run(work_dir, max_iters, **options):
+    runner = Runner(
+        Line(),
+        str(work_dir),
+        train_dataloader={
+            'batch_size': 2,
+            'sampler': {'type': 'InfiniteSampler', 'shuffle': False},
+            'dataset': [torch.tensor([float(i), 1.0]) for i in range(4)],
+        },
+        train_cfg={'by_epoch': False, 'max_iters': max_iters},
+        optim_wrapper={'optimizer': {'type': 'AdamW', 'lr': 0.1}},
+        param_scheduler=[
+            {'type': 'LinearLR', 'start_factor': 0.1, 'by_epoch': False, 'end': 3},
+            {'type': 'CosineAnnealingLR', 'by_epoch': False, 'begin': 3, 'end': 6, 'T_max': 3},
+        ],
+        default_hooks={'checkpoint': {'type': 'CheckpointHook', 'interval': 2, 'by_epoch': False}},
+        custom_hooks=[{'type': 'EMAHook'}],
+        randomness={'seed': 0},
+        experiment_name=f'run_{os.urandom(4).hex()}',
+        log_level='WARNING',
+        **options,
+    )
+    runner.train()
+    return runner
+
+
+def test_resumed_run_equals_an_uninterrupted_one(tmp_path):
+    whole = run(tmp_path / 'whole', 4)
+    run(tmp_path / 'parts', 2)
+    resumed = run(tmp_path / 'parts', 4, resume=True)
+    assert resumed.iter == 4
+    assert (tmp_path / 'parts' / 'iter_4.pth').exists()
+    for expected, result in zip(whole.model.state_dict().values(), resumed.model.state_dict().values()):
+        assert torch.equal(expected, result)
+    losses = resumed.message_hub.get_scalar('train/loss').data[0]
+    np.testing.assert_array_equal(losses, whole.message_hub.get_scalar('train/loss').data[0])
+
+
+def test_scalars_and_buffers_survive(tmp_path):
+    buffer = HistoryBuffer([1.0, 2.0, 4.5], [1, 1, 2])
+    hub = {'buffer': buffer, 'best': np.float32(0.25), 'count': np.int64(7), 'flag': np.bool_(True)}
+    torch.save({'state_dict': {'w': torch.ones(2)}, 'message_hub': hub}, tmp_path / 'a.pth')
+    result = torch.load(tmp_path / 'a.pth', weights_only=True)['message_hub']
+    assert result['buffer'].mean() == buffer.mean()
+    assert result['buffer'].statistics('max') == 4.5
+    assert (result['best'], result['count'], result['flag']) == (0.25, 7, True)
+    assert result['best'].dtype == np.float32
+
+
+@pytest.mark.parametrize('core', [b'numpy.core', b'numpy._core'])
+def test_files_of_the_other_numpy(core):
+    stream = io.BytesIO()
+    content = {'scalar': np.float64(0.5), 'array': np.arange(3)}
+    torch.save(content, stream, _use_new_zipfile_serialization=False)
+    written = stream.getvalue()
+    names = [name for name in (b'numpy.core.multiarray', b'numpy._core.multiarray') if name in written]
+    assert len(names) == 1
+    other = io.BytesIO(written.replace(names[0], core + b'.multiarray'))
+    result = torch.load(other, weights_only=True)
+    assert result['scalar'] == 0.5
+    assert result['array'].tolist() == [0, 1, 2]
+
+
+class Executed:
+    def __reduce__(self):
+        return exec, ("import os; os.environ['MMVITDENSE_EXECUTED'] = '1'",)
+
+
+class Reaching:
+    """Pickle asks for an attribute that opens the module's globals."""
+
+    def __reduce__(self):
+        return getattr, (HistoryBuffer, '__init__')
+
+
+class Unknown:
+    pass
+
+
+@pytest.mark.parametrize('content', [Executed(), Reaching(), Unknown()])
+def test_any_other_class_is_refused(tmp_path, content, monkeypatch):
+    monkeypatch.delenv('MMVITDENSE_EXECUTED', raising=False)
+    path = str(tmp_path / 'a.pth')
+    torch.save({'state_dict': {}, 'extra': content}, path)
+    with pytest.raises(pickle.UnpicklingError):
+        torch.load(path, weights_only=True)
+    if tuple(int(part) for part in torch.__version__.split('.')[:2]) >= (2, 6):
+        with pytest.raises(pickle.UnpicklingError):
+            load_checkpoint(nn.Linear(1, 1), path, map_location='cpu')
+    assert 'MMVITDENSE_EXECUTED' not in os.environ
+
+
+def test_loading_one_file_does_not_withdraw_the_permission(tmp_path):
+    path = str(tmp_path / 'a.pth')
+    torch.save({'state_dict': nn.Linear(1, 1).state_dict(), 'hub': HistoryBuffer([1.0], [1])}, path)
+    for _ in range(2):
+        load_checkpoint(nn.Linear(1, 1), path, map_location='cpu')
+    assert torch.load(path, weights_only=True)['hub'].current() == 1.0
+    assert mmengine.__version__

@@ -1,0 +1,212 @@
+"""Every config loads, is listed, and trains and predicts in small; the published recipes are what they say."""
+
+import functools
+import re
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from mmengine.config import Config
+from mmengine.dataset import pseudo_collate
+from mmengine.model import revert_sync_batchnorm
+from mmengine.optim import build_optim_wrapper
+from mmengine.registry import DATASETS, MODELS, DefaultScope
+
+from tests.configs.shrink import SIDE, image_side, shrink
+
+pytest.importorskip('mmdet')
+pytest.importorskip('mmseg')
+
+ROOT = Path(__file__).parents[2] / 'configs'
+LEAVES = sorted(path.relative_to(ROOT).as_posix() for path in ROOT.rglob('*.py') if '_base_' not in path.parts)
+assert LEAVES
+
+
+@functools.cache
+def load(name):
+    return Config.fromfile(ROOT / name)
+
+
+def build_model(config):
+    with DefaultScope.overwrite_default_scope(config.default_scope):
+        return MODELS.build(config.model)
+
+
+def build_batch(config, loader, count):
+    with DefaultScope.overwrite_default_scope(config.default_scope):
+        dataset = DATASETS.build(config[loader].dataset)
+    samples = (dataset[index % len(dataset)] for index in range(count))
+    return pseudo_collate(list(samples))
+
+
+@pytest.mark.parametrize('name', LEAVES)
+class TestEveryConfig:
+    @pytest.fixture
+    def small(self, name, shapes_root):
+        return shrink(load(name), shapes_root)
+
+    def test_a_name_without_dots_that_a_metafile_lists(self, name):
+        """mmengine finds ``mmvitdense::family/config.py`` by the metafiles, and stumbles over dots."""
+        assert '.' not in Path(name).stem
+        metafile = yaml.safe_load((ROOT / name).with_name('metafile.yml').read_text())
+        listed = [model['Config'] for model in metafile['Models']]
+        assert listed.count(f'configs/{name}') == 1
+
+    def test_it_makes_the_package_known(self, name):
+        config = load(name)
+        assert 'mmvitdense' in config.custom_imports.imports
+        assert config.default_scope in ('mmdet', 'mmseg')
+
+    def test_a_training_step(self, small):
+        """The losses are finite, reach the first layer, and an optimizer as in the config lowers them."""
+        model = revert_sync_batchnorm(build_model(small)).train()
+        with DefaultScope.overwrite_default_scope(small.default_scope):
+            optimizer = build_optim_wrapper(model, {**small.optim_wrapper, 'type': 'OptimWrapper'})
+        data = model.data_preprocessor(build_batch(small, 'train_dataloader', 2), training=True)
+        losses = []
+        for _ in range(2):
+            torch.manual_seed(0)  # samples of anchors, dropout and drop path
+            loss, _ = model.parse_losses(model(**data, mode='loss'))
+            losses.append(loss.item())
+            optimizer.backward(loss)
+            grads = {name: p.grad for name, p in model.named_parameters() if p.requires_grad}
+            assert all(grad is not None and grad.isfinite().all() for grad in grads.values())
+            assert grads['backbone.patch_embed.proj.weight'].any()
+            optimizer.step()
+            optimizer.zero_grad()
+        assert losses[1] < losses[0]
+
+    def test_predictions(self, small):
+        model = revert_sync_batchnorm(build_model(small)).eval()
+        with torch.no_grad():
+            results = model.val_step(build_batch(small, 'val_dataloader', 2))
+        assert len(results) == 2
+        for result in results:
+            if small.default_scope == 'mmdet':
+                predicted = result.pred_instances
+                assert predicted.masks.shape == (len(predicted), 96, 128)
+                assert predicted.bboxes.shape == (len(predicted), 4)
+                assert (predicted.bboxes >= 0).all()
+                assert (predicted.bboxes <= torch.tensor([128.0, 96.0, 128.0, 96.0])).all()
+            else:
+                assert result.pred_sem_seg.data.shape == (1, 96, 128)
+                assert result.pred_sem_seg.data.max() < small.model.decode_head.num_classes
+
+
+VITDET = {
+    # parameters of the whole detector; iterations, milestones, warm-up, layer decay, drop path
+    'b': (110_895_792, 184_375, [163_889, 177_546], 250, 0.7, 0.1),
+    'l': (330_684_656, 184_375, [163_889, 177_546], 250, 0.8, 0.4),
+    'h': (661_203_760, 138_281, [122_916, 133_159], 188, 0.9, 0.5),
+}
+
+
+@pytest.mark.parametrize('size', list(VITDET))
+class TestViTDet:
+    @pytest.fixture
+    def config(self, size):
+        (name,) = (name for name in LEAVES if name.startswith(f'vitdet/vitdet-{size}-mae_mask-rcnn'))
+        return load(name)
+
+    @pytest.fixture
+    def model(self, config):
+        with torch.device('meta'):
+            return build_model(config)
+
+    def test_number_of_parameters(self, model, size):
+        assert sum(parameter.numel() for parameter in model.parameters()) == VITDET[size][0]
+
+    def test_number_of_tensors(self, model, size):
+        """As many as an official checkpoint has entries."""
+        assert len(model.state_dict()) == {'b': 245, 'l': 413, 'h': 525}[size]
+
+    def test_schedule(self, config, size):
+        _, iterations, milestones, warm_up, rate, drop_path = VITDET[size]
+        assert config.train_cfg.max_iters == iterations
+        first, second = config.param_scheduler
+        assert (first.type, first.start_factor, first.end) == ('LinearLR', 0.001, warm_up)
+        assert (second.type, second.milestones, second.gamma) == ('MultiStepLR', milestones, 0.1)
+        assert not first.by_epoch
+        assert not second.by_epoch
+        assert config.model.backbone.drop_path_rate == drop_path
+        optimizer = config.optim_wrapper.optimizer
+        assert (optimizer.type, optimizer.lr, optimizer.weight_decay) == ('AdamW', 1e-4, 0.1)
+        assert tuple(optimizer.betas) == (0.9, 0.999)
+        assert config.optim_wrapper.paramwise_cfg.layer_decay_rate == rate
+        assert config.auto_scale_lr.base_batch_size == 64
+
+    def test_what_is_not_decayed(self, config, model, size):
+        """Norms of the ViT and positions for B and L, nothing for H."""
+        optimizer = build_optim_wrapper(model, {**config.optim_wrapper, 'type': 'OptimWrapper'}).optimizer
+        names = {id(parameter): name for name, parameter in model.named_parameters()}
+        exempt = {
+            names[id(p)] for group in optimizer.param_groups if group['weight_decay'] == 0 for p in group['params']
+        }
+        expected = {
+            name for name in names.values() if re.search(r'^backbone\.(pos_embed$|blocks\.\d+\.norm[12]\.)', name)
+        }
+        assert exempt == (set() if size == 'h' else expected)
+        assert {group['weight_decay'] for group in optimizer.param_groups} <= {0.0, 0.1}
+
+    def test_heads(self, config):
+        model = config.model
+        assert model.rpn_head.anchor_generator.scales == [8]
+        assert model.rpn_head.anchor_generator.strides == [4, 8, 16, 32, 64]
+        assert not model.train_cfg.rcnn.assigner.match_low_quality
+        assert model.train_cfg.rpn_proposal.max_per_img == model.test_cfg.rpn.max_per_img == 1000
+        assert (model.rpn_head.loss_bbox.type, model.roi_head.bbox_head.loss_bbox.type) == ('L1Loss', 'L1Loss')
+        assert {module.eps for module in build_norms(model)} == {1e-6}
+
+    def test_images_are_padded_to_a_square_in_training_and_testing(self, config, shapes_root):
+        small = shrink(config, shapes_root)
+        assert image_side(config) == 1024
+        preprocessor = build_model(small).data_preprocessor
+        for loader, training in (('train_dataloader', True), ('val_dataloader', False)):
+            data = preprocessor(build_batch(small, loader, 2), training=training)
+            assert data['inputs'].shape == (2, 3, SIDE, SIDE)
+            for image, sample in zip(data['inputs'], data['data_samples']):
+                height, width = sample.img_shape
+                assert not image[:, height:].any()
+                assert not image[:, :, width:].any()
+            assert training or sample.img_shape == (SIDE * 96 // 128, SIDE)
+
+    def test_large_scale_jitter(self, config):
+        steps = [step.type for step in config.train_dataloader.dataset.pipeline]
+        assert steps == [
+            'LoadImageFromFile',
+            'LoadAnnotations',
+            'RandomFlip',
+            'RandomResize',
+            'RandomCrop',
+            'FilterAnnotations',
+            'PackDetInputs',
+        ]
+        resize, crop = config.train_dataloader.dataset.pipeline[3:5]
+        assert (tuple(resize.scale), tuple(resize.ratio_range), resize.keep_ratio) == ((1024, 1024), (0.1, 2.0), True)
+        assert (tuple(crop.crop_size), crop.crop_type, crop.recompute_bbox) == ((1024, 1024), 'absolute', True)
+
+
+def build_norms(model):
+    """All norms of a detector."""
+    with torch.device('meta'), DefaultScope.overwrite_default_scope('mmdet'):
+        built = MODELS.build(model)
+    return [module for module in built.modules() if 'LayerNorm' in type(module).__name__]
+
+
+class TestUPerNet:
+    @pytest.mark.parametrize('kind', ['multilevel', 'pyramid'])
+    def test_recipe(self, kind):
+        (name,) = (name for name in LEAVES if name.startswith(f'vit/vit-b-mae_upernet-{kind}'))
+        config = load(name)
+        assert config.train_cfg.max_iters == 160_000
+        assert config.auto_scale_lr.base_batch_size == 16
+        assert config.model.decode_head.num_classes == config.model.auxiliary_head.num_classes == 150
+        with torch.device('meta'):
+            model = build_model(config)
+            model.backbone.init_cfg = None
+        maps = model.backbone(torch.empty(1, 3, 512, 512, device='meta'))
+        assert len(maps) == {'multilevel': 4, 'pyramid': 1}[kind]
+        levels = model.neck(maps)
+        assert [level.shape[-1] for level in levels] == [128, 64, 32, 16]
+        assert [level.shape[1] for level in levels] == config.model.decode_head.in_channels

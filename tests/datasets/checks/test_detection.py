@@ -1,0 +1,473 @@
+"""COCO data that was broken in one way each: the error names it, and doing what it says mends it."""
+
+import json
+import logging
+
+import cv2
+import numpy as np
+import pytest
+
+from mmvitdense.datasets.checks import check_data
+from mmvitdense.datasets.checks.coco_file import read_coco
+
+TRAIN = 'train_dataloader.dataset'
+
+
+def test_healthy_data_passes(coco, log):
+    check_data(coco.config())
+    assert [level for level, _ in log] == [logging.INFO] * 2
+    assert '4 images, 8 objects of 3 classes' in log[0][1]
+
+
+def test_shapes_pass(shapes_root, coco, log):
+    cfg = coco.config(metainfo=dict(classes=('circle', 'square', 'triangle', 'star', 'ring')))
+    for split, name in (('train', 'training'), ('val', 'validation')):
+        cfg[f'{split}_dataloader'].dataset.merge(
+            dict(
+                data_root=str(shapes_root),
+                ann_file=f'annotations/instances_{name}.json',
+                data_prefix=dict(img=f'images/{name}/'),
+            )
+        )
+    cfg.val_evaluator.ann_file = str(shapes_root / 'annotations/instances_validation.json')
+    cfg.model.roi_head.bbox_head.num_classes = cfg.model.roi_head.mask_head.num_classes = 5
+    check_data(cfg)
+    assert not [line for level, line in log if level > logging.INFO]
+
+
+def test_missing_root_names_every_option_to_change(coco, refused, mended):
+    cfg = coco.config(data_root='/no/such/place/')
+    cfg.val_evaluator.ann_file = '/no/such/place/train.json'
+    message = refused(cfg)
+    assert f'{TRAIN}.data_root' in message
+    assert "'/no/such/place/'" in message
+    mended(cfg, message, folder=coco.root)
+
+
+@pytest.mark.parametrize(
+    ('changes', 'words'),
+    [
+        ({'ann_file': 'nowhere.json'}, ['ann_file', 'nowhere.json', "'train.json'"]),
+        ({'ann_file': ''}, ['ann_file is not set']),
+        ({'data_prefix': dict(img='fotos/')}, ['data_prefix.img', 'fotos', "'photos'"]),
+        ({'data_prefix': dict(img_path='photos/')}, ["no folder 'img'", "'img_path'"]),
+    ],
+)
+def test_missing_paths(coco, refused, changes, words):
+    message = refused(coco.config(**changes))
+    assert all(word in message for word in [f'--cfg-options {TRAIN}.', *words]), message
+
+
+@pytest.mark.parametrize(
+    ('text', 'words'),
+    [
+        ('{"images": [', ['not a whole JSON file']),
+        ('', ['not a whole JSON file']),
+        ('[]', ['holds a list']),
+        ('{"categories": [], "annotations": []}', ["no 'images'", "'categories'"]),
+        ('{"images": [], "annotations": [], "categories": [{"id": 1, "name": "cat"}]}', ['has no images']),
+        ('{"images": [{"id": 1, "file_name": "1.jpg", "height": 48}]}', ["images[0] has no 'width'"]),
+        ('{"images": [{"id": 1, "file_name": "1.jpg", "height": 4, "width": 4}]}', ["no 'categories'"]),
+        ('{"images": {"id": 1}}', ["'images' must be a list"]),
+    ],
+)
+def test_broken_files(coco, refused, text, words):
+    coco.file.write_text(text)
+    message = refused(coco.config())
+    assert all(word in message for word in [str(coco.file), *words]), message
+
+
+@pytest.mark.parametrize('key', ['id', 'image_id', 'category_id', 'bbox', 'area'])
+def test_annotations_without_a_key(coco, refused, key):
+    del coco.annotations[3][key]
+    coco.write()
+    assert f"annotations[3] has no '{key}'" in refused(coco.config())
+
+
+def test_boxes_that_are_no_boxes(coco, refused):
+    coco.annotations[2]['bbox'] = [1, 2, 3]
+    coco.write()
+    assert "'bbox' must be four numbers" in refused(coco.config())
+
+
+@pytest.mark.parametrize(
+    'classes',
+    [
+        ('Cat', 'Dog', 'Traffic Light'),
+        ('cats', 'dogs', 'traffic_lights'),
+        ('person', 'bicycle', 'car'),
+        ('dog', 'cat', 'traffic light'),
+        'cat, dog, traffic light',
+    ],
+)
+def test_class_names(coco, refused, mended, classes):
+    cfg = coco.config(metainfo=dict(classes=classes))
+    message = refused(cfg)
+    assert f'{TRAIN}.metainfo.classes' in message
+    assert "metainfo=dict(classes=('cat', 'dog', 'traffic light'))" in message
+    mended(cfg, message)
+
+
+def test_a_near_namesake_is_preferred_to_all_categories(coco, refused):
+    cfg = coco.config(metainfo=dict(classes=('cat', 'Traffic-Lights')))
+    assert "metainfo=dict(classes=('cat', 'traffic light'))" in refused(cfg)
+
+
+def test_one_name_without_its_comma(coco, refused):
+    message = refused(coco.config(metainfo=dict(classes='cat')))
+    assert "the text 'cat'" in message
+    assert "classes=('cat',)" in message
+
+
+def test_default_classes_of_the_type(coco, refused, mended):
+    coco.content['categories'].insert(0, {'id': 9, 'name': 'everything'})
+    coco.write()
+    cfg = coco.config()
+    for split in ('train', 'val'):
+        del cfg[f'{split}_dataloader'].dataset['metainfo']
+    message = refused(cfg)
+    assert 'default of its type, CocoDataset' in message
+    assert 'everything' not in message.partition('write')[2], 'a category without objects is not suggested'
+    mended(cfg, message)
+
+
+def test_classes_in_a_file(coco, tmp_path):
+    names = tmp_path / 'names.txt'
+    names.write_text('cat\ndog\ntraffic light\n')
+    check_data(coco.config(metainfo=dict(classes=str(names))))
+
+
+@pytest.mark.parametrize('key', ['CLASSES', 'class_names', 'class'])
+def test_metainfo_under_another_key(coco, refused, key):
+    message = refused(coco.config(metainfo={key: ('cat', 'dog', 'traffic light')}))
+    assert repr(key) in message
+    assert "metainfo=dict(classes=('cat', 'dog', 'traffic light'))" in message
+
+
+def test_repeated_names(coco, refused):
+    assert 'more than once' in refused(coco.config(metainfo=dict(classes=('cat', 'cat', 'dog'))))
+    coco.content['categories'].append({'id': 4, 'name': 'dog'})
+    coco.write()
+    assert "more than one category named 'dog'" in refused(coco.config())
+
+
+def test_mmdet_numbers_classes_as_the_file_does(coco):
+    """The premise of the check of the order."""
+    from mmdet.datasets import CocoDataset
+
+    settings = coco.dataset(metainfo=dict(classes=('traffic light', 'dog', 'cat')), pipeline=[])
+    del settings['type']
+    labels = [item['bbox_label'] for item in CocoDataset(**settings)[0]['instances']]
+    assert labels == [item['category_id'] - 1 for item in coco.annotations[:2]]
+
+
+def test_a_selection_of_classes_is_allowed(coco):
+    cfg = coco.config(metainfo=dict(classes=('cat', 'traffic light')))
+    cfg.model.roi_head.bbox_head.num_classes = cfg.model.roi_head.mask_head.num_classes = 2
+    check_data(cfg)
+
+
+@pytest.mark.parametrize(('shift', 'words'), [(-1, '1 too low'), (1, '1 too high'), (50, '')])
+def test_shifted_ids(coco, refused, shift, words):
+    for annotation in coco.annotations:
+        annotation['category_id'] += shift
+    coco.write()
+    message = refused(coco.config())
+    assert "'categories' defines 1, 2, 3" in message
+    assert words in message
+    assert ('too' in message) == bool(words)
+
+
+def test_unknown_images(coco, refused):
+    coco.annotations[0]['image_id'] = 77
+    coco.write()
+    assert '1 annotations have an image_id that no image has, 77' in refused(coco.config())
+    for annotation in coco.annotations:
+        annotation['image_id'] = '2'
+    coco.write()
+    assert 'the one is text, the other a number' in refused(coco.config())
+
+
+@pytest.mark.parametrize('kind', ['images', 'annotations', 'categories'])
+def test_repeated_ids(coco, refused, kind):
+    coco.content[kind][1]['id'] = coco.content[kind][0]['id']
+    coco.write()
+    assert f'several {kind} share the ids 1' in refused(coco.config())
+
+
+@pytest.mark.parametrize(
+    ('change', 'words'),
+    [
+        ({'iscrowd': 1}, "'iscrowd': 1"),
+        ({'ignore': 1}, "marked 'ignore'"),
+        ({'area': 0}, "'area' of all is 0"),
+        ({'bbox': [0.2, 0.3, 0.1, 0.2]}, '0 to 1'),
+        ({'bbox': [5, 5, 0, 30]}, 'less than a pixel'),
+        ({'bbox': [500, 5, 30, 30]}, 'outside'),
+    ],
+)
+def test_no_object_is_left(coco, refused, change, words):
+    for annotation in coco.annotations:
+        annotation.update(change)
+    coco.write()
+    message = refused(coco.config())
+    assert 'of 8 objects' in message
+    assert words in message
+
+
+def test_no_annotations(coco, refused):
+    coco.content['annotations'] = []
+    coco.write()
+    assert '4 images but no annotations' in refused(coco.config())
+
+
+def test_no_object_of_the_classes(coco, refused):
+    coco.content['categories'].append({'id': 4, 'name': 'bird'})
+    coco.write()
+    cfg = coco.config(metainfo=dict(classes=('bird',)))
+    assert 'none is of the classes' in refused(cfg)
+
+
+def test_filter_drops_everything(coco, refused, mended):
+    cfg = coco.config(filter_cfg=dict(filter_empty_gt=True, min_size=50))
+    message = refused(cfg)
+    assert 'min_size=50' in message
+    assert 'the largest has 48' in message
+    mended(cfg, message)
+
+
+def test_usable_objects_are_those_that_mmdet_keeps(coco):
+    """Random boxes, some of them degenerate, against mmdet's own loading."""
+    from mmdet.datasets import CocoDataset
+
+    rng = np.random.default_rng(0)
+    for number in range(400):
+        x, y = rng.uniform(-20, 80, 2).round(1)
+        width, height = rng.choice([0, 0.5, 1, 7.3, 60], 2)
+        coco.annotations.append(
+            dict(
+                id=100 + number,
+                image_id=int(rng.integers(1, 5)),
+                category_id=int(rng.integers(1, 4)),
+                bbox=[x, y, width, height],
+                area=float(rng.choice([0, 5.0])),
+                ignore=int(rng.random() < 0.1),
+            )
+        )
+    coco.write()
+    file = read_coco(str(coco.file))
+    dataset = CocoDataset(
+        ann_file=str(coco.file), data_prefix=dict(img=''), metainfo=dict(classes=('cat', 'dog', 'traffic light'))
+    )
+    kept = [len(dataset.get_data_info(index)['instances']) for index in range(4)]
+    assert kept == np.bincount(file.image_index[file.usable()], minlength=4).tolist()
+    assert 8 < sum(kept) < 350
+
+
+def test_dropped_boxes_are_warned_of(coco, log):
+    coco.annotations[0]['bbox'] = [5, 5, 0, 10]
+    coco.write()
+    check_data(coco.config(), splits=['train'])
+    assert [line for level, line in log if level == logging.WARNING and '1 of 8 objects' in line]
+
+
+def test_corners_are_warned_of(coco, log):
+    for annotation in coco.annotations:
+        x, y, width, height = annotation['bbox']
+        annotation['bbox'] = [x + 20, y + 14, x + 20 + width, y + 14 + height]
+    coco.write()
+    check_data(coco.config(), splits=['train'])
+    assert [line for level, line in log if level == logging.WARNING and 'look like corners' in line]
+
+
+def test_masks_are_needed(coco, refused):
+    for annotation in coco.annotations[:3]:
+        del annotation['segmentation']
+    coco.write()
+    assert '3 of 8 objects' in (message := refused(coco.config()))
+    assert "no 'segmentation'" in message
+    cfg = coco.config()
+    cfg.model.roi_head.mask_head = None
+    for loader in (cfg.train_dataloader, cfg.val_dataloader):
+        loader.dataset.pipeline[1].with_mask = False
+    assert 'val_evaluator.metric=bbox' in refused(cfg), 'and masks cannot be scored either'
+    cfg.val_evaluator.metric = 'bbox'
+    check_data(cfg)
+
+
+def test_masks_that_the_pipeline_does_not_load(coco, refused):
+    cfg = coco.config()
+    cfg.train_dataloader.dataset.pipeline[1].with_mask = False
+    assert 'with_mask=True' in refused(cfg)
+
+
+@pytest.mark.parametrize('mask', [[[1, 2, 3]], {'size': [48, 64]}, [[]]])
+def test_broken_masks(coco, refused, mask):
+    for annotation in coco.annotations:
+        annotation['segmentation'] = mask
+    coco.write()
+    assert 'no mask' in refused(coco.config())
+
+
+def test_rle_needs_bitmaps(coco, refused):
+    for annotation in coco.annotations:
+        annotation['segmentation'] = {'size': [48, 64], 'counts': [1, 3070, 1]}
+    coco.write()
+    cfg = coco.config()
+    check_data(cfg)
+    cfg.train_dataloader.dataset.pipeline[1].poly2mask = False
+    assert 'poly2mask=True' in refused(cfg)
+
+
+def test_missing_images(coco, refused):
+    (coco.root / 'photos/3.jpg').unlink()
+    message = refused(coco.config())
+    assert '1 of all 4 images' in message
+    assert "'3.jpg'" in message
+
+
+def test_file_names_that_repeat_the_folder(coco, refused, mended):
+    for image in coco.content['images']:
+        image['file_name'] = f'photos/{image["file_name"]}'
+    coco.write()
+    cfg = coco.config()
+    message = refused(cfg)
+    assert f'{TRAIN}.data_prefix.img=.' in message
+    mended(cfg, message, splits=['train'])
+
+
+def test_an_image_that_is_no_image(coco, refused):
+    (coco.root / 'photos/2.jpg').write_text('<html>not found</html>')
+    message = refused(coco.config())
+    assert '2.jpg' in message
+    assert 'cannot be read as an image' in message
+
+
+def test_images_of_another_size_are_warned_of(coco, log):
+    cv2.imwrite(str(coco.root / 'photos/2.jpg'), np.zeros((64, 48, 3), np.uint8))
+    check_data(coco.config(), splits=['train'])
+    assert [line for level, line in log if level == logging.WARNING and '2.jpg is 48x64, stated 64x48' in line]
+
+
+def test_a_turned_photograph_has_the_size_that_is_loaded(coco, log):
+    from PIL import Image
+
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    path = str(coco.root / 'photos/2.jpg')
+    Image.fromarray(np.zeros((64, 48, 3), np.uint8)).save(path, exif=exif)
+    assert cv2.imread(path).shape[:2] == (48, 64)
+    check_data(coco.config(), splits=['train'])
+    assert not [line for level, line in log if level == logging.WARNING]
+
+
+class TestMetrics:
+    def test_missing_file(self, coco, refused, mended):
+        cfg = coco.config()
+        cfg.val_evaluator.ann_file = 'nowhere.json'
+        message = refused(cfg)
+        assert 'val_evaluator.ann_file' in message
+        mended(cfg, message)
+
+    def test_other_images(self, coco, refused, mended):
+        cfg = coco.config()
+        other = coco.root / 'other.json'
+        other.write_text(
+            json.dumps(coco.content).replace('"image_id": 4', '"image_id": 9').replace('"id": 4', '"id": 9')
+        )
+        cfg.val_evaluator = [dict(type='CocoMetric', ann_file=str(other))]
+        message = refused(cfg)
+        assert 'val_evaluator.0.ann_file' in message
+        assert 'lacks 1 of the 4 images' in message
+        mended(cfg, message)
+
+    def test_other_categories(self, coco, refused, mended):
+        cfg = coco.config()
+        other = coco.root / 'other.json'
+        other.write_text(json.dumps(coco.content).replace('"dog"', '"bird"'))
+        cfg.val_evaluator.ann_file = str(other)
+        message = refused(cfg)
+        assert f"{other}, has the classes 'cat', 'traffic light'" in message
+        mended(cfg, message)
+
+    def test_no_crowd_flag(self, coco, refused):
+        del coco.annotations[0]['iscrowd']
+        coco.write()
+        cfg = coco.config()
+        check_data(cfg, splits=['train'])
+        assert "1 annotations have no 'iscrowd'" in refused(cfg, splits=['val'])
+
+    def test_annotation_id_zero(self, coco, log):
+        coco.annotations[0]['id'] = 0
+        coco.write()
+        check_data(coco.config())
+        assert len([line for level, line in log if level == logging.WARNING and 'id 0' in line]) == 1
+
+    def test_unlabelled_test_images(self, coco, refused):
+        coco.content['annotations'] = []
+        coco.write()
+        cfg = coco.config()
+        assert 'no annotations' in refused(cfg, splits=['val'])
+        cfg.val_evaluator.update(format_only=True, metric='bbox')
+        check_data(cfg, splits=['val'])
+
+
+class TestWhatIsChecked:
+    @pytest.mark.parametrize(
+        ('wrap', 'key'),
+        [
+            (lambda inner: dict(type='RepeatDataset', times=2, dataset=inner), 'dataset.dataset'),
+            (lambda inner: dict(type='ClassBalancedDataset', oversample_thr=0.1, dataset=inner), 'dataset.dataset'),
+            (lambda inner: dict(type='ConcatDataset', datasets=[inner]), 'dataset.datasets.0'),
+            (
+                lambda inner: dict(
+                    type='MultiImageMixDataset', pipeline=[], dataset=dict(type='RepeatDataset', dataset=inner)
+                ),
+                'dataset.dataset.dataset',
+            ),
+        ],
+    )
+    def test_wrappers(self, coco, refused, mended, wrap, key):
+        cfg = coco.config()
+        cfg.train_dataloader.dataset = wrap(coco.dataset(data_root='nowhere'))
+        message = refused(cfg)
+        assert f'train_dataloader.{key}.data_root=FOLDER' in message
+        mended(cfg, message, folder=coco.root)
+
+    def test_scopes(self, coco, refused):
+        cfg = coco.config(type='mmdet.CocoDataset', ann_file='nowhere.json')
+        cfg.default_scope = 'mmseg'
+        assert 'nowhere.json' in refused(cfg)
+        cfg = coco.config(_scope_='mmdet', ann_file='nowhere.json')
+        cfg.default_scope = 'mmengine'
+        assert 'nowhere.json' in refused(cfg)
+
+    def test_unknown_types_are_skipped(self, coco, log):
+        cfg = coco.config(type='VOCDataset', ann_file='nowhere.txt')
+        check_data(cfg)
+        cfg = coco.config(type='NoSuchDataset', ann_file='nowhere.txt')
+        check_data(cfg)
+        assert [line.partition(': ')[2] for level, line in log] == [
+            'not checked, there are no checks for VOCDataset.',
+            'not checked, there are no checks for VOCDataset.',
+            'not checked, there are no checks for NoSuchDataset.',
+            'not checked, there are no checks for NoSuchDataset.',
+        ]
+
+    @pytest.mark.parametrize('changes', [{'data_root': 's3://bucket/coco/'}, {'backend_args': dict(backend='petrel')}])
+    def test_remote_data_is_skipped(self, coco, log, changes):
+        check_data(coco.config(ann_file='nowhere.json', **changes))
+        assert all('remote storage' in line for _, line in log)
+
+    def test_splits(self, coco, refused):
+        cfg = coco.config()
+        cfg.test_dataloader = dict(dataset=coco.dataset(ann_file='nowhere.json', test_mode=True))
+        cfg.test_evaluator = cfg.val_evaluator
+        check_data(cfg)
+        assert 'test_dataloader' in refused(cfg, splits=['test'])
+
+    def test_the_same_loader_is_checked_once(self, coco, log):
+        cfg = coco.config()
+        cfg.test_dataloader, cfg.test_evaluator = cfg.val_dataloader, cfg.val_evaluator
+        check_data(cfg, splits=['train', 'val', 'test'])
+        assert len(log) == 2

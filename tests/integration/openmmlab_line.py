@@ -1,0 +1,97 @@
+"""Train, save and resume with the original OpenMMLab distributions; run by tools/test_openmmlab.sh.
+
+Works in the current folder, in an environment that holds the original line and borrows torch. Not collected by pytest.
+"""
+
+from __future__ import annotations
+
+import importlib
+import math
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+VERSIONS = {'mmengine': '0.10.7', 'mmcv': '2.1.0', 'mmdet': '3.3.0', 'mmseg': '1.2.2'}
+CONFIGS = ('vitdet-tiny_mask-rcnn_shapes', 'vit-tiny_upernet_shapes')
+
+
+def check_line() -> None:
+    """Stop unless the packages of the original line, this environment's, are the ones that Python imports."""
+    for name, version in VERSIONS.items():
+        module = importlib.import_module(name)
+        path = Path(module.__file__)
+        print(f'{name} {module.__version__} {path.parent}')
+        if module.__version__ != version or Path(sys.prefix) not in path.parents:
+            sys.exit(
+                f'{name} {module.__version__} was imported from {path.parent}; expected {version} from {sys.prefix}. '
+                'Run tools/test_openmmlab.sh, which makes the right environment.'
+            )
+    import torch
+
+    from mmvitdense import compat
+
+    print(f'torch {torch.__version__} {Path(torch.__file__).parent}\nmmcv.ops: {compat.status()}', flush=True)
+    if Path(sys.prefix) in Path(torch.__file__).parents:
+        sys.exit(f'torch was installed a second time, into {sys.prefix}; expected that of the calling Python.')
+
+
+def tool(name: str, *arguments: str) -> None:
+    subprocess.run([sys.executable, str(ROOT / 'tools' / name), *arguments], check=True)
+
+
+def train(config: str, work_dir: Path, iterations: int, *arguments: str) -> None:
+    tool(
+        'train.py',
+        str(ROOT / 'configs' / 'quickstart' / f'{config}.py'),
+        '--work-dir',
+        str(work_dir),
+        *arguments,
+        '--cfg-options',
+        'train_dataloader.batch_size=2',
+        f'train_cfg.max_iters={iterations}',
+        'train_cfg.val_interval=4',
+        'default_hooks.checkpoint.interval=2',
+        'default_hooks.logger.interval=1',
+    )
+
+
+def check_checkpoint(path: Path, iterations: int) -> None:
+    """The file is of this mmengine, readable without executing it, and knows every iteration since the first."""
+    import mmengine  # noqa: F401  (allows the classes of its checkpoints)
+    import torch
+
+    import mmvitdense  # noqa: F401
+
+    content = torch.load(path, map_location='cpu', weights_only=True)
+    losses = content['message_hub']['log_scalars']['train/loss'].data[0].tolist()
+    found = {
+        'mmengine_version': content['meta']['mmengine_version'],
+        'iter': content['meta']['iter'],
+        'losses': len(losses),
+        'optimizer steps': {int(state['step']) for state in content['optimizer']['state'].values()},
+    }
+    expected = {
+        'mmengine_version': VERSIONS['mmengine'],
+        'iter': iterations,
+        'losses': iterations,
+        'optimizer steps': {iterations},
+    }
+    if found != expected or not all(math.isfinite(loss) for loss in losses):
+        sys.exit(f'{path} holds {found} and losses {losses}; expected {expected} and finite losses.')
+
+
+def main() -> None:
+    check_line()
+    tool('make_shapes.py', '--training', '8', '--validation', '4')
+    for config in CONFIGS:
+        work_dir = Path('work_dirs') / config
+        train(config, work_dir, 2)
+        check_checkpoint(work_dir / 'iter_2.pth', 2)
+        train(config, work_dir, 4, '--resume')
+        check_checkpoint(work_dir / 'iter_4.pth', 4)
+    print(f'the original OpenMMLab line trains, saves and resumes: {", ".join(CONFIGS)}')
+
+
+if __name__ == '__main__':
+    main()

@@ -1,0 +1,110 @@
+"""Mistakes end with one clear line, exit code 2, and nothing written."""
+
+import shutil
+
+import pytest
+import torch
+
+from mmvitdense.apis.errors import run_tool
+from mmvitdense.apis.test import evaluate_model
+from mmvitdense.apis.train import train_model
+
+from .workshop import DETECTOR, SEGMENTOR, TINY_DETECTOR, TINY_SEGMENTOR
+
+
+@pytest.fixture
+def refused(workshop, monkeypatch, capfd):
+    """Call a function as its tool does, in the folder of the data; return the only line on stderr."""
+    monkeypatch.chdir(workshop.folder)
+
+    def _refused(function, *arguments, **options):
+        before = sorted(workshop.folder.rglob('*'))
+        capfd.readouterr()
+        assert run_tool(lambda: function(*arguments, **options)) == 2
+        lines = [line for line in capfd.readouterr().err.splitlines() if line.startswith('error: ')]
+        assert len(lines) == 1
+        assert sorted(workshop.folder.rglob('*')) == before
+        return lines[0]
+
+    return _refused
+
+
+def with_options(**options):
+    return {**TINY_DETECTOR, **{key.replace('__', '.'): value for key, value in options.items()}}
+
+
+@pytest.mark.parametrize(
+    ('options', 'message'),
+    [
+        ({'train_dataloader__dataset__data_root': 'nowhere/'}, 'nowhere'),
+        ({'train_dataloader__dataset__ann_file': 'none.json'}, 'none.json'),
+        ({'train_dataloader__dataset__metainfo__classes': ('circles', 'square')}, "'circles'"),
+        ({'model__roi_head__bbox_head__num_classes': 4}, 'num_classes'),
+        ({'train_cfg__max_iter': 3}, "did you mean 'max_iters'"),
+        ({'load_from': 'none.pth'}, 'none.pth does not exist'),
+    ],
+)
+def test_training_on_what_does_not_fit(refused, options, message):
+    assert message in refused(train_model, DETECTOR, cfg_options=with_options(**options))
+
+
+def test_an_annotation_file_without_images(refused, workshop):
+    (workshop / 'none.json').write_text('{"images": [], "annotations": [], "categories": []}')
+    options = with_options(train_dataloader__dataset__ann_file='../../none.json')
+    assert 'none.json' in refused(train_model, DETECTOR, cfg_options=options)
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'message'),
+    [
+        ({'auto_scale_lr': True}, 'add auto_scale_lr = dict(base_batch_size=N)'),
+        ({'resume': 'none.pth'}, 'none.pth does not exist'),
+        ({'launcher': 'pytorch'}, 'torchrun'),
+    ],
+)
+def test_options_that_cannot_be_followed(refused, monkeypatch, arguments, message):
+    monkeypatch.delenv('RANK', raising=False)
+    assert message in refused(train_model, DETECTOR, cfg_options=TINY_DETECTOR, **arguments)
+
+
+def test_resuming_from_another_model(refused, segmentor):
+    line = refused(train_model, DETECTOR, cfg_options=TINY_DETECTOR, resume=str(segmentor / 'iter_4.pth'))
+    assert 'does not fit the model MaskRCNN' in line
+
+
+def test_resuming_from_weights_alone(refused, segmentor, tmp_path):
+    weights = torch.load(segmentor / 'iter_4.pth', weights_only=True)['state_dict']
+    torch.save({'state_dict': weights, 'meta': {}}, tmp_path / 'weights.pth')
+    line = refused(train_model, SEGMENTOR, cfg_options=TINY_SEGMENTOR, resume=str(tmp_path / 'weights.pth'))
+    assert 'load_from=' in line
+
+
+def test_evaluating_a_checkpoint_that_does_not_fit(refused, segmentor, tmp_path):
+    checkpoint = segmentor / 'iter_4.pth'
+    line = refused(evaluate_model, DETECTOR, checkpoint, cfg_options=TINY_DETECTOR)
+    assert 'does not fit the model MaskRCNN' in line
+    deeper = {**TINY_SEGMENTOR, 'model.backbone.num_layers': 3}
+    line = refused(evaluate_model, SEGMENTOR, checkpoint, cfg_options=deeper)
+    assert '12 missing (backbone.blocks.2.' in line
+    cut = shutil.copy(checkpoint, tmp_path / 'cut.pth')
+    with open(cut, 'r+b') as file:
+        file.truncate(1000)
+    assert 'cut short' in refused(evaluate_model, SEGMENTOR, cut, cfg_options=TINY_SEGMENTOR)
+
+
+def test_predictions_need_a_pickle_name(refused):
+    assert '.pkl' in refused(evaluate_model, DETECTOR, 'w.pth', out='predictions.txt')
+
+
+def test_the_tools_say_it_in_one_line_too(workshop):
+    done = workshop.run('test.py', 'configs/none.py', 'w.pth', exit_code=2)
+    assert done.stderr == 'error: The config configs/none.py does not exist.\n'
+    done = workshop.run('train.py', DETECTOR, '--work-dri', 'x', exit_code=2)
+    assert 'unrecognized arguments: --work-dri' in done.stderr
+
+
+def test_all_processes_stop_when_the_first_finds_a_mistake(workshop):
+    options = {**TINY_DETECTOR, 'train_dataloader.dataset.data_root': 'nowhere/'}
+    done = workshop.run('train.py', DETECTOR, '--work-dir', 'never', options=options, processes=2, exit_code=1)
+    assert done.stderr.count('error: ') == 1
+    assert not (workshop / 'never').exists()

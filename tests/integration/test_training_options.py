@@ -1,0 +1,50 @@
+"""Options and fields that training adapts to the machine it runs on."""
+
+import pytest
+import torch
+from mmengine.device import get_device
+
+from mmvitdense.apis.train import train_model
+
+from .workshop import SEGMENTOR, TINY_SEGMENTOR, schedule
+
+SYNC_BN = {'model.decode_head.norm_cfg': {'type': 'SyncBN'}, 'model.auxiliary_head.norm_cfg': {'type': 'MMSyncBN'}}
+
+
+@pytest.fixture(scope='module')
+def run(workshop):
+    """A run with synchronised norms, mixed precision, a scaled learning rate and no seed: the runner and its log."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(workshop.folder)
+        options = {**TINY_SEGMENTOR, **SYNC_BN, **schedule(2, 2)}
+        options |= {'randomness.seed': None, 'auto_scale_lr.base_batch_size': 16, 'optim_wrapper.optimizer.lr': 0.001}
+        options['param_scheduler'] = None
+        runner = train_model(SEGMENTOR, amp=True, auto_scale_lr=True, cfg_options=options)
+    (log,) = (workshop / f'work_dirs/{SEGMENTOR.stem}').glob('*/*.log')
+    return runner, log.read_text()
+
+
+def test_sync_bn_turns_into_bn_and_the_log_says_so(run):
+    runner, log = run
+    kinds = {type(module) for module in runner.model.modules() if 'BatchNorm' in type(module).__name__}
+    assert kinds == {torch.nn.BatchNorm2d}
+    assert log.count('SyncBN turned into BN in 2 place(s)') == 1
+
+
+@pytest.mark.skipif(get_device() != 'cpu', reason='this machine has a GPU')
+def test_mixed_precision_runs_on_a_cpu(run):
+    runner, log = run
+    assert type(runner.optim_wrapper).__name__ == 'CpuAmpOptimWrapper'
+    assert 'bfloat16 autocast on the CPU' in log
+
+
+def test_the_learning_rate_follows_the_batch_size(run):
+    runner, _ = run
+    assert runner.optim_wrapper.get_lr()['lr'] == [pytest.approx(0.001 * 4 / 16)]
+
+
+def test_a_run_without_a_seed_gets_one_that_its_checkpoint_keeps(run, workshop):
+    runner, _ = run
+    assert isinstance(runner.seed, int)
+    checkpoint = torch.load(workshop / f'work_dirs/{SEGMENTOR.stem}/iter_2.pth', weights_only=True)
+    assert checkpoint['meta']['seed'] == runner.seed == runner.train_dataloader.sampler.seed

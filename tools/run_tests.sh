@@ -1,0 +1,17 @@
+#!/usr/bin/env bash
+# Installs what the tests need and runs them all: style, import rules, pytest, and the original OpenMMLab line.
+# Arguments go to pytest: tools/run_tests.sh tests/layers -k window
+set -euo pipefail
+. "$(dirname "${BASH_SOURCE[0]}")/environment.sh" onedl,tests
+
+# Many small tensors: a process for each core is faster than threads.
+export OMP_NUM_THREADS=1
+if [ $# -gt 0 ]; then
+  exec python -m pytest "$@"
+fi
+ruff check .
+ruff format --check .
+lint-imports --no-logo
+python -m pytest --numprocesses 2 --dist loadfile
+bash tools/test_openmmlab.sh
+echo "All checks passed."
