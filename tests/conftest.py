@@ -1,5 +1,8 @@
 """What every test gets: the same random numbers each time, and a skip where no GPU is."""
 
+import random
+
+import numpy as np
 import pytest
 import torch
 
@@ -11,6 +14,8 @@ def pytest_runtest_setup(item):
 
 @pytest.fixture(autouse=True)
 def _seed():
+    random.seed(0)
+    np.random.seed(0)
     torch.manual_seed(0)
 
 

@@ -17,7 +17,12 @@ model = dict(
         img_size=128,
         pretrain_img_size=128,
         patch_size=8,
+        window_size=8,
+        global_blocks=(1, 3),
+        rel_pos='decomposed',
         drop_path_rate=0.0,
+        # The usual normal of 0.02 is too small for so narrow a model trained from scratch.
+        init_cfg=dict(type='Xavier', layer='Linear', distribution='uniform'),
     ),
     neck=dict(
         type='mmvitdense.SimpleFeaturePyramid', in_channels=96, out_channels=channels, scale_factors=(2, 1, 0.5)
@@ -33,18 +38,19 @@ model = dict(
     test_cfg=dict(_delete_=True, mode='whole'),
 )
 
-max_iters = 300
+max_iters = 900
+train_dataloader = dict(batch_size=4)
 train_cfg = dict(type='IterBasedTrainLoop', max_iters=max_iters, val_interval=max_iters)
 val_cfg = dict(type='ValLoop')
 test_cfg = dict(type='TestLoop')
 param_scheduler = [
-    dict(type='LinearLR', start_factor=0.01, by_epoch=False, begin=0, end=30),
-    dict(type='CosineAnnealingLR', by_epoch=False, begin=30, end=max_iters, T_max=max_iters - 30, eta_min=0),
+    dict(type='LinearLR', start_factor=0.01, by_epoch=False, begin=0, end=50),
+    dict(type='CosineAnnealingLR', by_epoch=False, begin=50, end=max_iters, T_max=max_iters - 50, eta_min=0),
 ]
 optim_wrapper = dict(
     type='OptimWrapper',
-    optimizer=dict(type='AdamW', lr=1e-3, weight_decay=0.05),
+    optimizer=dict(type='AdamW', lr=2e-3, weight_decay=0.05),
     clip_grad=dict(max_norm=5.0),
 )
-default_hooks = dict(checkpoint=dict(interval=max_iters), logger=dict(interval=25))
+default_hooks = dict(checkpoint=dict(interval=max_iters), logger=dict(interval=50))
 randomness = dict(seed=0)

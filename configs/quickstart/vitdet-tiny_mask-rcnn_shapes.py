@@ -48,7 +48,8 @@ model = dict(
     test_cfg=dict(rpn=dict(nms_pre=200, max_per_img=100), rcnn=dict(max_per_img=50)),
 )
 
-max_iters = 500
+max_iters = 900
+train_dataloader = dict(batch_size=4)
 train_cfg = dict(type='IterBasedTrainLoop', max_iters=max_iters, val_interval=max_iters)
 val_cfg = dict(type='ValLoop')
 test_cfg = dict(type='TestLoop')
@@ -58,8 +59,8 @@ param_scheduler = [
 ]
 optim_wrapper = dict(
     type='OptimWrapper',
-    optimizer=dict(type='AdamW', lr=1e-3, weight_decay=0.05),
+    optimizer=dict(type='AdamW', lr=2e-3, weight_decay=0.05),
     clip_grad=dict(max_norm=5.0),
 )
-default_hooks = dict(checkpoint=dict(interval=max_iters), logger=dict(interval=25))
+default_hooks = dict(checkpoint=dict(interval=max_iters), logger=dict(interval=50))
 randomness = dict(seed=0)

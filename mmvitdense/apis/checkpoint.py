@@ -16,12 +16,13 @@ from typing import Any
 import torch
 from mmengine.logging import print_log
 from mmengine.model import is_model_wrapper
+from mmengine.runner import CheckpointLoader
 from torch import nn
 
 from mmvitdense.checkpoints import CheckpointError
 
 _SHOWN = 5
-_ADDRESS = re.compile(r'https?://')
+_ADDRESS = re.compile(r'\w[\w+-]*://')
 _UNREADABLE = (pickle.UnpicklingError, RuntimeError, EOFError, LookupError, ValueError, OSError)
 _TOO_LITTLE = 0.1
 """Share of the weights that must fit for a checkpoint to be one of a similar model."""
@@ -32,7 +33,8 @@ def read_run_checkpoint(path_or_url: str | Path) -> dict[str, Any]:
 
     Args:
         path_or_url: A file written by mmengine's runner or any other that holds a state dict, or its http(s) address,
-            which is fetched once into torch's hub cache. Tensors of a local file are mapped, not copied.
+            which is fetched once into torch's hub cache, or another address that mmengine knows (torchvision://...).
+            Tensors of a local file are mapped, not copied.
 
     Returns:
         A dict with at least 'state_dict' (with EMA: the averaged weights, as mmengine stores them) and 'meta'.
@@ -91,8 +93,10 @@ def load_model_weights(model: nn.Module, checkpoint: str | Path, strict: bool = 
 
 
 def _load(name: str) -> Any:
-    if _ADDRESS.match(name):
+    if name.startswith(('http://', 'https://')):
         return torch.hub.load_state_dict_from_url(name, map_location='cpu', progress=False, weights_only=True)
+    if _ADDRESS.match(name):
+        return CheckpointLoader.load_checkpoint(name, map_location='cpu')
     return torch.load(name, map_location='cpu', weights_only=True, mmap=zipfile.is_zipfile(name))
 
 

@@ -37,12 +37,13 @@ class ShowHook(Hook):
         self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Sequence | None = None
     ) -> None:
         """Draw those images of the batch whose turn it is."""
-        meta = runner.test_dataloader.dataset.metainfo
-        artist = Artist(meta.get('classes') or (), meta.get('palette'))
+        dataset = runner.test_dataloader.dataset
+        artist = Artist(dataset.metainfo.get('classes') or (), dataset.metainfo.get('palette'))
         for sample in outputs or ():
             place = self._count * get_world_size() + get_rank()
             self._count += 1
-            if place % self.interval == 0:
+            # With several processes the sampler repeats images at the end, so that all have the same number.
+            if place % self.interval == 0 and place < len(dataset):
                 self._draw(artist, sample, place)
 
     def _draw(self, artist: Artist, sample: Any, place: int) -> None:

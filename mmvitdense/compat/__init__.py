@@ -4,9 +4,9 @@ Both distributions are served: onedl-mmengine and its companions, and the origin
 mmcv-lite 2.1.0, mmdet 3.3.0 and mmsegmentation 1.2.2.
 """
 
-import importlib.machinery
+import importlib.util
 
-from . import checkpoints, mmpretrain, stand_in
+from . import checkpoints, mmcv_attention, mmpretrain, stand_in
 
 __all__ = ['install', 'status']
 
@@ -17,6 +17,7 @@ def install() -> None:
     Imports neither mmcv nor torchvision. A compiled mmcv is used as it is.
     """
     stand_in.register()
+    mmcv_attention.register()
     mmpretrain.register()
     checkpoints.register()
 
@@ -26,7 +27,7 @@ def status() -> str:
     compiled = stand_in.compiled_extension()
     if compiled is not None:
         return f'compiled mmcv ({compiled})'
-    if importlib.machinery.PathFinder.find_spec('mmcv') is None:
+    if importlib.util.find_spec('mmcv') is None:
         return 'mmcv is not installed'
     if stand_in.is_registered():
         return 'stand-in of mmvitdense.compat (mmcv has no compiled ops)'

@@ -9,10 +9,14 @@ The arguments `columns`, `ones`, and in `options` the kernel size and `im2col_st
 from typing import Any, NamedTuple
 
 import torch
+import torch.nn.functional as F
 import torchvision  # noqa: F401  (registers torch.ops.torchvision)
 from torch import Tensor
 
 from .precision import widen
+
+_FAR_OUTSIDE = 1e6
+"""An offset in pixels that leads out of every map."""
 
 
 class _Geometry(NamedTuple):
@@ -91,6 +95,7 @@ def modulated_deform_conv_forward(
     **options: Any,
 ) -> None:
     """Fill `output` (B, C_out, H_out, W_out)."""
+    offset, mask = (_leading_part(tensor, output.shape[2:]) for tensor in (offset, mask))
     geometry = _Geometry.of_version_2(options)
     output.copy_(_forward(input, weight, offset, mask, bias if with_bias else None, geometry))
 
@@ -114,32 +119,51 @@ def modulated_deform_conv_backward(
     **options: Any,
 ) -> None:
     """Fill the five gradients; `grad_bias` only `with_bias`."""
+    offset, mask = (_leading_part(tensor, grad_output.shape[2:]) for tensor in (offset, mask))
     gradients = _backward(grad_output, input, weight, offset, mask, _Geometry.of_version_2(options))
-    for target, gradient in zip((grad_input, grad_weight, grad_offset, grad_mask), gradients):
-        target.copy_(gradient)
+    grad_input.copy_(gradients[0])
+    grad_weight.copy_(gradients[1])
+    for target, gradient in ((grad_offset, gradients[2]), (grad_mask, gradients[3])):
+        target.copy_(F.pad(gradient.flatten(1), (0, target[0].numel() - gradient[0].numel())).view_as(target))
     if with_bias:
         grad_bias.copy_(gradients[4])
+
+
+def _leading_part(tensor: Tensor, size: torch.Size) -> Tensor:
+    """Offsets or masks for an output of `size` from a map that may be larger.
+
+    mmcv reads as many numbers of each image as it needs from the start of its memory. DyHead hands in the offsets of
+    a level twice as large, and its published weights were trained with what that gives.
+    """
+    if tensor.shape[2:] == size:
+        return tensor
+    needed = tensor.size(1) * size.numel()
+    return tensor.flatten(1)[:, :needed].unflatten(1, (tensor.size(1), *size))
 
 
 def _forward(
     input: Tensor, weight: Tensor, offset: Tensor, mask: Tensor | None, bias: Tensor | None, geometry: _Geometry
 ) -> Tensor:
-    use_mask = mask is not None
-    input, weight, offset, mask, bias = widen(input, weight, offset, *_fill(input, weight, mask, bias))
-    return torch.ops.torchvision.deform_conv2d(input, weight, offset, mask, bias, *geometry, use_mask)
+    tensors = _prepare(input, weight, offset, mask, bias)
+    return torch.ops.torchvision.deform_conv2d(*tensors, *geometry, mask is not None)
 
 
 def _backward(
     grad_output: Tensor, input: Tensor, weight: Tensor, offset: Tensor, mask: Tensor | None, geometry: _Geometry
 ) -> tuple[Tensor, ...]:
     """Gradients of input, weight, offset, mask and bias."""
-    use_mask = mask is not None
-    tensors = widen(grad_output, input, weight, offset, *_fill(input, weight, mask, None))
-    return torch.ops.torchvision._deform_conv2d_backward(*tensors, *geometry, use_mask)
+    tensors = _prepare(input, weight, offset, mask, None)
+    (grad,) = widen(grad_output)
+    return torch.ops.torchvision._deform_conv2d_backward(grad, *tensors, *geometry, mask is not None)
 
 
-def _fill(input: Tensor, weight: Tensor, mask: Tensor | None, bias: Tensor | None) -> tuple[Tensor, Tensor]:
-    """torchvision wants tensors where there is no mask or no bias."""
-    if mask is None:
-        mask = input.new_zeros(input.size(0), 1)
-    return mask, weight.new_zeros(weight.size(0)) if bias is None else bias
+def _prepare(
+    input: Tensor, weight: Tensor, offset: Tensor, mask: Tensor | None, bias: Tensor | None
+) -> tuple[Tensor, ...]:
+    """Input, weight, offset, mask and bias as torchvision wants them."""
+    mask = input.new_zeros(input.size(0), 1) if mask is None else mask
+    bias = weight.new_zeros(weight.size(0)) if bias is None else bias
+    input, weight, offset, mask, bias = widen(input, weight, offset, mask, bias)
+    # Where an offset is NaN, as in training before the gradient scaler has found its scale, torchvision reads foreign
+    # memory. In mmcv such a point contributes nothing.
+    return input, weight, offset.nan_to_num(_FAR_OUTSIDE), mask, bias

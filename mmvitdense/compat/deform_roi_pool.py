@@ -7,10 +7,13 @@ import torch
 from torch import Tensor
 
 from .gradients import fill_gradients
-from .precision import compute_dtype, widen
+from .precision import compute_dtype, finite_regions, widen
 
 _CHUNK = 2**24
 """Interpolated numbers held at a time."""
+
+_FAR_OUTSIDE = 1e6
+"""A coordinate that no map has."""
 
 
 def deform_roi_pool_forward(
@@ -61,7 +64,7 @@ def _pool(
     sampling_ratio: int,
     gamma: float,
 ) -> Tensor:
-    rois = rois.to(compute_dtype(input))
+    rois = finite_regions(rois.to(compute_dtype(input)))
     start = rois[:, 1:3] * spatial_scale - 0.5
     size = (rois[:, 3:5] - rois[:, 1:3]) * spatial_scale
     moved = start[:, :, None, None].expand(-1, -1, *bins)
@@ -100,6 +103,7 @@ def _bilinear(input: Tensor, batch: Tensor, y: Tensor, x: Tensor) -> Tensor:
     """Samples (n, h, w, points y, points x, C) of `input` (B, C, H, W) by RoIAlign's rule: points up to one pixel
     outside the map take the border's value, points beyond are zero."""
     height, width = input.shape[2:]
+    y, x = y.nan_to_num(_FAR_OUTSIDE), x.nan_to_num(_FAR_OUTSIDE)
     inside = (y >= -1) & (y <= height) & (x >= -1) & (x <= width)
     y, x = y.clamp(0, height - 1), x.clamp(0, width - 1)
     top, left = y.detach().floor().long(), x.detach().floor().long()

@@ -1,6 +1,6 @@
 """Multi-scale deformable attention: the functions of `mmcv._ext` behind its CUDA path, by our own op.
 
-mmcv itself calls these on CUDA only; on a CPU its Python code interpolates with `F.grid_sample`.
+mmcv calls these on CUDA only; `mmcv_attention` sees to its Python path.
 """
 
 from torch import Tensor

@@ -1,4 +1,4 @@
-"""The number types in which the stand-in computes."""
+"""The number types and ranges in which the stand-in computes."""
 
 import torch
 from torch import Tensor
@@ -17,3 +17,12 @@ def widen(*tensors: Tensor) -> tuple[Tensor, ...]:
     """All tensors, contiguous, in the compute type of the first."""
     dtype = compute_dtype(tensors[0])
     return tuple(tensor.to(dtype).contiguous() for tensor in tensors)
+
+
+def finite_regions(rois: Tensor) -> Tensor:
+    """`rois` (N, 5) with every region that has a NaN or an infinity moved, as a point, out of all maps.
+
+    Regions of a diverging model would make the kernels read foreign memory or sample without end.
+    """
+    nowhere = rois.new_tensor([0, -1e4, -1e4, -1e4, -1e4])
+    return torch.where(rois.isfinite().all(dim=1, keepdim=True), rois, nowhere)

@@ -10,7 +10,7 @@ import torch
 import torchvision  # noqa: F401  (registers torch.ops.torchvision)
 from torch import Tensor
 
-from .precision import compute_dtype, widen
+from .precision import compute_dtype, finite_regions, widen
 
 _MAX = 0
 
@@ -45,7 +45,7 @@ def roi_align_forward(
     """
     if rois.size(0) == 0:
         return
-    features, regions = widen(input, rois)
+    features, regions = widen(input, finite_regions(rois))
     if pool_mode != _MAX:
         size = (spatial_scale, aligned_height, aligned_width, sampling_ratio, aligned)
         output.copy_(torch.ops.torchvision.roi_align(features, regions, *size))
@@ -74,7 +74,7 @@ def roi_align_backward(
     """Fill `grad_input` (B, C, H, W); arguments as in the forward."""
     if rois.size(0) == 0:
         return
-    grad, regions = widen(grad_output, rois)
+    grad, regions = widen(grad_output, finite_regions(rois))
     if pool_mode != _MAX:
         size = (spatial_scale, aligned_height, aligned_width, *grad_input.shape, sampling_ratio, aligned)
         grad_input.copy_(torch.ops.torchvision._roi_align_backward(grad, regions, *size))

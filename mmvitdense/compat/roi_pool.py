@@ -7,7 +7,7 @@ touches, and a region reaches to (x2 + 1, y2 + 1).
 import torch
 from torch import Tensor
 
-from .precision import compute_dtype, widen
+from .precision import compute_dtype, finite_regions, widen
 
 
 def roi_pool_forward(
@@ -22,7 +22,7 @@ def roi_pool_forward(
     """Fill `output` (N, C, h, w) from `input` (B, C, H, W) and `rois` (N, 5), and `argmax` with the position of each
     maximum in its map, row * W + column, -1 for a bin without pixels (whose output is 0)."""
     height, width = input.shape[2:]
-    (regions,) = widen(rois)
+    (regions,) = widen(finite_regions(rois))
     start = regions[:, 1:3] * spatial_scale
     size = (regions[:, 3:5] + 1) * spatial_scale - start
     columns = _bins(start[:, 0], size[:, 0], pooled_width, width)
@@ -53,7 +53,7 @@ def roi_pool_backward(
     """Fill `grad_input` (B, C, H, W)."""
     dtype = compute_dtype(grad_input)
     total = torch.zeros(grad_input.shape, dtype=dtype, device=grad_input.device).flatten(2)
-    image = rois[:, 0].long()[:, None, None]
+    image = finite_regions(rois)[:, 0].long()[:, None, None]
     channel = torch.arange(total.size(1), device=total.device)[:, None]
     position = argmax.long().flatten(2)
     grad = grad_output.to(dtype).flatten(2) * (position >= 0)

@@ -11,6 +11,7 @@ before it, so a compiled mmcv is used untouched, and nothing has to be detected 
 import functools
 import importlib
 import importlib.machinery
+import importlib.util
 import sys
 import types
 from collections.abc import Callable, Sequence
@@ -97,7 +98,7 @@ def is_registered() -> bool:
 
 def compiled_extension() -> str | None:
     """The file of a compiled `mmcv._ext`, or None. Imports neither it nor mmcv."""
-    mmcv = importlib.machinery.PathFinder.find_spec('mmcv')
+    mmcv = importlib.util.find_spec('mmcv')
     if mmcv is None or mmcv.submodule_search_locations is None:
         return None
     spec = importlib.machinery.PathFinder.find_spec(NAME, mmcv.submodule_search_locations)
@@ -123,7 +124,7 @@ def _uncovered(name: str) -> str:
     return (
         f'{NAME}.{name} needs an mmcv with compiled ops; the installed mmcv has none and the stand-in of '
         f'mmvitdense.compat does not cover this op (it covers: {", ".join(sorted(_FILE_OF))}). '
-        'To compile mmcv, with a C++ compiler (and the CUDA toolkit for GPU ops) that fits your torch, run '
-        '"MMCV_WITH_OPS=1 FORCE_CUDA=1 pip install --no-build-isolation --no-cache-dir --no-binary onedl-mmcv '
-        'onedl-mmcv" (the original line: mmcv==2.1.0 in place of mmcv-lite); mmvitdense then uses it by itself.'
+        'To compile one, with a C++ compiler (for GPU ops also the CUDA toolkit) that fits your torch, run '
+        '"pip install --no-build-isolation --no-cache-dir --force-reinstall --no-deps onedl-mmcv" (in the original '
+        'line mmcv==2.1.0, after removing mmcv-lite); mmvitdense then uses it by itself.'
     )

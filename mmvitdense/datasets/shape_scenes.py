@@ -17,8 +17,12 @@ CLASSES = ('circle', 'square', 'triangle', 'star', 'ring')
 _RADIUS = {'circle': 1.0, 'square': 1.15, 'triangle': 1.25, 'star': 1.25, 'ring': 1.05}
 _RING_HOLE = 0.55
 _STAR_WAIST = 0.45
-_DIAMETER = (0.20, 0.42)  # of a disc, as a part of the image's shorter side
+_DIAMETER = (0.24, 0.46)  # of a disc, as a part of the image's shorter side
 _SUBPIXELS = 8
+# Most objects of a class have about this hue (degrees), the others any: the shape decides, the colour is a strong hint.
+_HUE = {'circle': 0, 'square': 215, 'triangle': 140, 'star': 45, 'ring': 280}
+_HUE_SPREAD = 20
+_TYPICAL = 0.9
 _LIGHT = np.array([-0.6, -0.8])  # direction towards the light, x and y
 _ATTEMPTS = 400
 
@@ -52,7 +56,8 @@ def paint_scene(
 ) -> Scene:
     """Paint a random scene.
 
-    Classes, colours, sizes, rotations and places are drawn independently of each other.
+    Classes, sizes, rotations and places are drawn independently of each other; nine of ten objects of a class have its
+    typical colour, the others any.
 
     Args:
         rng: Source of all randomness.
@@ -86,7 +91,7 @@ def paint_scene(
             )
         instances, sizes = painted, [*full]
         labels.append(label)
-        colours.append(_distinct_colour(rng, colours))
+        colours.append(_distinct_colour(rng, colours, CLASSES[label]))
         image = _paint(image, coverage, colours[-1], radius)
     image += rng.normal(0.0, rng.uniform(2.0, 6.0), image.shape)
     return Scene(np.clip(np.rint(image), 0, 255).astype(np.uint8), instances, tuple(labels))
@@ -142,7 +147,7 @@ def _paint(image: np.ndarray, coverage: np.ndarray, colour: np.ndarray, radius: 
 
 def _background(rng: np.random.Generator, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
     """Return a muted gradient with a faint texture (H x W x 3 float BGR) and its middle colour."""
-    first = _colour(rng, saturation=(0.05, 0.35), value=(0.35, 0.95))
+    first = _colour(rng, (0.05, 0.35), (0.35, 0.95), hue=rng.uniform(0, 360))
     second = np.clip(first + rng.uniform(-45, 45, 3), 20, 250)
     x, y = np.meshgrid(np.linspace(-1, 1, width), np.linspace(-1, 1, height))
     angle = rng.uniform(0, 2 * np.pi)
@@ -161,14 +166,18 @@ def _background(rng: np.random.Generator, height: int, width: int) -> tuple[np.n
     return (1 - blend) * first + blend * second + rng.uniform(4, 14) * texture[name]()[..., None], (first + second) / 2
 
 
-def _distinct_colour(rng: np.random.Generator, others: list[np.ndarray]) -> np.ndarray:
-    """Return the first of some random colours that stands out from the background, and best from other objects."""
-    candidates = np.stack([_colour(rng, saturation=(0.45, 1.0), value=(0.5, 1.0)) for _ in range(6)])
+def _distinct_colour(rng: np.random.Generator, others: list[np.ndarray], name: str) -> np.ndarray:
+    """Return a colour for an object of this class that stands out from the background and the other objects."""
+    hue, spread = (_HUE[name], _HUE_SPREAD) if rng.random() < _TYPICAL else (0, 180)
+    candidates = np.stack([_colour(rng, (0.5, 1.0), (0.55, 1.0), hue + rng.uniform(-spread, spread)) for _ in range(6)])
     distances = np.stack([np.linalg.norm(candidates - other, axis=1) for other in others])
     distances[0] = np.minimum(distances[0], 110)
     return candidates[distances.min(0).argmax()]
 
 
-def _colour(rng: np.random.Generator, saturation: tuple[float, float], value: tuple[float, float]) -> np.ndarray:
-    hsv = np.float32([[[rng.uniform(0, 360), rng.uniform(*saturation), rng.uniform(*value)]]])
+def _colour(
+    rng: np.random.Generator, saturation: tuple[float, float], value: tuple[float, float], hue: float
+) -> np.ndarray:
+    """Return a colour as B, G, R in 0 to 255 from a hue in degrees and ranges of saturation and value in 0 to 1."""
+    hsv = np.float32([[[hue % 360, rng.uniform(*saturation), rng.uniform(*value)]]])
     return cv2.cvtColor(hsv, cv2.COLOR_HSV2BGR)[0, 0].astype(np.float64) * 255

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -28,7 +27,6 @@ def resize_position_table(table: Tensor, source: tuple[int, int], target: tuple[
         )
     if tuple(source) == tuple(target):
         return table
-    with torch.autocast(table.device.type, enabled=False):
-        image = table.float().reshape(1, source[0], source[1], -1).permute(0, 3, 1, 2)
-        image = F.interpolate(image, size=tuple(target), mode='bicubic', align_corners=False)
+    image = table.float().reshape(1, source[0], source[1], -1).permute(0, 3, 1, 2)
+    image = F.interpolate(image, size=tuple(target), mode='bicubic', align_corners=False)
     return image.flatten(2).transpose(1, 2).to(table.dtype)

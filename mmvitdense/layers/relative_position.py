@@ -25,9 +25,8 @@ def axis_table(table: Tensor, length: int) -> Tensor:
     """
     rows = 2 * length - 1
     if table.shape[0] != rows:
-        with torch.autocast(table.device.type, enabled=False):
-            table = table if table.dtype == torch.float64 else table.float()
-            table = F.interpolate(table.T[None], size=rows, mode='linear', align_corners=False)[0].T
+        table = table if table.dtype == torch.float64 else table.float()
+        table = F.interpolate(table.T[None], size=rows, mode='linear', align_corners=False)[0].T
     position = torch.arange(length, device=table.device)
     return table[position[:, None] - position[None, :] + length - 1]
 

@@ -71,6 +71,19 @@ def test_modulated_deform_conv_gradients(device, options, with_bias):
         assert gradcheck(lambda *a: modulated_deform_conv2d(*a, None, *options), inputs, nondet_tol=1e-12)
 
 
+def test_offsets_of_a_larger_map(device):
+    """mmcv takes the leading numbers of each image, in memory order; DyHead of mmdet relies on it."""
+    x, _, _, weight, bias = tensors(OPTIONS[0], device, kernel=(3, 3), size=(3, 2))
+    wide = [torch.randn(2, c, 6, 4, dtype=torch.float64, device=device, requires_grad=True) for c in (18, 9)]
+    offset, mask = ([image.flatten()[: c * 6].view(c, 3, 2) for image in t] for t, c in zip(wide, (18, 9)))
+    expected = modulated_deform_conv2d(x, torch.stack(offset), torch.stack(mask), weight, bias, *OPTIONS[0])
+    output = modulated_deform_conv2d(x, *wide, weight, bias, *OPTIONS[0])
+    assert torch.equal(output, expected)
+    grad = torch.randn_like(output)
+    for result, reference in zip(torch.autograd.grad(output, wide, grad), torch.autograd.grad(expected, wide, grad)):
+        torch.testing.assert_close(result, reference)
+
+
 def test_weight_gradient_alone(device):
     x, offset, _, weight, _ = tensors(OPTIONS[0], device)
     weight.requires_grad_()
@@ -103,6 +116,18 @@ def test_layers_under_autocast(device, layer):
     assert output.shape == (2, 6, 8, 7)
     assert all(torch.isfinite(p.grad).all() for p in module.parameters() if p.grad is not None)
     torch.testing.assert_close(output.float(), module(x), rtol=0.05, atol=0.05)
+
+
+@pytest.mark.parametrize('number', [float('nan'), float('inf'), -float('inf'), 1e30])
+def test_offsets_that_are_no_positions_contribute_nothing(device, number):
+    x, offset, mask, weight, _ = (t.requires_grad_() for t in tensors(OPTIONS[0], device, torch.float32, size=(50, 50)))
+    wild = torch.full_like(offset, number, requires_grad=True)
+    for output in (
+        deform_conv2d(x, wild, weight, *OPTIONS[0]),
+        modulated_deform_conv2d(x, wild, mask, weight, None, *OPTIONS[0]),
+    ):
+        gradients = torch.autograd.grad(output.sum(), (x, wild, weight))
+        assert not any(t.any() for t in (output, *gradients))
 
 
 def test_no_offset_is_a_convolution(device):
@@ -153,6 +178,14 @@ def test_deform_roi_pool_layers(device, layer):
     assert output.shape == (len(ROIS), 4, 3, 3)
     assert torch.isfinite(features.grad).all()
     assert features.grad.any()
+
+
+def test_deform_roi_pool_wild_numbers_pool_nothing(device):
+    features = torch.randn(2, 4, 9, 12, device=device, requires_grad=True)
+    rois = features.new_tensor([[0, 1.0, float('nan'), 8.0, 6.0], [1, 1.0, 2.0, float('inf'), 6.0]])
+    assert not deform_roi_pool(features, rois, None, 2).any()
+    offset = torch.full((1, 2, 2, 2), float('nan'), device=device)
+    assert not deform_roi_pool(features, features.new_tensor([[0, 1.0, 2.0, 8.0, 6.0]]), offset, 2).any()
 
 
 def test_deform_roi_pool_no_regions(device):

@@ -1,7 +1,8 @@
 import mmcv_oracles
 import numpy as np
+import pytest
 import torch
-from mmcv.ops import MultiScaleDeformableAttention
+from mmcv.ops import MultiScaleDeformableAttention, multi_scale_deform_attn
 from mmcv.ops.multi_scale_deform_attn import MultiScaleDeformableAttnFunction
 from torch.autograd import gradcheck
 
@@ -46,7 +47,6 @@ def test_no_queries(device):
 
 
 def test_module_under_autocast(device):
-    """mmcv's own Python path on a CPU, our function on CUDA."""
     module = (
         MultiScaleDeformableAttention(16, num_heads=2, num_levels=2, num_points=2, batch_first=True).to(device).eval()
     )
@@ -62,3 +62,16 @@ def test_module_under_autocast(device):
     output.float().sum().backward()
     torch.testing.assert_close(output.float(), expected, rtol=0.05, atol=0.05)
     assert torch.isfinite(query.grad).all()
+
+
+@pytest.mark.parametrize('dtype', [torch.bfloat16, torch.float16])
+def test_python_path_in_16_bit(device, dtype):
+    """On a map where F.grid_sample in 16 bits reads foreign memory on a CPU."""
+    shapes = torch.tensor([(40, 50)], device=device)
+    value = torch.randn(1, 2000, 8, 32, device=device).to(dtype)
+    locations = torch.rand(1, 30, 8, 1, 4, 2, device=device)
+    weights = torch.rand(1, 30, 8, 1, 4, device=device).to(dtype)
+    output = multi_scale_deform_attn.multi_scale_deformable_attn_pytorch(value, shapes, locations, weights)
+    arguments = (value.float(), shapes, torch.zeros(1, dtype=torch.int64, device=device), locations, weights.float())
+    assert output.dtype == dtype
+    torch.testing.assert_close(output, attend(*arguments).to(dtype))

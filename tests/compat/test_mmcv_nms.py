@@ -31,9 +31,9 @@ def test_nms(device, offset, threshold):
     assert torch.equal(dets, torch.cat((boxes[kept], scores[kept, None]), dim=1))
 
 
-def test_nms_offset_decides():
-    boxes = torch.tensor([[0.0, 0.0, 3.0, 3.0], [0.0, 0.0, 3.0, 1.0]])
-    scores = torch.tensor([0.9, 0.8])
+def test_nms_offset_decides(device):
+    boxes = torch.tensor([[0.0, 0.0, 3.0, 3.0], [0.0, 0.0, 3.0, 1.0]], device=device)
+    scores = torch.tensor([0.9, 0.8], device=device)
     assert nms(boxes, scores, 0.4, offset=0)[1].tolist() == [0, 1]  # 3 / 9
     assert nms(boxes, scores, 0.4, offset=1)[1].tolist() == [0]  # 8 / 16
 
@@ -93,9 +93,9 @@ def test_soft_nms(device, method, offset):
     assert torch.equal(dets[:, :4], boxes[kept])
 
 
-def test_soft_nms_empty_area_keeps_finite_scores():
-    point = torch.tensor([[3.0, 1.0, 3.0, 1.0]]).repeat(3, 1)
-    dets, _ = soft_nms(point, torch.tensor([0.9, 0.5, 0.4]), 0.5, method='gaussian')
+def test_soft_nms_empty_area_keeps_finite_scores(device):
+    point = torch.tensor([[3.0, 1.0, 3.0, 1.0]], device=device).repeat(3, 1)
+    dets, _ = soft_nms(point, torch.tensor([0.9, 0.5, 0.4], device=device), 0.5, method='gaussian')
     assert dets[:, 4].tolist() == pytest.approx([0.9, 0.5, 0.4])
 
 

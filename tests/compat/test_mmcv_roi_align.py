@@ -83,6 +83,17 @@ def test_no_regions(device, pool):
     assert torch.equal(features.grad, torch.zeros_like(features))
 
 
+@pytest.mark.parametrize('pool', [RoIAlign(5), RoIAlign(5, sampling_ratio=2), RoIAlign(5, pool_mode='max'), RoIPool(5)])
+def test_wild_regions_pool_nothing(device, pool):
+    features = torch.randn(2, 3, 9, 12, device=device, requires_grad=True)
+    rois = features.new_tensor([[0, 1.0, float('nan'), 8.0, 6.0], [1, 1.0, 2.0, float('inf'), 6.0], [1, 2, 2, 6, 6]])
+    output = pool(features, rois)
+    assert not output[:2].any()
+    assert output[2].any()
+    output[:2].sum().backward()
+    assert not features.grad.any()
+
+
 def pooled(features, roi, size, spatial_scale):
     """Maximum over every pixel that a bin touches; the region reaches to (x2 + 1, y2 + 1)."""
     x1, y1 = (coordinate * spatial_scale for coordinate in roi[:2])

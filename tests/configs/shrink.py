@@ -8,8 +8,10 @@ from pathlib import Path
 from mmengine.config import Config, ConfigDict
 
 from mmvitdense.datasets.shape_scenes import CLASSES
+from mmvitdense.models.backbones.plain_vit import ARCHITECTURES
 
 WIDTH, DEPTH, SIDE = 48, 4, 64
+PROPOSALS = 32
 _SIZES = ('scale', 'crop_size', 'size', 'stride', 'pad_size_divisor', 'img_size')
 
 
@@ -27,6 +29,8 @@ def shrink(config: Config, shapes_root: Path) -> Config:
     model.backbone.pop('init_cfg', None)
     if 'embed_dims' not in model.backbone:
         _narrow(model)
+    if 'roi_head' in model:
+        _take_few_proposals(model)
     for part in (model, config.train_dataloader, config.val_dataloader):
         _divide_sizes(part, factor)
     for split, loader in (('training', config.train_dataloader), ('validation', config.val_dataloader)):
@@ -35,10 +39,8 @@ def shrink(config: Config, shapes_root: Path) -> Config:
 
 
 def _narrow(model: ConfigDict) -> None:
-    from mmvitdense.models.backbones.plain_vit import ARCHITECTURES
-
     backbone = model.backbone
-    width, depth, *_ = ARCHITECTURES[backbone.pop('arch')]
+    width = ARCHITECTURES[backbone.pop('arch')][0]
     backbone.update(embed_dims=WIDTH, num_layers=DEPTH, num_heads=3, feedforward_channels=2 * WIDTH)
     out_indices = backbone.get('out_indices', -1)
     if not isinstance(out_indices, int):
@@ -50,6 +52,13 @@ def _narrow(model: ConfigDict) -> None:
                 options[name] = WIDTH
             elif isinstance(value, list) and value and set(value) == {width}:
                 options[name] = [WIDTH] * len(value)
+
+
+def _take_few_proposals(model: ConfigDict) -> None:
+    for options in (model.train_cfg.rpn_proposal, model.test_cfg.rpn):
+        options.update(nms_pre=PROPOSALS, max_per_img=PROPOSALS)
+    model.train_cfg.rcnn.sampler.num = PROPOSALS
+    model.test_cfg.rcnn.max_per_img = 5
 
 
 def _divide_sizes(part: ConfigDict | list, factor: int) -> None:

@@ -4,7 +4,7 @@ import pytest
 
 from .workshop import DETECTOR, SEGMENTOR, TINY_DETECTOR, TINY_SEGMENTOR, Workshop, schedule
 
-SGD = {'optim_wrapper.optimizer.type': 'SGD', 'optim_wrapper.optimizer.lr': 0.05}
+SGD = {'optim_wrapper.optimizer.type': 'SGD', 'optim_wrapper.optimizer.lr': 0.05, 'param_scheduler': None}
 
 
 @pytest.fixture(scope='session')
@@ -25,8 +25,8 @@ def detector(workshop):
 
 @pytest.fixture(scope='session')
 def segmentor(workshop):
-    """The work dir of a segmentor after 4 iterations on batches of 4."""
-    workshop.run('train.py', SEGMENTOR, '--work-dir', 'segmentor', options={**TINY_SEGMENTOR, **SGD, **schedule(4, 4)})
+    """The work dir of a segmentor after 4 iterations on batches of 4, with a checkpoint of each."""
+    workshop.run('train.py', SEGMENTOR, '--work-dir', 'segmentor', options={**TINY_SEGMENTOR, **SGD, **schedule(4, 1)})
     return workshop / 'segmentor'
 
 

@@ -5,6 +5,7 @@ import shutil
 import pytest
 import torch
 
+from mmvitdense.apis.checkpoint import read_run_checkpoint
 from mmvitdense.apis.errors import run_tool
 from mmvitdense.apis.test import evaluate_model
 from mmvitdense.apis.train import train_model
@@ -73,7 +74,7 @@ def test_resuming_from_another_model(refused, segmentor):
 
 
 def test_resuming_from_weights_alone(refused, segmentor, tmp_path):
-    weights = torch.load(segmentor / 'iter_4.pth', weights_only=True)['state_dict']
+    weights = read_run_checkpoint(segmentor / 'iter_4.pth')['state_dict']
     torch.save({'state_dict': weights, 'meta': {}}, tmp_path / 'weights.pth')
     line = refused(train_model, SEGMENTOR, cfg_options=TINY_SEGMENTOR, resume=str(tmp_path / 'weights.pth'))
     assert 'load_from=' in line

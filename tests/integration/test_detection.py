@@ -8,6 +8,8 @@ import numpy as np
 import torch
 from pycocotools import mask as coco
 
+from mmvitdense.apis.checkpoint import read_run_checkpoint
+
 from .workshop import DETECTOR, TINY_DETECTOR, schedule
 
 
@@ -25,7 +27,7 @@ def test_a_killed_run_resumes_to_what_an_uninterrupted_run_gives(workshop, detec
     assert not (resumed / 'iter_8.pth').exists()
     done = workshop.run('train.py', DETECTOR, '--work-dir', resumed, '--resume', options=options)
     assert 'resumed epoch: 0, iter: ' in done.stdout
-    expected, found = (torch.load(folder / 'iter_8.pth', weights_only=True) for folder in (detector, resumed))
+    expected, found = (read_run_checkpoint(folder / 'iter_8.pth') for folder in (detector, resumed))
     assert expected['state_dict'].keys() == found['state_dict'].keys()
     for key, value in expected['state_dict'].items():
         torch.testing.assert_close(found['state_dict'][key], value, rtol=0, atol=0, msg=key)
@@ -35,7 +37,7 @@ def test_a_killed_run_resumes_to_what_an_uninterrupted_run_gives(workshop, detec
 
 
 def test_training_changes_the_weights(detector):
-    early, late = (torch.load(detector / f'iter_{step}.pth', weights_only=True)['state_dict'] for step in (2, 8))
+    early, late = (read_run_checkpoint(detector / f'iter_{step}.pth')['state_dict'] for step in (2, 8))
     moved = [key for key, value in early.items() if not torch.equal(value, late[key])]
     assert len(moved) > 0.9 * len(early)
 

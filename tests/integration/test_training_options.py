@@ -4,6 +4,7 @@ import pytest
 import torch
 from mmengine.device import get_device
 
+from mmvitdense.apis.checkpoint import read_run_checkpoint
 from mmvitdense.apis.train import train_model
 
 from .workshop import SEGMENTOR, TINY_SEGMENTOR, schedule
@@ -46,5 +47,5 @@ def test_the_learning_rate_follows_the_batch_size(run):
 def test_a_run_without_a_seed_gets_one_that_its_checkpoint_keeps(run, workshop):
     runner, _ = run
     assert isinstance(runner.seed, int)
-    checkpoint = torch.load(workshop / f'work_dirs/{SEGMENTOR.stem}/iter_2.pth', weights_only=True)
+    checkpoint = read_run_checkpoint(workshop / f'work_dirs/{SEGMENTOR.stem}/iter_2.pth')
     assert checkpoint['meta']['seed'] == runner.seed == runner.train_dataloader.sampler.seed

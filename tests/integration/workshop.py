@@ -22,12 +22,12 @@ _TINY_VIT = {
     'model.backbone.feedforward_channels': 64,
     'model.backbone.img_size': 64,
     'model.backbone.pretrain_img_size': 64,
+    'model.backbone.window_size': 4,
+    'model.backbone.global_blocks': (1,),
     'model.neck.in_channels': 32,
 }
 TINY_DETECTOR = {
     **_TINY_VIT,
-    'model.backbone.window_size': 4,
-    'model.backbone.global_blocks': (1,),
     'model.data_preprocessor.pad_size_divisor': 64,
     'train_dataloader.batch_size': 2,
     'train_dataloader.dataset.pipeline.3.scale': (64, 64),

@@ -12,16 +12,17 @@ def block(**options):
     return redraw(TransformerBlock(Attention(12, 2), 12, 20, **options))
 
 
-def test_drop_path_skips_whole_samples_and_scales_the_rest():
+@pytest.mark.parametrize(('branch', 'silent'), [('attn', 'mlp.fc2'), ('mlp', 'attn.proj')])
+def test_drop_path_skips_whole_samples_and_scales_the_rest(branch, silent):
     model = block(drop_path_rate=0.75)
-    nn.init.zeros_(model.mlp.fc2.weight)
-    nn.init.zeros_(model.mlp.fc2.bias)
+    for parameter in model.get_submodule(silent).parameters():
+        nn.init.zeros_(parameter)
     tokens = torch.randn(400, 6, 12)
-    branch = model.eval()(tokens, (2, 3)) - tokens
+    alone = model.eval()(tokens, (2, 3)) - tokens
     added = model.train()(tokens, (2, 3)) - tokens
     kept = added.flatten(1).any(dim=1)
-    assert 60 <= kept.sum() <= 140
-    torch.testing.assert_close(added[kept], 4 * branch[kept], rtol=1e-4, atol=1e-5)
+    assert 60 <= kept.sum() <= 140, f'{kept.sum()} of 400 samples kept {branch} at a rate of 0.75'
+    torch.testing.assert_close(added[kept], 4 * alone[kept], rtol=1e-4, atol=1e-5)
 
 
 def test_layer_scale_multiplies_each_branch():

@@ -94,6 +94,8 @@ def _columns(path: str, images: list, categories: list, annotations: list, panop
         boxes = np.array([item['bbox'] for item in annotations], dtype=np.float64).reshape(len(annotations), 4)
         areas = np.array([item['area'] for item in annotations], dtype=np.float64)
         sizes = np.array([(image['width'], image['height']) for image in images], dtype=np.float64)
+        if not all(np.isfinite(numbers).all() for numbers in (boxes, areas, sizes)):
+            raise ValueError('null or NaN is no number')
     except (ValueError, TypeError) as error:
         raise DataError(
             f"{path}: each 'bbox' must be four numbers (x, y, width, height), and 'area', 'height' and 'width' one "

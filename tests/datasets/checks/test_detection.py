@@ -84,8 +84,18 @@ def test_annotations_without_a_key(coco, refused, key):
     assert f"annotations[3] has no '{key}'" in refused(coco.config())
 
 
-def test_boxes_that_are_no_boxes(coco, refused):
-    coco.annotations[2]['bbox'] = [1, 2, 3]
+@pytest.mark.parametrize(
+    ('kind', 'key', 'value'),
+    [
+        ('annotations', 'bbox', [1, 2, 3]),
+        ('annotations', 'bbox', None),
+        ('annotations', 'bbox', [1, 2, None, 4]),
+        ('annotations', 'area', 'large'),
+        ('images', 'width', None),
+    ],
+)
+def test_numbers_that_are_no_numbers(coco, refused, kind, key, value):
+    coco.content[kind][2][key] = value
     coco.write()
     assert "'bbox' must be four numbers" in refused(coco.config())
 

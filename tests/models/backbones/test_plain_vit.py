@@ -191,6 +191,17 @@ class TestFunction:
             tokens = vit.run_blocks(tokens, grid, start, stop)
         torch.testing.assert_close(vit.to_map(vit.norm(tokens), grid), vit(image)[0])
 
+    def test_order_of_the_tokens(self):
+        """The class token with its position, the registers, the patches row by row."""
+        vit = redraw(PlainViT(**SMALL, with_cls_token=True, num_registers=2))
+        image = torch.randn(2, 3, 40, 40)
+        tokens, _ = vit.embed(image)
+        patches = vit.patch_embed.proj(image).flatten(2).transpose(1, 2)
+        for index in range(2):
+            assert torch.equal(tokens[index, :1], vit.cls_token[0] + vit.pos_embed[0, :1])
+            assert torch.equal(tokens[index, 1:3], vit.register_tokens[0])
+            torch.testing.assert_close(tokens[index, 3:], patches[index] + vit.pos_embed[0, 1:])
+
     def test_pixels_beyond_the_last_whole_patch_count(self):
         vit = redraw(PlainViT(**SMALL)).eval()
         image = torch.randn(1, 3, 33, 41)
