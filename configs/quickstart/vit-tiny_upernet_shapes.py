@@ -38,8 +38,9 @@ model = dict(
     test_cfg=dict(_delete_=True, mode='whole'),
 )
 
-max_iters = 900
-train_dataloader = dict(batch_size=4)
+# Many steps on few images: what a small model learns from scratch depends on the number of steps.
+max_iters = 1200
+train_dataloader = dict(batch_size=2)
 train_cfg = dict(type='IterBasedTrainLoop', max_iters=max_iters, val_interval=max_iters)
 val_cfg = dict(type='ValLoop')
 test_cfg = dict(type='TestLoop')
@@ -49,8 +50,8 @@ param_scheduler = [
 ]
 optim_wrapper = dict(
     type='OptimWrapper',
-    optimizer=dict(type='AdamW', lr=2e-3, weight_decay=0.05),
+    optimizer=dict(type='AdamW', lr=1.5e-3, weight_decay=0.05),
     clip_grad=dict(max_norm=5.0),
 )
-default_hooks = dict(checkpoint=dict(interval=max_iters), logger=dict(interval=50))
+default_hooks = dict(checkpoint=dict(interval=max_iters), logger=dict(interval=100))
 randomness = dict(seed=0)

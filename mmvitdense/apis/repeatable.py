@@ -11,6 +11,8 @@ from mmengine.dist import get_rank, sync_random_seed
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
+from .resume import skip_trained_data
+
 
 def fix_seed(cfg: Any, resumed_seed: int | None) -> None:
     """Give a config without a seed the one of the run it resumes, or a random one that all processes share.
@@ -36,6 +38,7 @@ class IterationSeedHook(Hook):
 
     def before_train_epoch(self, runner: Runner) -> None:
         """Seed what loads the first batch."""
+        skip_trained_data(runner.train_loop)
         self._seed(runner, runner.iter, 0)
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:

@@ -16,13 +16,18 @@ def draws():
     return random.random(), np.random.rand(), torch.rand(1).item()
 
 
+def at(seed, iteration):
+    """What a hook sees of a runner at an iteration."""
+    return SimpleNamespace(seed=seed, iter=iteration, train_loop=SimpleNamespace(iter=iteration))
+
+
 @pytest.fixture
 def hook():
     return IterationSeedHook()
 
 
 def test_an_iteration_draws_the_same_whatever_ran_before(hook):
-    fresh, resumed = SimpleNamespace(seed=5, iter=6), SimpleNamespace(seed=5, iter=7)
+    fresh, resumed = at(5, 6), at(5, 7)
     hook.before_train_iter(fresh, 6)
     draws()
     hook.after_train_iter(fresh, 6)
@@ -43,7 +48,7 @@ def test_everything_else_draws_differently(hook, monkeypatch):
     seen = []
     for rank, seed, iteration in [(0, 5, 7), (0, 5, 8), (0, 6, 7), (1, 5, 7)]:
         monkeypatch.setattr(repeatable, 'get_rank', lambda rank=rank: rank)
-        runner = SimpleNamespace(seed=seed, iter=iteration)
+        runner = at(seed, iteration)
         for stage in (hook.before_train_epoch, lambda runner: hook.before_train_iter(runner, 0)):
             stage(runner)
             seen += draws()
