@@ -1,7 +1,7 @@
 """The registries of this package: scope ``mmvitdense``, children of mmengine's.
 
-Classes register with ``@MODELS.register_module()``; a config of any OpenMMLab library names them ``mmvitdense.Name``. The
-modules that hold them are imported at the first look-up.
+Classes register with ``@MODELS.register_module()``; a config of any OpenMMLab library names them
+``mmvitdense.Name``. The modules that hold them are imported at the first look-up.
 """
 
 from mmengine import registry as root

@@ -24,9 +24,7 @@ model = dict(
         # The usual normal of 0.02 is too small for so narrow a model trained from scratch.
         init_cfg=dict(type='Xavier', layer='Linear', distribution='uniform'),
     ),
-    neck=dict(
-        type='mmvitdense.SimpleFeaturePyramid', in_channels=96, out_channels=channels, scale_factors=(2, 1, 0.5)
-    ),
+    neck=dict(type='mmvitdense.SimpleFeaturePyramid', in_channels=96, out_channels=channels, scale_factors=(2, 1, 0.5)),
     decode_head=dict(
         in_channels=[channels] * 3,
         in_index=[0, 1, 2],
@@ -34,7 +32,9 @@ model = dict(
         num_classes=num_classes,
         norm_cfg=norm_cfg,
     ),
-    auxiliary_head=dict(in_channels=channels, in_index=1, channels=channels, num_classes=num_classes, norm_cfg=norm_cfg),
+    auxiliary_head=dict(
+        in_channels=channels, in_index=1, channels=channels, num_classes=num_classes, norm_cfg=norm_cfg
+    ),
     test_cfg=dict(_delete_=True, mode='whole'),
 )
 

@@ -10,7 +10,9 @@ model = dict(
     backbone=dict(
         with_cls_token=True,
         out_indices=(3, 5, 7, 11),
-        init_cfg=dict(type='ViTPretrained', checkpoint='https://dl.fbaipublicfiles.com/mae/pretrain/mae_pretrain_vit_base.pth'),
+        init_cfg=dict(
+            type='ViTPretrained', checkpoint='https://dl.fbaipublicfiles.com/mae/pretrain/mae_pretrain_vit_base.pth'
+        ),
     ),
     neck=dict(type='Feature2Pyramid', embed_dim=768, rescales=[4, 2, 1, 0.5]),
 )

@@ -7,6 +7,8 @@ _base_ = [
 
 model = dict(
     backbone=dict(
-        init_cfg=dict(type='ViTPretrained', checkpoint='https://dl.fbaipublicfiles.com/mae/pretrain/mae_pretrain_vit_base.pth'),
+        init_cfg=dict(
+            type='ViTPretrained', checkpoint='https://dl.fbaipublicfiles.com/mae/pretrain/mae_pretrain_vit_base.pth'
+        ),
     ),
 )

@@ -34,8 +34,8 @@ class LayerDecayOptimWrapperConstructor(DefaultOptimWrapperConstructor):
         self.layer_decay_rate = paramwise_cfg.pop('layer_decay_rate', None)
         if self.layer_decay_rate is None or not 0 < self.layer_decay_rate <= 1:
             raise ValueError(
-                'LayerDecayOptimWrapperConstructor needs paramwise_cfg=dict(layer_decay_rate=...) above 0 and at most 1, '
-                f'got {self.layer_decay_rate}'
+                'LayerDecayOptimWrapperConstructor needs paramwise_cfg=dict(layer_decay_rate=...) above 0 and at '
+                f'most 1, got {self.layer_decay_rate}'
             )
         # The default constructor builds no groups when it is given no option.
         super().__init__(optim_wrapper_cfg, paramwise_cfg or {'custom_keys': {}})
@@ -67,8 +67,8 @@ def _decay_factors(model: nn.Module, rate: float) -> Iterator[tuple[int, float]]
     backbones = _modules_with_depth(model)
     if not backbones:
         raise ValueError(
-            f'layer decay needs a backbone with a method get_layer_depth(name, prefix); {type(model).__name__} has none. '
-            'Use a backbone of mmvitdense, or the default optimizer constructor'
+            f'layer decay needs a backbone with a method get_layer_depth(name, prefix); {type(model).__name__} has '
+            'none. Use a backbone of mmvitdense, or the default optimizer constructor'
         )
     for name, parameter in model.named_parameters():
         owners = [prefix for prefix in backbones if name.startswith(prefix)]
