@@ -5,9 +5,6 @@ from __future__ import annotations
 import logging
 import math
 import os
-import pickle
-import re
-import zipfile
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -16,14 +13,11 @@ from typing import Any
 import torch
 from mmengine.logging import print_log
 from mmengine.model import is_model_wrapper
-from mmengine.runner import CheckpointLoader
 from torch import nn
 
-from mmvitdense.checkpoints import CheckpointError
+from mmvitdense.checkpoints import CheckpointError, read_file
 
 _SHOWN = 5
-_ADDRESS = re.compile(r'\w[\w+-]*://')
-_UNREADABLE = (pickle.UnpicklingError, RuntimeError, EOFError, LookupError, ValueError, OSError)
 _TOO_LITTLE = 0.1
 """Share of the weights that must fit for a checkpoint to be one of a similar model."""
 
@@ -33,8 +27,7 @@ def read_run_checkpoint(path_or_url: str | Path) -> dict[str, Any]:
 
     Args:
         path_or_url: A file written by mmengine's runner or any other that holds a state dict, or its http(s) address,
-            which is fetched once into torch's hub cache, or another address that mmengine knows (torchvision://...).
-            Tensors of a local file are mapped, not copied.
+            which is fetched once into torch's hub cache.
 
     Returns:
         A dict with at least 'state_dict' (with EMA: the averaged weights, as mmengine stores them) and 'meta'.
@@ -43,14 +36,7 @@ def read_run_checkpoint(path_or_url: str | Path) -> dict[str, Any]:
         CheckpointError: there is no such file, it is damaged, holds objects other than tensors and what mmengine
             adds to them, or has no weights in it.
     """
-    name = os.fspath(path_or_url)
-    if not _ADDRESS.match(name) and not os.path.isfile(name):
-        raise CheckpointError(f'The checkpoint {name} does not exist.')
-    try:
-        content = _load(name)
-    except _UNREADABLE as error:
-        raise CheckpointError(_why(name, error)) from error
-    return _with_state_dict(content, name)
+    return _with_state_dict(read_file(path_or_url), os.fspath(path_or_url))
 
 
 def load_model_weights(model: nn.Module, checkpoint: str | Path, strict: bool = True) -> dict[str, Any]:
@@ -90,38 +76,6 @@ def load_model_weights(model: nn.Module, checkpoint: str | Path, strict: bool = 
         raise CheckpointError(f'{message} Hardly anything in it fits: it is a checkpoint of another model.')
     print_log(message, logger='current', level=logging.WARNING)
     return content
-
-
-def _load(name: str) -> Any:
-    if name.startswith(('http://', 'https://')):
-        return torch.hub.load_state_dict_from_url(name, map_location='cpu', progress=False, weights_only=True)
-    if _ADDRESS.match(name):
-        return CheckpointLoader.load_checkpoint(name, map_location='cpu')
-    return torch.load(name, map_location='cpu', weights_only=True, mmap=zipfile.is_zipfile(name))
-
-
-def _why(name: str, error: Exception) -> str:
-    """Why a file could not be read, and what to do."""
-    if isinstance(error, OSError):
-        return f'{name} cannot be read: {error}.'
-    object_in_it = re.search(r'GLOBAL (\S+)|WeightsUnpickler error: (.+)', str(error))
-    if object_in_it and _is_zip(name):
-        return (
-            f'{name} holds more than weights ({object_in_it[1] or object_in_it[2]}), which could run code when it is '
-            'loaded. If you trust the file, load it with torch.load(..., weights_only=False) and save its state_dict '
-            'and meta with torch.save.'
-        )
-    if _is_zip(name):
-        return f'{name} is cut short or damaged: copy or fetch it again.'
-    return f'{name} is not a checkpoint: expected a file written by torch.save.'
-
-
-def _is_zip(name: str) -> bool:
-    """Whether a file begins as those of torch.save do; `zipfile.is_zipfile` looks at the end, which may be missing."""
-    if not os.path.isfile(name):
-        return False
-    with open(name, 'rb') as file:
-        return file.read(2) == b'PK'
 
 
 def _with_state_dict(content: Any, name: str) -> dict[str, Any]:

@@ -11,10 +11,11 @@ import cv2
 import numpy as np
 import torch
 
+from mmvitdense.datasets.drawing import Artist
+
 from .build import build_model
 from .checkpoint import load_model_weights
 from .config import load_config
-from .drawing import Artist
 from .errors import InputError
 from .sync_bn import sync_bn_to_bn
 

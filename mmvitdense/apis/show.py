@@ -10,7 +10,8 @@ from mmengine.dist import get_rank, get_world_size
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
-from .drawing import Artist
+from mmvitdense.datasets.drawing import Artist
+
 from .files import write_image
 from .inference import read_image
 

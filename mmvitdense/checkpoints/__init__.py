@@ -3,7 +3,7 @@
 from .detect import FORMATS, convert, detect
 from .fit import FitReport, fit_to_vit
 from .initializer import ViTPretrained
-from .reading import CheckpointError, read_checkpoint
+from .reading import CheckpointError, read_checkpoint, read_file
 
 __all__ = [
     'FORMATS',
@@ -14,4 +14,5 @@ __all__ = [
     'detect',
     'fit_to_vit',
     'read_checkpoint',
+    'read_file',
 ]

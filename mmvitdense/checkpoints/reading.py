@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 import pickle
+import re
+import zipfile
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -15,68 +18,81 @@ class CheckpointError(ValueError):
     """A checkpoint that cannot be read or does not fit; the message says what was found and what to do."""
 
 
+def read_file(path_or_url: str | os.PathLike) -> Any:
+    """Read what a checkpoint file holds, on the CPU.
+
+    Args:
+        path_or_url: A file of ``torch.save`` (read with ``weights_only=True``; mapped rather than copied) or
+            safetensors, or its http(s) address, which is fetched once into torch's hub cache.
+
+    Raises:
+        CheckpointError: There is no such file, it is damaged, or it holds objects that could run code.
+    """
+    name = os.fspath(path_or_url)
+    path = _fetch(name) if name.startswith(('http://', 'https://')) else name
+    if not os.path.isfile(path):
+        raise CheckpointError(f'The checkpoint {name} does not exist (a path is relative to {os.getcwd()}).')
+    try:
+        if path.endswith('.safetensors'):
+            return _load_safetensors(path)
+        return torch.load(path, map_location='cpu', weights_only=True, mmap=zipfile.is_zipfile(path))
+    except CheckpointError:
+        raise
+    except Exception as error:  # what torch raises depends on where the damage is: OSError, IndexError, KeyError, ...
+        raise CheckpointError(_why(path, error)) from error
+
+
 def read_checkpoint(path_or_url: str | os.PathLike) -> dict[str, Tensor]:
     """Read the tensors of a checkpoint on the CPU.
 
     Args:
-        path_or_url: A file of ``torch.save`` (read with ``weights_only=True``) or safetensors, or its http(s) address,
-            which is fetched once into torch's hub cache.
+        path_or_url: As for ``read_file``.
 
     Returns:
         {name: tensor}; containers such as 'model' or 'state_dict' are opened.
 
     Raises:
-        FileNotFoundError: Nothing lies at the path.
-        CheckpointError: The file is damaged, holds objects other than tensors, or no tensors at all.
+        CheckpointError: As for ``read_file``, or there are no tensors in it.
     """
-    path = os.fspath(path_or_url)
-    if path.startswith(('http://', 'https://')):
-        path = _fetch(path)
-    if not os.path.isfile(path):
-        raise FileNotFoundError(f"no checkpoint at '{path}': check the path (it is relative to {os.getcwd()})")
-    content = _load_safetensors(path) if path.endswith('.safetensors') else _load_torch(path)
-    return _open_containers(content, path)
+    return _open_containers(read_file(path_or_url), os.fspath(path_or_url))
 
 
 def _fetch(url: str) -> str:
     target = os.path.join(torch.hub.get_dir(), 'checkpoints', os.path.basename(url.split('?')[0]))
     if not os.path.isfile(target):
         os.makedirs(os.path.dirname(target), exist_ok=True)
-        torch.hub.download_url_to_file(url, target)
+        try:
+            torch.hub.download_url_to_file(url, target)
+        except OSError as error:
+            raise CheckpointError(f'{url} cannot be fetched ({error}): fetch it by hand and give its path.') from error
     return target
 
 
 def _load_safetensors(path: str) -> dict:
     try:
-        from safetensors import SafetensorError
         from safetensors.torch import load_file
     except ImportError as error:
-        raise CheckpointError(f"'{path}' is a safetensors file: run `pip install safetensors` to read it") from error
-    try:
-        return load_file(path)
-    except SafetensorError as error:
-        raise CheckpointError(f"'{path}' is not a complete safetensors file ({error}): fetch it again") from error
+        raise CheckpointError(f'{path} is a safetensors file: run `pip install safetensors` to read it.') from error
+    return load_file(path)
 
 
-def _load_torch(path: str) -> object:
-    try:
-        return torch.load(path, map_location='cpu', weights_only=True)
-    except pickle.UnpicklingError as error:
-        raise CheckpointError(
-            f"'{path}' holds more than tensors, or is no torch checkpoint, and is not loaded because pickled objects "
-            f'can run code ({_first_line(error)}). If you trust it, load it yourself and save its state dict '
-            'with torch.save'
-        ) from error
-    except PermissionError:
-        raise
-    except Exception as error:  # what torch raises depends on where the damage is: OSError, IndexError, KeyError, ...
-        raise CheckpointError(
-            f"'{path}' is not a complete torch checkpoint ({_first_line(error)}): fetch it again"
-        ) from error
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).split('\n')[0] or type(error).__name__
+def _why(path: str, error: Exception) -> str:
+    """Why a file could not be read, and what to do."""
+    if isinstance(error, PermissionError):
+        return f'{path} cannot be read: {error}.'
+    # The beginning tells a file of torch.save; zipfile.is_zipfile looks at the end, which may be missing.
+    with open(path, 'rb') as file:
+        whole_format = file.read(2) == b'PK' or path.endswith('.safetensors')
+    refused = re.search(r'GLOBAL (\S+)', str(error)) or re.search(r'WeightsUnpickler error: (.+)', str(error))
+    if refused and isinstance(error, pickle.UnpicklingError):
+        return (
+            f'{path} holds more than weights ({refused[1]}), which could run code when it is loaded. If '
+            'you trust the file, load it with torch.load(..., weights_only=False) and save its state_dict with '
+            'torch.save.'
+        )
+    if whole_format:
+        return f'{path} is cut short or damaged: copy or fetch it again.'
+    return f'{path} is not a checkpoint: expected a file written by torch.save or safetensors.'
 
 
 def _open_containers(content: object, path: str) -> dict[str, Tensor]:

@@ -29,5 +29,6 @@ class PatchEmbed(nn.Module):
         pad_bottom, pad_right = (-image.shape[-2] % self.patch_size, -image.shape[-1] % self.patch_size)
         if pad_bottom or pad_right:
             image = F.pad(image, (0, pad_right, 0, pad_bottom))
-        tokens = self.proj(image)
-        return tokens.flatten(2).transpose(1, 2), (tokens.shape[-2], tokens.shape[-1])
+        maps = self.proj(image)
+        # The sums of the blocks keep the layout of their first operand, so each norm would copy channels-first tokens.
+        return maps.flatten(2).transpose(1, 2).contiguous(), (maps.shape[-2], maps.shape[-1])

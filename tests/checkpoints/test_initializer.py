@@ -105,5 +105,5 @@ def test_an_architecture_that_does_not_fit(pretrained, options, message):
 
 
 def test_no_file(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r'no checkpoint at .*gone\.pth'):
+    with pytest.raises(CheckpointError, match=r'gone\.pth does not exist'):
         build(tmp_path / 'gone.pth')

@@ -59,7 +59,7 @@ def test_safetensors(tmp_path):
     safetensors.save_file(WEIGHTS, path)
     assert_weights(read_checkpoint(path))
     path.write_bytes(path.read_bytes()[:40])
-    with pytest.raises(CheckpointError, match=r'model\.safetensors.* not a complete safetensors file'):
+    with pytest.raises(CheckpointError, match=r'model\.safetensors is cut short or damaged'):
         read_checkpoint(path)
 
 
@@ -91,9 +91,9 @@ def test_a_web_address_is_fetched_once(tmp_path, monkeypatch):
 
 def test_no_file(tmp_path):
     path = tmp_path / 'nothing.pth'
-    with pytest.raises(FileNotFoundError, match=re.escape(f"no checkpoint at '{path}'")):
+    with pytest.raises(CheckpointError, match=re.escape(f'The checkpoint {path} does not exist')):
         read_checkpoint(path)
-    with pytest.raises(FileNotFoundError, match='no checkpoint at'):
+    with pytest.raises(CheckpointError, match='does not exist'):
         read_checkpoint(tmp_path)
 
 
@@ -125,7 +125,7 @@ def test_pickled_code_is_not_run(tmp_path, with_torch):
         torch.save(content, path)
     else:
         path.write_bytes(pickle.dumps(content, protocol=2))
-    with pytest.raises(CheckpointError, match=r'evil\.pth.*not loaded because pickled objects can run code'):
+    with pytest.raises(CheckpointError, match=r'evil\.pth holds more than weights'):
         read_checkpoint(path)
     assert victim.exists()
 

@@ -7,11 +7,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-import torch
 from mmengine.config import Config
-from mmengine.structures import InstanceData, PixelData
 
-from mmvitdense.datasets.browse import _enlarge_labels, browse
+from mmvitdense.datasets.browse import browse
 
 TOOL = Path(__file__).parents[2] / 'tools' / 'browse_dataset.py'
 SHAPES = ('circle', 'square', 'triangle', 'star', 'ring')
@@ -75,26 +73,6 @@ def test_labels_are_drawn_on_the_augmented_image(shapes_root, tmp_path, make):
             assert drawn[mask].mean() > 15
         plain = np.abs(picture - cv2.resize(image, (512, 384))).mean(2)
         assert np.median(drawn) < np.median(plain), 'the picture is of the flipped image'
-
-
-def test_labels_grow_with_the_image():
-    from mmdet.structures import DetDataSample
-    from mmdet.structures.bbox import HorizontalBoxes
-    from mmdet.structures.mask import BitmapMasks
-
-    mask = np.zeros((1, 4, 6), np.uint8)
-    mask[0, 1:3, 2:5] = 1
-    sample = DetDataSample(metainfo=dict(img_path='x.jpg'))
-    sample.gt_instances = InstanceData(
-        labels=torch.tensor([2]), bboxes=HorizontalBoxes([[2.0, 1, 5, 3]]), masks=BitmapMasks(mask, 4, 6)
-    )
-    sample.gt_sem_seg = PixelData(data=torch.from_numpy(mask).long())
-    enlarged = _enlarge_labels(sample, 3)
-    assert enlarged.gt_instances.bboxes.tolist() == [[6, 3, 15, 9]]
-    expected = cv2.resize(mask[0], (18, 12), interpolation=cv2.INTER_NEAREST)
-    np.testing.assert_array_equal(enlarged.gt_instances.masks[0], expected)
-    np.testing.assert_array_equal(enlarged.gt_sem_seg.data[0].numpy(), expected)
-    assert enlarged.img_path == 'x.jpg'
 
 
 def run_tool(monkeypatch, *arguments):

@@ -17,6 +17,7 @@ def test_patches_row_by_row(size):
     tokens, grid = embed(image)
     assert grid == (rows, columns)
     assert tokens.shape == (2, rows * columns, 5)
+    assert tokens.is_contiguous()
     for index in range(rows * columns):
         y, x = 8 * (index // columns), 8 * (index % columns)
         patch = padded[..., y : y + 8, x : x + 8].flatten(1)

@@ -226,8 +226,16 @@ class TestFunction:
         assert not image.grad[..., 16:, :].any()
         assert not image.grad[..., :, 16:].any()
 
-    def test_a_map_is_contiguous(self):
-        assert PlainViT(**SMALL)(torch.randn(1, 3, 32, 32))[0].is_contiguous()
+    @pytest.mark.parametrize('options', [{}, {'with_cls_token': True}, {'conv_blocks': (1,)}])
+    def test_layout_in_memory(self, options):
+        """Tokens stay contiguous from block to block, so that no norm copies them, and maps are contiguous too."""
+        vit = PlainViT(**SMALL, **options)
+        image = torch.randn(2, 3, 32, 40)
+        tokens, grid = vit.embed(image)
+        for index in range(vit.num_layers):
+            assert tokens.is_contiguous()
+            tokens = vit.run_blocks(tokens, grid, index, index + 1)
+        assert vit(image)[0].is_contiguous()
 
 
 class TestLayerDepth:

@@ -5,7 +5,7 @@ import pytest
 import torch
 from mmengine.structures import BaseDataElement, InstanceData, PixelData
 
-from mmvitdense.apis.drawing import Artist
+from mmvitdense.datasets.drawing import Artist
 
 CLASSES = ('sky', 'sea')
 RED, BLUE = (255, 0, 0), (0, 0, 255)
