@@ -32,9 +32,9 @@ import json, sys, time
 out, detector, segmentor, begin = sys.argv[1:]
 detection, segmentation = (json.load(open(f'{out}/{name}/metrics.json')) for name in (detector, segmentor))
 summary = {
-    'box_AP50': detection['coco/bbox_mAP_50'],
-    'mask_AP50': detection['coco/segm_mAP_50'],
-    'mIoU': segmentation['mIoU'] / 100,
+    'box_AP50': round(detection['coco/bbox_mAP_50'], 4),
+    'mask_AP50': round(detection['coco/segm_mAP_50'], 4),
+    'mIoU': round(segmentation['mIoU'] / 100, 4),
     'seconds': round(time.time() - int(begin)),
 }
 with open(f'{out}/summary.json', 'w') as file:

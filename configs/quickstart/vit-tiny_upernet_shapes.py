@@ -39,7 +39,7 @@ model = dict(
 )
 
 # Many steps on few images: what a small model learns from scratch depends on the number of steps.
-max_iters = 1200
+max_iters = 1400
 train_dataloader = dict(batch_size=2)
 train_cfg = dict(type='IterBasedTrainLoop', max_iters=max_iters, val_interval=max_iters)
 val_cfg = dict(type='ValLoop')

@@ -6,7 +6,7 @@ mmcv-lite 2.1.0, mmdet 3.3.0 and mmsegmentation 1.2.2.
 
 import importlib.util
 
-from . import checkpoints, mmcv_attention, mmpretrain, stand_in
+from . import checkpoints, config_scope, mmcv_attention, mmpretrain, stand_in
 
 __all__ = ['install', 'status']
 
@@ -17,6 +17,7 @@ def install() -> None:
     Imports neither mmcv nor torchvision. A compiled mmcv is used as it is.
     """
     stand_in.register()
+    config_scope.register()
     mmcv_attention.register()
     mmpretrain.register()
     checkpoints.register()

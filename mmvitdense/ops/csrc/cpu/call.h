@@ -1,0 +1,73 @@
+// What the CPU kernels are told, as plain data: their files include no header of torch, and compile in a second or two.
+#pragma once
+
+#include <cstdint>
+
+#include "../ms_deform_attn.h"
+
+namespace mmvitdense {
+namespace cpu {
+
+enum class Type : int { kFloat, kDouble, kBFloat16, kHalf };
+
+// A tensor that is contiguous from its third dimension on. Strides are in elements.
+struct Rows {
+  void* data = nullptr;
+  Type type = Type::kFloat;
+  int64_t batch = 0, query = 0;
+};
+
+struct Call {
+  int64_t batch, queries, heads, channels, positions, points, levels;
+  const Level* level;
+  bool fused;
+
+  Rows points_in, weights_in;       // locations and weights, or offsets and logits
+  Rows reference;                   // fused: batch stride 0 where images share it
+  int64_t reference_size = 0;       // 2 or 4
+  int64_t reference_level = 0;      // stride of levels, 0 where they share it
+
+  const void* value;                // channels contiguous
+  Type value_type;
+  int64_t value_batch, value_position, value_head;
+
+  Rows output;                      // forward
+  Rows grad_output;                 // backward, and all below
+  Rows grad_points, grad_weights;
+  void* grad_value;                 // contiguous, of value_type
+};
+
+// The tensors of one head of one image as the kernels read them: D channels at `data + position * stride`.
+template <typename A>
+struct HeadValue {
+  const A* data;
+  int64_t stride;
+};
+
+template <typename A>
+struct HeadBackward {
+  int64_t first_level, last_level;  // the levels to do, last one excluded
+  A* grad_value;                    // D channels per position, from the first position of first_level; zeroed
+  A* grad_weights;                  // fused, not all levels at once: B x Q x M x L x P, where logit_gradients finds them
+  A* grad_reference;                // fused: B x Q x M x L x reference_size, or null
+};
+
+// One instruction set's kernels. Each call works on one head of one image and shares no output with any other call.
+template <typename A>
+struct Kernels {
+  // Copy positions first..last of the head to `packed`, D channels each.
+  void (*pack)(const Call&, int64_t b, int64_t m, int64_t first, int64_t last, A* packed);
+  // Write positions first..last of the head's gradient from `packed`, whose first row is position `first`.
+  void (*unpack)(const Call&, int64_t b, int64_t m, int64_t first, int64_t last, const A* packed);
+  void (*forward)(const Call&, int64_t b, int64_t m, int64_t first_query, int64_t last_query, HeadValue<A>);
+  void (*backward)(const Call&, int64_t b, int64_t m, HeadValue<A>, HeadBackward<A>);
+  // Fused, after `backward` has run for all levels of the head one by one.
+  void (*logit_gradients)(const Call&, int64_t b, int64_t m, const A* grad_weights);
+};
+
+// The kernels for the processor at hand. MMVITDENSE_CPU_CAPABILITY=baseline, avx2 or avx512 asks for less than it can.
+template <typename A>
+const Kernels<A>& kernels();
+
+}  // namespace cpu
+}  // namespace mmvitdense
