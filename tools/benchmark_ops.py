@@ -225,7 +225,9 @@ def check_agreement(size: str, dtype: str, op: str, ours: Call, theirs: Call, te
     expected = theirs(*tensors).double()
     error = ((ours(*tensors).double() - expected).abs().max() / expected.abs().max()).item()
     if not error < (1e-4 if TYPES[dtype].itemsize >= 4 else 2e-2):
-        raise RuntimeError(f'size {size}, {dtype}, {op}: ours is off by {error:.1e} of the largest value of mmcv-pytorch')
+        raise RuntimeError(
+            f'size {size}, {dtype}, {op}: ours is off by {error:.1e} of the largest value of mmcv-pytorch'
+        )
 
 
 def time_ms(run: Callable[[], Any], count: int, device: str) -> float:

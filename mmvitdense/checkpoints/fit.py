@@ -58,7 +58,8 @@ def fit_to_vit(state_dict: dict[str, Tensor], model: nn.Module) -> tuple[dict[st
         What ``model.load_state_dict(..., strict=False)`` may load, and the report.
 
     Raises:
-        CheckpointError: Weights of a block or of the patch embedding are missing, or have another shape.
+        CheckpointError: Weights of a block or of the patch embedding are missing, have another shape, or have no
+            place in the model.
     """
     weights = {name: value.float() if value.is_floating_point() else value for name, value in state_dict.items()}
     report = FitReport()
@@ -107,6 +108,14 @@ def _check(weights: dict[str, Tensor], expected: dict[str, Tensor], missing: lis
         raise CheckpointError(
             f'the checkpoint lacks {len(absent)} weights of the model, first {", ".join(absent[:4])}: the sizes or '
             'options of the model are not those of the checkpoint'
+        )
+    # Without them the blocks would compute another function than the one that was trained.
+    surplus = [name for name in weights if name not in expected and name.startswith(('blocks.', 'norm_pre.'))]
+    if surplus:
+        raise CheckpointError(
+            f'the checkpoint has {len(surplus)} weights that the blocks of the model have not, last '
+            f'{", ".join(surplus[-4:])}: give the model the num_layers and the options (layer_scale_init, rel_pos, '
+            'pre_norm, ...) of the checkpoint'
         )
     shapes = [
         f'{name} {tuple(value.shape)} in the file, {tuple(expected[name].shape)} in the model'

@@ -188,3 +188,17 @@ class TestDoesNotFit:
         with pytest.raises(CheckpointError):
             fit_to_vit(build(num_layers=1).state_dict(), target)
         assert all(torch.equal(tensor, before[name]) for name, tensor in target.state_dict().items())
+
+
+@pytest.mark.parametrize(
+    ('options', 'name'),
+    [
+        ({'num_layers': 3}, 'blocks.2.'),
+        ({'layer_scale_init': 1.0}, 'ls2.gamma'),
+        ({'window_size': 2, 'rel_pos': 'decomposed'}, 'rel_pos_w'),
+        ({'pre_norm': True}, 'norm_pre'),
+    ],
+)
+def test_weights_that_the_model_would_ignore_are_refused(options, name):
+    with pytest.raises(CheckpointError, match=f'{name}.*give the model'):
+        fit_to_vit(build(**options).state_dict(), build())

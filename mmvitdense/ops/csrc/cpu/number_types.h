@@ -36,7 +36,7 @@ MMVITDENSE_HD uint16_t to_half(float x) {
 }
 
 template <typename A>
-MMVITDENSE_HD void load_row(const void* data, Type type, int64_t start, int64_t n, A* __restrict out) {
+void load_row(const void* data, Type type, int64_t start, int64_t n, A* __restrict out) {
   switch (type) {
     case Type::kFloat: {
       const float* in = static_cast<const float*>(data) + start;
@@ -62,7 +62,7 @@ MMVITDENSE_HD void load_row(const void* data, Type type, int64_t start, int64_t 
 }
 
 template <typename A>
-MMVITDENSE_HD void store_row(void* data, Type type, int64_t start, int64_t n, const A* __restrict in) {
+void store_row(void* data, Type type, int64_t start, int64_t n, const A* __restrict in) {
   switch (type) {
     case Type::kFloat: {
       float* out = static_cast<float*>(data) + start;

@@ -1,0 +1,398 @@
+// The CPU kernels for one instruction set. kernels_*.cpp include this file once each, with MMVITDENSE_ISA as the name
+// of a namespace and the instruction set switched on.
+//
+// The samples of several queries are prepared together, sample by sample in vectors: coordinates, corners, weights.
+// Then each query runs over its samples, channel by channel in vectors.
+
+#include <cmath>
+#include <cstddef>
+#include <cstdlib>
+#include <limits>
+
+#include "call.h"
+
+namespace mmvitdense {
+namespace cpu {
+namespace MMVITDENSE_ISA {
+
+#include "number_types.h"  // before channels.h
+
+#include "channels.h"
+
+// Zeroed memory. Not std::vector: its functions would be compiled for this instruction set under a name that the other
+// files share.
+template <typename T>
+class Buffer {
+ public:
+  explicit Buffer(int64_t size) : data_(new T[size > 0 ? size : 1]()) {}
+  ~Buffer() { delete[] data_; }
+  Buffer(const Buffer&) = delete;
+  Buffer& operator=(const Buffer&) = delete;
+  T* data() { return data_; }
+
+ private:
+  T* data_;
+};
+
+// exp for arguments up to 0, in a form that compilers vectorise; within 2 units in the last place.
+MMVITDENSE_HD float exp_of_negative(float x) {
+  const float clamped = x < -87.0f ? -87.0f : x;
+  const float magic = 0x1.8p23f;  // adding it rounds to an integer, which stands in the low bits
+  const float shifted = clamped * 1.44269504f + magic;
+  const float n = shifted - magic;
+  const float r = (clamped - n * 0.693359375f) + n * 2.12194440e-4f;
+  float p = 1.0f / 5040;
+  p = p * r + 1.0f / 720;
+  p = p * r + 1.0f / 120;
+  p = p * r + 1.0f / 24;
+  p = p * r + 1.0f / 6;
+  p = p * r + 0.5f;
+  p = p * r + 1.0f;
+  p = p * r + 1.0f;
+  const float power = float_of((bits_of(shifted) - bits_of(magic) + 127u) << 23);
+  return x < -87.0f ? 0.0f : p * power;
+}
+
+MMVITDENSE_HD double exp_of_negative(double x) { return std::exp(x); }
+
+constexpr int64_t kLanes = 16;
+
+MMVITDENSE_HD int64_t padded(int64_t n) { return (n + kLanes - 1) / kLanes * kLanes; }
+
+// The softmax of a row of `n` logits, in place. The row has room for padded(n).
+template <typename A>
+void softmax(A* __restrict row, int64_t n) {
+  const int64_t wide = padded(n);
+  for (int64_t i = n; i < wide; ++i) row[i] = -std::numeric_limits<A>::infinity();
+  A maximum = -std::numeric_limits<A>::infinity();
+#pragma omp simd reduction(max : maximum)
+  for (int64_t i = 0; i < wide; ++i) maximum = row[i] > maximum ? row[i] : maximum;
+  A sum = 0;
+#pragma omp simd reduction(+ : sum)
+  for (int64_t i = 0; i < wide; ++i) {
+    row[i] = exp_of_negative(row[i] - maximum);
+    sum += row[i];
+  }
+  const A scale = 1 / sum;
+  for (int64_t i = 0; i < wide; ++i) row[i] *= scale;
+}
+
+// The samples of a run of queries, one head, levels first_level to last_level.
+template <typename A>
+class Samples {
+ public:
+  Samples(const Call& call, int64_t head, int64_t first_level, int64_t last_level, bool backward)
+      : call_(call),
+        head_(head),
+        first_level_(first_level),
+        row_(call.levels * call.points),
+        first_(first_level * call.points),
+        count_((last_level - first_level) * call.points),
+        queries_(queries_at_once(count_)),
+        size_(padded(queries_ * count_)),
+        numbers_((backward ? 22 : 15) * size_ + padded(row_)),
+        integers_(7 * size_) {
+    const int64_t n = size_;
+    A* a = numbers_.data();
+    A** const of_numbers[] = {&width_, &height_, &rx_, &ry_, &rw_, &rh_, &weight, &fx, &fy, &w00, &w01, &w10, &w11};
+    for (A** array : of_numbers) {
+      *array = a;
+      a += n;
+    }
+    points = a, a += 2 * n;
+    logits_ = a, a += padded(row_);
+    if (backward) {
+      dots = a, a += 4 * n;
+      grad_weight = a, a += n;
+      grad_point = a, a += 2 * n;
+    }
+    int32_t* k = integers_.data();
+    int32_t** const of_integers[] = {&width_int_, &height_int_, &start_, &pixel, &right, &down, &mask};
+    for (int32_t** array : of_integers) {
+      *array = k;
+      k += n;
+    }
+    for (int64_t i = 0; i < queries_ * count_; ++i) {
+      const Level& level = call.level[first_level + i % count_ / call.points];
+      width_int_[i] = level.width;
+      height_int_[i] = level.height;
+      width_[i] = static_cast<A>(level.width);
+      height_[i] = static_cast<A>(level.height);
+      start_[i] = static_cast<int32_t>(level.start - call.level[first_level].start);
+    }
+  }
+
+  int64_t queries() const { return queries_; }
+  int64_t size() const { return size_; }
+
+  QuerySamples<A> of_query(int64_t query) const {
+    const int64_t i = query * count_;
+    return {count_, w00 + i, w01 + i, w10 + i, w11 + i, pixel + i, right + i, down + i, mask + i};
+  }
+
+  // Fill in the samples of `queries` queries from `first_query` of image b.
+  void prepare(int64_t b, int64_t first_query, int64_t queries) {
+    for (int64_t q = 0; q < queries; ++q) {
+      const int64_t query = first_query + q, at = q * count_;
+      load_row(call_.points_in.data, call_.points_in.type,
+               position(call_.points_in, b, query) + 2 * (head_ * row_ + first_), 2 * count_, points + 2 * at);
+      if (call_.fused) {
+        load_row(call_.weights_in.data, call_.weights_in.type, position(call_.weights_in, b, query) + head_ * row_,
+                 row_, logits_);
+        softmax(logits_, row_);
+        for (int64_t i = 0; i < count_; ++i) weight[at + i] = logits_[first_ + i];
+        load_reference(b, query, at);
+      } else {
+        load_row(call_.weights_in.data, call_.weights_in.type,
+                 position(call_.weights_in, b, query) + head_ * row_ + first_, count_, weight + at);
+      }
+    }
+    if (!call_.fused) {
+      locate_all([&](int64_t i, A& x, A& y) {
+        x = pixel_from_location(points[2 * i], width_[i]);
+        y = pixel_from_location(points[2 * i + 1], height_[i]);
+      });
+    } else if (call_.reference_size == 2) {
+      locate_all([&](int64_t i, A& x, A& y) {
+        x = pixel_from_point(rx_[i], points[2 * i], width_[i]);
+        y = pixel_from_point(ry_[i], points[2 * i + 1], height_[i]);
+      });
+    } else {
+      const A half = A(0.5) / static_cast<A>(call_.points);
+      locate_all([&](int64_t i, A& x, A& y) {
+        x = pixel_from_box(rx_[i], rw_[i], points[2 * i], width_[i], half);
+        y = pixel_from_box(ry_[i], rh_[i], points[2 * i + 1], height_[i], half);
+      });
+    }
+  }
+
+  // From `dots`: grad_weight, and grad_point in pixels.
+  void differentiate() {
+    for (int64_t i = 0; i < size_; ++i) {
+      const int32_t m = mask[i];
+      const A d00 = dots[4 * i], d01 = dots[4 * i + 1], d10 = dots[4 * i + 2], d11 = dots[4 * i + 3];
+      const Corners<A> d = {m & 1 ? d00 : A(0), m & 2 ? d01 : A(0), m & 4 ? d10 : A(0), m & 8 ? d11 : A(0)};
+      const SampleGradient<A> gradient = sample_gradient(fx[i], fy[i], weight[i], d);
+      grad_weight[i] = gradient.weight;
+      grad_point[2 * i] = gradient.x;
+      grad_point[2 * i + 1] = gradient.y;
+    }
+  }
+
+  // Turn grad_point from pixels to what the call was given, and write the sums of the reference points' gradients to
+  // `reference`: levels x reference_size for each query, `query_step` apart; may be null.
+  void finish_points(int64_t queries, A* reference, int64_t query_step) {
+    const int64_t n = queries * count_;
+    if (!call_.fused) {
+      for (int64_t i = 0; i < n; ++i) {
+        grad_point[2 * i] = location_gradient(grad_point[2 * i], width_[i]);
+        grad_point[2 * i + 1] = location_gradient(grad_point[2 * i + 1], height_[i]);
+      }
+      return;
+    }
+    if (reference) {
+      for (int64_t q = 0; q < queries; ++q) sum_reference(q * count_, reference + q * query_step);
+    }
+    if (call_.reference_size == 4) {
+      const A half = A(0.5) / static_cast<A>(call_.points);
+      for (int64_t i = 0; i < n; ++i) {
+        grad_point[2 * i] = box_offset_gradient(grad_point[2 * i], rw_[i], width_[i], half);
+        grad_point[2 * i + 1] = box_offset_gradient(grad_point[2 * i + 1], rh_[i], height_[i], half);
+      }
+    }
+  }
+
+  static int64_t position(const Rows& rows, int64_t b, int64_t query) { return b * rows.batch + query * rows.query; }
+
+  A *points, *weight, *fx, *fy, *w00, *w01, *w10, *w11;
+  A *dots, *grad_weight, *grad_point;
+  // Position of corner 00, counted from the first position of the first level; steps to its right and lower
+  // neighbours, 0 where only one of the two is on the map; corners on the map as bits 1, 2, 4, 8.
+  int32_t *pixel, *right, *down, *mask;
+
+ private:
+  // Enough to fill vectors.
+  static int64_t queries_at_once(int64_t count) {
+    int64_t queries = 1;
+    while (queries < 16 && (queries * count < 64 || queries * count % kLanes)) queries *= 2;
+    return queries;
+  }
+
+  void load_reference(int64_t b, int64_t query, int64_t at) {
+    const int64_t start = position(call_.reference, b, query);
+    A row[4] = {0, 0, 0, 0};
+    for (int64_t i = 0; i < count_; i += call_.points) {
+      if (i == 0 || call_.reference_level) {
+        const int64_t level = first_level_ + i / call_.points;
+        load_row(call_.reference.data, call_.reference.type, start + level * call_.reference_level,
+                 call_.reference_size, row);
+      }
+      for (int64_t p = i; p < i + call_.points; ++p) {
+        rx_[at + p] = row[0];
+        ry_[at + p] = row[1];
+        rw_[at + p] = row[2];
+        rh_[at + p] = row[3];
+      }
+    }
+  }
+
+  template <typename Coordinates>
+  void locate_all(const Coordinates& coordinates) {
+    // Copies of the pointers: the compiler cannot know that the arrays do not hold them.
+    A *const fx_out = fx, *const fy_out = fy, *const o00 = w00, *const o01 = w01, *const o10 = w10, *const o11 = w11;
+    const A* const weights = weight;
+    int32_t *const pixels = pixel, *const rights = right, *const downs = down, *const masks = mask;
+    const int32_t *const widths = width_int_, *const heights = height_int_, *const starts = start_;
+    const int64_t n = size_;
+#pragma GCC ivdep
+    for (int64_t i = 0; i < n; ++i) {
+      A x, y;
+      coordinates(i, x, y);
+      const int32_t height = heights[i], width = widths[i];
+      const Sample<A> s = locate(x, y, height, width);
+      const CornerMask on = corner_mask(s, height, width);
+      const Corners<A> w = corner_weights(s.fx, s.fy, weights[i]);
+      fx_out[i] = s.fx;
+      fy_out[i] = s.fy;
+      o00[i] = on.c00 ? w.w00 : A(0);
+      o01[i] = on.c01 ? w.w01 : A(0);
+      o10[i] = on.c10 ? w.w10 : A(0);
+      o11[i] = on.c11 ? w.w11 : A(0);
+      const int32_t x0 = s.x0 < 0 ? 0 : s.x0, y0 = s.y0 < 0 ? 0 : s.y0;
+      pixels[i] = starts[i] + y0 * width + x0;
+      rights[i] = (s.x0 >= 0) & (s.x0 + 1 < width) ? 1 : 0;
+      downs[i] = (s.y0 >= 0) & (s.y0 + 1 < height) ? width : 0;
+      const int32_t bits = (on.c00 ? 1 : 0) | (on.c01 ? 2 : 0) | (on.c10 ? 4 : 0) | (on.c11 ? 8 : 0);
+      masks[i] = s.inside ? bits : 0;
+    }
+  }
+
+  void sum_reference(int64_t at, A* reference) {
+    const A half = A(0.5) / static_cast<A>(call_.points);
+    for (int64_t i = at; i < at + count_; i += call_.points, reference += call_.reference_size) {
+      A sum[4] = {0, 0, 0, 0};
+      for (int64_t p = i; p < i + call_.points; ++p) {
+        const A gx = grad_point[2 * p], gy = grad_point[2 * p + 1];
+        sum[0] += location_gradient(gx, width_[p]);
+        sum[1] += location_gradient(gy, height_[p]);
+        sum[2] += box_extent_gradient(gx, points[2 * p], width_[p], half);
+        sum[3] += box_extent_gradient(gy, points[2 * p + 1], height_[p], half);
+      }
+      for (int64_t k = 0; k < call_.reference_size; ++k) reference[k] = sum[k];
+    }
+  }
+
+  const Call& call_;
+  int64_t head_, first_level_, row_, first_, count_, queries_, size_;
+  Buffer<A> numbers_;
+  Buffer<int32_t> integers_;
+  A *width_, *height_, *rx_, *ry_, *rw_, *rh_, *logits_;
+  int32_t *width_int_, *height_int_, *start_;
+};
+
+template <typename A>
+void pack(const Call& call, int64_t b, int64_t m, int64_t first, int64_t last, A* packed) {
+  const int64_t head = b * call.value_batch + m * call.value_head;
+  for (int64_t s = first; s < last; ++s, packed += call.channels)
+    load_row(call.value, call.value_type, head + s * call.value_position, call.channels, packed);
+}
+
+template <typename A>
+void unpack(const Call& call, int64_t b, int64_t m, int64_t first, int64_t last, const A* packed) {
+  for (int64_t s = first; s < last; ++s, packed += call.channels)
+    store_row(call.grad_value, call.value_type, ((b * call.positions + s) * call.heads + m) * call.channels,
+              call.channels, packed);
+}
+
+template <typename A>
+void forward(const Call& call, int64_t b, int64_t m, int64_t first_query, int64_t last_query, HeadValue<A> value) {
+  Samples<A> samples(call, m, 0, call.levels, false);
+  Buffer<A> row(call.channels);
+  for (int64_t first = first_query; first < last_query; first += samples.queries()) {
+    const int64_t n = last_query - first < samples.queries() ? last_query - first : samples.queries();
+    samples.prepare(b, first, n);
+    for (int64_t q = 0; q < n; ++q) {
+      interpolate(samples.of_query(q), value.data, value.stride, call.channels, row.data());
+      store_row(call.output.data, call.output.type,
+                Samples<A>::position(call.output, b, first + q) + m * call.channels, call.channels, row.data());
+    }
+  }
+}
+
+// Gradients of one row of logits from its weights and their gradients, in place of the latter.
+template <typename A>
+void logit_row(const A* weight, A* grad, int64_t n) {
+  A sum = 0;
+  for (int64_t i = 0; i < n; ++i) sum += weight[i] * grad[i];
+  for (int64_t i = 0; i < n; ++i) grad[i] = logit_gradient(weight[i], grad[i], sum);
+}
+
+template <typename A>
+void backward(const Call& call, int64_t b, int64_t m, HeadValue<A> value, HeadBackward<A> task) {
+  const int64_t row = call.levels * call.points, first_sample = task.first_level * call.points;
+  const int64_t count = (task.last_level - task.first_level) * call.points;
+  const int64_t reference_step = call.heads * call.levels * call.reference_size;
+  Samples<A> samples(call, m, task.first_level, task.last_level, true);
+  Buffer<A> grad_row(call.channels);
+  for (int64_t first = 0; first < call.queries; first += samples.queries()) {
+    const int64_t n = call.queries - first < samples.queries() ? call.queries - first : samples.queries();
+    samples.prepare(b, first, n);
+    for (int64_t i = 0; i < 4 * samples.size(); ++i) samples.dots[i] = 0;
+    for (int64_t q = 0; q < n; ++q) {
+      load_row(call.grad_output.data, call.grad_output.type,
+               Samples<A>::position(call.grad_output, b, first + q) + m * call.channels, call.channels,
+               grad_row.data());
+      scatter(samples.of_query(q), value.data, value.stride, call.channels, grad_row.data(), task.grad_value,
+              call.channels, samples.dots + 4 * q * count);
+    }
+    samples.differentiate();
+    A* reference = task.grad_reference;
+    if (reference)
+      reference += ((b * call.queries + first) * call.heads + m) * call.levels * call.reference_size +
+                   task.first_level * call.reference_size;
+    samples.finish_points(n, reference, reference_step);
+    for (int64_t q = 0; q < n; ++q) {
+      const int64_t in_head = m * row + first_sample;
+      A* grad_weight = samples.grad_weight + q * count;
+      store_row(call.grad_points.data, call.grad_points.type,
+                Samples<A>::position(call.grad_points, b, first + q) + 2 * in_head, 2 * count,
+                samples.grad_point + 2 * q * count);
+      if (task.grad_weights) {
+        A* out = task.grad_weights + (b * call.queries + first + q) * call.heads * row + in_head;
+        for (int64_t i = 0; i < count; ++i) out[i] = grad_weight[i];
+        continue;
+      }
+      if (call.fused) logit_row(samples.weight + q * count, grad_weight, count);
+      store_row(call.grad_weights.data, call.grad_weights.type,
+                Samples<A>::position(call.grad_weights, b, first + q) + in_head, count, grad_weight);
+    }
+  }
+}
+
+template <typename A>
+void logit_gradients(const Call& call, int64_t b, int64_t m, const A* grad_weights) {
+  const int64_t row = call.levels * call.points;
+  Buffer<A> weight(padded(row)), grad(row);
+  for (int64_t q = 0; q < call.queries; ++q) {
+    load_row(call.weights_in.data, call.weights_in.type, Samples<A>::position(call.weights_in, b, q) + m * row, row,
+             weight.data());
+    softmax(weight.data(), row);
+    const A* in = grad_weights + ((b * call.queries + q) * call.heads + m) * row;
+    for (int64_t i = 0; i < row; ++i) grad.data()[i] = in[i];
+    logit_row(weight.data(), grad.data(), row);
+    store_row(call.grad_weights.data, call.grad_weights.type,
+              Samples<A>::position(call.grad_weights, b, q) + m * row, row, grad.data());
+  }
+}
+
+template <typename A>
+Kernels<A> table() {
+  return {&pack<A>, &unpack<A>, &forward<A>, &backward<A>, &logit_gradients<A>};
+}
+
+template Kernels<float> table<float>();
+template Kernels<double> table<double>();
+
+}  // namespace MMVITDENSE_ISA
+}  // namespace cpu
+}  // namespace mmvitdense

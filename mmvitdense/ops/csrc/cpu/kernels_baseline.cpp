@@ -1,0 +1,3 @@
+// The kernels for any processor of the platform.
+#define MMVITDENSE_ISA baseline
+#include "kernels.h"

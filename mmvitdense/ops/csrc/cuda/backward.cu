@@ -1,0 +1,235 @@
+// Multi-scale deformable attention, backward: gradients of points and weights, and of values by atomic additions. In
+// deterministic mode the additions are left to the kernels of deterministic.cu.
+
+#include "dispatch.h"
+#include "samples.cuh"
+
+namespace mmvitdense {
+namespace cuda {
+namespace {
+
+extern __shared__ __align__(16) unsigned char shared_stash[];
+
+// What a lane hands to its group. The corners on the map are bits 0 to 3 of `on_map`, none for a sample outside.
+template <typename A>
+struct Placed {
+  A weight, fx, fy;
+  int32_t pixel, on_map;
+};
+
+template <typename A>
+__device__ __forceinline__ int64_t cell_of(const Arguments& a, const Query& q, const Sample<A>& at, int32_t level) {
+  int64_t start = 0, all = 0;
+  for (int i = 0; i < a.num_levels; ++i) {
+    if (i == level) start = all;
+    all += cells_of_level(a.levels[i]);
+  }
+  if (!at.inside) return all * a.batch * a.heads;
+  const int64_t head = q.row % a.heads;
+  return (q.image * int64_t(a.heads) + head) * all + start + (at.y0 + int64_t(1)) * (a.levels[level].width + 1) +
+         (at.x0 + 1);
+}
+
+template <bool kFused, typename A>
+__device__ __forceinline__ Placed<A> place_for_backward(const Arguments& a, const Query& q, const Softmax<A>& softmax,
+                                                        int32_t i) {
+  Placed<A> placed{0, 0, 0, 0, 0};
+  if (!q.exists || i >= a.samples) return placed;
+  const int64_t sample = q.row * a.samples + i;
+  const int32_t level = i / a.num_points;
+  const Level& map = a.levels[level];
+  const Sample<A> at = place<kFused, A>(a, q, sample, level);
+  placed.weight = read_weight<kFused>(a, softmax, sample);
+  placed.fx = at.fx;
+  placed.fy = at.fy;
+  if (at.inside) {
+    const CornerMask on_map = corner_mask(at, map.height, map.width);
+    placed.on_map = on_map.c00 | on_map.c01 << 1 | on_map.c10 << 2 | on_map.c11 << 3;
+    placed.pixel = static_cast<int32_t>(first_corner(at, map));
+  }
+  if (a.cells != nullptr) {
+    a.cells[sample] = cell_of(a, q, at, level);
+    A* placement = static_cast<A*>(a.placements) + 3 * sample;
+    placement[0] = placed.weight;
+    placement[1] = placed.fx;
+    placement[2] = placed.fy;
+  }
+  return placed;
+}
+
+// The lane's share of the four dot products <grad_output, value>, and its channels' share of the gradient of `value`.
+template <typename T, int V>
+__device__ __forceinline__ void visit_corners(const Placed<Sum<T>>& s, const char* value, Sum<T>* grad_value,
+                                              int32_t width, int32_t stride, const Sum<T> (&gradient)[V],
+                                              Corners<Sum<T>>& dots) {
+  using A = Sum<T>;
+  const int64_t lower = int64_t(width) * stride;
+  const char* first = value + s.pixel * int64_t(stride) * sizeof(T);
+  const Corners<A> shares = corner_weights(s.fx, s.fy, s.weight);
+  const int64_t steps[4] = {0, stride, lower, lower + stride};
+  const A weights[4] = {shares.w00, shares.w01, shares.w10, shares.w11};
+  Pack<T, V> packs[4];
+#pragma unroll
+  for (int k = 0; k < 4; ++k) packs[k] = Pack<T, V>::read_if(s.on_map >> k & 1, first + steps[k] * sizeof(T));
+  A sums[4] = {};
+#pragma unroll
+  for (int k = 0; k < 4; ++k) {
+    A numbers[V];
+    packs[k].unpack(numbers);
+#pragma unroll
+    for (int c = 0; c < V; ++c) sums[k] += gradient[c] * numbers[c];
+  }
+  if (grad_value != nullptr) {
+    A* target = grad_value + s.pixel * int64_t(stride);
+#pragma unroll
+    for (int k = 0; k < 4; ++k) {
+      if (s.on_map >> k & 1) add_to<V>(target + steps[k], gradient, weights[k]);
+    }
+  }
+  dots.w00 += sums[0];
+  dots.w01 += sums[1];
+  dots.w10 += sums[2];
+  dots.w11 += sums[3];
+}
+
+// Gradients of offset and reference from that of the pixel coordinates.
+template <typename A>
+__device__ __forceinline__ void write_fused_gradients(const Arguments& a, const Query& q, int32_t i, A x, A y) {
+  const int64_t sample = q.row * a.samples + i;
+  const int32_t level = i / a.num_points;
+  const A width = static_cast<A>(a.levels[level].width), height = static_cast<A>(a.levels[level].height);
+  const A* reference = reference_of<A>(a, q, level);
+  const int64_t position = reference - static_cast<const A*>(a.reference);
+  const A half_over_points = A(0.5) / a.num_points;
+  if (a.reference_size == 2) {
+    write_pair(a.grad_points, a.points_type, sample, x, y);
+  } else {
+    write_pair(a.grad_points, a.points_type, sample,
+               box_offset_gradient(x, __ldg(reference + 2), width, half_over_points),
+               box_offset_gradient(y, __ldg(reference + 3), height, half_over_points));
+  }
+  if (a.pixel_gradients != nullptr) write_pair(a.pixel_gradients, a.sum_type, sample, x, y);
+  if (a.grad_reference == nullptr) return;
+  A* target = static_cast<A*>(a.grad_reference) + position;
+  add_to(target, location_gradient(x, width));
+  add_to(target + 1, location_gradient(y, height));
+  if (a.reference_size == 4) {
+    A offset[2];
+    read_pair(a.points, a.points_type, sample, offset);
+    add_to(target + 2, box_extent_gradient(x, offset[0], width, half_over_points));
+    add_to(target + 3, box_extent_gradient(y, offset[1], height, half_over_points));
+  }
+}
+
+template <typename A>
+__device__ __forceinline__ void write_gradients(const Arguments& a, const Query& q, int32_t i,
+                                                const SampleGradient<A>& gradient) {
+  const int64_t sample = q.row * a.samples + i;
+  const Level& map = a.levels[i / a.num_points];
+  write_number(a.grad_weights, a.weights_type, sample, gradient.weight);
+  write_pair(a.grad_points, a.points_type, sample, location_gradient(gradient.x, static_cast<A>(map.width)),
+             location_gradient(gradient.y, static_cast<A>(map.height)));
+}
+
+// Where a lane of the fused backward keeps the gradients of its weights until their sum over the row is known. Only
+// the lane itself comes back to them.
+template <int G, typename A>
+struct Stash {
+  A* first;
+  int32_t step;
+
+  __device__ __forceinline__ Stash(const Arguments& a, const Query& q, int32_t lane)
+      : first(a.stash != nullptr ? static_cast<A*>(a.stash) + q.row * a.samples + lane
+                                 : reinterpret_cast<A*>(shared_stash) + threadIdx.x),
+        step(a.stash != nullptr ? G : kThreads) {}
+
+  __device__ __forceinline__ A& at(int32_t round) const { return first[int64_t(round) * step]; }
+};
+
+template <bool kFused, typename T, int V, int G>
+__device__ __forceinline__ void backward_of_query(const Arguments& a, const Query& q, int32_t head) {
+  using A = Sum<T>;
+  const int32_t lane = threadIdx.x % G, vectors = a.channels / V, stride = a.heads * a.channels;
+  const int64_t channel = (q.image * a.positions * a.heads + head) * int64_t(a.channels);
+  const T* value = static_cast<const T*>(a.value) + channel;
+  A* grad_value = a.grad_value == nullptr ? nullptr : static_cast<A*>(a.grad_value) + channel;
+  const T* grad_output = static_cast<const T*>(a.grad_output) + q.row * a.channels;
+
+  Softmax<A> softmax{};
+  if constexpr (kFused) softmax = row_softmax<G, A>(a, q, lane);
+  const Stash<G, A> stash(a, q, lane);
+  A row_sum = 0;
+  A gradient[V];
+  if (G < 32 && lane < vectors) Pack<T, V>::read(grad_output + lane * V).unpack(gradient);
+
+  LevelWalk walk(a);
+  for (int32_t base = 0; base < a.samples; base += G) {
+    const Placed<A> own = place_for_backward<kFused>(a, q, softmax, base + lane);
+    SampleGradient<A> own_gradient{0, 0, 0};
+    const int32_t count = min(G, a.samples - base);
+    for (int32_t j = 0; j < count; ++j) {
+      const Placed<A> s{from_lane<G>(own.weight, j), from_lane<G>(own.fx, j), from_lane<G>(own.fy, j),
+                        from_lane<G>(own.pixel, j), from_lane<G>(own.on_map, j)};
+      Corners<A> dots{0, 0, 0, 0};
+      for (int32_t vector = lane; vector < vectors; vector += G) {
+        if (G == 32) Pack<T, V>::read(grad_output + vector * V).unpack(gradient);
+        visit_corners<T, V>(s, reinterpret_cast<const char*>(value + vector * V),
+                            grad_value == nullptr ? nullptr : grad_value + vector * V, walk.width, stride, gradient,
+                            dots);
+        if (G < 32) break;
+      }
+      const SampleGradient<A> part = sample_gradient(s.fx, s.fy, s.weight, dots);
+      const SampleGradient<A> whole{group_sum<G>(part.weight), group_sum<G>(part.x), group_sum<G>(part.y)};
+      if (lane == j) own_gradient = whole;
+      walk.next(a);
+    }
+    if (!q.exists || base + lane >= a.samples) continue;
+    if constexpr (kFused) {
+      write_fused_gradients(a, q, base + lane, own_gradient.x, own_gradient.y);
+      stash.at(base / G) = own_gradient.weight;
+      row_sum += own.weight * own_gradient.weight;
+    } else {
+      write_gradients(a, q, base + lane, own_gradient);
+    }
+  }
+  if constexpr (kFused) {
+    row_sum = group_sum<G>(row_sum);
+    for (int32_t i = lane; q.exists && i < a.samples; i += G) {
+      const int64_t sample = q.row * a.samples + i;
+      const A weight = read_weight<true>(a, softmax, sample);
+      write_number(a.grad_weights, a.weights_type, sample, logit_gradient(weight, stash.at(i / G), row_sum));
+    }
+  }
+}
+
+template <bool kFused, typename T, int V, int G>
+__global__ void __launch_bounds__(kThreads) backward_kernel(const __grid_constant__ Arguments a) {
+  for (int32_t image = blockIdx.z; image < a.batch; image += gridDim.z) {
+    for (int32_t head = blockIdx.y; head < a.heads; head += gridDim.y) {
+      backward_of_query<kFused, T, V, G>(a, find_query<G>(a, image, head), head);
+    }
+  }
+}
+
+template <typename L>
+size_t stash_bytes(const Arguments& a) {
+  return (a.samples + L::kLanes - 1) / L::kLanes * size_t(kThreads) * sizeof(Sum<typename L::Storage>);
+}
+
+}  // namespace
+
+bool stash_fits(const Arguments& a, Type storage) {
+  return with_layout(storage, a.channels, [&](auto layout) { return stash_bytes<decltype(layout)>(a) <= kStashBytes; });
+}
+
+cudaError_t launch_backward(const Arguments& a, Type storage, bool fused, cudaStream_t stream) {
+  return with_layout(storage, a.channels, [&](auto layout) {
+    using L = decltype(layout);
+    const auto kernel = fused ? &backward_kernel<true, typename L::Storage, L::kChannels, L::kLanes>
+                              : &backward_kernel<false, typename L::Storage, L::kChannels, L::kLanes>;
+    return launch(kernel, grid_of<L::kLanes>(a), fused && a.stash == nullptr ? stash_bytes<L>(a) : 0, stream, a);
+  });
+}
+
+}  // namespace cuda
+}  // namespace mmvitdense

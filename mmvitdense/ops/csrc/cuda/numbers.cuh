@@ -1,0 +1,174 @@
+// Numbers in memory: storage types, and reading and writing several at once.
+#pragma once
+
+#include <cuda_bf16.h>
+#include <cuda_fp16.h>
+#include <cuda_runtime.h>
+
+#include <cstring>
+#include <type_traits>
+
+#include "arguments.h"
+
+namespace mmvitdense {
+namespace cuda {
+
+// Type of the sums over numbers stored as T.
+template <typename T>
+using Sum = std::conditional_t<std::is_same<T, double>::value, double, float>;
+
+__device__ __forceinline__ float widen(float x) { return x; }
+__device__ __forceinline__ double widen(double x) { return x; }
+__device__ __forceinline__ float widen(__half x) { return __half2float(x); }
+__device__ __forceinline__ float widen(__nv_bfloat16 x) { return __bfloat162float(x); }
+
+__device__ __forceinline__ void narrow(float x, float& y) { y = x; }
+__device__ __forceinline__ void narrow(double x, double& y) { y = x; }
+__device__ __forceinline__ void narrow(float x, __half& y) { y = __float2half_rn(x); }
+__device__ __forceinline__ void narrow(float x, __nv_bfloat16& y) { y = __float2bfloat16_rn(x); }
+
+// Channels that a lane handles together: 16 bytes, or a single one where the channels do not divide.
+template <typename T>
+constexpr int kVector = 16 / sizeof(T);
+
+template <int kBytes>
+struct Bits;
+template <>
+struct Bits<16> {
+  using Word = uint4;
+};
+template <>
+struct Bits<8> {
+  using Word = uint2;
+};
+template <>
+struct Bits<4> {
+  using Word = unsigned int;
+};
+template <>
+struct Bits<2> {
+  using Word = unsigned short;
+};
+
+template <typename T, int V>
+struct Pack {
+  using Word = typename Bits<V * sizeof(T)>::Word;
+  Word word;
+
+  __device__ __forceinline__ void unpack(Sum<T> (&numbers)[V]) const {
+    T items[V];
+    memcpy(items, &word, sizeof(word));
+#pragma unroll
+    for (int i = 0; i < V; ++i) numbers[i] = widen(items[i]);
+  }
+
+  static __device__ __forceinline__ Pack zero() {
+    Pack pack;
+    memset(&pack.word, 0, sizeof(Word));
+    return pack;
+  }
+
+  // From memory that the kernel does not write.
+  static __device__ __forceinline__ Pack read(const void* address) {
+    return {__ldg(reinterpret_cast<const Word*>(address))};
+  }
+
+  // A predicated load rather than a branch, so that loads do not wait for each other.
+  static __device__ __forceinline__ Pack read_if(bool wanted, const void* address) {
+    Pack pack = zero();
+    if (wanted) pack.word = __ldg(reinterpret_cast<const Word*>(address));
+    return pack;
+  }
+
+  static __device__ __forceinline__ void write(const Sum<T> (&numbers)[V], T* address) {
+    T items[V];
+#pragma unroll
+    for (int i = 0; i < V; ++i) narrow(numbers[i], items[i]);
+    Word word;
+    memcpy(&word, items, sizeof(word));
+    *reinterpret_cast<Word*>(address) = word;
+  }
+};
+
+// Adds to global memory. Nothing is returned, which makes it a reduction that the L2 cache carries out.
+__device__ __forceinline__ void add_to(float* address, float x) { atomicAdd(address, x); }
+__device__ __forceinline__ void add_to(double* address, double x) { atomicAdd(address, x); }
+
+template <int V, typename A>
+__device__ __forceinline__ void add_to(A* address, const A (&numbers)[V], A scale) {
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
+  if constexpr (std::is_same<A, float>::value && V % 4 == 0) {
+#pragma unroll
+    for (int i = 0; i < V; i += 4) {
+      asm volatile("red.global.add.v4.f32 [%0], {%1, %2, %3, %4};" ::"l"(address + i), "f"(scale * numbers[i]),
+                   "f"(scale * numbers[i + 1]), "f"(scale * numbers[i + 2]), "f"(scale * numbers[i + 3])
+                   : "memory");
+    }
+    return;
+  }
+#endif
+#pragma unroll
+  for (int i = 0; i < V; ++i) add_to(address + i, scale * numbers[i]);
+}
+
+// Numbers of a type that is only known at run time: points and weights, one load a sample and not one a channel.
+template <typename A>
+__device__ __forceinline__ A read_number(const void* base, Type type, int64_t i) {
+  if constexpr (std::is_same<A, double>::value) {
+    return __ldg(static_cast<const double*>(base) + i);
+  } else {
+    if (type == Type::kFloat) return __ldg(static_cast<const float*>(base) + i);
+    if (type == Type::kHalf) return widen(static_cast<const __half*>(base)[i]);
+    return widen(static_cast<const __nv_bfloat16*>(base)[i]);
+  }
+}
+
+// The i-th pair of numbers.
+template <typename A>
+__device__ __forceinline__ void read_pair(const void* base, Type type, int64_t i, A (&pair)[2]) {
+  if constexpr (std::is_same<A, double>::value) {
+    Pack<double, 2>::read(static_cast<const double*>(base) + 2 * i).unpack(pair);
+  } else {
+    if (type == Type::kFloat) {
+      Pack<float, 2>::read(static_cast<const float*>(base) + 2 * i).unpack(pair);
+    } else if (type == Type::kHalf) {
+      Pack<__half, 2>::read(static_cast<const __half*>(base) + 2 * i).unpack(pair);
+    } else {
+      Pack<__nv_bfloat16, 2>::read(static_cast<const __nv_bfloat16*>(base) + 2 * i).unpack(pair);
+    }
+  }
+}
+
+template <typename A>
+__device__ __forceinline__ void write_number(void* base, Type type, int64_t i, A x) {
+  if constexpr (std::is_same<A, double>::value) {
+    static_cast<double*>(base)[i] = x;
+  } else {
+    if (type == Type::kFloat) {
+      static_cast<float*>(base)[i] = x;
+    } else if (type == Type::kHalf) {
+      narrow(x, static_cast<__half*>(base)[i]);
+    } else {
+      narrow(x, static_cast<__nv_bfloat16*>(base)[i]);
+    }
+  }
+}
+
+template <typename A>
+__device__ __forceinline__ void write_pair(void* base, Type type, int64_t i, A x, A y) {
+  const A pair[2] = {x, y};
+  if constexpr (std::is_same<A, double>::value) {
+    Pack<double, 2>::write(pair, static_cast<double*>(base) + 2 * i);
+  } else {
+    if (type == Type::kFloat) {
+      Pack<float, 2>::write(pair, static_cast<float*>(base) + 2 * i);
+    } else if (type == Type::kHalf) {
+      Pack<__half, 2>::write(pair, static_cast<__half*>(base) + 2 * i);
+    } else {
+      Pack<__nv_bfloat16, 2>::write(pair, static_cast<__nv_bfloat16*>(base) + 2 * i);
+    }
+  }
+}
+
+}  // namespace cuda
+}  // namespace mmvitdense
