@@ -20,6 +20,4 @@ OPTIM_WRAPPER_CONSTRUCTORS = Registry(
     scope=_SCOPE,
     locations=['mmvitdense.engine'],
 )
-HOOKS = Registry('hook', parent=root.HOOKS, scope=_SCOPE, locations=['mmvitdense.engine'])
 DATASETS = Registry('dataset', parent=root.DATASETS, scope=_SCOPE, locations=['mmvitdense.datasets'])
-TRANSFORMS = Registry('transform', parent=root.TRANSFORMS, scope=_SCOPE, locations=['mmvitdense.datasets'])

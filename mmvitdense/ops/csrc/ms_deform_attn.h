@@ -29,7 +29,7 @@ template <typename A>
 struct Sample {
   A fx, fy;
   int32_t x0, y0;
-  bool inside;  // -1 < x < width and -1 < y < height; false also for NaN. Where false, all the rest is 0.
+  int32_t inside;  // 1 if -1 < x < width and -1 < y < height, else 0 (also for NaN), and all the rest is 0
 };
 
 // Corners are numbered 00, 01, 10, 11 = (y0, x0), (y0, x0 + 1), (y0 + 1, x0), (y0 + 1, x0 + 1).
@@ -38,9 +38,10 @@ struct Corners {
   A w00, w01, w10, w11;
 };
 
-// Which corners lie on the map. The others count as zero, and must not be read or written.
+// Which corners lie on the map, 1 or 0. The others count as zero, and must not be read or written.
+// These are no bools because compilers do not vectorise loops over structs of them.
 struct CornerMask {
-  bool c00, c01, c10, c11;
+  int32_t c00, c01, c10, c11;
 };
 
 template <typename A>
@@ -93,7 +94,7 @@ MMVITDENSE_HD A box_extent_gradient(A pixel_gradient, A offset, A size, A half_o
 template <typename A>
 MMVITDENSE_HD Sample<A> locate(A x, A y, int32_t height, int32_t width) {
   Sample<A> s;
-  s.inside = (x > A(-1)) & (y > A(-1)) & (x < A(width)) & (y < A(height));
+  s.inside = (x > A(-1) ? 1 : 0) & (y > A(-1) ? 1 : 0) & (x < A(width) ? 1 : 0) & (y < A(height) ? 1 : 0);
   x = s.inside ? x : A(0);
   y = s.inside ? y : A(0);
   s.x0 = static_cast<int32_t>(x);
@@ -108,8 +109,9 @@ MMVITDENSE_HD Sample<A> locate(A x, A y, int32_t height, int32_t width) {
 // For a sample that is inside.
 template <typename A>
 MMVITDENSE_HD CornerMask corner_mask(const Sample<A>& s, int32_t height, int32_t width) {
-  const bool top = s.y0 >= 0, bottom = s.y0 + 1 < height, left = s.x0 >= 0, right = s.x0 + 1 < width;
-  return {top && left, top && right, bottom && left, bottom && right};
+  const int32_t top = s.y0 >= 0 ? 1 : 0, bottom = s.y0 + 1 < height ? 1 : 0;
+  const int32_t left = s.x0 >= 0 ? 1 : 0, right = s.x0 + 1 < width ? 1 : 0;
+  return {top & left, top & right, bottom & left, bottom & right};
 }
 
 // Position of corner 00 along the S axis; 01 is one further, 10 and 11 are `width` further. May lie outside the map.

@@ -10,6 +10,9 @@ namespace cpu {
 
 enum class Type : int { kFloat, kDouble, kBFloat16, kHalf };
 
+template <typename A>
+constexpr Type kTypeOf = sizeof(A) == sizeof(double) ? Type::kDouble : Type::kFloat;
+
 // A tensor that is contiguous from its third dimension on. Strides are in elements.
 struct Rows {
   void* data = nullptr;

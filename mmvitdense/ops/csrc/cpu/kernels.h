@@ -260,9 +260,9 @@ class Samples {
       o11[i] = on.c11 ? w.w11 : A(0);
       const int32_t x0 = s.x0 < 0 ? 0 : s.x0, y0 = s.y0 < 0 ? 0 : s.y0;
       pixels[i] = starts[i] + y0 * width + x0;
-      rights[i] = (s.x0 >= 0) & (s.x0 + 1 < width) ? 1 : 0;
-      downs[i] = (s.y0 >= 0) & (s.y0 + 1 < height) ? width : 0;
-      const int32_t bits = (on.c00 ? 1 : 0) | (on.c01 ? 2 : 0) | (on.c10 ? 4 : 0) | (on.c11 ? 8 : 0);
+      rights[i] = (s.x0 >= 0 ? 1 : 0) & (s.x0 + 1 < width ? 1 : 0);
+      downs[i] = (s.y0 >= 0 ? width : 0) & (s.y0 + 1 < height ? -1 : 0);
+      const int32_t bits = on.c00 + 2 * on.c01 + 4 * on.c10 + 8 * on.c11;
       masks[i] = s.inside ? bits : 0;
     }
   }
@@ -312,9 +312,14 @@ void forward(const Call& call, int64_t b, int64_t m, int64_t first_query, int64_
     const int64_t n = last_query - first < samples.queries() ? last_query - first : samples.queries();
     samples.prepare(b, first, n);
     for (int64_t q = 0; q < n; ++q) {
+      const int64_t at = Samples<A>::position(call.output, b, first + q) + m * call.channels;
+      if (call.output.type == kTypeOf<A>) {
+        interpolate(samples.of_query(q), value.data, value.stride, call.channels,
+                    static_cast<A*>(call.output.data) + at);
+        continue;
+      }
       interpolate(samples.of_query(q), value.data, value.stride, call.channels, row.data());
-      store_row(call.output.data, call.output.type,
-                Samples<A>::position(call.output, b, first + q) + m * call.channels, call.channels, row.data());
+      store_row(call.output.data, call.output.type, at, call.channels, row.data());
     }
   }
 }

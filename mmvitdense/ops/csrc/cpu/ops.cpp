@@ -93,9 +93,6 @@ struct Inputs {
   }
 };
 
-template <typename A>
-constexpr Type kTypeOf = sizeof(A) == sizeof(double) ? Type::kDouble : Type::kFloat;
-
 // Reading a head's channels from one place costs a copy and repays it where positions are read several times.
 template <typename A>
 bool worth_packing(const Call& call) {

@@ -6,15 +6,16 @@
 
 namespace mmvitdense {
 namespace cuda {
-namespace {
 
 extern __shared__ __align__(16) unsigned char shared_stash[];
 
-// What a lane hands to its group. The corners on the map are bits 0 to 3 of `on_map`, none for a sample outside.
+namespace {
+
+// What a lane hands to its group; the corners below are `width` positions further. The corners on the map are bits 0 to 3 of `on_map`, none for a sample outside.
 template <typename A>
 struct Placed {
   A weight, fx, fy;
-  int32_t pixel, on_map;
+  int32_t pixel, width, on_map;
 };
 
 template <typename A>
@@ -33,7 +34,7 @@ __device__ __forceinline__ int64_t cell_of(const Arguments& a, const Query& q, c
 template <bool kFused, typename A>
 __device__ __forceinline__ Placed<A> place_for_backward(const Arguments& a, const Query& q, const Softmax<A>& softmax,
                                                         int32_t i) {
-  Placed<A> placed{0, 0, 0, 0, 0};
+  Placed<A> placed{0, 0, 0, 0, 0, 0};
   if (!q.exists || i >= a.samples) return placed;
   const int64_t sample = q.row * a.samples + i;
   const int32_t level = i / a.num_points;
@@ -46,6 +47,7 @@ __device__ __forceinline__ Placed<A> place_for_backward(const Arguments& a, cons
     const CornerMask on_map = corner_mask(at, map.height, map.width);
     placed.on_map = on_map.c00 | on_map.c01 << 1 | on_map.c10 << 2 | on_map.c11 << 3;
     placed.pixel = static_cast<int32_t>(first_corner(at, map));
+    placed.width = map.width;
   }
   if (a.cells != nullptr) {
     a.cells[sample] = cell_of(a, q, at, level);
@@ -59,18 +61,16 @@ __device__ __forceinline__ Placed<A> place_for_backward(const Arguments& a, cons
 
 // The lane's share of the four dot products <grad_output, value>, and its channels' share of the gradient of `value`.
 template <typename T, int V>
-__device__ __forceinline__ void visit_corners(const Placed<Sum<T>>& s, const char* value, Sum<T>* grad_value,
-                                              int32_t width, int32_t stride, const Sum<T> (&gradient)[V],
-                                              Corners<Sum<T>>& dots) {
+__device__ __forceinline__ void visit_corners(const Placed<Sum<T>>& s, const T* value, Sum<T>* grad_value,
+                                              int32_t stride, const Sum<T> (&gradient)[V], Corners<Sum<T>>& dots) {
   using A = Sum<T>;
-  const int64_t lower = int64_t(width) * stride;
-  const char* first = value + s.pixel * int64_t(stride) * sizeof(T);
+  const int64_t first = wide_product(s.pixel, stride), lower = wide_product(s.width, stride);
   const Corners<A> shares = corner_weights(s.fx, s.fy, s.weight);
-  const int64_t steps[4] = {0, stride, lower, lower + stride};
+  const int64_t corners[4] = {first, first + stride, first + lower, first + lower + stride};
   const A weights[4] = {shares.w00, shares.w01, shares.w10, shares.w11};
   Pack<T, V> packs[4];
 #pragma unroll
-  for (int k = 0; k < 4; ++k) packs[k] = Pack<T, V>::read_if(s.on_map >> k & 1, first + steps[k] * sizeof(T));
+  for (int k = 0; k < 4; ++k) packs[k] = Pack<T, V>::read_if(s.on_map >> k & 1, value + corners[k]);
   A sums[4] = {};
 #pragma unroll
   for (int k = 0; k < 4; ++k) {
@@ -80,10 +80,9 @@ __device__ __forceinline__ void visit_corners(const Placed<Sum<T>>& s, const cha
     for (int c = 0; c < V; ++c) sums[k] += gradient[c] * numbers[c];
   }
   if (grad_value != nullptr) {
-    A* target = grad_value + s.pixel * int64_t(stride);
 #pragma unroll
     for (int k = 0; k < 4; ++k) {
-      if (s.on_map >> k & 1) add_to<V>(target + steps[k], gradient, weights[k]);
+      if (s.on_map >> k & 1) add_to<V>(grad_value + corners[k], gradient, weights[k]);
     }
   }
   dots.w00 += sums[0];
@@ -108,7 +107,7 @@ __device__ __forceinline__ void write_fused_gradients(const Arguments& a, const 
                box_offset_gradient(x, __ldg(reference + 2), width, half_over_points),
                box_offset_gradient(y, __ldg(reference + 3), height, half_over_points));
   }
-  if (a.pixel_gradients != nullptr) write_pair(a.pixel_gradients, a.sum_type, sample, x, y);
+  if (a.pixel_gradients != nullptr) Pack<A, 2>::write({x, y}, static_cast<A*>(a.pixel_gradients) + 2 * sample);
   if (a.grad_reference == nullptr) return;
   A* target = static_cast<A*>(a.grad_reference) + position;
   add_to(target, location_gradient(x, width));
@@ -162,26 +161,23 @@ __device__ __forceinline__ void backward_of_query(const Arguments& a, const Quer
   A gradient[V];
   if (G < 32 && lane < vectors) Pack<T, V>::read(grad_output + lane * V).unpack(gradient);
 
-  LevelWalk walk(a);
   for (int32_t base = 0; base < a.samples; base += G) {
     const Placed<A> own = place_for_backward<kFused>(a, q, softmax, base + lane);
     SampleGradient<A> own_gradient{0, 0, 0};
     const int32_t count = min(G, a.samples - base);
     for (int32_t j = 0; j < count; ++j) {
       const Placed<A> s{from_lane<G>(own.weight, j), from_lane<G>(own.fx, j), from_lane<G>(own.fy, j),
-                        from_lane<G>(own.pixel, j), from_lane<G>(own.on_map, j)};
+                        from_lane<G>(own.pixel, j), from_lane<G>(own.width, j), from_lane<G>(own.on_map, j)};
       Corners<A> dots{0, 0, 0, 0};
       for (int32_t vector = lane; vector < vectors; vector += G) {
         if (G == 32) Pack<T, V>::read(grad_output + vector * V).unpack(gradient);
-        visit_corners<T, V>(s, reinterpret_cast<const char*>(value + vector * V),
-                            grad_value == nullptr ? nullptr : grad_value + vector * V, walk.width, stride, gradient,
-                            dots);
+        visit_corners<T, V>(s, value + vector * V, grad_value == nullptr ? nullptr : grad_value + vector * V, stride,
+                            gradient, dots);
         if (G < 32) break;
       }
       const SampleGradient<A> part = sample_gradient(s.fx, s.fy, s.weight, dots);
       const SampleGradient<A> whole{group_sum<G>(part.weight), group_sum<G>(part.x), group_sum<G>(part.y)};
       if (lane == j) own_gradient = whole;
-      walk.next(a);
     }
     if (!q.exists || base + lane >= a.samples) continue;
     if constexpr (kFused) {

@@ -48,7 +48,7 @@ auto with_layout(Type storage, int32_t channels, const Function& function) {
   }
 }
 
-// A kernel with one argument, `Arguments`; the error of the launch itself, which cudaGetLastError would forget.
+// Returns the error of the launch; the caller raises it.
 template <typename... Values>
 cudaError_t launch(void (*kernel)(Values...), dim3 grid, size_t shared_bytes, cudaStream_t stream, Values... values) {
   void* arguments[] = {&values...};

@@ -7,17 +7,18 @@ namespace mmvitdense {
 namespace cuda {
 namespace {
 
-// What a lane hands to its group: the corners' weights, zero where there is nothing to read, and the first corner.
+// What a lane hands to its group: the corners' weights, zero where there is nothing to read, the first corner, and how
+// many positions further the corners below are.
 template <typename A>
 struct Placed {
   Corners<A> weights;
-  int32_t pixel;
+  int32_t pixel, width;
 };
 
 template <bool kFused, typename A>
 __device__ __forceinline__ Placed<A> place_for_forward(const Arguments& a, const Query& q, const Softmax<A>& softmax,
                                                        int32_t i) {
-  Placed<A> placed{{0, 0, 0, 0}, 0};
+  Placed<A> placed{{0, 0, 0, 0}, 0, 0};
   if (!q.exists || i >= a.samples) return placed;
   const int64_t sample = q.row * a.samples + i;
   const int32_t level = i / a.num_points;
@@ -31,6 +32,7 @@ __device__ __forceinline__ Placed<A> place_for_forward(const Arguments& a, const
   placed.weights.w10 = on_map.c10 ? weights.w10 : A(0);
   placed.weights.w11 = on_map.c11 ? weights.w11 : A(0);
   placed.pixel = static_cast<int32_t>(first_corner(at, map));
+  placed.width = map.width;
   return placed;
 }
 
@@ -40,16 +42,14 @@ __device__ __forceinline__ void sum_samples(const Arguments& a, const Query& q, 
                                             const char* value, Sum<T> (&sum)[V]) {
   using A = Sum<T>;
   const int32_t stride = a.heads * a.channels * static_cast<int32_t>(sizeof(T));
-  LevelWalk walk(a);
   for (int32_t base = 0; base < a.samples; base += G) {
     const Placed<A> own = place_for_forward<kFused>(a, q, softmax, base + static_cast<int32_t>(threadIdx.x % G));
     const int32_t count = min(G, a.samples - base);
-#pragma unroll 2
     for (int32_t j = 0; j < count; ++j) {
       const A w00 = from_lane<G>(own.weights.w00, j), w01 = from_lane<G>(own.weights.w01, j);
       const A w10 = from_lane<G>(own.weights.w10, j), w11 = from_lane<G>(own.weights.w11, j);
-      const char* upper = value + int64_t(from_lane<G>(own.pixel, j)) * stride;
-      const char* lower = upper + int64_t(walk.width) * stride;
+      const char* upper = value + wide_product(from_lane<G>(own.pixel, j), stride);
+      const char* lower = upper + wide_product(from_lane<G>(own.width, j), stride);
       const auto p00 = Pack<T, V>::read_if(w00 != A(0), upper), p01 = Pack<T, V>::read_if(w01 != A(0), upper + stride);
       const auto p10 = Pack<T, V>::read_if(w10 != A(0), lower), p11 = Pack<T, V>::read_if(w11 != A(0), lower + stride);
       A v00[V], v01[V], v10[V], v11[V];
@@ -59,7 +59,6 @@ __device__ __forceinline__ void sum_samples(const Arguments& a, const Query& q, 
       p11.unpack(v11);
 #pragma unroll
       for (int c = 0; c < V; ++c) sum[c] += w00 * v00[c] + w01 * v01[c] + w10 * v10[c] + w11 * v11[c];
-      walk.next(a);
     }
   }
 }

@@ -140,19 +140,5 @@ __device__ __forceinline__ Sample<A> place(const Arguments& a, const Query& q, i
   return locate(x, y, level.height, level.width);
 }
 
-// Walks the samples of a query together with the width of the level they are on. The same in all lanes.
-struct LevelWalk {
-  int32_t level = 0, point = 0, width;
-
-  __device__ __forceinline__ explicit LevelWalk(const Arguments& a) : width(a.levels[0].width) {}
-
-  __device__ __forceinline__ void next(const Arguments& a) {
-    if (++point == a.num_points && level + 1 < a.num_levels) {
-      point = 0;
-      width = a.levels[++level].width;
-    }
-  }
-};
-
 }  // namespace cuda
 }  // namespace mmvitdense
