@@ -130,6 +130,16 @@ class Samples {
     return {count_, w00 + i, w01 + i, w10 + i, w11 + i, pixel + i, right + i, down + i, mask + i};
   }
 
+  // Ask for the rows that `prepare` will read.
+  void prefetch(int64_t b, int64_t first_query, int64_t last_query) const {
+    for (int64_t query = first_query; query < last_query; ++query) {
+      prefetch_row(call_.points_in.data, call_.points_in.type,
+                   position(call_.points_in, b, query) + 2 * (head_ * row_ + first_), 2 * count_);
+      prefetch_row(call_.weights_in.data, call_.weights_in.type,
+                   position(call_.weights_in, b, query) + head_ * row_ + first_, count_);
+    }
+  }
+
   // Fill in the samples of `queries` queries from `first_query` of image b.
   void prepare(int64_t b, int64_t first_query, int64_t queries) {
     for (int64_t q = 0; q < queries; ++q) {
@@ -293,8 +303,12 @@ class Samples {
 template <typename A>
 void pack(const Call& call, int64_t b, int64_t m, int64_t first, int64_t last, A* packed) {
   const int64_t head = b * call.value_batch + m * call.value_head;
-  for (int64_t s = first; s < last; ++s, packed += call.channels)
+  constexpr int64_t ahead = 16;
+  for (int64_t s = first; s < last; ++s, packed += call.channels) {
+    if (s + ahead < last)
+      prefetch_row(call.value, call.value_type, head + (s + ahead) * call.value_position, call.channels);
     load_row(call.value, call.value_type, head + s * call.value_position, call.channels, packed);
+  }
 }
 
 template <typename A>
@@ -310,6 +324,8 @@ void forward(const Call& call, int64_t b, int64_t m, int64_t first_query, int64_
   Buffer<A> row(call.channels);
   for (int64_t first = first_query; first < last_query; first += samples.queries()) {
     const int64_t n = last_query - first < samples.queries() ? last_query - first : samples.queries();
+    const int64_t next = first + n, after = next + n < last_query ? next + n : last_query;
+    samples.prefetch(b, next, after);
     samples.prepare(b, first, n);
     for (int64_t q = 0; q < n; ++q) {
       const int64_t at = Samples<A>::position(call.output, b, first + q) + m * call.channels;
@@ -341,6 +357,11 @@ void backward(const Call& call, int64_t b, int64_t m, HeadValue<A> value, HeadBa
   Buffer<A> grad_row(call.channels);
   for (int64_t first = 0; first < call.queries; first += samples.queries()) {
     const int64_t n = call.queries - first < samples.queries() ? call.queries - first : samples.queries();
+    const int64_t next = first + n, after = next + n < call.queries ? next + n : call.queries;
+    samples.prefetch(b, next, after);
+    for (int64_t query = next; query < after; ++query)
+      prefetch_row(call.grad_output.data, call.grad_output.type,
+                   Samples<A>::position(call.grad_output, b, query) + m * call.channels, call.channels);
     samples.prepare(b, first, n);
     for (int64_t i = 0; i < 4 * samples.size(); ++i) samples.dots[i] = 0;
     for (int64_t q = 0; q < n; ++q) {

@@ -58,7 +58,13 @@ __device__ __forceinline__ void sum_samples(const Arguments& a, const Query& q, 
       p10.unpack(v10);
       p11.unpack(v11);
 #pragma unroll
-      for (int c = 0; c < V; ++c) sum[c] += w00 * v00[c] + w01 * v01[c] + w10 * v10[c] + w11 * v11[c];
+      for (int c = 0; c < V; ++c) {
+        // In this form four fused multiply-adds.
+        sum[c] += w00 * v00[c];
+        sum[c] += w01 * v01[c];
+        sum[c] += w10 * v10[c];
+        sum[c] += w11 * v11[c];
+      }
     }
   }
 }
