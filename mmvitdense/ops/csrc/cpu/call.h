@@ -47,12 +47,13 @@ struct HeadValue {
   int64_t stride;
 };
 
+// What `backward` does for one level of a head.
 template <typename A>
-struct HeadBackward {
-  int64_t first_level, last_level;  // the levels to do, last one excluded
-  A* grad_value;                    // D channels per position, from the first position of first_level; zeroed
-  A* grad_weights;                  // fused, not all levels at once: B x Q x M x L x P, where logit_gradients finds them
-  A* grad_reference;                // fused: B x Q x M x L x reference_size, or null
+struct LevelBackward {
+  int64_t level;
+  A* grad_value;      // D channels per position of the level; zeroed
+  A* grad_weights;    // fused: of the weights, not the logits, B x Q x M x L x P, where logit_gradients finds them
+  A* grad_reference;  // fused: B x Q x M x L x reference_size, or null
 };
 
 // One instruction set's kernels. Each call works on one head of one image and shares no output with any other call.
@@ -63,8 +64,9 @@ struct Kernels {
   // Write positions first..last of the head's gradient from `packed`, whose first row is position `first`.
   void (*unpack)(const Call&, int64_t b, int64_t m, int64_t first, int64_t last, const A* packed);
   void (*forward)(const Call&, int64_t b, int64_t m, int64_t first_query, int64_t last_query, HeadValue<A>);
-  void (*backward)(const Call&, int64_t b, int64_t m, HeadValue<A>, HeadBackward<A>);
-  // Fused, after `backward` has run for all levels of the head one by one.
+  // The value starts at the level's first position.
+  void (*backward)(const Call&, int64_t b, int64_t m, HeadValue<A>, LevelBackward<A>);
+  // Fused, after `backward` has run for all levels of the head.
   void (*logit_gradients)(const Call&, int64_t b, int64_t m, const A* grad_weights);
 };
 

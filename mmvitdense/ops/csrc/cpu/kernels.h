@@ -90,24 +90,25 @@ class Samples {
         count_((last_level - first_level) * call.points),
         queries_(queries_at_once(count_)),
         size_(padded(queries_ * count_)),
-        numbers_((backward ? 22 : 15) * size_ + padded(row_)),
-        integers_(7 * size_) {
+        numbers_((backward ? 18 : 11) * size_ + queries_ * (padded(row_) + 4 * call.levels)),
+        integers_(8 * size_) {
     const int64_t n = size_;
     A* a = numbers_.data();
-    A** const of_numbers[] = {&width_, &height_, &rx_, &ry_, &rw_, &rh_, &weight, &fx, &fy, &w00, &w01, &w10, &w11};
+    A** const of_numbers[] = {&width_, &height_, &weight, &fx, &fy, &w00, &w01, &w10, &w11};
     for (A** array : of_numbers) {
       *array = a;
       a += n;
     }
     points = a, a += 2 * n;
-    logits_ = a, a += padded(row_);
+    logits_ = a, a += queries_ * padded(row_);
+    reference_ = a, a += queries_ * 4 * call.levels;
     if (backward) {
       dots = a, a += 4 * n;
       grad_weight = a, a += n;
       grad_point = a, a += 2 * n;
     }
     int32_t* k = integers_.data();
-    int32_t** const of_integers[] = {&width_int_, &height_int_, &start_, &pixel, &right, &down, &mask};
+    int32_t** const of_integers[] = {&width_int_, &height_int_, &start_, &reference_at_, &pixel, &right, &down, &mask};
     for (int32_t** array : of_integers) {
       *array = k;
       k += n;
@@ -119,6 +120,8 @@ class Samples {
       width_[i] = static_cast<A>(level.width);
       height_[i] = static_cast<A>(level.height);
       start_[i] = static_cast<int32_t>(level.start - call.level[first_level].start);
+      const int64_t own_level = call.reference_level ? i % count_ / call.points : 0;
+      reference_at_[i] = static_cast<int32_t>((i / count_ * call.levels + own_level) * call.reference_size);
     }
   }
 
@@ -143,35 +146,39 @@ class Samples {
   // Fill in the samples of `queries` queries from `first_query` of image b.
   void prepare(int64_t b, int64_t first_query, int64_t queries) {
     for (int64_t q = 0; q < queries; ++q) {
-      const int64_t query = first_query + q, at = q * count_;
+      const int64_t query = first_query + q;
       load_row(call_.points_in.data, call_.points_in.type,
-               position(call_.points_in, b, query) + 2 * (head_ * row_ + first_), 2 * count_, points + 2 * at);
+               position(call_.points_in, b, query) + 2 * (head_ * row_ + first_), 2 * count_, points + 2 * q * count_);
+      const int64_t start = position(call_.weights_in, b, query) + head_ * row_;
       if (call_.fused) {
-        load_row(call_.weights_in.data, call_.weights_in.type, position(call_.weights_in, b, query) + head_ * row_,
-                 row_, logits_);
-        softmax(logits_, row_);
-        for (int64_t i = 0; i < count_; ++i) weight[at + i] = logits_[first_ + i];
-        load_reference(b, query, at);
+        load_row(call_.weights_in.data, call_.weights_in.type, start, row_, logits_ + q * padded(row_));
+        load_reference(b, query, reference_ + q * call_.levels * call_.reference_size);
       } else {
-        load_row(call_.weights_in.data, call_.weights_in.type,
-                 position(call_.weights_in, b, query) + head_ * row_ + first_, count_, weight + at);
+        load_row(call_.weights_in.data, call_.weights_in.type, start + first_, count_, weight + q * count_);
+      }
+    }
+    if (call_.fused) {
+      for (int64_t q = 0; q < queries; ++q) {
+        A* const row = logits_ + q * padded(row_);
+        softmax(row, row_);
+        for (int64_t i = 0; i < count_; ++i) weight[q * count_ + i] = row[first_ + i];
       }
     }
     if (!call_.fused) {
-      locate_all([&](int64_t i, A& x, A& y) {
-        x = pixel_from_location(points[2 * i], width_[i]);
-        y = pixel_from_location(points[2 * i + 1], height_[i]);
+      locate_all([p = points, w = width_, h = height_](int64_t i, A& x, A& y) {
+        x = pixel_from_location(p[2 * i], w[i]);
+        y = pixel_from_location(p[2 * i + 1], h[i]);
       });
     } else if (call_.reference_size == 2) {
-      locate_all([&](int64_t i, A& x, A& y) {
-        x = pixel_from_point(rx_[i], points[2 * i], width_[i]);
-        y = pixel_from_point(ry_[i], points[2 * i + 1], height_[i]);
+      locate_all([p = points, w = width_, h = height_, r = reference_, at = reference_at_](int64_t i, A& x, A& y) {
+        x = pixel_from_point(r[at[i]], p[2 * i], w[i]);
+        y = pixel_from_point(r[at[i] + 1], p[2 * i + 1], h[i]);
       });
     } else {
       const A half = A(0.5) / static_cast<A>(call_.points);
-      locate_all([&](int64_t i, A& x, A& y) {
-        x = pixel_from_box(rx_[i], rw_[i], points[2 * i], width_[i], half);
-        y = pixel_from_box(ry_[i], rh_[i], points[2 * i + 1], height_[i], half);
+      locate_all([half, p = points, w = width_, h = height_, r = reference_, at = reference_at_](int64_t i, A& x, A& y) {
+        x = pixel_from_box(r[at[i]], r[at[i] + 2], p[2 * i], w[i], half);
+        y = pixel_from_box(r[at[i] + 1], r[at[i] + 3], p[2 * i + 1], h[i], half);
       });
     }
   }
@@ -206,8 +213,9 @@ class Samples {
     if (call_.reference_size == 4) {
       const A half = A(0.5) / static_cast<A>(call_.points);
       for (int64_t i = 0; i < n; ++i) {
-        grad_point[2 * i] = box_offset_gradient(grad_point[2 * i], rw_[i], width_[i], half);
-        grad_point[2 * i + 1] = box_offset_gradient(grad_point[2 * i + 1], rh_[i], height_[i], half);
+        const A* const box = reference_ + reference_at_[i];
+        grad_point[2 * i] = box_offset_gradient(grad_point[2 * i], box[2], width_[i], half);
+        grad_point[2 * i + 1] = box_offset_gradient(grad_point[2 * i + 1], box[3], height_[i], half);
       }
     }
   }
@@ -228,22 +236,11 @@ class Samples {
     return queries;
   }
 
-  void load_reference(int64_t b, int64_t query, int64_t at) {
-    const int64_t start = position(call_.reference, b, query);
-    A row[4] = {0, 0, 0, 0};
-    for (int64_t i = 0; i < count_; i += call_.points) {
-      if (i == 0 || call_.reference_level) {
-        const int64_t level = first_level_ + i / call_.points;
-        load_row(call_.reference.data, call_.reference.type, start + level * call_.reference_level,
-                 call_.reference_size, row);
-      }
-      for (int64_t p = i; p < i + call_.points; ++p) {
-        rx_[at + p] = row[0];
-        ry_[at + p] = row[1];
-        rw_[at + p] = row[2];
-        rh_[at + p] = row[3];
-      }
-    }
+  void load_reference(int64_t b, int64_t query, A* row) {
+    const int64_t levels = call_.reference_level ? count_ / call_.points : 1;
+    load_row(call_.reference.data, call_.reference.type,
+             position(call_.reference, b, query) + first_level_ * call_.reference_level,
+             levels * call_.reference_size, row);
   }
 
   template <typename Coordinates>
@@ -296,8 +293,8 @@ class Samples {
   int64_t head_, first_level_, row_, first_, count_, queries_, size_;
   Buffer<A> numbers_;
   Buffer<int32_t> integers_;
-  A *width_, *height_, *rx_, *ry_, *rw_, *rh_, *logits_;
-  int32_t *width_int_, *height_int_, *start_;
+  A *width_, *height_, *logits_, *reference_;
+  int32_t *width_int_, *height_int_, *start_, *reference_at_;
 };
 
 template <typename A>
@@ -340,20 +337,12 @@ void forward(const Call& call, int64_t b, int64_t m, int64_t first_query, int64_
   }
 }
 
-// Gradients of one row of logits from its weights and their gradients, in place of the latter.
 template <typename A>
-void logit_row(const A* weight, A* grad, int64_t n) {
-  A sum = 0;
-  for (int64_t i = 0; i < n; ++i) sum += weight[i] * grad[i];
-  for (int64_t i = 0; i < n; ++i) grad[i] = logit_gradient(weight[i], grad[i], sum);
-}
-
-template <typename A>
-void backward(const Call& call, int64_t b, int64_t m, HeadValue<A> value, HeadBackward<A> task) {
-  const int64_t row = call.levels * call.points, first_sample = task.first_level * call.points;
-  const int64_t count = (task.last_level - task.first_level) * call.points;
+void backward(const Call& call, int64_t b, int64_t m, HeadValue<A> value, LevelBackward<A> task) {
+  const int64_t row = call.levels * call.points, count = call.points;
+  const int64_t in_row = m * row + task.level * count;  // of the first sample, among those of a query
   const int64_t reference_step = call.heads * call.levels * call.reference_size;
-  Samples<A> samples(call, m, task.first_level, task.last_level, true);
+  Samples<A> samples(call, m, task.level, task.level + 1, true);
   Buffer<A> grad_row(call.channels);
   for (int64_t first = 0; first < call.queries; first += samples.queries()) {
     const int64_t n = call.queries - first < samples.queries() ? call.queries - first : samples.queries();
@@ -373,24 +362,23 @@ void backward(const Call& call, int64_t b, int64_t m, HeadValue<A> value, HeadBa
     }
     samples.differentiate();
     A* reference = task.grad_reference;
-    if (reference)
-      reference += ((b * call.queries + first) * call.heads + m) * call.levels * call.reference_size +
-                   task.first_level * call.reference_size;
+    if (reference) {
+      reference += (b * call.queries + first) * reference_step;
+      reference += (m * call.levels + task.level) * call.reference_size;
+    }
     samples.finish_points(n, reference, reference_step);
     for (int64_t q = 0; q < n; ++q) {
-      const int64_t in_head = m * row + first_sample;
-      A* grad_weight = samples.grad_weight + q * count;
+      const A* const grad_weight = samples.grad_weight + q * count;
       store_row(call.grad_points.data, call.grad_points.type,
-                Samples<A>::position(call.grad_points, b, first + q) + 2 * in_head, 2 * count,
+                Samples<A>::position(call.grad_points, b, first + q) + 2 * in_row, 2 * count,
                 samples.grad_point + 2 * q * count);
-      if (task.grad_weights) {
-        A* out = task.grad_weights + (b * call.queries + first + q) * call.heads * row + in_head;
+      if (call.fused) {
+        A* const out = task.grad_weights + (b * call.queries + first + q) * call.heads * row + in_row;
         for (int64_t i = 0; i < count; ++i) out[i] = grad_weight[i];
-        continue;
+      } else {
+        store_row(call.grad_weights.data, call.grad_weights.type,
+                  Samples<A>::position(call.grad_weights, b, first + q) + in_row, count, grad_weight);
       }
-      if (call.fused) logit_row(samples.weight + q * count, grad_weight, count);
-      store_row(call.grad_weights.data, call.grad_weights.type,
-                Samples<A>::position(call.grad_weights, b, first + q) + in_head, count, grad_weight);
     }
   }
 }
@@ -404,8 +392,9 @@ void logit_gradients(const Call& call, int64_t b, int64_t m, const A* grad_weigh
              weight.data());
     softmax(weight.data(), row);
     const A* in = grad_weights + ((b * call.queries + q) * call.heads + m) * row;
-    for (int64_t i = 0; i < row; ++i) grad.data()[i] = in[i];
-    logit_row(weight.data(), grad.data(), row);
+    A sum = 0;
+    for (int64_t i = 0; i < row; ++i) sum += weight.data()[i] * in[i];
+    for (int64_t i = 0; i < row; ++i) grad.data()[i] = logit_gradient(weight.data()[i], in[i], sum);
     store_row(call.grad_weights.data, call.grad_weights.type,
               Samples<A>::position(call.grad_weights, b, q) + m * row, row, grad.data());
   }

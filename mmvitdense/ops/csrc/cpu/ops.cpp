@@ -145,55 +145,38 @@ void forward(const Call& call) {
   }
 }
 
-// Levels that one task of the backward pass does: all of them where there are heads enough to occupy the threads.
-int64_t levels_per_task(const Call& call) {
-  const int64_t heads = call.batch * call.heads, threads = at::get_num_threads();
-  return heads % threads == 0 || heads >= 4 * threads ? call.levels : 1;
-}
-
+// A task is one level of one head: it alone touches that part of the gradient of the value, and level by level the
+// caches hold most of what it touches.
 template <typename A>
 void backward(const Call& call, A* grad_weights, A* grad_reference) {
   const Kernels<A>& k = kernels<A>();
-  const int64_t step = levels_per_task(call), tasks_per_head = (call.levels + step - 1) / step;
-  if (tasks_per_head == 1) grad_weights = nullptr;
   const bool packs = worth_packing<A>(call);
   int64_t largest = 0;
-  const auto range = [&](int64_t level, int64_t& first, int64_t& last) {
-    first = call.level[level].start;
-    last = level + step < call.levels ? call.level[level + step].start : call.positions;
-  };
-  for (int64_t level = 0; level < call.levels; level += step) {
-    int64_t first, last;
-    range(level, first, last);
-    largest = std::max(largest, last - first);
-  }
-  largest *= call.channels;
-  at::parallel_for(0, call.batch * call.heads * tasks_per_head, 1, [&](int64_t first_task, int64_t last_task) {
+  for (int64_t i = 0; i < call.levels; ++i)
+    largest = std::max(largest, int64_t(call.level[i].height) * call.level[i].width * call.channels);
+  at::parallel_for(0, call.batch * call.heads * call.levels, 1, [&](int64_t first_task, int64_t last_task) {
     const Scratch<A> gradient(largest), packed(packs ? largest : 0);
     for (int64_t task = first_task; task < last_task; ++task) {
-      const int64_t head = task / tasks_per_head, level = task % tasks_per_head * step;
+      const int64_t head = task / call.levels, level = task % call.levels;
       const int64_t b = head / call.heads, m = head % call.heads;
-      int64_t first, last;
-      range(level, first, last);
+      const int64_t first = call.level[level].start;
+      const int64_t last = first + int64_t(call.level[level].height) * call.level[level].width;
       std::fill_n(gradient.data(), (last - first) * call.channels, A(0));
       HeadValue<A> value{packed.data(), call.channels};
       if (packs) {
         k.pack(call, b, m, first, last, packed.data());
       } else {
-        value = {static_cast<const A*>(call.value) + b * call.value_batch + m * call.value_head +
-                     first * call.value_position,
-                 call.value_position};
+        const int64_t start = b * call.value_batch + m * call.value_head + first * call.value_position;
+        value = {static_cast<const A*>(call.value) + start, call.value_position};
       }
-      k.backward(call, b, m, value,
-                 {level, std::min(call.levels, level + step), gradient.data(), grad_weights, grad_reference});
+      k.backward(call, b, m, value, {level, gradient.data(), grad_weights, grad_reference});
       k.unpack(call, b, m, first, last, gradient.data());
     }
   });
-  if (call.fused && grad_weights) {
-    for_each_task(call.batch * call.heads, [&](int64_t head) {
-      k.logit_gradients(call, head / call.heads, head % call.heads, grad_weights);
-    });
-  }
+  if (!call.fused) return;
+  for_each_task(call.batch * call.heads, [&](int64_t head) {
+    k.logit_gradients(call, head / call.heads, head % call.heads, grad_weights);
+  });
 }
 
 // The gradient of reference_points from the sums over points, B x Q x M x L x (2|4): over heads, and over images and
@@ -254,7 +237,7 @@ Gradients run_backward(Inputs& in, const at::Tensor& grad_output_in, bool refere
   call.grad_value = out.value.data_ptr();
   const auto wide = in.value.options().dtype(in.problem.wide ? at::kDouble : at::kFloat);
   at::Tensor weights, reference;
-  if (call.fused && levels_per_task(call) < call.levels) weights = at::empty(in.weights.sizes(), wide);
+  if (call.fused) weights = at::empty(in.weights.sizes(), wide);
   if (reference_grad)
     reference = at::empty({call.batch, call.queries, call.heads, call.levels, call.reference_size}, wide);
   const auto run = [&](auto zero) {
