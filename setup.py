@@ -4,6 +4,8 @@ Follows mim: configs, tools and model-index.yml travel inside the package as ``m
 ``mmvitdense::family/config.py`` names a config wherever the package is installed.
 """
 
+import importlib.util
+import os
 import shutil
 from pathlib import Path
 
@@ -41,6 +43,27 @@ def fill_mim(package: Path, link: bool) -> None:
             shutil.copy(source, target)
 
 
+def compiled_ops() -> dict:
+    """What setup() needs to compile the deformable kernels, if MMVITDENSE_BUILD_OPS=1 asks for it: for the CPU, and for
+    CUDA where nvcc is found. They are of use with the torch they were compiled with, so that one has to be visible:
+    pip needs --no-build-isolation."""
+    if os.environ.get('MMVITDENSE_BUILD_OPS', '0') != '1':
+        return {}
+    try:
+        from torch.utils.cpp_extension import BuildExtension
+    except ImportError as error:
+        raise SystemExit(
+            f'MMVITDENSE_BUILD_OPS=1 needs torch and setuptools while building ({error}): install them, then run pip '
+            'with --no-build-isolation.'
+        ) from error
+    # By path: importing the package would need OpenMMLab.
+    spec = importlib.util.spec_from_file_location('building', ROOT / 'mmvitdense' / 'ops' / 'building.py')
+    building = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(building)
+    build_ext = BuildExtension.with_options(no_python_abi_suffix=True)
+    return {'ext_modules': building.extension_modules(), 'cmdclass': {'build_ext': build_ext}}
+
+
 class BuildPy(build_py):
     def run(self):
         super().run()
@@ -56,6 +79,8 @@ class Develop(develop):
         super().run()
 
 
+OPS = compiled_ops()
+
 setup(
     name='mmvitdense',
     version=read_version(),
@@ -67,7 +92,9 @@ setup(
     packages=find_packages(include=['mmvitdense', 'mmvitdense.*']),
     install_requires=read_requirements('runtime'),
     extras_require={name: read_requirements(name) for name in EXTRAS},
-    cmdclass={'build_py': BuildPy, 'develop': Develop},
+    package_data={'mmvitdense.ops': ['csrc/*', 'csrc/cpu/*', 'csrc/cuda/*']},
+    ext_modules=OPS.get('ext_modules', []),
+    cmdclass={'build_py': BuildPy, 'develop': Develop, **OPS.get('cmdclass', {})},
     classifiers=[
         'Programming Language :: Python :: 3',
         'Topic :: Scientific/Engineering :: Image Recognition',

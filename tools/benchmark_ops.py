@@ -29,7 +29,9 @@ from mmvitdense import ops
 from mmvitdense.apis.errors import InputError, run_tool
 from mmvitdense.apis.files import write_json
 
-CPU_REPEATS, CUDA_REPEATS = 5, 20
+CPU_REPEATS, CUDA_REPEATS = 3, 20
+SHORTEST_SECONDS = 1.0
+"""Of alternating calls for one row, whatever the number of repeats."""
 SHORTEST_BLOCK_MS = 10
 """Calls shorter than this are timed several in a row, so that the clock and the launch of the first do not count."""
 TYPES = {
@@ -184,17 +186,17 @@ def calls(op: str, inputs: Inputs, baseline: Baseline) -> tuple[tuple[Tensor, ..
 
 
 def compare(size: str, dtype: str, op: str, direction: str, name: str, baseline: Baseline, arguments) -> dict[str, Any]:
-    """One row: both implementations called in turn until `--repeats` rounds and half a second have passed."""
+    """One row: both implementations called in turn for `--repeats` rounds, and SHORTEST_SECONDS at least."""
     inputs = make_inputs(SIZES[size], arguments.device, TYPES[dtype])
     tensors, ours, theirs = calls(op, inputs, baseline)
     if direction == 'forward' and name == 'mmcv-pytorch':
         check_agreement(size, dtype, op, ours, theirs, tensors)
     runs = [_runner(function, tensors, direction) for function in (ours, theirs)]
-    peaks = [peak_mb(run, arguments.device) for run in runs]
-    counts = [math.ceil(SHORTEST_BLOCK_MS / time_ms(run, 1, arguments.device)) for run in runs]
+    peaks, first_ms = zip(*(warm_up(run, arguments.device) for run in runs))
+    counts = [math.ceil(SHORTEST_BLOCK_MS / ms) for ms in first_ms]
     times: list[tuple[float, ...]] = []
     start = time.perf_counter()
-    while len(times) < arguments.repeats or time.perf_counter() - start < 0.5:
+    while len(times) < arguments.repeats or time.perf_counter() - start < SHORTEST_SECONDS:
         times.append(tuple(time_ms(run, count, arguments.device) for run, count in zip(runs, counts)))
     ours_ms, baseline_ms = (statistics.median(column) for column in zip(*times))
     return {
@@ -244,26 +246,24 @@ def _synchronize(device: str) -> None:
         torch.cuda.synchronize()
 
 
-def peak_mb(run: Callable[[], Any], device: str) -> float | None:
-    """Memory in use at the peak of a call beyond that before it, in MB; on a CPU, None where the system is not Linux.
-
-    Warms up as well: the first call, which may compile and load, is not the one that is measured.
-    """
+def warm_up(run: Callable[[], Any], device: str) -> tuple[float | None, float]:
+    """Call twice, the first time because it may compile and load. Of the second call: the memory in use at its peak
+    beyond that before it, in MB (on a CPU, None where the system is not Linux), and its time in milliseconds."""
     run()
     if device == 'cuda':
         before = torch.cuda.memory_allocated()
         torch.cuda.reset_peak_memory_stats()
-        run()
-        return (torch.cuda.max_memory_allocated() - before) / 1e6
+        ms = time_ms(run, 1, device)
+        return (torch.cuda.max_memory_allocated() - before) / 1e6, ms
     try:
         # Memory that earlier calls have freed must not hide what this one takes.
         ctypes.CDLL(None).malloc_trim(0)
         Path('/proc/self/clear_refs').write_text('5')
         before = _status_mb('VmRSS')
     except (OSError, AttributeError):
-        return None
-    run()
-    return max(_status_mb('VmHWM') - before, 0.0)
+        return None, time_ms(run, 1, device)
+    ms = time_ms(run, 1, device)
+    return max(_status_mb('VmHWM') - before, 0.0), ms
 
 
 def _status_mb(key: str) -> float:
@@ -299,7 +299,7 @@ def environment(device: str) -> str:
     import mmcv
 
     name = torch.cuda.get_device_name() if device == 'cuda' else f'CPU, {torch.get_num_threads()} threads'
-    return f'{name}; torch {torch.__version__}; mmcv {mmcv.__version__}; our op: {ops.backend()}'
+    return f'{name}; torch {torch.__version__}; mmcv {mmcv.__version__}; our op: {ops.backend(device)}'
 
 
 def main() -> int:

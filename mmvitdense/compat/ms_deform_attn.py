@@ -6,8 +6,7 @@ mmcv calls these on CUDA only; `mmcv_attention` sees to its Python path.
 from torch import Tensor
 
 from mmvitdense import ops
-
-from .gradients import fill_gradients
+from mmvitdense.ops.functions import ms_deform_attn_backward as gradients_of
 
 
 def ms_deform_attn_forward(
@@ -35,8 +34,6 @@ def ms_deform_attn_backward(
     grad_attn_weight: Tensor,
     im2col_step: int,
 ) -> None:
-    def function(value: Tensor, locations: Tensor, weights: Tensor) -> Tensor:
-        return ops.ms_deform_attn(value, spatial_shapes, locations, weights)
-
-    inputs = (value, sampling_locations, attention_weights)
-    fill_gradients(function, inputs, grad_output, (grad_value, grad_sampling_loc, grad_attn_weight))
+    found = gradients_of(grad_output, value, spatial_shapes, sampling_locations, attention_weights)
+    for target, gradient in zip((grad_value, grad_sampling_loc, grad_attn_weight), found):
+        target.copy_(gradient)

@@ -1,10 +1,10 @@
-"""Deformable kernels. Imports torch and nothing of OpenMMLab."""
+"""Deformable kernels. Imports torch and nothing of OpenMMLab.
 
-from .reference import ms_deform_attn
+Compiled kernels are built at the first use of an op, never at import; see `backend` and `set_backend`.
+"""
 
-__all__ = ['backend', 'ms_deform_attn']
+from .backends import backend, set_backend
+from .functions import ms_deform_attn, ms_deform_attn_fused
+from .module import MultiScaleDeformableAttention
 
-
-def backend() -> str:
-    """The implementation that the functions of this package use."""
-    return 'reference'
+__all__ = ['MultiScaleDeformableAttention', 'backend', 'ms_deform_attn', 'ms_deform_attn_fused', 'set_backend']

@@ -1,106 +1,130 @@
 """Plain PyTorch definitions of the kernels: what every faster implementation has to agree with.
 
-They run anywhere torch runs, are differentiable by autograd, and compute in float32 or wider whatever the storage
-type.
+They run anywhere torch runs, and compute in float32 or wider whatever the storage type. The first two are
+differentiable by autograd, to any order; the last two are their backward passes written out, for places where autograd
+does not reach.
 """
-
-from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-SpatialShapes = Sequence[tuple[int, int]] | Tensor
-"""(H, W) of each level, largest first or in any other order, as ints or as an L x 2 integer tensor."""
+from .arguments import SpatialShapes, accumulation_type, check_ms_deform_attn, check_ms_deform_attn_fused
 
 
 def ms_deform_attn(
     value: Tensor, spatial_shapes: SpatialShapes, sampling_locations: Tensor, attention_weights: Tensor
 ) -> Tensor:
-    """Multi-scale deformable attention (Zhu et al. 2021, Deformable DETR, section 4.1).
-
-    A query's output, per head, is the weighted sum of the values at L x P points. A value is interpolated
-    bilinearly; pixel (row i, column j) of a level lies at ((j + 0.5) / W, (i + 0.5) / H), and everything outside the
-    map is zero. Differentiable in all three floating-point arguments.
-
-    Args:
-        value: B x S x M x D, the levels one after the other, each row by row, S = sum of H * W; M heads.
-        spatial_shapes: (H, W) of the L levels. Ints spare a synchronisation when `value` is on a GPU.
-        sampling_locations: B x Q x M x L x P x 2, (x, y) with 0 and 1 at the borders of the level. Keep them in
-            float32: 16 bits displace points by a pixel on a 256-wide map.
-        attention_weights: B x Q x M x L x P.
-
-    Returns:
-        B x Q x (M * D) in the type of `value`. Interpolation and sums are done in float32, or in float64 where an
-        argument is float64.
-
-    Raises:
-        ValueError: a wrong rank, size, type or device; the message names the argument.
-    """
+    """See `mmvitdense.ops.ms_deform_attn`."""
     shapes = check_ms_deform_attn(value, spatial_shapes, sampling_locations, attention_weights)
-    batch, _, heads, channels = value.shape
-    queries = sampling_locations.size(1)
-
-    dtype = torch.float32
-    for tensor in (value, sampling_locations, attention_weights):
-        dtype = torch.promote_types(dtype, tensor.dtype)
-    # F.grid_sample wants maps as N x C x H x W and points as N x rows x columns x 2, in -1..1.
-    maps = value.to(dtype).permute(0, 2, 3, 1).flatten(0, 1)
-    grids = (2 * sampling_locations.to(dtype) - 1).transpose(1, 2).flatten(0, 1)
-    weights = attention_weights.to(dtype).transpose(1, 2).flatten(0, 1).unsqueeze(1)
-
-    output = maps.new_zeros(batch * heads, channels, queries)
-    for i, (level, (h, w)) in enumerate(zip(maps.split([h * w for h, w in shapes], dim=2), shapes)):
-        if h * w == 0:
-            continue
-        sampled = F.grid_sample(
-            level.unflatten(2, (h, w)), grids[:, :, i], mode='bilinear', padding_mode='zeros', align_corners=False
-        )
+    dtype = accumulation_type(value, sampling_locations, attention_weights)
+    maps, grids, weights = _as_maps(value, sampling_locations, attention_weights, dtype)
+    output = maps.new_zeros(maps.size(0), maps.size(1), sampling_locations.size(1))
+    for i, level in _levels(maps, shapes):
+        sampled = F.grid_sample(level, grids[:, :, i], mode='bilinear', padding_mode='zeros', align_corners=False)
         output = output + (sampled * weights[:, :, :, i]).sum(-1)
-    return output.view(batch, heads * channels, queries).transpose(1, 2).contiguous().to(value.dtype)
+    output = output.view(value.size(0), value.size(2) * value.size(3), sampling_locations.size(1))
+    return output.transpose(1, 2).contiguous().to(value.dtype)
 
 
-def check_ms_deform_attn(
-    value: Tensor, spatial_shapes: SpatialShapes, sampling_locations: Tensor, attention_weights: Tensor
-) -> list[tuple[int, int]]:
-    """Raise a ValueError that names the argument which does not fit; return the shapes of the levels as ints."""
-    tensors = {'value': value, 'sampling_locations': sampling_locations, 'attention_weights': attention_weights}
-    for (name, tensor), rank in zip(tensors.items(), (4, 6, 5)):
-        if tensor.dim() != rank:
-            raise ValueError(f'{name} has {tensor.dim()} dimensions, shape {tuple(tensor.shape)}; expected {rank}')
-        if not tensor.is_floating_point():
-            raise ValueError(f'{name} is {tensor.dtype}; expected a floating-point type')
-        if tensor.device != value.device:
-            raise ValueError(f'{name} is on {tensor.device} and value on {value.device}; move them to one device')
-    shapes = _level_shapes(spatial_shapes)
-    expected = (value.size(0), sampling_locations.size(1), value.size(2), len(shapes), sampling_locations.size(4))
-    if tuple(sampling_locations.shape) != (*expected, 2):
-        raise ValueError(
-            f'sampling_locations has shape {tuple(sampling_locations.shape)}; expected {(*expected, 2)}, that is '
-            '(batch and heads of value, queries, levels of spatial_shapes, points, (x, y))'
+def ms_deform_attn_fused(
+    value: Tensor, spatial_shapes: SpatialShapes, reference_points: Tensor, offsets: Tensor, logits: Tensor
+) -> Tensor:
+    """See `mmvitdense.ops.ms_deform_attn_fused`."""
+    shapes = check_ms_deform_attn_fused(value, spatial_shapes, reference_points, offsets, logits)
+    dtype = accumulation_type(value, reference_points, offsets, logits)
+    locations, _ = _locations(shapes, reference_points.to(dtype), offsets.to(dtype))
+    return ms_deform_attn(value, shapes, locations, _softmax(logits.to(dtype)))
+
+
+def ms_deform_attn_backward(
+    grad_output: Tensor,
+    value: Tensor,
+    spatial_shapes: SpatialShapes,
+    sampling_locations: Tensor,
+    attention_weights: Tensor,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The gradients of value, sampling_locations and attention_weights, from that of the output."""
+    shapes = check_ms_deform_attn(value, spatial_shapes, sampling_locations, attention_weights)
+    dtype = accumulation_type(grad_output, value, sampling_locations, attention_weights)
+    maps, grids, weights = _as_maps(value, sampling_locations, attention_weights, dtype)
+    batch, queries, heads = sampling_locations.shape[:3]
+    grad = grad_output.to(dtype).transpose(1, 2).reshape(batch * heads, value.size(3), queries, 1)
+    grad_maps, grad_grids, grad_weights = torch.zeros_like(maps), torch.zeros_like(grids), torch.zeros_like(weights)
+    start = 0
+    for i, level in _levels(maps, shapes):
+        start = sum(h * w for h, w in shapes[:i])
+        # 0, 0, False: bilinear, zeros outside, corners not aligned.
+        sampled = torch.ops.aten.grid_sampler_2d(level, grids[:, :, i], 0, 0, False)
+        grad_level, grad_grids[:, :, i] = torch.ops.aten.grid_sampler_2d_backward(
+            grad * weights[:, :, :, i], level, grids[:, :, i], 0, 0, False, [True, True]
         )
-    if tuple(attention_weights.shape) != expected:
-        raise ValueError(
-            f'attention_weights has shape {tuple(attention_weights.shape)}; expected {expected}, that of '
-            'sampling_locations without its last dimension'
-        )
-    if sum(h * w for h, w in shapes) != value.size(1):
-        raise ValueError(
-            f'spatial_shapes {shapes} hold {sum(h * w for h, w in shapes)} positions, but value has {value.size(1)} '
-            '(its dimension 1)'
-        )
-    return shapes
+        grad_maps[:, :, start : start + level[0, 0].numel()] = grad_level.flatten(2)
+        grad_weights[:, 0, :, i] = (sampled * grad).sum(1)
+    return (
+        grad_maps.unflatten(0, (batch, heads)).permute(0, 3, 1, 2).to(value.dtype).contiguous(),
+        (2 * grad_grids.unflatten(0, (batch, heads)).transpose(1, 2)).to(sampling_locations.dtype).contiguous(),
+        grad_weights.squeeze(1).unflatten(0, (batch, heads)).transpose(1, 2).to(attention_weights.dtype).contiguous(),
+    )
 
 
-def _level_shapes(spatial_shapes: SpatialShapes) -> list[tuple[int, int]]:
-    if isinstance(spatial_shapes, Tensor):
-        if spatial_shapes.is_floating_point() or spatial_shapes.dim() != 2 or spatial_shapes.size(1) != 2:
-            raise ValueError(
-                f'spatial_shapes is a {spatial_shapes.dtype} tensor of shape {tuple(spatial_shapes.shape)}; expected '
-                'integers, one row (H, W) per level'
-            )
-        spatial_shapes = spatial_shapes.tolist()
-    shapes = [tuple(shape) for shape in spatial_shapes]
-    if any(len(shape) != 2 or min(shape) < 0 for shape in shapes):
-        raise ValueError(f'spatial_shapes is {shapes}; expected one (H, W), not negative, per level')
-    return shapes
+def ms_deform_attn_fused_backward(
+    grad_output: Tensor,
+    value: Tensor,
+    spatial_shapes: SpatialShapes,
+    reference_points: Tensor,
+    offsets: Tensor,
+    logits: Tensor,
+    reference_grad: bool,
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """The gradients of value, reference_points (empty unless `reference_grad`), offsets and logits."""
+    shapes = check_ms_deform_attn_fused(value, spatial_shapes, reference_points, offsets, logits)
+    dtype = accumulation_type(grad_output, value, reference_points, offsets, logits)
+    wide_reference, wide_offsets = reference_points.to(dtype), offsets.to(dtype)
+    locations, scale = _locations(shapes, wide_reference, wide_offsets)
+    weights = _softmax(logits.to(dtype))
+    grad_value, grad_locations, grad_weights = ms_deform_attn_backward(
+        grad_output.to(dtype), value.to(dtype), shapes, locations, weights
+    )
+    row_sums = (weights * grad_weights).sum((-2, -1), keepdim=True)
+    grad_reference = reference_points.new_empty(0)
+    if reference_grad:
+        parts = [grad_locations]
+        if reference_points.size(-1) == 4:
+            parts.append(grad_locations * wide_offsets * (0.5 / offsets.size(4)))
+        full = torch.cat(parts, dim=-1).sum((2, 4))
+        grad_reference = full.sum_to_size(reference_points.shape).to(reference_points.dtype).contiguous()
+    return (
+        grad_value.to(value.dtype),
+        grad_reference,
+        (grad_locations * scale).to(offsets.dtype).contiguous(),
+        (weights * (grad_weights - row_sums)).to(logits.dtype).contiguous(),
+    )
+
+
+def _as_maps(value: Tensor, locations: Tensor, weights: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor]:
+    """The arguments as F.grid_sample wants them: maps as N x C x positions, points as N x rows x levels x columns x 2
+    in -1..1, with images and heads as N."""
+    maps = value.to(dtype).permute(0, 2, 3, 1).flatten(0, 1)
+    grids = (2 * locations.to(dtype) - 1).transpose(1, 2).flatten(0, 1)
+    return maps, grids, weights.to(dtype).transpose(1, 2).flatten(0, 1).unsqueeze(1)
+
+
+def _levels(maps: Tensor, shapes: list[tuple[int, int]]) -> list[tuple[int, Tensor]]:
+    parts = maps.split([h * w for h, w in shapes], dim=2)
+    return [(i, part.unflatten(2, shapes[i])) for i, part in enumerate(parts) if part.size(2)]
+
+
+def _softmax(logits: Tensor) -> Tensor:
+    return logits.flatten(-2).softmax(-1).view_as(logits)
+
+
+def _locations(shapes: list[tuple[int, int]], reference: Tensor, offsets: Tensor) -> tuple[Tensor, Tensor]:
+    """B x Q x M x L x P x 2 locations in 0..1, and the factor from offsets to locations."""
+    reference = reference[:, :, None, :, None]
+    if reference.size(-1) == 2:
+        sizes = torch.tensor([(max(w, 1), max(h, 1)) for h, w in shapes], dtype=offsets.dtype, device=offsets.device)
+        scale = (1 / sizes)[:, None]
+    else:
+        scale = reference[..., 2:] * (0.5 / max(offsets.size(4), 1))
+    return reference[..., :2] + offsets * scale, scale

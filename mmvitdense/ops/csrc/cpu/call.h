@@ -25,7 +25,9 @@ struct Call {
   const Level* level;
   bool fused;
 
-  Rows points_in, weights_in;       // locations and weights, or offsets and logits
+  Rows points_in;                   // locations or offsets
+  Rows weights_in;                  // weights, or logits where `softmax`
+  bool softmax;
   Rows reference;                   // fused: batch stride 0 where images share it
   int64_t reference_size = 0;       // 2 or 4
   int64_t reference_level = 0;      // stride of levels, 0 where they share it
@@ -52,7 +54,6 @@ template <typename A>
 struct LevelBackward {
   int64_t level;
   A* grad_value;      // D channels per position of the level; zeroed
-  A* grad_weights;    // fused: of the weights, not the logits, B x Q x M x L x P, where logit_gradients finds them
   A* grad_reference;  // fused: B x Q x M x L x reference_size, or null
 };
 
@@ -66,8 +67,11 @@ struct Kernels {
   void (*forward)(const Call&, int64_t b, int64_t m, int64_t first_query, int64_t last_query, HeadValue<A>);
   // The value starts at the level's first position.
   void (*backward)(const Call&, int64_t b, int64_t m, HeadValue<A>, LevelBackward<A>);
-  // Fused, after `backward` has run for all levels of the head.
-  void (*logit_gradients)(const Call&, int64_t b, int64_t m, const A* grad_weights);
+  // Fused: the softmax of the logits of some queries of image b, all heads; `weights` is B x Q x M x L x P.
+  void (*softmax_rows)(const Call&, int64_t b, int64_t first_query, int64_t last_query, A* weights);
+  // Fused, after `backward` has run for all levels and heads: the gradients of the logits, from the weights and theirs.
+  void (*logit_gradients)(const Call&, int64_t b, int64_t first_query, int64_t last_query, const A* weights,
+                          const A* grad_weights, const Rows& grad_logits);
 };
 
 // The kernels for the processor at hand. MMVITDENSE_CPU_CAPABILITY=baseline, avx2 or avx512 asks for less than it can.

@@ -59,11 +59,8 @@ constexpr int64_t kLanes = 16;
 
 MMVITDENSE_HD int64_t padded(int64_t n) { return (n + kLanes - 1) / kLanes * kLanes; }
 
-// The softmax of a row of `n` logits, in place. The row has room for padded(n).
 template <typename A>
-void softmax(A* __restrict row, int64_t n) {
-  const int64_t wide = padded(n);
-  for (int64_t i = n; i < wide; ++i) row[i] = -std::numeric_limits<A>::infinity();
+MMVITDENSE_HD void softmax_of_padded(A* __restrict row, int64_t wide) {
   A maximum = -std::numeric_limits<A>::infinity();
 #pragma omp simd reduction(max : maximum)
   for (int64_t i = 0; i < wide; ++i) maximum = row[i] > maximum ? row[i] : maximum;
@@ -75,6 +72,23 @@ void softmax(A* __restrict row, int64_t n) {
   }
   const A scale = 1 / sum;
   for (int64_t i = 0; i < wide; ++i) row[i] *= scale;
+}
+
+// Read a row of `n` logits, and fill it up to padded(n) with ones that weigh nothing.
+template <typename A>
+MMVITDENSE_HD void load_logits(const Rows& logits, int64_t start, int64_t n, A* row) {
+  load_row(logits.data, logits.type, start, n, row);
+  for (int64_t i = n; i < padded(n); ++i) row[i] = -std::numeric_limits<A>::infinity();
+}
+
+// The softmax of what `load_logits` has read, in place. Best done when several rows have been read: a vector of a row
+// that has just been written piece by piece has to wait.
+template <typename A>
+MMVITDENSE_HD void softmax(A* __restrict row, int64_t n) {
+  const int64_t wide = padded(n);
+  // A constant length, which most rows have, makes straight code of the loops.
+  if (wide == kLanes) return softmax_of_padded(row, kLanes);
+  softmax_of_padded(row, wide);
 }
 
 // The samples of a run of queries, one head, levels first_level to last_level.
@@ -150,14 +164,14 @@ class Samples {
       load_row(call_.points_in.data, call_.points_in.type,
                position(call_.points_in, b, query) + 2 * (head_ * row_ + first_), 2 * count_, points + 2 * q * count_);
       const int64_t start = position(call_.weights_in, b, query) + head_ * row_;
-      if (call_.fused) {
-        load_row(call_.weights_in.data, call_.weights_in.type, start, row_, logits_ + q * padded(row_));
-        load_reference(b, query, reference_ + q * call_.levels * call_.reference_size);
+      if (call_.fused) load_reference(b, query, reference_ + q * call_.levels * call_.reference_size);
+      if (call_.softmax) {
+        load_logits(call_.weights_in, start, row_, logits_ + q * padded(row_));
       } else {
         load_row(call_.weights_in.data, call_.weights_in.type, start + first_, count_, weight + q * count_);
       }
     }
-    if (call_.fused) {
+    if (call_.softmax) {
       for (int64_t q = 0; q < queries; ++q) {
         A* const row = logits_ + q * padded(row_);
         softmax(row, row_);
@@ -176,7 +190,8 @@ class Samples {
       });
     } else {
       const A half = A(0.5) / static_cast<A>(call_.points);
-      locate_all([half, p = points, w = width_, h = height_, r = reference_, at = reference_at_](int64_t i, A& x, A& y) {
+      locate_all([half, p = points, w = width_, h = height_, r = reference_, at = reference_at_](int64_t i, A& x,
+                                                                                               A& y) {
         x = pixel_from_box(r[at[i]], r[at[i] + 2], p[2 * i], w[i], half);
         y = pixel_from_box(r[at[i] + 1], r[at[i] + 3], p[2 * i + 1], h[i], half);
       });
@@ -372,37 +387,52 @@ void backward(const Call& call, int64_t b, int64_t m, HeadValue<A> value, LevelB
       store_row(call.grad_points.data, call.grad_points.type,
                 Samples<A>::position(call.grad_points, b, first + q) + 2 * in_row, 2 * count,
                 samples.grad_point + 2 * q * count);
-      if (call.fused) {
-        A* const out = task.grad_weights + (b * call.queries + first + q) * call.heads * row + in_row;
-        for (int64_t i = 0; i < count; ++i) out[i] = grad_weight[i];
-      } else {
-        store_row(call.grad_weights.data, call.grad_weights.type,
-                  Samples<A>::position(call.grad_weights, b, first + q) + in_row, count, grad_weight);
-      }
+      store_row(call.grad_weights.data, call.grad_weights.type,
+                Samples<A>::position(call.grad_weights, b, first + q) + in_row, count, grad_weight);
     }
   }
 }
 
 template <typename A>
-void logit_gradients(const Call& call, int64_t b, int64_t m, const A* grad_weights) {
-  const int64_t row = call.levels * call.points;
-  Buffer<A> weight(padded(row)), grad(row);
-  for (int64_t q = 0; q < call.queries; ++q) {
-    load_row(call.weights_in.data, call.weights_in.type, Samples<A>::position(call.weights_in, b, q) + m * row, row,
-             weight.data());
-    softmax(weight.data(), row);
-    const A* in = grad_weights + ((b * call.queries + q) * call.heads + m) * row;
-    A sum = 0;
-    for (int64_t i = 0; i < row; ++i) sum += weight.data()[i] * in[i];
-    for (int64_t i = 0; i < row; ++i) grad.data()[i] = logit_gradient(weight.data()[i], in[i], sum);
-    store_row(call.grad_weights.data, call.grad_weights.type,
-              Samples<A>::position(call.grad_weights, b, q) + m * row, row, grad.data());
+void softmax_rows(const Call& call, int64_t b, int64_t first_query, int64_t last_query, A* weights) {
+  const int64_t n = call.levels * call.points, in_query = call.heads * n;
+  Buffer<A> rows(call.heads * padded(n));
+  for (int64_t q = first_query; q < last_query; ++q) {
+    const int64_t start = Samples<A>::position(call.weights_in, b, q);
+    for (int64_t m = 0; m < call.heads; ++m)
+      load_logits(call.weights_in, start + m * n, n, rows.data() + m * padded(n));
+    A* out = weights + (b * call.queries + q) * in_query;
+    for (int64_t m = 0; m < call.heads; ++m, out += n) {
+      A* const row = rows.data() + m * padded(n);
+      softmax(row, n);
+      for (int64_t i = 0; i < n; ++i) out[i] = row[i];
+    }
+  }
+}
+
+template <typename A>
+void logit_gradients(const Call& call, int64_t b, int64_t first_query, int64_t last_query, const A* weights,
+                     const A* grad_weights, const Rows& grad_logits) {
+  const int64_t n = call.levels * call.points, in_query = call.heads * n;
+  Buffer<A> grad(in_query);
+  for (int64_t q = first_query; q < last_query; ++q) {
+    const int64_t start = (b * call.queries + q) * in_query;
+    for (int64_t first = 0; first < in_query; first += n) {
+      const A *const weight = weights + start + first, *const in = grad_weights + start + first;
+      A* const out = grad.data() + first;
+      A sum = 0;
+#pragma omp simd reduction(+ : sum)
+      for (int64_t i = 0; i < n; ++i) sum += weight[i] * in[i];
+      for (int64_t i = 0; i < n; ++i) out[i] = logit_gradient(weight[i], in[i], sum);
+    }
+    store_row(grad_logits.data, grad_logits.type, Samples<A>::position(grad_logits, b, q), in_query, grad.data());
   }
 }
 
 template <typename A>
 Kernels<A> table() {
-  return {&pack<A>, &unpack<A>, &forward<A>, &backward<A>, &logit_gradients<A>};
+  return {&pack<A>, &unpack<A>, &forward<A>, &backward<A>,
+          &softmax_rows<A>, &logit_gradients<A>};
 }
 
 template Kernels<float> table<float>();

@@ -89,9 +89,9 @@ void store_row(void* data, Type type, int64_t start, int64_t n, const A* __restr
 
 MMVITDENSE_HD int64_t size_of(Type type) { return type == Type::kDouble ? 8 : type == Type::kFloat ? 4 : 2; }
 
-// Ask for a row that is read (or written) soon. Rows of one head lie far apart, which hardware does not foresee.
-template <int kWrite = 0>
+// Ask for a row that is read soon. Rows of one head lie far apart, which hardware does not foresee.
 MMVITDENSE_HD void prefetch_row(const void* data, Type type, int64_t start, int64_t n) {
   const char* p = static_cast<const char*>(data) + start * size_of(type);
-  for (const char* const end = p + n * size_of(type); p < end; p += 64) __builtin_prefetch(p, kWrite);
+  const char* const end = p + n * size_of(type);
+  for (p -= reinterpret_cast<uintptr_t>(p) % 64; p < end; p += 64) __builtin_prefetch(p);
 }

@@ -59,36 +59,55 @@ __device__ __forceinline__ Placed<A> place_for_backward(const Arguments& a, cons
   return placed;
 }
 
-// The lane's share of the four dot products <grad_output, value>, and its channels' share of the gradient of `value`.
-template <typename T, int V>
-__device__ __forceinline__ void visit_corners(const Placed<Sum<T>>& s, const T* value, Sum<T>* grad_value,
-                                              int32_t stride, const Sum<T> (&gradient)[V], Corners<Sum<T>>& dots) {
+// Of the row of `grad_output` of a query and head, the part that G lanes take at once: G * V channels.
+//
+// For the dot products with `value`, a lane has the V channels that it also reads of `value`. For the additions it has
+// others: those with which the lanes of a group add to neighbouring addresses by each instruction.
+template <typename T, int V, int G>
+struct GradientRow {
   using A = Sum<T>;
-  const int64_t first = wide_product(s.pixel, stride), lower = wide_product(s.width, stride);
-  const Corners<A> shares = corner_weights(s.fx, s.fy, s.weight);
-  const int64_t corners[4] = {first, first + stride, first + lower, first + lower + stride};
-  const A weights[4] = {shares.w00, shares.w01, shares.w10, shares.w11};
-  Pack<T, V> packs[4];
+  static constexpr int kStep = V % kAddends<A> == 0 ? kAddends<A> : 1, kSteps = V / kStep;
+  A for_dots[V], for_sums[V];
+
+  // The first of the lane's channels in an addition, counted from the first of the part.
+  static __device__ __forceinline__ int32_t channel_of_step(int step, int32_t lane) { return (step * G + lane) * kStep; }
+
+  __device__ __forceinline__ void read(const T* row, int32_t lane, int32_t channels) {
+    Pack<T, V>::read_if(lane * V < channels, row + lane * V).unpack(for_dots);
 #pragma unroll
-  for (int k = 0; k < 4; ++k) packs[k] = Pack<T, V>::read_if(s.on_map >> k & 1, value + corners[k]);
-  A sums[4] = {};
+    for (int step = 0; step < kSteps; ++step) {
 #pragma unroll
-  for (int k = 0; k < 4; ++k) {
-    A numbers[V];
-    packs[k].unpack(numbers);
-#pragma unroll
-    for (int c = 0; c < V; ++c) sums[k] += gradient[c] * numbers[c];
-  }
-  if (grad_value != nullptr) {
-#pragma unroll
-    for (int k = 0; k < 4; ++k) {
-      if (s.on_map >> k & 1) add_to<V>(grad_value + corners[k], gradient, weights[k]);
+      for (int i = 0; i < kStep; ++i) {
+        const int32_t channel = channel_of_step(step, lane) + i;
+        for_sums[step * kStep + i] = channel < channels ? widen(row[channel]) : A(0);
+      }
     }
   }
-  dots.w00 += sums[0];
-  dots.w01 += sums[1];
-  dots.w10 += sums[2];
-  dots.w11 += sums[3];
+
+  // Adds the row, times `factor`, to what begins at `address`.
+  __device__ __forceinline__ void add(A* address, A factor, int32_t lane, int32_t channels) const {
+#pragma unroll
+    for (int step = 0; step < kSteps; ++step) {
+      const int32_t channel = channel_of_step(step, lane);
+      if (channel < channels) add_products<kStep>(address + channel, for_sums + step * kStep, factor);
+    }
+  }
+};
+
+// The lane's share of the four dot products <grad_output, value>.
+template <typename T, int V>
+__device__ __forceinline__ void add_dots(const T* value, const int64_t (&corners)[4], int32_t on_map,
+                                         const Sum<T> (&gradient)[V], Sum<T> (&dots)[4]) {
+  Pack<T, V> packs[4];
+#pragma unroll
+  for (int k = 0; k < 4; ++k) packs[k] = Pack<T, V>::read_if(on_map >> k & 1, value + corners[k]);
+#pragma unroll
+  for (int k = 0; k < 4; ++k) {
+    Sum<T> numbers[V];
+    packs[k].unpack(numbers);
+#pragma unroll
+    for (int c = 0; c < V; ++c) dots[k] += gradient[c] * numbers[c];
+  }
 }
 
 // Gradients of offset and reference from that of the pixel coordinates.
@@ -145,10 +164,40 @@ struct Stash {
   __device__ __forceinline__ A& at(int32_t round) const { return first[int64_t(round) * step]; }
 };
 
+// The gradient of one sample, the same in all lanes, and its share of the gradient of `value`. `value` and `grad_value`
+// point to the first channel of the head in the first pixel.
+template <typename T, int V, int G>
+__device__ __forceinline__ SampleGradient<Sum<T>> visit_sample(const Arguments& a, const Placed<Sum<T>>& s,
+                                                               const T* value, Sum<T>* grad_value,
+                                                               const T* grad_output, GradientRow<T, V, G>& gradient) {
+  using A = Sum<T>;
+  const int32_t lane = threadIdx.x % G, stride = a.heads * a.channels;
+  const int64_t first = wide_product(s.pixel, stride), lower = first + wide_product(s.width, stride);
+  const int64_t corners[4] = {first, first + stride, lower, lower + stride};
+  const Corners<A> shares = corner_weights(s.fx, s.fy, s.weight);
+  const A weights[4] = {shares.w00, shares.w01, shares.w10, shares.w11};
+  A dots[4] = {};
+  for (int32_t start = 0; start < a.channels; start += G * V) {
+    const int32_t channels = a.channels - start;
+    if (G == 32 && a.channels > G * V) gradient.read(grad_output + start, lane, channels);
+    // A lane without channels of its own reads the last ones, and its gradient is zero.
+    add_dots<T, V>(value + start + min(lane * V, channels - V), corners, s.on_map, gradient.for_dots, dots);
+    if (grad_value != nullptr) {
+#pragma unroll
+      for (int k = 0; k < 4; ++k) {
+        if (s.on_map >> k & 1) gradient.add(grad_value + start + corners[k], weights[k], lane, channels);
+      }
+    }
+    if (G < 32) break;
+  }
+  const SampleGradient<A> part = sample_gradient(s.fx, s.fy, s.weight, Corners<A>{dots[0], dots[1], dots[2], dots[3]});
+  return {group_sum<G>(part.weight), group_sum<G>(part.x), group_sum<G>(part.y)};
+}
+
 template <bool kFused, typename T, int V, int G>
 __device__ __forceinline__ void backward_of_query(const Arguments& a, const Query& q, int32_t head) {
   using A = Sum<T>;
-  const int32_t lane = threadIdx.x % G, vectors = a.channels / V, stride = a.heads * a.channels;
+  const int32_t lane = threadIdx.x % G;
   const int64_t channel = (q.image * a.positions * a.heads + head) * int64_t(a.channels);
   const T* value = static_cast<const T*>(a.value) + channel;
   A* grad_value = a.grad_value == nullptr ? nullptr : static_cast<A*>(a.grad_value) + channel;
@@ -158,26 +207,18 @@ __device__ __forceinline__ void backward_of_query(const Arguments& a, const Quer
   if constexpr (kFused) softmax = row_softmax<G, A>(a, q, lane);
   const Stash<G, A> stash(a, q, lane);
   A row_sum = 0;
-  A gradient[V];
-  if (G < 32 && lane < vectors) Pack<T, V>::read(grad_output + lane * V).unpack(gradient);
+  GradientRow<T, V, G> gradient;
+  gradient.read(grad_output, lane, a.channels);
 
   for (int32_t base = 0; base < a.samples; base += G) {
     const Placed<A> own = place_for_backward<kFused>(a, q, softmax, base + lane);
     SampleGradient<A> own_gradient{0, 0, 0};
     const int32_t count = min(G, a.samples - base);
     for (int32_t j = 0; j < count; ++j) {
-      const Placed<A> s{from_lane<G>(own.weight, j), from_lane<G>(own.fx, j), from_lane<G>(own.fy, j),
-                        from_lane<G>(own.pixel, j), from_lane<G>(own.width, j), from_lane<G>(own.on_map, j)};
-      Corners<A> dots{0, 0, 0, 0};
-      for (int32_t vector = lane; vector < vectors; vector += G) {
-        if (G == 32) Pack<T, V>::read(grad_output + vector * V).unpack(gradient);
-        visit_corners<T, V>(s, value + vector * V, grad_value == nullptr ? nullptr : grad_value + vector * V, stride,
-                            gradient, dots);
-        if (G < 32) break;
-      }
-      const SampleGradient<A> part = sample_gradient(s.fx, s.fy, s.weight, dots);
-      const SampleGradient<A> whole{group_sum<G>(part.weight), group_sum<G>(part.x), group_sum<G>(part.y)};
-      if (lane == j) own_gradient = whole;
+      const Placed<A> s{from_lane<G>(own.weight, j), from_lane<G>(own.fx, j),    from_lane<G>(own.fy, j),
+                        from_lane<G>(own.pixel, j),  from_lane<G>(own.width, j), from_lane<G>(own.on_map, j)};
+      const SampleGradient<A> gradients = visit_sample(a, s, value, grad_value, grad_output, gradient);
+      if (lane == j) own_gradient = gradients;
     }
     if (!q.exists || base + lane >= a.samples) continue;
     if constexpr (kFused) {
@@ -199,7 +240,7 @@ __device__ __forceinline__ void backward_of_query(const Arguments& a, const Quer
 }
 
 template <bool kFused, typename T, int V, int G>
-__global__ void __launch_bounds__(kThreads) backward_kernel(const __grid_constant__ Arguments a) {
+__global__ void __launch_bounds__(kThreads, 3) backward_kernel(const __grid_constant__ Arguments a) {
   for (int32_t image = blockIdx.z; image < a.batch; image += gridDim.z) {
     for (int32_t head = blockIdx.y; head < a.heads; head += gridDim.y) {
       backward_of_query<kFused, T, V, G>(a, find_query<G>(a, image, head), head);

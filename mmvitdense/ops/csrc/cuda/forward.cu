@@ -87,6 +87,7 @@ __global__ void __launch_bounds__(kThreads) forward_kernel(const __grid_constant
         if (q.exists && first + lane < vectors) {
           Pack<T, V>::write(sum, static_cast<T*>(a.output) + q.row * a.channels + vector * V);
         }
+        if (G < 32) break;
       }
     }
   }

@@ -124,25 +124,31 @@ __device__ __forceinline__ int64_t wide_product(int32_t x, int32_t y) {
 #endif
 }
 
+// Numbers of type A that one instruction adds to global memory.
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
+template <typename A>
+constexpr int kAddends = std::is_same<A, float>::value ? 4 : 1;
+#else
+template <typename A>
+constexpr int kAddends = 1;
+#endif
+
 // Adds to global memory. Nothing is returned, which makes it a reduction that the L2 cache carries out.
 __device__ __forceinline__ void add_to(float* address, float x) { atomicAdd(address, x); }
 __device__ __forceinline__ void add_to(double* address, double x) { atomicAdd(address, x); }
 
-template <int V, typename A>
-__device__ __forceinline__ void add_to(A* address, const A (&numbers)[V], A scale) {
+// N numbers, times a factor, by one instruction: N is kAddends<A> or 1.
+template <int N, typename A>
+__device__ __forceinline__ void add_products(A* address, const A* numbers, A factor) {
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
-  if constexpr (std::is_same<A, float>::value && V % 4 == 0) {
-#pragma unroll
-    for (int i = 0; i < V; i += 4) {
-      asm volatile("red.global.add.v4.f32 [%0], {%1, %2, %3, %4};" ::"l"(address + i), "f"(scale * numbers[i]),
-                   "f"(scale * numbers[i + 1]), "f"(scale * numbers[i + 2]), "f"(scale * numbers[i + 3])
-                   : "memory");
-    }
+  if constexpr (N == 4) {
+    asm volatile("red.global.add.v4.f32 [%0], {%1, %2, %3, %4};" ::"l"(address), "f"(factor * numbers[0]),
+                 "f"(factor * numbers[1]), "f"(factor * numbers[2]), "f"(factor * numbers[3])
+                 : "memory");
   } else
 #endif
   {
-#pragma unroll
-    for (int i = 0; i < V; ++i) add_to(address + i, scale * numbers[i]);
+    add_to(address, factor * numbers[0]);
   }
 }
 

@@ -4,18 +4,15 @@ import pytest
 import torch
 from torch.autograd import gradcheck
 
-from mmvitdense import ops
 from mmvitdense.ops import ms_deform_attn
 
 SHAPES = [(4, 5), (1, 7), (3, 2)]
 
 
-@pytest.fixture(params=['cpu', pytest.param('cuda', marks=pytest.mark.cuda)])
-def device(request: pytest.FixtureRequest) -> str:
-    if request.param == 'cuda' and not torch.cuda.is_available():
-        pytest.skip('needs an NVIDIA GPU')
-    torch.manual_seed(0)
-    return request.param
+@pytest.fixture
+def at(implementation: str) -> str:
+    """Each test runs on the reference and on the compiled kernels."""
+    return implementation
 
 
 def arguments(device, dtype=torch.float64, shapes=SHAPES, batch=2, queries=3, heads=2, channels=4, points=3):
@@ -48,39 +45,39 @@ def by_definition(value, shapes, locations, weights):
     return output.flatten(2)
 
 
-def test_values(device):
-    inputs = arguments(device)
+def test_values(at):
+    inputs = arguments(at)
     torch.testing.assert_close(ms_deform_attn(*inputs).cpu(), by_definition(*inputs))
 
 
-def test_gradients(device):
-    value, shapes, locations, weights = arguments(device, channels=2, queries=2, points=2)
+def test_gradients(at):
+    value, shapes, locations, weights = arguments(at, channels=2, queries=2, points=2)
     leaves = [tensor.requires_grad_() for tensor in (value, locations, weights)]
     assert gradcheck(lambda v, x, w: ms_deform_attn(v, shapes, x, w), leaves, nondet_tol=1e-12)
 
 
-def test_shapes_as_a_tensor(device):
-    value, shapes, locations, weights = arguments(device)
+def test_shapes_as_a_tensor(at):
+    value, shapes, locations, weights = arguments(at)
     expected = ms_deform_attn(value, shapes, locations, weights)
-    for index_device in {device, 'cpu'}:
+    for index_device in {at, 'cpu'}:
         tensor = torch.tensor(shapes, device=index_device)
         assert torch.equal(ms_deform_attn(value, tensor, locations, weights), expected)
 
 
-def test_points_at_pixel_centres_and_borders(device):
+def test_points_at_pixel_centres_and_borders(at):
     """A centre gives the pixel; half a pixel outside the border gives zero, the border itself one half."""
-    value = torch.arange(1.0, 7.0, device=device).view(1, 6, 1, 1)
+    value = torch.arange(1.0, 7.0, device=at).view(1, 6, 1, 1)
     points = [(0.5 / 3, 0.25), (2.5 / 3, 0.75), (0.0, 0.25), (-0.5 / 3, 0.25), (1 + 0.5 / 3, 0.75), (5.0, -3.0)]
-    locations = torch.tensor(points, device=device).view(1, 6, 1, 1, 1, 2)
-    output = ms_deform_attn(value, [(2, 3)], locations, torch.ones(1, 6, 1, 1, 1, device=device))
+    locations = torch.tensor(points, device=at).view(1, 6, 1, 1, 1, 2)
+    output = ms_deform_attn(value, [(2, 3)], locations, torch.ones(1, 6, 1, 1, 1, device=at))
     torch.testing.assert_close(output.flatten().cpu(), torch.tensor([1.0, 6.0, 0.5, 0.0, 0.0, 0.0]))
 
 
 @pytest.mark.parametrize('dtype', [torch.bfloat16, torch.float16])
-def test_16_bit_value_with_32_bit_locations(device, dtype):
+def test_16_bit_value_with_32_bit_locations(at, dtype):
     """On a map above 181 x 181, where F.grid_sample in 16 bits reads foreign memory on a CPU."""
     shapes = [(200, 190)]
-    value, _, locations, weights = arguments(device, torch.float32, shapes, batch=1, queries=64)
+    value, _, locations, weights = arguments(at, torch.float32, shapes, batch=1, queries=64)
     low = value.to(dtype).requires_grad_()
     exact = low.detach().double().requires_grad_()
     output = ms_deform_attn(low, shapes, locations, weights)
@@ -95,9 +92,9 @@ def test_16_bit_value_with_32_bit_locations(device, dtype):
 
 
 @pytest.mark.parametrize('dtype', [torch.bfloat16, torch.float16])
-def test_all_16_bit(device, dtype):
+def test_all_16_bit(at, dtype):
     value, shapes, locations, weights = (
-        t.to(dtype) if isinstance(t, torch.Tensor) else t for t in arguments(device, torch.float32)
+        t.to(dtype) if isinstance(t, torch.Tensor) else t for t in arguments(at, torch.float32)
     )
     expected = ms_deform_attn(value.double(), shapes, locations.double(), weights.double())
     output = ms_deform_attn(value, shapes, locations, weights)
@@ -105,16 +102,16 @@ def test_all_16_bit(device, dtype):
 
 
 @pytest.mark.parametrize('dtype', [torch.bfloat16, torch.float16])
-def test_autocast_changes_nothing(device, dtype):
-    inputs = arguments(device, torch.float32)
+def test_autocast_changes_nothing(at, dtype):
+    inputs = arguments(at, torch.float32)
     expected = ms_deform_attn(*inputs)
-    with torch.autocast(device, dtype=dtype):
+    with torch.autocast(at, dtype=dtype):
         assert torch.equal(ms_deform_attn(*inputs), expected)
 
 
 @pytest.mark.parametrize('empty', ['batch', 'queries', 'heads', 'channels', 'points'])
-def test_empty(device, empty):
-    value, shapes, locations, weights = arguments(device, **{empty: 0})
+def test_empty(at, empty):
+    value, shapes, locations, weights = arguments(at, **{empty: 0})
     leaves = [tensor.requires_grad_() for tensor in (value, locations, weights)]
     output = ms_deform_attn(value, shapes, locations, weights)
     assert output.shape == (value.size(0), locations.size(1), value.size(2) * value.size(3))
@@ -124,8 +121,8 @@ def test_empty(device, empty):
     assert not any(gradient.any() for gradient in gradients)
 
 
-def test_empty_level(device):
-    value, _, locations, weights = arguments(device)
+def test_empty_level(at):
+    value, _, locations, weights = arguments(at)
     expected = ms_deform_attn(value, SHAPES, locations, weights)
     wide = torch.cat((locations, locations[:, :, :, :1]), dim=3), torch.cat((weights, weights[:, :, :, :1]), dim=3)
     assert torch.equal(ms_deform_attn(value, [*SHAPES, (0, 4)], *wide), expected)
@@ -158,7 +155,3 @@ def test_bad_arguments_are_named(change, message):
         inputs[name] = make(inputs[name])
     with pytest.raises(ValueError, match=message):
         ms_deform_attn(**inputs)
-
-
-def test_backend_is_named():
-    assert ops.backend() == 'reference'

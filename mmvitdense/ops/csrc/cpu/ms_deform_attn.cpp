@@ -5,11 +5,9 @@
 
 #include "../ops.h"
 
-#include <ATen/EmptyTensor.h>
 #include <ATen/Parallel.h>
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/empty.h>
-#include <ATen/ops/empty_like.h>
 #include <ATen/ops/zeros.h>
 
 #include <algorithm>
@@ -77,7 +75,7 @@ struct Inputs {
     call.value_batch = value.stride(0);
     call.value_position = value.stride(1);
     call.value_head = value.stride(2);
-    call.fused = reference_in != nullptr;
+    call.fused = call.softmax = reference_in != nullptr;
     if (!call.fused) return;
     reference = reference_in->contiguous();
     call.reference = rows(reference);
@@ -148,7 +146,7 @@ void forward(const Call& call) {
 // A task is one level of one head: it alone touches that part of the gradient of the value, and level by level the
 // caches hold most of what it touches.
 template <typename A>
-void backward(const Call& call, A* grad_weights, A* grad_reference) {
+void backward_levels(const Call& call, A* grad_reference) {
   const Kernels<A>& k = kernels<A>();
   const bool packs = worth_packing<A>(call);
   int64_t largest = 0;
@@ -169,13 +167,34 @@ void backward(const Call& call, A* grad_weights, A* grad_reference) {
         const int64_t start = b * call.value_batch + m * call.value_head + first * call.value_position;
         value = {static_cast<const A*>(call.value) + start, call.value_position};
       }
-      k.backward(call, b, m, value, {level, gradient.data(), grad_weights, grad_reference});
+      k.backward(call, b, m, value, {level, gradient.data(), grad_reference});
       k.unpack(call, b, m, first, last, gradient.data());
     }
   });
-  if (!call.fused) return;
-  for_each_task(call.batch * call.heads, [&](int64_t head) {
-    k.logit_gradients(call, head / call.heads, head % call.heads, grad_weights);
+}
+
+// The softmax is done before, and its gradient after, all heads of a query at once: levels could not share it.
+template <typename A>
+void backward(Call& call, A* grad_reference) {
+  if (!call.fused) return backward_levels(call, grad_reference);
+  constexpr int64_t chunk = 256;
+  const Kernels<A>& k = kernels<A>();
+  const int64_t in_query = call.heads * call.levels * call.points, in_image = call.queries * in_query;
+  const int64_t chunks = (call.queries + chunk - 1) / chunk;
+  const Scratch<A> weights(call.batch * in_image), grad_weights(call.batch * in_image);
+  for_each_task(call.batch * chunks, [&](int64_t task) {
+    const int64_t first = task % chunks * chunk;
+    k.softmax_rows(call, task / chunks, first, std::min(call.queries, first + chunk), weights.data());
+  });
+  const Rows grad_logits = call.grad_weights;
+  call.softmax = false;
+  call.weights_in = {weights.data(), kTypeOf<A>, in_image, in_query};
+  call.grad_weights = {grad_weights.data(), kTypeOf<A>, in_image, in_query};
+  backward_levels(call, grad_reference);
+  for_each_task(call.batch * chunks, [&](int64_t task) {
+    const int64_t first = task % chunks * chunk;
+    k.logit_gradients(call, task / chunks, first, std::min(call.queries, first + chunk), weights.data(),
+                      grad_weights.data(), grad_logits);
   });
 }
 
@@ -236,14 +255,12 @@ Gradients run_backward(Inputs& in, const at::Tensor& grad_output_in, bool refere
   call.grad_weights = rows(out.weights);
   call.grad_value = out.value.data_ptr();
   const auto wide = in.value.options().dtype(in.problem.wide ? at::kDouble : at::kFloat);
-  at::Tensor weights, reference;
-  if (call.fused) weights = at::empty(in.weights.sizes(), wide);
+  at::Tensor reference;
   if (reference_grad)
     reference = at::empty({call.batch, call.queries, call.heads, call.levels, call.reference_size}, wide);
   const auto run = [&](auto zero) {
     using A = decltype(zero);
-    backward<A>(call, weights.defined() ? weights.mutable_data_ptr<A>() : nullptr,
-                reference_grad ? reference.mutable_data_ptr<A>() : nullptr);
+    backward<A>(call, reference_grad ? reference.mutable_data_ptr<A>() : nullptr);
     if (reference_grad) out.reference = sum_references<A>(call, in.reference, reference);
   };
   if (in.problem.wide) {

@@ -1,0 +1,112 @@
+"""The operators as torch sees them: schemas, shapes for tracing, autograd, and what runs where nothing is compiled.
+
+The compiled libraries add their kernels to these definitions when they are loaded. They exist from the import of
+`mmvitdense.ops` on, so that compiled graphs and exported programs name the same operators on every machine.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from . import backends, reference
+
+_LIBRARY = torch.library.Library('mmvitdense', 'FRAGMENT')
+_INPUTS = 'Tensor value, SymInt[] spatial_shapes, Tensor sampling_locations, Tensor attention_weights'
+_FUSED_INPUTS = 'Tensor value, SymInt[] spatial_shapes, Tensor reference_points, Tensor offsets, Tensor logits'
+
+_LIBRARY.define(f'ms_deform_attn({_INPUTS}) -> Tensor')
+_LIBRARY.define(f'ms_deform_attn_backward(Tensor grad_output, {_INPUTS}) -> (Tensor, Tensor, Tensor)')
+_LIBRARY.define(f'ms_deform_attn_fused({_FUSED_INPUTS}) -> Tensor')
+_LIBRARY.define(
+    f'ms_deform_attn_fused_backward(Tensor grad_output, {_FUSED_INPUTS}, bool reference_grad) '
+    '-> (Tensor, Tensor, Tensor, Tensor)'
+)
+
+OPS = torch.ops.mmvitdense
+
+
+def _pairs(flat: Sequence[int]) -> list[tuple[int, int]]:
+    return list(zip(flat[::2], flat[1::2]))
+
+
+def _fallback(name: str, shapes_at: int) -> None:
+    """Where no compiled kernel of the device is loaded yet: load it, or compute by the reference."""
+
+    def run(*args: Any) -> Any:
+        if backends.use_compiled(args[0].device):
+            return getattr(OPS, name).default(*args)
+        args = list(args)
+        args[shapes_at] = _pairs(args[shapes_at])
+        return getattr(reference, name)(*args)
+
+    _LIBRARY.impl(name, run, 'CompositeExplicitAutograd')
+
+
+_fallback('ms_deform_attn', 1)
+_fallback('ms_deform_attn_backward', 2)
+_fallback('ms_deform_attn_fused', 1)
+_fallback('ms_deform_attn_fused_backward', 2)
+
+
+def _fake(name: str) -> Callable:
+    return torch.library.register_fake(f'mmvitdense::{name}', lib=_LIBRARY)
+
+
+def _empty(tensor: Tensor) -> Tensor:
+    return tensor.new_empty(tensor.shape)
+
+
+@_fake('ms_deform_attn')
+def _(value, spatial_shapes, sampling_locations, attention_weights):
+    return value.new_empty(value.size(0), sampling_locations.size(1), value.size(2) * value.size(3))
+
+
+@_fake('ms_deform_attn_backward')
+def _(grad_output, value, spatial_shapes, sampling_locations, attention_weights):
+    return _empty(value), _empty(sampling_locations), _empty(attention_weights)
+
+
+@_fake('ms_deform_attn_fused')
+def _(value, spatial_shapes, reference_points, offsets, logits):
+    return value.new_empty(value.size(0), offsets.size(1), value.size(2) * value.size(3))
+
+
+@_fake('ms_deform_attn_fused_backward')
+def _(grad_output, value, spatial_shapes, reference_points, offsets, logits, reference_grad):
+    grad_reference = _empty(reference_points) if reference_grad else reference_points.new_empty(0)
+    return _empty(value), grad_reference, _empty(offsets), _empty(logits)
+
+
+def _save(ctx: Any, inputs: tuple, output: Any) -> None:
+    value, ctx.spatial_shapes, *rest = inputs
+    ctx.save_for_backward(value, *rest)
+
+
+def _backward(ctx: Any, grad_output: Tensor) -> tuple:
+    value, locations, weights = ctx.saved_tensors
+    gradients = OPS.ms_deform_attn_backward.default(grad_output, value, ctx.spatial_shapes, locations, weights)
+    return gradients[0], None, gradients[1], gradients[2]
+
+
+def _fused_backward(ctx: Any, grad_output: Tensor) -> tuple:
+    value, points, offsets, logits = ctx.saved_tensors
+    wanted = ctx.needs_input_grad[2]
+    gradients = OPS.ms_deform_attn_fused_backward.default(
+        grad_output, value, ctx.spatial_shapes, points, offsets, logits, wanted
+    )
+    return gradients[0], None, gradients[1] if wanted else None, gradients[2], gradients[3]
+
+
+def _twice(ctx: Any, *grads: Any) -> None:
+    raise NotImplementedError(
+        'the gradient of deformable attention is not differentiable itself; for second derivatives call '
+        "mmvitdense.ops.set_backend('reference')"
+    )
+
+
+torch.library.register_autograd('mmvitdense::ms_deform_attn', _backward, setup_context=_save, lib=_LIBRARY)
+torch.library.register_autograd('mmvitdense::ms_deform_attn_fused', _fused_backward, setup_context=_save, lib=_LIBRARY)
+torch.library.register_autograd('mmvitdense::ms_deform_attn_backward', _twice, lib=_LIBRARY)
+torch.library.register_autograd('mmvitdense::ms_deform_attn_fused_backward', _twice, lib=_LIBRARY)

@@ -1,0 +1,77 @@
+"""A Mask2Former of mmdet computes with our op what it computes with mmcv's own Python path."""
+
+import pytest
+import torch
+
+pytest.importorskip('mmdet')
+
+from mmcv.ops import MultiScaleDeformableAttention
+from mmcv_python_path import mmcv_itself
+from mmdet.registry import MODELS
+from mmdet.structures import DetDataSample
+from mmdet.structures.mask import BitmapMasks
+from mmdet.utils import register_all_modules
+from mmengine.config import Config
+from mmengine.structures import InstanceData
+
+
+@pytest.fixture(scope='module')
+def model():
+    register_all_modules(init_default_scope=True)
+    base = 'mmdet::mask2former/mask2former_r50_8xb2-lsj-50e_coco.py'
+    config = Config.fromstring(f'_base_ = {base!r}', '.py').model
+    config.backbone.update(depth=18, init_cfg=None)
+    head = config.panoptic_head
+    head.update(in_channels=[64, 128, 256, 512], num_queries=12)
+    head.pixel_decoder.encoder.num_layers = 2
+    head.transformer_decoder.num_layers = 2
+    config.train_cfg.num_points = 400
+    model = MODELS.build(config)
+    model.init_weights()
+    torch.manual_seed(0)
+    for name, parameter in model.named_parameters():
+        if 'sampling_offsets' in name or 'attention_weights' in name:
+            torch.nn.init.normal_(parameter, std=0.1)
+    return model.train()
+
+
+def batch(size: int) -> tuple[torch.Tensor, list]:
+    masks = torch.zeros(2, size, size, dtype=torch.uint8)
+    masks[0, 8:30, 8:40] = 1
+    masks[1, 30:60, 20:50] = 1
+    samples = []
+    for _ in range(2):
+        instances = InstanceData(
+            labels=torch.tensor([1, 7]),
+            bboxes=torch.tensor([[8.0, 8, 40, 30], [20, 30, 50, 60]]),
+            masks=BitmapMasks(masks.numpy(), size, size),
+        )
+        shape = {'img_shape': (size, size), 'batch_input_shape': (size, size), 'pad_shape': (size, size)}
+        sample = DetDataSample(gt_instances=instances, metainfo={**shape, 'ori_shape': (size, size)})
+        samples.append(sample)
+    return torch.randn(2, 3, size, size), samples
+
+
+def step(model, images, samples) -> tuple[dict, dict]:
+    """Losses and gradients by name; the points that losses look at are the same each time."""
+    model.zero_grad()
+    torch.manual_seed(1)
+    losses = model.loss(images, samples)
+    sum(losses.values()).backward()
+    gradients = {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
+    return {name: loss.item() for name, loss in losses.items()}, gradients
+
+
+def test_losses_and_gradients(model):
+    images, samples = batch(64)
+    losses, gradients = step(model, images, samples)
+    assert MultiScaleDeformableAttention.forward.__module__.startswith('mmvitdense')
+    with mmcv_itself():
+        assert not MultiScaleDeformableAttention.forward.__module__.startswith('mmvitdense')
+        expected_losses, expected = step(model, images, samples)
+    assert losses == pytest.approx(expected_losses, rel=1e-5)
+    assert gradients.keys() == expected.keys()
+    assert any('sampling_offsets' in name for name in expected)
+    for name, gradient in expected.items():
+        error = (gradients[name] - gradient).norm() / gradient.norm().clamp(min=1e-6)
+        assert error < 1e-3, (name, error)

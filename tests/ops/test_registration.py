@@ -1,0 +1,154 @@
+"""The ops as torch's compiler, exporter and autocast see them."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from problems import SHAPES, leaves, make, run
+
+from mmvitdense import ops
+
+FLAT = [size for shape in SHAPES for size in shape]
+
+
+def flat(arguments):
+    return (arguments[0], FLAT, *arguments[2:])
+
+
+@pytest.mark.parametrize('queries', [0, 1, 5])
+@pytest.mark.parametrize('dtype', [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize('name', ['ms_deform_attn', 'ms_deform_attn_fused'])
+def test_opcheck(compiled, queries, dtype, name):
+    problem = make(compiled, torch.float32, queries=queries)
+    value, *rest = flat(problem.fused if name.endswith('fused') else problem.classic)
+    arguments = leaves((value.to(dtype), *rest))
+    torch.library.opcheck(getattr(torch.ops.mmvitdense, name).default, arguments)
+
+
+@pytest.mark.parametrize('reference_grad', [False, True])
+def test_opcheck_of_the_backward_ops(compiled, reference_grad):
+    problem = make(compiled, torch.float32)
+    grad = torch.randn(2, 3, 8, device=compiled)
+    library = torch.ops.mmvitdense
+    torch.library.opcheck(library.ms_deform_attn_backward.default, (grad, *flat(problem.classic)))
+    arguments = (grad, *flat(problem.fused), reference_grad)
+    torch.library.opcheck(library.ms_deform_attn_fused_backward.default, arguments)
+
+
+def test_direct_calls_without_a_compiled_kernel(device):
+    """What a compiled graph does on a machine that has none."""
+    ops.set_backend('reference')
+    script = (
+        'import sys, torch; sys.path.insert(0, sys.argv[1])\n'
+        'from test_registration import flat\n'
+        'from problems import make, run\n'
+        'from mmvitdense import ops\n'
+        'from mmvitdense.ops import reference\n'
+        'problem = make(sys.argv[2])\n'
+        "for kind, name in (('classic', 'ms_deform_attn'), ('fused', 'ms_deform_attn_fused')):\n"
+        '    arguments = getattr(problem, kind)\n'
+        '    ours = run(getattr(torch.ops.mmvitdense, name), flat(arguments))\n'
+        '    exact = run(getattr(reference, name), arguments)\n'
+        '    for a, b in zip((ours[0], *ours[1]), (exact[0], *exact[1])): torch.testing.assert_close(a, b)\n'
+    )
+    environment = {**os.environ, 'MMVITDENSE_OPS_BACKEND': 'reference'}
+    command = [sys.executable, '-c', script, str(Path(__file__).parent), device]
+    subprocess.run(command, env=environment, check=True, timeout=100)
+
+
+@pytest.mark.parametrize('dynamic', [False, True])
+@pytest.mark.parametrize('name', ['ms_deform_attn', 'ms_deform_attn_fused'])
+def test_compiles_into_one_graph(compiled, name, dynamic):
+    torch._dynamo.reset()
+    function = getattr(ops, name)
+    traced = torch.compile(lambda *a: function(*a) * 2, fullgraph=True, dynamic=dynamic, backend='aot_eager')
+    for queries in (3, 6):
+        problem = make(compiled, torch.float32, queries=queries)
+        arguments = problem.fused if name.endswith('fused') else problem.classic
+        result, expected = run(traced, arguments), run(lambda *a: function(*a) * 2, arguments)
+        for ours, exact in zip((result[0], *result[1]), (expected[0], *expected[1])):
+            assert torch.equal(ours, exact)
+
+
+class Layer(torch.nn.Module):
+    def forward(self, value, reference, offsets, logits):
+        return ops.ms_deform_attn_fused(value, SHAPES, reference, offsets, logits) + 1
+
+
+def test_exports_as_one_operator(compiled):
+    arguments = make(compiled, torch.float32).fused
+    tensors = (arguments[0], *arguments[2:])
+    program = torch.export.export(Layer(), tensors)
+    targets = [node.target for node in program.graph.nodes if node.op == 'call_function']
+    assert torch.ops.mmvitdense.ms_deform_attn_fused.default in targets
+    assert torch.equal(program.module()(*tensors), Layer()(*tensors))
+
+
+@pytest.mark.parametrize('dtype', [torch.bfloat16, torch.float16])
+def test_autocast_leaves_types_alone(implementation, dtype):
+    """Locations and softmax stay in float32 whatever runs around the op."""
+    problem = make(implementation, torch.float32)
+    for function, arguments in ((ops.ms_deform_attn, problem.classic), (ops.ms_deform_attn_fused, problem.fused)):
+        expected = run(function, arguments)
+        low = [arguments[0].to(dtype), *arguments[1:]]
+        with torch.autocast(implementation, dtype=dtype):
+            result = run(function, arguments)
+            assert function(*low).dtype == dtype
+        for ours, exact in zip((result[0], *result[1]), (expected[0], *expected[1])):
+            torch.testing.assert_close(ours, exact)
+
+
+@pytest.mark.parametrize('empty', ['batch', 'queries', 'heads', 'channels', 'points'])
+def test_empty_fused(implementation, empty):
+    problem = make(implementation, **{empty: 0})
+    output, gradients = run(ops.ms_deform_attn_fused, problem.fused)
+    assert not output.any()
+    assert not any(gradient.any() for gradient in gradients)
+
+
+@pytest.mark.parametrize(
+    ('change', 'message'),
+    [
+        ({'value': lambda t: t[0]}, r'value has 3 dimensions.*expected 4'),
+        ({'value': lambda t: t.long()}, r'value is torch.int64.*floating'),
+        ({'value': lambda t: t[:, 1:]}, r'spatial_shapes .* 33 positions, but value has 32'),
+        ({'reference_points': lambda t: t[..., 0]}, r'reference_points has 3 dimensions'),
+        ({'reference_points': lambda t: t[:, :, :, :1]}, r'reference_points has shape .*expected \(2 or 1, 3, 3 or 1'),
+        ({'reference_points': lambda t: t[:, :, :2]}, r'reference_points has shape'),
+        ({'reference_points': lambda t: t.to('meta')}, r'reference_points is on meta and value on cpu'),
+        ({'offsets': lambda t: t[:, :, :, :2]}, r'offsets has shape .*expected \(2, 3, 2, 3, 3, 2\)'),
+        ({'offsets': lambda t: t.int()}, r'offsets is torch.int32'),
+        ({'logits': lambda t: t[None]}, r'logits has 6 dimensions'),
+        ({'logits': lambda t: t[..., :1]}, r'logits has shape .*that of offsets without'),
+        ({'spatial_shapes': lambda s: [(4, 5, 1), (1, 7), (3, 2)]}, r'spatial_shapes is .*expected one \(H, W\)'),
+    ],
+)
+def test_bad_arguments_are_named(change, message):
+    names = ('value', 'spatial_shapes', 'reference_points', 'offsets', 'logits')
+    arguments = dict(zip(names, make().fused))
+    for name, modify in change.items():
+        arguments[name] = modify(arguments[name])
+    with pytest.raises(ValueError, match=message):
+        ops.ms_deform_attn_fused(**arguments)
+
+
+@pytest.mark.parametrize(
+    ('at', 'modify', 'message'),
+    [
+        (0, lambda t: t[0], 'value has 3 dimensions'),
+        (0, lambda t: t.long(), 'expected float32'),
+        (1, lambda s: s[:-1], 'spatial_shapes has 5 numbers'),
+        (1, lambda s: s[:-2], 'spatial_shapes hold'),
+        (2, lambda t: t[:, 1:], 'attention_weights has shape'),
+        (2, lambda t: t[..., :1], 'sampling_locations has shape'),
+        (3, lambda t: t[..., :1], 'attention_weights has shape'),
+    ],
+)
+def test_direct_calls_are_checked_too(compiled, at, modify, message):
+    arguments = list(flat(make(compiled).classic))
+    arguments[at] = modify(arguments[at])
+    with pytest.raises(ValueError, match=message):
+        torch.ops.mmvitdense.ms_deform_attn(*arguments)
