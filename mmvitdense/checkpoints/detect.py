@@ -6,11 +6,37 @@ from types import ModuleType
 
 from torch import Tensor
 
-from . import detectron2_vitdet, plain_vit, timm_vit
+from . import (
+    clip,
+    detectron2_vitdet,
+    mmpretrain,
+    plain_vit,
+    timm_vit,
+    transformers_beit,
+    transformers_clip,
+    transformers_dinov2,
+    transformers_dinov3,
+    transformers_sam,
+    transformers_vit,
+    transformers_vitdet,
+)
 from .reading import CheckpointError
 
 # A more particular format stands before the general one that would match it too.
-FORMATS: tuple[ModuleType, ...] = (plain_vit, detectron2_vitdet, timm_vit)
+FORMATS: tuple[ModuleType, ...] = (
+    plain_vit,
+    detectron2_vitdet,
+    timm_vit,
+    clip,
+    mmpretrain,
+    transformers_beit,
+    transformers_clip,
+    transformers_dinov2,
+    transformers_dinov3,
+    transformers_sam,
+    transformers_vit,
+    transformers_vitdet,
+)
 
 
 def detect(state_dict: dict[str, Tensor]) -> ModuleType:

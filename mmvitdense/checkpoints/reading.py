@@ -11,7 +11,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
-CONTAINERS = ('model_ema', 'model', 'state_dict', 'teacher', 'target_encoder', 'module', 'network')
+from .numpy_pickle import load_arrays
+from .prefix import without_wrappers
+
+# The first of these that a file has is opened, and what it holds likewise.
+CONTAINERS = (
+    *('model_ema', 'state_dict_ema', 'model', 'state_dict', 'teacher', 'target_encoder', 'module', 'network'),
+    *('ema', 'encoder', 'student', 'params'),
+)
+# Pickles of torch begin with this number, others with their content.
+_TORCH_MAGIC = 0x1950A86A20F9469CFC6C.to_bytes(10, 'little')
 
 
 class CheckpointError(ValueError):
@@ -22,8 +31,9 @@ def read_file(path_or_url: str | os.PathLike) -> Any:
     """Read what a checkpoint file holds, on the CPU.
 
     Args:
-        path_or_url: A file of ``torch.save`` (read with ``weights_only=True``; mapped rather than copied) or
-            safetensors, or its http(s) address, which is fetched once into torch's hub cache.
+        path_or_url: A file of ``torch.save`` (read with ``weights_only=True``; mapped rather than copied),
+            safetensors, TorchScript (its parameters), or a pickle of numpy arrays as detectron2 writes; or its
+            http(s) address, which is fetched once into torch's hub cache.
 
     Raises:
         CheckpointError: There is no such file, it is damaged, or it holds objects that could run code.
@@ -35,6 +45,11 @@ def read_file(path_or_url: str | os.PathLike) -> Any:
     try:
         if path.endswith('.safetensors'):
             return _load_safetensors(path)
+        if _is_torchscript(path):
+            return dict(torch.jit.load(path, map_location='cpu').state_dict())
+        if _is_bare_pickle(path):
+            with open(path, 'rb') as file:
+                return load_arrays(file.read())
         return torch.load(path, map_location='cpu', weights_only=True, mmap=zipfile.is_zipfile(path))
     except CheckpointError:
         raise
@@ -76,6 +91,19 @@ def _load_safetensors(path: str) -> dict:
     return load_file(path)
 
 
+def _is_torchscript(path: str) -> bool:
+    if not zipfile.is_zipfile(path):
+        return False
+    with zipfile.ZipFile(path) as archive:
+        return any(name.endswith('/constants.pkl') for name in archive.namelist())
+
+
+def _is_bare_pickle(path: str) -> bool:
+    with open(path, 'rb') as file:
+        start = file.read(32)
+    return start[:1] == b'\x80' and _TORCH_MAGIC not in start
+
+
 def _why(path: str, error: Exception) -> str:
     """Why a file could not be read, and what to do."""
     if isinstance(error, PermissionError):
@@ -103,7 +131,7 @@ def _open_containers(content: object, path: str) -> dict[str, Tensor]:
         content = content[inner[0]]
     tensors = {}
     if isinstance(content, dict):
-        tensors = {name: value for name, value in content.items() if isinstance(value, Tensor)}
+        tensors = without_wrappers({str(name): value for name, value in content.items() if isinstance(value, Tensor)})
     if not tensors:
         raise CheckpointError(f"'{path}' holds no tensors, found {type(content).__name__}: expected a state dict")
     return tensors

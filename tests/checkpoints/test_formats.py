@@ -61,7 +61,11 @@ class TestTimm:
 
     def test_two_encoders_are_one_too_many(self, vit):
         with pytest.raises(CheckpointError, match='no known ViT format'):
-            detect({**with_prefix('student.', vit), **with_prefix('teacher.', vit)})
+            detect({**with_prefix('left.', vit), **with_prefix('right.', vit)})
+
+    def test_the_teacher_is_taken(self, vit):
+        student = {name: tensor + 1 for name, tensor in vit.items()}
+        assert_same(convert({**with_prefix('student.', student), **with_prefix('teacher.backbone.', vit)}), vit)
 
 
 class TestOwn:
@@ -123,16 +127,6 @@ class TestDetectron2:
         assert len(official) == len(vit) + len(neck)
         assert detect(official) is detectron2_vitdet
         assert_same(convert(official), {**with_prefix('backbone.', vit), **with_prefix('neck.', neck)})
-
-    def test_heads_keep_their_names(self, parts):
-        vit, neck = parts
-        head = {'roi_heads.box_head.fc1.weight': torch.zeros(2, 2), 'proposal_generator.rpn_head.conv.conv0.bias': None}
-        official = {
-            **with_prefix('backbone.net.', vit),
-            **{f'backbone.{self.in_detectron2(name)}': tensor for name, tensor in neck.items()},
-            **head,
-        }
-        assert {name for name in convert(official) if not name.startswith(('backbone.', 'neck.'))} == head.keys()
 
 
 class TestTurnedAway:
