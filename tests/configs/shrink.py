@@ -8,7 +8,7 @@ from pathlib import Path
 from mmengine.config import Config, ConfigDict
 
 from mmvitdense.datasets.shape_scenes import CLASSES
-from mmvitdense.models.backbones.plain_vit import ARCHITECTURES
+from mmvitdense.models.backbones.vit_sizes import ARCHITECTURES
 
 WIDTH, DEPTH, SIDE = 48, 4, 64
 PROPOSALS = 32

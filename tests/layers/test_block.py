@@ -9,7 +9,7 @@ from tests.fidelity.agreement import redraw
 
 
 def block(**options):
-    return redraw(TransformerBlock(Attention(12, 2), 12, 20, **options))
+    return redraw(TransformerBlock(Attention(12, 2), Mlp(12, 20), 12, **options))
 
 
 @pytest.mark.parametrize(('branch', 'silent'), [('attn', 'mlp.fc2'), ('mlp', 'attn.proj')])
@@ -27,7 +27,7 @@ def test_drop_path_skips_whole_samples_and_scales_the_rest(branch, silent):
 
 def test_layer_scale_multiplies_each_branch():
     model = block(layer_scale_init=0.1)
-    plain = TransformerBlock(model.attn, 12, 20)
+    plain = TransformerBlock(model.attn, Mlp(12, 20), 12)
     plain.load_state_dict(model.state_dict(), strict=False)
     tokens = torch.randn(2, 6, 12)
     middle = tokens + model.ls1.gamma * (plain.attn(plain.norm1(tokens), (2, 3)))
@@ -38,7 +38,7 @@ def test_layer_scale_multiplies_each_branch():
 def test_layer_scale_folds_into_the_projections():
     """The gains can be multiplied into the weights before them, which converters rely on."""
     model = block(layer_scale_init=1.0).double()
-    folded = TransformerBlock(Attention(12, 2), 12, 20).double()
+    folded = TransformerBlock(Attention(12, 2), Mlp(12, 20), 12).double()
     weights = {name: tensor for name, tensor in model.state_dict().items() if '.gamma' not in name}
     for layer, gain in (('attn.proj', model.ls1.gamma), ('mlp.fc2', model.ls2.gamma)):
         weights[f'{layer}.weight'] = weights[f'{layer}.weight'] * gain[:, None]
