@@ -42,11 +42,15 @@ def convert(state_dict: dict[str, Tensor]) -> dict[str, Tensor]:
     return weights
 
 
-def options(state_dict: dict[str, Tensor]) -> dict[str, Any]:
-    """Options of ``PlainViT``: OpenAI's. Most models of OpenCLIP have the exact GELU: give ``act='gelu'`` for them."""
+def options(state_dict: dict[str, Tensor], **known: Any) -> dict[str, Any]:
+    """Options of ``PlainViT``, OpenAI's; ``known`` ones win.
+
+    Most models of OpenCLIP have the exact GELU: give ``act='gelu'`` for them.
+    """
     return implied_options(
         convert(state_dict),
+        known,
         norm_eps=1e-5,
         act='quick_gelu',
-        pos_resize={'by': 'size', 'offset': 0.0, 'antialias': True},
+        pos_resize={'antialias': True},
     )

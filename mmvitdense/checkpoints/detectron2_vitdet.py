@@ -62,12 +62,12 @@ def convert(state_dict: dict[str, Tensor]) -> dict[str, Tensor]:
     return {_head_conv_name(name): value for name, value in rename(renamed, _HEADS).items()}
 
 
-def options(state_dict: dict[str, Tensor]) -> dict[str, Any]:
-    """Options of ``PlainViT``."""
+def options(state_dict: dict[str, Tensor], **known: Any) -> dict[str, Any]:
+    """Options of ``PlainViT``; ``known`` ones win."""
     weights = convert(state_dict)
     weights = {n.removeprefix('backbone.'): value for n, value in weights.items() if n.startswith('backbone.')}
     convolved = {int(name.split('.')[1]) for name in weights if name.startswith('blocks.') and '.residual.' in name}
-    return implied_options(weights, conv_blocks=tuple(sorted(convolved)) or None)
+    return implied_options(weights, known, conv_blocks=tuple(sorted(convolved)) or None)
 
 
 def _pyramid_name(level: str, position: str, rest: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Mapping
 from typing import Any
 
 from torch import Tensor
@@ -15,7 +16,7 @@ _HEADS = {192: 3, 384: 6, 768: 12, 1024: 16, 1152: 16, 1280: 16, 1408: 16, 1536:
 _BLOCK = re.compile(r'^blocks\.(\d+)\.')
 
 
-def implied_options(weights: dict[str, Tensor], **known: Any) -> dict[str, Any]:
+def implied_options(weights: dict[str, Tensor], given: Mapping[str, Any], **known: Any) -> dict[str, Any]:
     """Read the options off names and shapes.
 
     What weights cannot tell has ``PlainViT``'s default: the epsilon of the norms, the activation, rotary positions,
@@ -23,7 +24,8 @@ def implied_options(weights: dict[str, Tensor], **known: Any) -> dict[str, Any]:
 
     Args:
         weights: Names of ``PlainViT``, as a format's ``convert`` returns them.
-        known: Options that the format knows; they win. ``num_heads=None`` leaves the number of heads to the tables.
+        given: Options that the user gives; they win.
+        known: Options that the format knows; None for those that it does not.
 
     Returns:
         Keyword arguments of ``PlainViT``.
@@ -41,6 +43,7 @@ def implied_options(weights: dict[str, Tensor], **known: Any) -> dict[str, Any]:
         **_relative_positions(weights, projection.shape[-1]),
     }
     options.update((name, value) for name, value in known.items() if value is not None)
+    options.update(given)
     if 'num_heads' not in options:
         options['num_heads'] = _num_heads(weights, options['embed_dims'])
     return options
@@ -87,8 +90,12 @@ def _block(weights: dict[str, Tensor]) -> dict[str, Any]:
 
 
 def _relative_positions(weights: dict[str, Tensor], patch_size: int) -> dict[str, Any]:
-    if any(name.endswith('relative_position_bias_table') for name in weights):
-        return {'rel_pos': 'bias'}
+    biases = [name for name in weights if name.endswith('relative_position_bias_table')]
+    if biases:
+        # Three rows are of the class token, the others of the offsets of a square grid.
+        side = (math.isqrt(len(weights[biases[0]])) + 1) // 2
+        kind = 'bias' if biases[0].startswith('blocks.') else 'bias_shared'
+        return {'rel_pos': kind, 'pretrain_img_size': side * patch_size}
     lengths = {
         int(_BLOCK.match(name)[1]): (len(table) + 1) // 2
         for name, table in weights.items()

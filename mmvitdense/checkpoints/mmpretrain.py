@@ -61,14 +61,14 @@ def join_query_and_value_bias(weights: dict[str, Tensor]) -> dict[str, Tensor]:
     return joined
 
 
-def options(state_dict: dict[str, Tensor]) -> dict[str, Any]:
-    """Options of ``PlainViT``. mmpretrain's CLIP (the one with a norm before the blocks) has QuickGELU."""
+def options(state_dict: dict[str, Tensor], **known: Any) -> dict[str, Any]:
+    """Options of ``PlainViT``; ``known`` ones win. CLIP, which has a norm before the blocks, has QuickGELU."""
     weights = convert(state_dict)
-    known: dict[str, Any] = {}
-    if 'norm_pre.weight' in weights:
-        known.update(norm_eps=1e-5, act='quick_gelu')
-    if any(name.endswith('attn.q_bias') for name in state_dict):
-        known['qkv_bias'] = 'qv'
-    if 'rel_pos_bias.relative_position_bias_table' in weights:
-        known['rel_pos'] = 'bias_shared'
-    return implied_options(weights, **known)
+    is_clip = 'norm_pre.weight' in weights
+    return implied_options(
+        weights,
+        known,
+        norm_eps=1e-5 if is_clip else None,
+        act='quick_gelu' if is_clip else None,
+        qkv_bias='qv' if any(name.endswith('attn.q_bias') for name in state_dict) else None,
+    )

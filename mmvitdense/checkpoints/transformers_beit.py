@@ -40,14 +40,6 @@ def convert(state_dict: dict[str, Tensor]) -> dict[str, Tensor]:
     return weights
 
 
-def options(state_dict: dict[str, Tensor]) -> dict[str, Any]:
-    """Options of ``PlainViT``."""
-    weights = convert(state_dict)
-    shared = 'rel_pos_bias.relative_position_bias_table' in weights
-    has_tables = any(name.endswith('relative_position_bias_table') for name in weights)
-    return implied_options(
-        weights,
-        qkv_bias='qv',
-        layer_scale_init=0.1,
-        rel_pos='bias_shared' if shared else 'bias' if has_tables else None,
-    )
+def options(state_dict: dict[str, Tensor], **known: Any) -> dict[str, Any]:
+    """Options of ``PlainViT``; ``known`` ones win."""
+    return implied_options(convert(state_dict), known, qkv_bias='qv', layer_scale_init=0.1)

@@ -42,13 +42,13 @@ def convert(state_dict: dict[str, Tensor]) -> dict[str, Tensor]:
     return stack(weights, QKV, 'attn.qkv')
 
 
-def options(state_dict: dict[str, Tensor]) -> dict[str, Any]:
-    """Options of ``PlainViT``: those of OpenAI's CLIP where there is a class token, else those of SigLIP.
+def options(state_dict: dict[str, Tensor], **known: Any) -> dict[str, Any]:
+    """Options of ``PlainViT``: OpenAI's CLIP where a norm precedes the blocks, else SigLIP; ``known`` ones win.
 
     LAION's CLIP has the same names and the exact GELU: give ``act='gelu'`` for it.
     """
     weights = convert(state_dict)
     if 'norm_pre.weight' in weights:
-        return implied_options(weights, norm_eps=1e-5, act='quick_gelu')
-    heads = _HEADS_OF_SIGLIP.get(weights['cls_token' if 'cls_token' in weights else 'pos_embed'].shape[-1])
-    return implied_options(weights, act='gelu_tanh', num_heads=heads)
+        return implied_options(weights, known, norm_eps=1e-5, act='quick_gelu')
+    heads = _HEADS_OF_SIGLIP.get(weights['pos_embed'].shape[-1])
+    return implied_options(weights, known, act='gelu_tanh', num_heads=heads)

@@ -23,11 +23,11 @@ def convert(state_dict: dict[str, Tensor]) -> dict[str, Tensor]:
     return convert_body(body_of(state_dict))
 
 
-def options(state_dict: dict[str, Tensor]) -> dict[str, Any]:
-    """Options of ``PlainViT``, with the rule that DINOv2 itself resizes positions by (``transformers`` has another)."""
+def options(state_dict: dict[str, Tensor], **known: Any) -> dict[str, Any]:
+    """Options of ``PlainViT``; ``known`` ones win.
+
+    Positions are resized as DINOv2 itself does. ``transformers`` has another rule for models without registers.
+    """
     weights = convert(state_dict)
-    if 'register_tokens' in weights:
-        resize = {'by': 'size', 'offset': 0.0, 'antialias': True}
-    else:
-        resize = {'by': 'scale', 'offset': 0.1, 'antialias': False}
-    return implied_options(weights, pos_resize=resize)
+    resize = {'antialias': True} if 'register_tokens' in weights else {'by': 'scale'}
+    return implied_options(weights, known, pos_resize=resize)

@@ -24,12 +24,13 @@ def convert(state_dict: dict[str, Tensor]) -> dict[str, Tensor]:
     return convert_body(body_of(state_dict, ANCHOR))
 
 
-def options(state_dict: dict[str, Tensor]) -> dict[str, Any]:
-    """Options of ``PlainViT``."""
+def options(state_dict: dict[str, Tensor], **known: Any) -> dict[str, Any]:
+    """Options of ``PlainViT``; ``known`` ones win."""
     weights = convert(state_dict)
     width = weights['patch_embed.proj.weight'].shape[0]
     return implied_options(
         weights,
+        known,
         num_heads=_HEADS.get(width),
         # Keys have no bias; the largest model has none at all.
         qkv_bias='qv' if 'blocks.0.attn.qkv.bias' in weights else None,

@@ -34,6 +34,6 @@ def convert(state_dict: dict[str, Tensor]) -> dict[str, Tensor]:
     return weights
 
 
-def options(state_dict: dict[str, Tensor]) -> dict[str, Any]:
-    """Options of ``PlainViT``."""
-    return implied_options(convert(state_dict))
+def options(state_dict: dict[str, Tensor], **known: Any) -> dict[str, Any]:
+    """Options of ``PlainViT``; ``known`` ones win."""
+    return implied_options(convert(state_dict), known)

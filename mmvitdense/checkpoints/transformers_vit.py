@@ -30,6 +30,6 @@ def convert(state_dict: dict[str, Tensor]) -> dict[str, Tensor]:
     return convert_body(body_of(state_dict))
 
 
-def options(state_dict: dict[str, Tensor]) -> dict[str, Any]:
-    """Options of ``PlainViT``. The published weights were trained with an epsilon of 1e-6 or 1e-12, which agree."""
-    return implied_options(convert(state_dict))
+def options(state_dict: dict[str, Tensor], **known: Any) -> dict[str, Any]:
+    """Options of ``PlainViT``; ``known`` ones win."""
+    return implied_options(convert(state_dict), known)

@@ -31,8 +31,8 @@ def convert(state_dict: dict[str, Tensor]) -> dict[str, Tensor]:
     return rename(strip_prefix(state_dict, ANCHOR), _RULES)
 
 
-def options(state_dict: dict[str, Tensor]) -> dict[str, Any]:
-    """Options of ``PlainViT``."""
+def options(state_dict: dict[str, Tensor], **known: Any) -> dict[str, Any]:
+    """Options of ``PlainViT``; ``known`` ones win."""
     weights = convert(state_dict)
     convolved = {int(name.split('.')[1]) for name in weights if name.startswith('blocks.') and '.residual.' in name}
-    return implied_options(weights, conv_blocks=tuple(sorted(convolved)) or None)
+    return implied_options(weights, known, conv_blocks=tuple(sorted(convolved)) or None)
