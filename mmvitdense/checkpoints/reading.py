@@ -39,7 +39,7 @@ def read_file(path_or_url: str | os.PathLike) -> Any:
         CheckpointError: There is no such file, it is damaged, or it holds objects that could run code.
     """
     name = os.fspath(path_or_url)
-    path = _fetch(name) if name.startswith(('http://', 'https://')) else name
+    path = local_path(name)
     if not os.path.isfile(path):
         raise CheckpointError(f'The checkpoint {name} does not exist (a path is relative to {os.getcwd()}).')
     try:
@@ -70,6 +70,12 @@ def read_checkpoint(path_or_url: str | os.PathLike) -> dict[str, Tensor]:
         CheckpointError: As for ``read_file``, or there are no tensors in it.
     """
     return _open_containers(read_file(path_or_url), os.fspath(path_or_url))
+
+
+def local_path(path_or_url: str | os.PathLike) -> str:
+    """Path of a file on this machine, fetched first where it is given by its http(s) address."""
+    name = os.fspath(path_or_url)
+    return _fetch(name) if name.startswith(('http://', 'https://')) else name
 
 
 def _fetch(url: str) -> str:
