@@ -129,6 +129,21 @@ class TestDetectron2:
 
 
 class TestTurnedAway:
+    def test_two_models_of_different_formats(self, vit):
+        tower = {'conv1.weight': 0, 'positional_embedding': 0, 'transformer.resblocks.0.attn.in_proj_weight': 0}
+        weights = {**with_prefix('encoder.', vit), **with_prefix('visual.', tower)}
+        message = '2 ViT formats, timm ViT and CLIP or OpenCLIP, have these .* names: .*encoder.cls_token'
+        for found in (weights, dict(reversed(list(weights.items())))):
+            with pytest.raises(CheckpointError, match='2 ViT formats, timm ViT and CLIP or OpenCLIP'):
+                detect(found)
+        with pytest.raises(CheckpointError, match=message):
+            detect(weights)
+
+    @pytest.mark.parametrize('name', ['attn.q_norm.weight', 'gamma_1_1', 'attn.qkv_a.weight', 'adapter.down.weight'])
+    def test_a_part_of_a_block_that_no_format_knows(self, vit, name):
+        with pytest.raises(CheckpointError, match=rf'no known ViT format .* with .*{name}.* in the first block'):
+            detect({**vit, f'blocks.0.{name}': torch.zeros(2)})
+
     @pytest.mark.parametrize(
         'name',
         [
