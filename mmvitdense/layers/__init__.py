@@ -10,7 +10,7 @@ from .norm import LayerNorm2d
 from .patch_embed import PatchEmbed
 from .position import resize_position_table
 from .relative_position import attention_with_relative_position
-from .relative_position_bias import RelativePositionBias, relative_position_bias, resize_bias_table
+from .relative_position_bias import RelativePositionBias, resize_bias_table
 from .rope import build_rope, half_pairing
 from .window import pad_to_windows, window_merge, window_partition
 
@@ -30,7 +30,6 @@ __all__ = [
     'draw_linear_weights',
     'half_pairing',
     'pad_to_windows',
-    'relative_position_bias',
     'resize_bias_table',
     'resize_position_table',
     'window_merge',

@@ -109,7 +109,9 @@ def resize_bias_table(table: Tensor, source: tuple[int, int], target: tuple[int,
     return maps.flatten(0, 1).to(table.dtype)
 
 
-@torch.library.custom_op('mmvitdense::geometric_spline_matrix', mutates_args=())
+@torch.library.custom_op(
+    'mmvitdense::geometric_spline_matrix', mutates_args=(), schema='(int source, int target) -> Tensor'
+)
 def spline_matrix(source: int, target: int) -> Tensor:
     """Matrix, target x source in float64 on the CPU, that resizes an axis of ``source`` offsets (odd) to ``target``.
 

@@ -7,7 +7,7 @@ import shutil
 import pytest
 import torch
 
-from mmvitdense.layers import LayerNorm2d
+from mmvitdense.layers import LayerNorm2d, attention, relative_position_bias
 from mmvitdense.models import PlainViT
 from tests.fidelity.agreement import assert_within, redraw
 from tests.models.suite import BackboneSuite
@@ -285,6 +285,32 @@ class TestFunction:
         assert not image.grad[..., 16:, :].any()
         assert not image.grad[..., :, 16:].any()
 
+    @pytest.mark.parametrize('rel_pos', ['bias_shared', 'bias'])
+    def test_a_shared_bias_is_spread_once(self, rel_pos, monkeypatch):
+        calls = []
+        for module in (relative_position_bias, attention):
+            spread = module.relative_position_bias
+
+            def record(table, table_grid, grid, *rest, spread=spread):
+                calls.append(grid)
+                return spread(table, table_grid, grid, *rest)
+
+            monkeypatch.setattr(module, 'relative_position_bias', record)
+        vit = PlainViT(**SMALL, rel_pos=rel_pos, window_size=3, global_blocks=(3,), out_indices=(1, 3))
+        vit(torch.randn(1, 3, 32, 48))
+        expected = [(4, 6), (3, 3)] if rel_pos == 'bias_shared' else [(3, 3)] * 3 + [(4, 6)]
+        assert calls == expected
+
+    def test_positions_once_for_several_ranges(self):
+        """What adapters may give, so that nothing is computed for each of their stages."""
+        vit = redraw(PlainViT(**SMALL, rope={'kind': 'eva02'}, rel_pos='bias_shared', window_size=3)).eval()
+        image = torch.randn(1, 3, 32, 48)
+        tokens, grid = vit.embed(image)
+        positions = vit.positions(grid)
+        for start, stop in ((0, 2), (2, None)):
+            tokens = vit.run_blocks(tokens, grid, start, stop, positions)
+        torch.testing.assert_close(vit.to_map(tokens, grid), vit(image)[0])
+
     @pytest.mark.parametrize('options', [{}, {'with_cls_token': True}, {'conv_blocks': (1,)}])
     def test_layout_in_memory(self, options):
         """Tokens stay contiguous from block to block, so that no norm copies them, and maps are contiguous too."""
@@ -323,6 +349,12 @@ class TestLayerDepth:
         assert vit.get_layer_depth(name) == (depth, 6)
         assert vit.get_layer_depth(f'model.backbone.{name}', 'model.backbone.') == (depth, 6)
         assert name in dict(vit.named_parameters())
+
+    def test_a_shared_table_is_last(self):
+        """As in BEiT's ``get_num_layer_for_vit``; a table of a block has the depth of the block."""
+        vit = PlainViT(**SMALL, rel_pos='bias_shared')
+        assert vit.get_layer_depth('rel_pos_bias.relative_position_bias_table') == (5, 6)
+        assert vit.get_layer_depth('blocks.2.attn.relative_position_bias_table') == (3, 6)
 
     def test_names_of_other_modules_are_last(self, vit):
         assert vit.get_layer_depth('neck.blocks.0.norm1.weight', 'backbone.') == (5, 6)
