@@ -24,6 +24,7 @@ from mmvitdense.layers import (
 )
 from mmvitdense.registry import MODELS
 
+from .presets import takes_preset
 from .vit_options import check_choices, check_frozen_stages, check_positions
 from .vit_sizes import block_indices, evenly_spaced, patch_grid, resolve_sizes
 
@@ -40,6 +41,7 @@ class PlainViT(BaseModule):
 
     Args:
         arch: Name in ``ARCHITECTURES`` that sets the four sizes below; sizes given explicitly win over it.
+        preset: Name in ``PRESETS``, such as 'dinov2-base', that sets what is not given as its pre-training had it.
         embed_dims: Channels of a token.
         num_layers: Number of blocks.
         num_heads: Attention heads of a block.
@@ -87,6 +89,7 @@ class PlainViT(BaseModule):
         init_cfg: ``dict(type='ViTPretrained', checkpoint=PATH_OR_URL)`` loads published weights.
     """
 
+    @takes_preset
     def __init__(
         self,
         arch: str | None = None,
