@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from mmvitdense.registry import WEIGHT_INITIALIZERS
 
 from .detect import detect
+from .differences import differences
 from .file_pages import release_file_pages
 from .fit import fit_to_vit
 from .reading import local_path, read_checkpoint
@@ -26,7 +27,8 @@ class ViTPretrained:
 
     Used as ``init_cfg=dict(type='ViTPretrained', checkpoint=...)`` of a ``PlainViT``. The format is told from the
     names, tables of positions are resized, and one line of the log says what was loaded, resized, missing and left
-    over. Weights of blocks that are missing or have another shape raise ``CheckpointError``.
+    over, and which options of the model (epsilon, activation, ...) are not those of the pre-training. Weights of blocks
+    that are missing or have another shape raise ``CheckpointError``.
 
     Args:
         checkpoint: Path or http(s) address of the file.
@@ -42,13 +44,14 @@ class ViTPretrained:
         """Load the weights into ``module``, a ``PlainViT``."""
         state_dict = read_checkpoint(self.checkpoint)
         form = detect(state_dict)
+        notes = differences(form, state_dict, module)
         weights = form.convert(state_dict)
         release_file_pages(local_path(self.checkpoint))
         if any(name.startswith(_BACKBONE) for name in weights):
             weights = {n.removeprefix(_BACKBONE): v for n, v in weights.items() if n.startswith(_BACKBONE)}
         weights, report = fit_to_vit(weights, module, self.patch_resize)
         _load(module, weights, local_path(self.checkpoint))
-        print_log(f'{self.checkpoint} ({form.NAME}): {report}', logger='current')
+        print_log(f'{self.checkpoint} ({form.NAME}): {"; ".join([str(report), *notes])}', logger='current')
 
 
 def _load(module: nn.Module, weights: dict[str, Tensor], path: str) -> None:

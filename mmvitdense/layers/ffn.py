@@ -36,6 +36,7 @@ class Mlp(nn.Module):
         if act not in ACTIVATIONS:
             raise ValueError(f'act must be one of {tuple(ACTIVATIONS)}, got {act!r}')
         self.fc1 = nn.Linear(embed_dims, feedforward_channels)
+        self.act_name = act
         self.act = ACTIVATIONS[act]()
         self.norm = nn.Identity() if norm_eps is None else nn.LayerNorm(feedforward_channels, eps=norm_eps)
         self.fc2 = nn.Linear(feedforward_channels, embed_dims)

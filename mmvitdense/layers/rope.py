@@ -88,6 +88,8 @@ class RopeDinov3(_Rope):
             passes over one image differ.
     """
 
+    kind = 'dinov3'
+
     def __init__(
         self,
         head_dims: int,
@@ -148,6 +150,8 @@ class RopeEva02(_Rope):
         pretrain_grid: Side of the grid of the pre-training in patches.
     """
 
+    kind = 'eva02'
+
     def __init__(self, head_dims: int, theta: float = 1e4, pretrain_grid: int = 16):
         super().__init__(head_dims)
         self.theta = theta
@@ -174,7 +178,7 @@ def _rotation(row_angles: Tensor, column_angles: Tensor) -> Rotation:
     return Rotation(angles.cos(), angles.sin())
 
 
-KINDS = {'dinov3': RopeDinov3, 'eva02': RopeEva02}
+KINDS = {rope.kind: rope for rope in (RopeDinov3, RopeEva02)}
 
 
 def build_rope(options: dict, head_dims: int) -> RopeDinov3 | RopeEva02:

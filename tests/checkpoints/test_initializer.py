@@ -107,3 +107,11 @@ def test_an_architecture_that_does_not_fit(pretrained, options, message):
 def test_no_file(tmp_path):
     with pytest.raises(CheckpointError, match=r'gone\.pth does not exist'):
         build(tmp_path / 'gone.pth')
+
+
+def test_options_unlike_the_pre_training_are_told(pretrained, log):
+    path, _ = pretrained
+    build(path, norm_eps=1e-5, act='gelu_tanh')
+    assert log[0].endswith(
+        "; norm_eps is 1e-05, the weights come with 1e-06; act is 'gelu_tanh', the weights come with 'gelu'"
+    )
