@@ -99,13 +99,12 @@ def resize_bias_table(table: Tensor, source: tuple[int, int], target: tuple[int,
             f'the table of relative-position biases has {len(table)} rows, a grid of {source[0]} x {source[1]} has '
             f'{num_bias_rows(source, False)}: remove the rows of the class token first, or give the grid of the table'
         )
-    maps = table if table.dtype == torch.float64 else table.float()
+    # Autocast leaves float64 alone, and 16 bits would blur neighbouring offsets; MPS has no float64.
+    maps = table.to(torch.float32 if table.device.type == 'mps' else torch.float64)
     maps = maps.unflatten(0, (2 * source[0] - 1, 2 * source[1] - 1))
-    # Without autocast: 16 bits would blur neighbouring offsets.
-    with torch.autocast(table.device.type, enabled=False):
-        for axis, (old, new) in enumerate(zip(source, target)):
-            matrix = spline_matrix(2 * old - 1, 2 * new - 1).to(maps)
-            maps = torch.tensordot(matrix, maps.movedim(axis, 0), dims=1).movedim(0, axis)
+    for axis, (old, new) in enumerate(zip(source, target)):
+        matrix = spline_matrix(2 * old - 1, 2 * new - 1).to(maps)
+        maps = torch.tensordot(matrix, maps.movedim(axis, 0), dims=1).movedim(0, axis)
     return maps.flatten(0, 1).to(table.dtype)
 
 
