@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from .numpy_archive import load_archive
 from .numpy_pickle import load_arrays
 from .prefix import without_wrappers
 
@@ -32,8 +33,8 @@ def read_file(path_or_url: str | os.PathLike) -> Any:
 
     Args:
         path_or_url: A file of ``torch.save`` (read with ``weights_only=True``; mapped rather than copied),
-            safetensors, TorchScript (its parameters), or a pickle of numpy arrays as detectron2 writes; or its
-            http(s) address, which is fetched once into torch's hub cache.
+            safetensors, TorchScript (its parameters), a pickle of numpy arrays as detectron2 writes, or an archive of
+            them (npz); or its http(s) address, which is fetched once into torch's hub cache.
 
     Raises:
         CheckpointError: There is no such file, it is damaged, or it holds objects that could run code.
@@ -45,6 +46,8 @@ def read_file(path_or_url: str | os.PathLike) -> Any:
     try:
         if path.endswith('.safetensors'):
             return _load_safetensors(path)
+        if path.endswith('.npz'):
+            return load_archive(path)
         if _is_torchscript(path):
             return dict(torch.jit.load(path, map_location='cpu').state_dict())
         if _is_bare_pickle(path):
@@ -124,6 +127,8 @@ def _why(path: str, error: Exception) -> str:
             'you trust the file, load it with torch.load(..., weights_only=False) and save its state_dict with '
             'torch.save.'
         )
+    if 'allow_pickle' in str(error):
+        return f'{path} holds pickled objects beside its arrays, which could run code when they are loaded.'
     if whole_format:
         return f'{path} is cut short or damaged: copy or fetch it again.'
     return f'{path} is not a checkpoint: expected a file written by torch.save or safetensors.'
