@@ -44,9 +44,7 @@ def differences(form: ModuleType, state_dict: dict[str, Tensor], model: nn.Modul
         )
     theirs = {'rope': rope, **_expected(options)}
     return [
-        f'{name} is {mine[name]!r}, the weights come with {theirs[name]!r}'
-        for name in mine
-        if mine[name] != theirs[name]
+        f'{key} is {mine[key]!r}, the weights come with {theirs[key]!r}' for key in theirs if mine[key] != theirs[key]
     ]
 
 
@@ -58,18 +56,22 @@ def _options_of(model: nn.Module) -> dict[str, Any]:
         'norm_eps': model.blocks[0].norm1.eps,
         'qkv_bias': bias,
         'act': getattr(mlp, 'act_name', None),
-        'pos_resize': None if model.pos_embed is None else _rule(model.pos_resize),
+        'pos_resize': _rule(model.pos_resize),
     }
 
 
 def _expected(options: dict[str, Any]) -> dict[str, Any]:
-    return {
+    expected = {
         'num_heads': options['num_heads'],
         'norm_eps': options.get('norm_eps', 1e-6),
         'qkv_bias': options.get('qkv_bias', True),
-        'act': options.get('act', 'gelu') if options.get('ffn', 'mlp') == 'mlp' else None,
-        'pos_resize': None if options.get('pos_embed', 'absolute') is None else _rule(options.get('pos_resize') or {}),
     }
+    # A format that says nothing of these holds weights of several kinds.
+    if 'act' in options:
+        expected['act'] = options['act']
+    if 'pos_resize' in options:
+        expected['pos_resize'] = _rule(options['pos_resize'])
+    return expected
 
 
 def _rule(pos_resize: dict[str, Any]) -> str:

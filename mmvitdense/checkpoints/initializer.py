@@ -14,6 +14,7 @@ from .detect import detect
 from .differences import differences
 from .file_pages import release_file_pages
 from .fit import fit_to_vit
+from .layer_scale import fold_layer_scale
 from .reading import local_path, read_checkpoint
 
 _BACKBONE = 'backbone.'
@@ -34,11 +35,14 @@ class ViTPretrained:
         checkpoint: Path or http(s) address of the file.
         patch_resize: How a patch embedding is resized where the model has another patch size: 'pinv' or 'bilinear',
             see ``resize_patch_embedding``.
+        fold_layer_scale: Whether the gains of LayerScale are multiplied into the layers before it, for a model
+            without LayerScale.
     """
 
-    def __init__(self, checkpoint: str | os.PathLike, patch_resize: str = 'pinv'):
+    def __init__(self, checkpoint: str | os.PathLike, patch_resize: str = 'pinv', fold_layer_scale: bool = False):
         self.checkpoint = checkpoint
         self.patch_resize = patch_resize
+        self.fold_layer_scale = fold_layer_scale
 
     def __call__(self, module: nn.Module) -> None:
         """Load the weights into ``module``, a ``PlainViT``."""
@@ -49,6 +53,8 @@ class ViTPretrained:
         release_file_pages(local_path(self.checkpoint))
         if any(name.startswith(_BACKBONE) for name in weights):
             weights = {n.removeprefix(_BACKBONE): v for n, v in weights.items() if n.startswith(_BACKBONE)}
+        if self.fold_layer_scale:
+            weights = fold_layer_scale(weights)
         weights, report = fit_to_vit(weights, module, self.patch_resize)
         _load(module, weights, local_path(self.checkpoint))
         print_log(f'{self.checkpoint} ({form.NAME}): {"; ".join([str(report), *notes])}', logger='current')
