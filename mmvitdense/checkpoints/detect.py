@@ -2,31 +2,84 @@
 
 from __future__ import annotations
 
+import re
 from types import ModuleType
 
 from torch import Tensor
 
-from . import detectron2_vitdet, plain_vit, timm_vit
+from . import (
+    beit,
+    clip,
+    detectron2_vitdet,
+    dinov2,
+    dinov3,
+    eva02,
+    flax_vit,
+    mmpretrain,
+    plain_vit,
+    sam,
+    simmim,
+    timm_vit,
+    transformers_beit,
+    transformers_clip,
+    transformers_dinov2,
+    transformers_dinov3,
+    transformers_sam,
+    transformers_vit,
+    transformers_vitdet,
+)
 from .reading import CheckpointError
 
-# A more particular format stands before the general one that would match it too.
-FORMATS: tuple[ModuleType, ...] = (plain_vit, detectron2_vitdet, timm_vit)
+FORMATS: tuple[ModuleType, ...] = (
+    plain_vit,
+    detectron2_vitdet,
+    mmpretrain,
+    timm_vit,
+    beit,
+    simmim,
+    dinov2,
+    dinov3,
+    sam,
+    eva02,
+    flax_vit,
+    clip,
+    transformers_beit,
+    transformers_clip,
+    transformers_dinov2,
+    transformers_dinov3,
+    transformers_sam,
+    transformers_vit,
+    transformers_vitdet,
+)
+
+_FIRST_BLOCK = re.compile(r'^(.*\.)?(?:blocks|layers?|resblocks)\.0\.(.+)$')
 
 
 def detect(state_dict: dict[str, Tensor]) -> ModuleType:
     """Return the format of a checkpoint, a module of this package with ``NAME``, ``matches`` and ``convert``.
 
     Raises:
-        CheckpointError: No format matches; the message shows the first names.
+        CheckpointError: No format matches or several do; the message shows what was seen.
     """
-    for form in FORMATS:
-        if form.matches(state_dict):
-            return form
+    found = [form for form in FORMATS if form.matches(state_dict)]
+    if len(found) == 1:
+        return found[0]
     names = ', '.join(list(state_dict)[:4])
+    if found:
+        raise CheckpointError(
+            f'{len(found)} ViT formats, {" and ".join(form.NAME for form in found)}, have these {len(state_dict)} '
+            f'names: {names}, ...: save the weights of one model alone'
+        )
     raise CheckpointError(
-        f'no known ViT format has these {len(state_dict)} names: {names}, ...; known are '
+        f'no known ViT format has these {len(state_dict)} names: {names}, ...{_blocks_seen(state_dict)}; known are '
         f'{", ".join(form.NAME for form in FORMATS)}'
     )
+
+
+def _blocks_seen(state_dict: dict[str, Tensor]) -> str:
+    """The names of the first block, which tell a format from its relatives."""
+    seen = sorted({match[2] for name in state_dict if (match := _FIRST_BLOCK.match(name))})
+    return f' with {", ".join(seen)} in the first block' if seen else ''
 
 
 def convert(state_dict: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -3,19 +3,28 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass, field
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mmvitdense.layers import resize_position_table
+from mmvitdense.layers import resize_bias_table, resize_position_table
 
+from .patch_size import resize_patch_embedding
 from .reading import CheckpointError
 
 # What a model may have and its pre-training not: it starts as initialised, which computes the same function or is
 # meant to be learned.
-_OPTIONAL = ('rel_pos_h', 'rel_pos_w', 'residual', 'register_tokens', 'ls1', 'ls2', 'norm', 'norm_pre', 'cls_token')
+_OPTIONAL = re.compile(
+    r'^(cls_token|register_tokens|norm\.\w+|rel_pos_bias\.\w+)$'
+    r'|^blocks\.\d+\.(attn\.(rel_pos_[hw]|relative_position_bias_table)|ls[12]\.gamma|residual\..+)$'
+)
+# Names that change the function which the blocks compute.
+_COMPUTING = ('blocks.', 'norm_pre.', 'rel_pos_bias.')
+_SHARED_TABLE = 'rel_pos_bias.relative_position_bias_table'
+_BLOCK_TABLE = re.compile(r'^blocks\.\d+\.attn\.relative_position_bias_table$')
 
 
 @dataclass
@@ -43,39 +52,83 @@ class FitReport:
         return '; '.join(parts)
 
 
-def fit_to_vit(state_dict: dict[str, Tensor], model: nn.Module) -> tuple[dict[str, Tensor], FitReport]:
+def fit_to_vit(
+    state_dict: dict[str, Tensor], model: nn.Module, patch_resize: str = 'pinv'
+) -> tuple[dict[str, Tensor], FitReport]:
     """Make converted weights loadable by a ``PlainViT``.
 
-    The position table is resized to the grid of the model, with or without the row of the class token as the model
-    has it (a row that the model has no place for is added to the class token if there is one, which computes the
-    same). Tables of relative positions are resized linearly.
+    The position table is resized to the grid of the model by the model's own rule (``pos_resize``), with or without
+    the row of the class token as the model has it (a row that the model has no place for is added to the class token
+    if there is one, which computes the same). Tables of decomposed relative positions are resized linearly, tables of
+    BEiT's biases by BEiT's rule; a table that the blocks of the file share is copied to each block where those of the
+    model have their own. The patch embedding is resized where the model has another patch size.
 
     Args:
         state_dict: Names of ``PlainViT``.
         model: The model that will load them.
+        patch_resize: 'pinv' or 'bilinear', see ``resize_patch_embedding``.
 
     Returns:
-        What ``model.load_state_dict(..., strict=False)`` may load, and the report.
+        What ``model.load_state_dict(..., strict=False)`` may load, and the report. Tensors that are not resized are
+        those of ``state_dict``, in their type.
 
     Raises:
         CheckpointError: Weights of a block or of the patch embedding are missing, have another shape, or have no
             place in the model.
     """
-    weights = {name: value.float() if value.is_floating_point() else value for name, value in state_dict.items()}
+    weights = dict(state_dict)
     report = FitReport()
+    expected = model.state_dict()
+    _fit_patch_embedding(weights, expected, patch_resize, report)
     if 'pos_embed' in weights and model.pos_embed is not None:
         _fit_positions(weights, model, report)
-    expected = model.state_dict()
-    for name, value in list(weights.items()):
-        if name in expected and name.endswith(('rel_pos_h', 'rel_pos_w')) and len(value) != len(expected[name]):
-            weights[name] = F.interpolate(value.T[None], size=len(expected[name]), mode='linear')[0].T
-            report.resized.append(f'{name} {len(value)} -> {len(expected[name])}')
+    _fit_decomposed_positions(weights, expected, report)
+    _fit_biases(weights, expected, model, report)
     report.missing = [name for name in expected if name not in weights]
     report.left_over = [name for name in weights if name not in expected]
     _check(weights, expected, report.missing)
     kept = {name: value for name, value in weights.items() if name in expected}
     report.loaded = len(kept)
     return kept, report
+
+
+def _fit_patch_embedding(weights: dict[str, Tensor], expected: dict[str, Tensor], mode: str, report: FitReport) -> None:
+    weight, wanted = weights.get('patch_embed.proj.weight'), expected['patch_embed.proj.weight']
+    if weight is None:
+        return
+    if 'patch_embed.proj.bias' in expected and 'patch_embed.proj.bias' not in weights:
+        # CLIP has none, which is the same as zeros.
+        weights['patch_embed.proj.bias'] = torch.zeros(len(weight))
+    source, target = tuple(weight.shape[2:]), tuple(wanted.shape[2:])
+    if source != target and weight.shape[:2] == wanted.shape[:2]:
+        weights['patch_embed.proj.weight'] = resize_patch_embedding(weight, target, mode)
+        report.resized.append(f'patch_embed {source[0]}x{source[1]} -> {target[0]}x{target[1]} pixels ({mode})')
+
+
+def _fit_decomposed_positions(weights: dict[str, Tensor], expected: dict[str, Tensor], report: FitReport) -> None:
+    for name, value in list(weights.items()):
+        if name in expected and name.endswith(('rel_pos_h', 'rel_pos_w')) and len(value) != len(expected[name]):
+            weights[name] = F.interpolate(value.float().T[None], size=len(expected[name]), mode='linear')[0].T
+            report.resized.append(f'{name} {len(value)} -> {len(expected[name])}')
+
+
+def _fit_biases(weights: dict[str, Tensor], expected: dict[str, Tensor], model: nn.Module, report: FitReport) -> None:
+    wanted = [name for name in expected if name == _SHARED_TABLE or _BLOCK_TABLE.match(name)]
+    if _SHARED_TABLE in weights and wanted and _SHARED_TABLE not in wanted:
+        shared = weights.pop(_SHARED_TABLE)
+        weights.update((name, shared) for name in wanted)
+    for name in wanted:
+        if name not in weights or weights[name].shape == expected[name].shape:
+            continue
+        table = weights[name].float()
+        # (2g - 1)^2 rows for the offsets, then perhaps three of the class token.
+        side = (math.isqrt(len(table)) + 1) // 2
+        offsets, cls_rows = table[: (2 * side - 1) ** 2], table[(2 * side - 1) ** 2 :]
+        if (side, side) != tuple(model.pos_grid):
+            offsets = resize_bias_table(offsets, (side, side), model.pos_grid)
+            report.resized.append(f'{name} {side}x{side} -> {model.pos_grid[0]}x{model.pos_grid[1]}')
+        has_cls_rows = len(expected[name]) != len(offsets)
+        weights[name] = torch.cat([offsets, cls_rows]) if has_cls_rows else offsets
 
 
 def _fit_positions(weights: dict[str, Tensor], model: nn.Module, report: FitReport) -> None:
@@ -93,24 +146,26 @@ def _fit_positions(weights: dict[str, Tensor], model: nn.Module, report: FitRepo
     cls_row, patches = table[:, :slot], table[:, slot:]
     if (side, side) != model.pos_grid:
         report.resized.append(f'pos_embed {side}x{side} -> {model.pos_grid[0]}x{model.pos_grid[1]}')
-        patches = resize_position_table(patches, (side, side), model.pos_grid)
+        patches = resize_position_table(patches.float(), (side, side), model.pos_grid, **model.pos_resize)
     if model.pos_embed_cls_slot:
         cls_row = cls_row if slot else torch.zeros_like(patches[:, :1])
         patches = torch.cat([cls_row, patches], dim=1)
     elif slot and model.cls_token is not None and 'cls_token' in weights:
-        weights['cls_token'] = weights['cls_token'] + cls_row
+        weights['cls_token'] = weights['cls_token'].float() + cls_row.float()
     weights['pos_embed'] = patches
 
 
 def _check(weights: dict[str, Tensor], expected: dict[str, Tensor], missing: list[str]) -> None:
-    absent = [name for name in missing if not set(name.split('.')) & set(_OPTIONAL)]
+    absent = [name for name in missing if not _OPTIONAL.match(name)]
     if absent:
         raise CheckpointError(
             f'the checkpoint lacks {len(absent)} weights of the model, first {", ".join(absent[:4])}: the sizes or '
             'options of the model are not those of the checkpoint'
         )
     # Without them the blocks would compute another function than the one that was trained.
-    surplus = [name for name in weights if name not in expected and name.startswith(('blocks.', 'norm_pre.'))]
+    surplus = [
+        name for name in weights if name not in expected and name.startswith(('blocks.', 'norm_pre.', 'rel_pos_'))
+    ]
     if surplus:
         raise CheckpointError(
             f'the checkpoint has {len(surplus)} weights that the blocks of the model have not, last '

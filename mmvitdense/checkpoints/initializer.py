@@ -6,15 +6,19 @@ import os
 
 from mmengine.logging import print_log
 from mmengine.registry import WEIGHT_INITIALIZERS as ROOT_INITIALIZERS
-from torch import nn
+from torch import Tensor, nn
 
 from mmvitdense.registry import WEIGHT_INITIALIZERS
 
 from .detect import detect
+from .differences import differences
+from .file_pages import release_file_pages
 from .fit import fit_to_vit
-from .reading import read_checkpoint
+from .layer_scale import fold_layer_scale
+from .reading import local_path, read_checkpoint
 
 _BACKBONE = 'backbone.'
+_CHUNK_BYTES = 1 << 27
 
 
 @WEIGHT_INITIALIZERS.register_module()
@@ -24,22 +28,44 @@ class ViTPretrained:
 
     Used as ``init_cfg=dict(type='ViTPretrained', checkpoint=...)`` of a ``PlainViT``. The format is told from the
     names, tables of positions are resized, and one line of the log says what was loaded, resized, missing and left
-    over. Weights of blocks that are missing or have another shape raise ``CheckpointError``.
+    over, and which options of the model (epsilon, activation, ...) are not those of the pre-training. Weights of blocks
+    that are missing or have another shape raise ``CheckpointError``.
 
     Args:
         checkpoint: Path or http(s) address of the file.
+        patch_resize: How a patch embedding is resized where the model has another patch size: 'pinv' or 'bilinear',
+            see ``resize_patch_embedding``.
+        fold_layer_scale: Whether the gains of LayerScale are multiplied into the layers before it, for a model
+            without LayerScale.
     """
 
-    def __init__(self, checkpoint: str | os.PathLike):
+    def __init__(self, checkpoint: str | os.PathLike, patch_resize: str = 'pinv', fold_layer_scale: bool = False):
         self.checkpoint = checkpoint
+        self.patch_resize = patch_resize
+        self.fold_layer_scale = fold_layer_scale
 
     def __call__(self, module: nn.Module) -> None:
         """Load the weights into ``module``, a ``PlainViT``."""
         state_dict = read_checkpoint(self.checkpoint)
         form = detect(state_dict)
+        notes = differences(form, state_dict, module)
         weights = form.convert(state_dict)
+        release_file_pages(local_path(self.checkpoint))
         if any(name.startswith(_BACKBONE) for name in weights):
             weights = {n.removeprefix(_BACKBONE): v for n, v in weights.items() if n.startswith(_BACKBONE)}
-        weights, report = fit_to_vit(weights, module)
-        module.load_state_dict(weights, strict=False)
-        print_log(f'{self.checkpoint} ({form.NAME}): {report}', logger='current')
+        if self.fold_layer_scale:
+            weights = fold_layer_scale(weights)
+        weights, report = fit_to_vit(weights, module, self.patch_resize)
+        _load(module, weights, local_path(self.checkpoint))
+        print_log(f'{self.checkpoint} ({form.NAME}): {"; ".join([str(report), *notes])}', logger='current')
+
+
+def _load(module: nn.Module, weights: dict[str, Tensor], path: str) -> None:
+    """Load in chunks, so that the file, which is mapped, and its copy are never in memory as a whole together."""
+    chunk: dict[str, Tensor] = {}
+    for name in list(weights):
+        chunk[name] = weights.pop(name)
+        if not weights or sum(tensor.nbytes for tensor in chunk.values()) > _CHUNK_BYTES:
+            module.load_state_dict(chunk, strict=False)
+            chunk = {}
+            release_file_pages(path)

@@ -10,10 +10,13 @@ NAME = 'mmvitdense'
 _HEADS = {'neck', 'rpn_head', 'roi_head', 'bbox_head', 'decode_head', 'panoptic_head'}
 _NAMES = re.compile(
     r'^(pos_embed|cls_token|register_tokens|patch_embed\.proj\.\w+|norm(_pre)?\.\w+|blocks\.\d+\.('
-    r'norm[12]\.\w+|attn\.((qkv|proj)\.\w+|rel_pos_[hw])|mlp\.fc[12]\.\w+|ls[12]\.gamma|residual\.\w+\.\w+))$'
+    r'norm[12]\.\w+|attn\.((qkv|proj|inner_norm)\.\w+|rel_pos_[hw]|relative_position_bias_table)|'
+    r'mlp\.(fc[12]|w12|w3|norm)\.\w+|ls[12]\.gamma|residual\.\w+\.\w+)|rel_pos_bias\.relative_position_bias_table)$'
 )
 # A ViT without any of these is named as timm names it, and is left to that format.
-_PARTICULAR = re.compile(r'rel_pos_[hw]$|^register_tokens$|\.residual\.')
+_PARTICULAR = re.compile(
+    r'rel_pos_[hw]$|^register_tokens$|\.residual\.|relative_position_bias_table$|inner_norm|mlp\.(w12|norm)\.'
+)
 
 
 def matches(state_dict: dict[str, Tensor]) -> bool:
@@ -27,6 +30,8 @@ def matches(state_dict: dict[str, Tensor]) -> bool:
         return True
     names = [name.removeprefix('backbone.') for name in state_dict]
     if not all(_NAMES.match(name) for name in names) or not any(_PARTICULAR.search(name) for name in names):
+        return False
+    if any('.mlp.w12.' in name for name in names) and any('.mlp.fc1.' in name for name in names):
         return False
     # The image encoder of SAM has the same names with a position table of height x width.
     return 'pos_embed' not in state_dict or state_dict['pos_embed'].ndim == 3

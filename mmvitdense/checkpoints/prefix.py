@@ -6,6 +6,13 @@ import re
 
 from torch import Tensor
 
+# Where a file holds several models of the same kind, the one to take: the slow copy of a distillation, but the base
+# encoder of MoCo, whose momentum encoder is not what is published; the image tower of two.
+_PREFERRED = ('teacher', 'target_encoder', 'model_ema', 'ema', 'base_encoder', 'visual', 'vision_model')
+# torch.compile, FSDP and activation checkpointing insert these anywhere.
+_WRAPPERS = re.compile(r'(?<![^.])(_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module)\.')
+_OUTER = ('module.', 'model.', 'state_dict.')
+
 
 def strip_prefix(state_dict: dict[str, Tensor], anchor: str) -> dict[str, Tensor] | None:
     """Remove what precedes ``anchor`` from the names that share it, and drop the others.
@@ -15,11 +22,23 @@ def strip_prefix(state_dict: dict[str, Tensor], anchor: str) -> dict[str, Tensor
         anchor: A name that the format is sure to have, such as 'blocks.0.attn.qkv.weight'.
 
     Returns:
-        The part of the checkpoint under the prefix of ``anchor``; None when no name or several end with it.
+        The part of the checkpoint under the prefix of ``anchor``; None when no name ends with it, or several do and
+        nothing tells which to take.
     """
     pattern = re.compile(rf'^(.*\.)?{re.escape(anchor)}$')
     prefixes = {match[1] or '' for name in state_dict if (match := pattern.match(name))}
+    for word in _PREFERRED:
+        if len(prefixes) > 1:
+            prefixes = {prefix for prefix in prefixes if word in prefix.split('.')} or prefixes
     if len(prefixes) != 1:
         return None
     prefix = prefixes.pop()
     return {name[len(prefix) :]: value for name, value in state_dict.items() if name.startswith(prefix)}
+
+
+def without_wrappers(state_dict: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Remove the marks of wrappers from all names: torch.compile, data parallelism, FSDP, Lightning."""
+    state_dict = {_WRAPPERS.sub('', name): value for name, value in state_dict.items()}
+    while outer := next((o for o in _OUTER if state_dict and all(name.startswith(o) for name in state_dict)), None):
+        state_dict = {name.removeprefix(outer): value for name, value in state_dict.items()}
+    return state_dict

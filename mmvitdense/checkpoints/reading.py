@@ -11,7 +11,17 @@ from typing import Any
 import torch
 from torch import Tensor
 
-CONTAINERS = ('model_ema', 'model', 'state_dict', 'teacher', 'target_encoder', 'module', 'network')
+from .numpy_archive import load_archive
+from .numpy_pickle import load_arrays
+from .prefix import without_wrappers
+
+# The first of these that a file has is opened, and what it holds likewise.
+CONTAINERS = (
+    *('model_ema', 'state_dict_ema', 'model', 'state_dict', 'teacher', 'target_encoder', 'module', 'network'),
+    *('ema', 'encoder', 'student', 'params'),
+)
+# Pickles of torch begin with this number, others with their content.
+_TORCH_MAGIC = 0x1950A86A20F9469CFC6C.to_bytes(10, 'little')
 
 
 class CheckpointError(ValueError):
@@ -22,19 +32,27 @@ def read_file(path_or_url: str | os.PathLike) -> Any:
     """Read what a checkpoint file holds, on the CPU.
 
     Args:
-        path_or_url: A file of ``torch.save`` (read with ``weights_only=True``; mapped rather than copied) or
-            safetensors, or its http(s) address, which is fetched once into torch's hub cache.
+        path_or_url: A file of ``torch.save`` (read with ``weights_only=True``; mapped rather than copied),
+            safetensors, TorchScript (its parameters), a pickle of numpy arrays as detectron2 writes, or an archive of
+            them (npz); or its http(s) address, which is fetched once into torch's hub cache.
 
     Raises:
         CheckpointError: There is no such file, it is damaged, or it holds objects that could run code.
     """
     name = os.fspath(path_or_url)
-    path = _fetch(name) if name.startswith(('http://', 'https://')) else name
+    path = local_path(name)
     if not os.path.isfile(path):
         raise CheckpointError(f'The checkpoint {name} does not exist (a path is relative to {os.getcwd()}).')
     try:
         if path.endswith('.safetensors'):
             return _load_safetensors(path)
+        if path.endswith('.npz'):
+            return load_archive(path)
+        if _is_torchscript(path):
+            return dict(torch.jit.load(path, map_location='cpu').state_dict())
+        if _is_bare_pickle(path):
+            with open(path, 'rb') as file:
+                return load_arrays(file.read())
         return torch.load(path, map_location='cpu', weights_only=True, mmap=zipfile.is_zipfile(path))
     except CheckpointError:
         raise
@@ -57,6 +75,12 @@ def read_checkpoint(path_or_url: str | os.PathLike) -> dict[str, Tensor]:
     return _open_containers(read_file(path_or_url), os.fspath(path_or_url))
 
 
+def local_path(path_or_url: str | os.PathLike) -> str:
+    """Path of a file on this machine, fetched first where it is given by its http(s) address."""
+    name = os.fspath(path_or_url)
+    return _fetch(name) if name.startswith(('http://', 'https://')) else name
+
+
 def _fetch(url: str) -> str:
     target = os.path.join(torch.hub.get_dir(), 'checkpoints', os.path.basename(url.split('?')[0]))
     if not os.path.isfile(target):
@@ -76,6 +100,19 @@ def _load_safetensors(path: str) -> dict:
     return load_file(path)
 
 
+def _is_torchscript(path: str) -> bool:
+    if not zipfile.is_zipfile(path):
+        return False
+    with zipfile.ZipFile(path) as archive:
+        return any(name.endswith('/constants.pkl') for name in archive.namelist())
+
+
+def _is_bare_pickle(path: str) -> bool:
+    with open(path, 'rb') as file:
+        start = file.read(32)
+    return start[:1] == b'\x80' and _TORCH_MAGIC not in start
+
+
 def _why(path: str, error: Exception) -> str:
     """Why a file could not be read, and what to do."""
     if isinstance(error, PermissionError):
@@ -90,6 +127,8 @@ def _why(path: str, error: Exception) -> str:
             'you trust the file, load it with torch.load(..., weights_only=False) and save its state_dict with '
             'torch.save.'
         )
+    if 'allow_pickle' in str(error):
+        return f'{path} holds pickled objects beside its arrays, which could run code when they are loaded.'
     if whole_format:
         return f'{path} is cut short or damaged: copy or fetch it again.'
     return f'{path} is not a checkpoint: expected a file written by torch.save or safetensors.'
@@ -103,7 +142,7 @@ def _open_containers(content: object, path: str) -> dict[str, Tensor]:
         content = content[inner[0]]
     tensors = {}
     if isinstance(content, dict):
-        tensors = {name: value for name, value in content.items() if isinstance(value, Tensor)}
+        tensors = without_wrappers({str(name): value for name, value in content.items() if isinstance(value, Tensor)})
     if not tensors:
         raise CheckpointError(f"'{path}' holds no tensors, found {type(content).__name__}: expected a state dict")
     return tensors

@@ -1,26 +1,36 @@
 """Parts of a ViT as plain modules: torch and torchvision, nothing of OpenMMLab."""
 
-from .attention import Attention
+from .attention import Attention, AttentionPosition
 from .block import TransformerBlock
 from .conv_propagation import ConvPropagation
-from .ffn import Mlp
+from .ffn import Mlp, SwiGLU
+from .initialization import draw_linear_weights
 from .layer_scale import LayerScale
 from .norm import LayerNorm2d
 from .patch_embed import PatchEmbed
 from .position import resize_position_table
 from .relative_position import attention_with_relative_position
+from .relative_position_bias import RelativePositionBias, resize_bias_table
+from .rope import build_rope, half_pairing
 from .window import pad_to_windows, window_merge, window_partition
 
 __all__ = [
     'Attention',
+    'AttentionPosition',
     'ConvPropagation',
     'LayerNorm2d',
     'LayerScale',
     'Mlp',
     'PatchEmbed',
+    'RelativePositionBias',
+    'SwiGLU',
     'TransformerBlock',
     'attention_with_relative_position',
+    'build_rope',
+    'draw_linear_weights',
+    'half_pairing',
     'pad_to_windows',
+    'resize_bias_table',
     'resize_position_table',
     'window_merge',
     'window_partition',

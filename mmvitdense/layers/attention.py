@@ -2,14 +2,51 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .relative_position import attention_with_relative_position
+from .relative_position_bias import num_bias_rows, relative_position_bias
+from .rope import Rotation, rotate
 from .window import pad_to_windows, window_merge, window_partition
 
 WINDOW_PADS = ('tokens', 'qkv')
+
+
+class AttentionPosition(NamedTuple):
+    """Positions that blocks have in common: how queries and keys are rotated, and heads x N x N added to the logits."""
+
+    rotation: Rotation | None = None
+    bias: Tensor | None = None
+
+
+class QkvLinear(nn.Linear):
+    """Projection to query, key and value, whose bias may leave out the key.
+
+    Args:
+        embed_dims: Channels of a token.
+        bias: Whether there is a bias; 'qv' for one that counts as zero for the keys, and stays frozen there.
+    """
+
+    def __init__(self, embed_dims: int, bias: bool | str = True):
+        if bias not in (True, False, 'qv'):
+            raise ValueError(f"qkv_bias must be True, False or 'qv', got {bias!r}")
+        super().__init__(embed_dims, 3 * embed_dims, bias=bool(bias))
+        self.without_key_bias = bias == 'qv'
+
+    def used_bias(self) -> Tensor | None:
+        """The bias as it enters the function, 3*embed_dims."""
+        if not self.without_key_bias:
+            return self.bias
+        query, key, value = self.bias.chunk(3)
+        return torch.cat([query, torch.zeros_like(key), value])
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """Map ... x embed_dims to ... x 3*embed_dims."""
+        return F.linear(tokens, self.weight, self.used_bias())
 
 
 class Attention(nn.Module):
@@ -21,24 +58,30 @@ class Attention(nn.Module):
     Args:
         embed_dims: Channels of a token.
         num_heads: Number of heads; divides ``embed_dims``.
-        qkv_bias: Whether the projection to query, key and value has a bias.
+        qkv_bias: Whether the projection to query, key and value has a bias; 'qv' for none on the keys.
         window_size: Side of a window in tokens, 0 for global attention.
         window_pad: What fills a window that hangs over the edge. 'tokens': a zero token before the projection, so
             that its key and value are the bias (detectron2 ViTDet, SAM, BEiT). 'qkv': zeros after it (ViT-Adapter,
             ViT-CoMer). Padding is not masked in either; checkpoints depend on it.
         rel_pos_size: Grid (h, w) at which tables of decomposed relative positions are kept; None for none.
+        bias_grid: Grid (h, w) at which a table of relative-position biases is kept; None for none.
+        with_cls_token: Whether that table has rows for a class token.
         num_prefix_tokens: How many class and register tokens come before the patches.
+        inner_norm_eps: Epsilon of a norm before the output projection (EVA-02 of CLIP); None for no norm.
     """
 
     def __init__(
         self,
         embed_dims: int,
         num_heads: int,
-        qkv_bias: bool = True,
+        qkv_bias: bool | str = True,
         window_size: int = 0,
         window_pad: str = 'tokens',
         rel_pos_size: tuple[int, int] | None = None,
+        bias_grid: tuple[int, int] | None = None,
+        with_cls_token: bool = False,
         num_prefix_tokens: int = 0,
+        inner_norm_eps: float | None = None,
     ):
         super().__init__()
         if embed_dims % num_heads:
@@ -49,34 +92,57 @@ class Attention(nn.Module):
         self.window_size = window_size
         self.window_pad = window_pad
         self.num_prefix_tokens = num_prefix_tokens
-        self.qkv = nn.Linear(embed_dims, 3 * embed_dims, bias=qkv_bias)
+        self.qkv = QkvLinear(embed_dims, qkv_bias)
+        self.inner_norm = nn.Identity() if inner_norm_eps is None else nn.LayerNorm(embed_dims, eps=inner_norm_eps)
         self.proj = nn.Linear(embed_dims, embed_dims)
         self.has_rel_pos = rel_pos_size is not None
         if self.has_rel_pos:
             head_dims = embed_dims // num_heads
             self.rel_pos_h = nn.Parameter(torch.zeros(2 * rel_pos_size[0] - 1, head_dims))
             self.rel_pos_w = nn.Parameter(torch.zeros(2 * rel_pos_size[1] - 1, head_dims))
+        self.bias_grid = bias_grid
+        self.with_cls_token = with_cls_token
+        if bias_grid is not None:
+            rows = num_bias_rows(bias_grid, with_cls_token)
+            self.relative_position_bias_table = nn.Parameter(torch.zeros(rows, num_heads))
 
-    def forward(self, tokens: Tensor, grid: tuple[int, int]) -> Tensor:
-        """Attend. ``tokens`` is B x (prefix + h*w) x C with ``grid`` = (h, w); the result has the same shape."""
+    def forward(self, tokens: Tensor, grid: tuple[int, int], position: AttentionPosition | None = None) -> Tensor:
+        """Attend.
+
+        Args:
+            tokens: B x (prefix + h*w) x C.
+            grid: (h, w).
+            position: What this block shares with others, of a window where there is one.
+
+        Returns:
+            The shape of ``tokens``.
+        """
+        position = position or AttentionPosition()
         if self.window_size:
-            return self._attend_in_windows(tokens, grid)
-        return self.proj(self._attend(self.qkv(tokens), grid))
+            return self._attend_in_windows(tokens, grid, position)
+        return self.proj(self.inner_norm(self._attend(self.qkv(tokens), grid, position, self.num_prefix_tokens)))
 
-    def _attend_in_windows(self, tokens: Tensor, grid: tuple[int, int]) -> Tensor:
+    def _attend_in_windows(self, tokens: Tensor, grid: tuple[int, int], position: AttentionPosition) -> Tensor:
         size = self.window_size
         prefix = self.num_prefix_tokens
         qkv = self.qkv(tokens[:, prefix:]).unflatten(1, grid)
         # A zero token projects to the bias: padding with it afterwards saves the products of the padding.
-        fill = self.qkv.bias if self.window_pad == 'tokens' else None
+        fill = self.qkv.used_bias() if self.window_pad == 'tokens' else None
         windows = window_partition(pad_to_windows(qkv, size, fill), size)
-        patches = window_merge(self._attend(windows, (size, size)), size, grid).flatten(1, 2)
-        return F.pad(self.proj(patches), (0, 0, prefix, 0))
+        patches = window_merge(self._attend(windows, (size, size), position, 0), size, grid).flatten(1, 2)
+        return F.pad(self.proj(self.inner_norm(patches)), (0, 0, prefix, 0))
 
-    def _attend(self, qkv: Tensor, grid: tuple[int, int]) -> Tensor:
+    def _attend(self, qkv: Tensor, grid: tuple[int, int], position: AttentionPosition, prefix: int) -> Tensor:
         query, key, value = qkv.unflatten(-1, (3, self.num_heads, -1)).permute(2, 0, 3, 1, 4).unbind(0)
+        if position.rotation is not None:
+            query, key = rotate(query, position.rotation), rotate(key, position.rotation)
         if self.has_rel_pos:
             out = attention_with_relative_position(query, key, value, self.rel_pos_h, self.rel_pos_w, grid)
         else:
-            out = F.scaled_dot_product_attention(query, key, value)
+            bias = position.bias
+            if self.bias_grid is not None:
+                table = self.relative_position_bias_table
+                bias = relative_position_bias(table, self.bias_grid, grid, prefix, self.with_cls_token)
+            mask = None if bias is None else bias.to(query.dtype)[None]
+            out = F.scaled_dot_product_attention(query, key, value, attn_mask=mask)
         return out.transpose(1, 2).flatten(2)

@@ -6,9 +6,8 @@ import torch
 from torch import Tensor, nn
 from torchvision.ops import StochasticDepth
 
-from .attention import Attention
+from .attention import Attention, AttentionPosition
 from .conv_propagation import ConvPropagation
-from .ffn import Mlp
 from .layer_scale import LayerScale
 
 
@@ -17,8 +16,8 @@ class TransformerBlock(nn.Module):
 
     Args:
         attn: The attention.
+        mlp: The feed-forward network.
         embed_dims: Channels of a token.
-        feedforward_channels: Channels inside the feed-forward network.
         drop_path_rate: Probability with which a sample skips a branch in training.
         layer_scale_init: Gain of the branches at the start; None for branches without LayerScale.
         norm_eps: Epsilon of both norms.
@@ -28,8 +27,8 @@ class TransformerBlock(nn.Module):
     def __init__(
         self,
         attn: Attention,
+        mlp: nn.Module,
         embed_dims: int,
-        feedforward_channels: int,
         drop_path_rate: float = 0.0,
         layer_scale_init: float | None = None,
         norm_eps: float = 1e-6,
@@ -44,14 +43,14 @@ class TransformerBlock(nn.Module):
         self.attn = attn
         self.ls1 = scale()
         self.norm2 = nn.LayerNorm(embed_dims, eps=norm_eps)
-        self.mlp = Mlp(embed_dims, feedforward_channels)
+        self.mlp = mlp
         self.ls2 = scale()
         self.drop_path = StochasticDepth(drop_path_rate, mode='row')
         self.residual = ConvPropagation(embed_dims, conv_propagation) if conv_propagation else None
 
-    def forward(self, tokens: Tensor, grid: tuple[int, int]) -> Tensor:
-        """Map ``tokens`` (B x (prefix + h*w) x C, ``grid`` = (h, w)) to the same shape."""
-        tokens = tokens + self.drop_path(self.ls1(self.attn(self.norm1(tokens), grid)))
+    def forward(self, tokens: Tensor, grid: tuple[int, int], position: AttentionPosition | None = None) -> Tensor:
+        """Map ``tokens`` (B x (prefix + h*w) x C, ``grid`` = (h, w)) to the same shape, see ``Attention``."""
+        tokens = tokens + self.drop_path(self.ls1(self.attn(self.norm1(tokens), grid, position)))
         tokens = tokens + self.drop_path(self.ls2(self.mlp(self.norm2(tokens))))
         if self.residual is not None:
             tokens = self._propagate(tokens, grid)

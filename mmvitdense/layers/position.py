@@ -6,20 +6,35 @@ import torch.nn.functional as F
 from torch import Tensor
 
 
-def resize_position_table(table: Tensor, source: tuple[int, int], target: tuple[int, int]) -> Tensor:
-    """Resize a table of patch positions bicubically, as detectron2's ``get_abs_pos`` and MAE do.
+def resize_position_table(
+    table: Tensor,
+    source: tuple[int, int],
+    target: tuple[int, int],
+    by: str = 'size',
+    offset: float = 0.1,
+    antialias: bool = False,
+) -> Tensor:
+    """Resize a table of patch positions bicubically, with the corners not aligned.
 
-    The corners are not aligned and nothing is smoothed (``align_corners=False, antialias=False``). Computed in float32
-    whatever the storage type and autocast, because 16 bits lose the differences between neighbouring positions.
+    Published models differ in how they do it, by several percent of the size of the features. The defaults are what
+    MAE, BEiT and detectron2's ``get_abs_pos`` do. ``antialias=True`` is what timm, OpenCLIP and DINOv2 with registers
+    do; it smooths where the table shrinks and changes the cubic kernel also where it grows. ``by='scale'`` is what
+    DINO, iBOT and DINOv2 without registers do. Computed in float32 whatever the storage type and autocast, because 16
+    bits lose the differences between neighbouring positions.
 
     Args:
         table: 1 x source_h*source_w x C, without rows for class or register tokens.
         source: Grid of the table, (rows, columns).
         target: Grid wanted, (rows, columns).
+        by: 'size' samples at the ratio of the grids, 'scale' at the factor (target + offset) / source.
+        offset: See ``by``.
+        antialias: Whether to smooth.
 
     Returns:
         1 x target_h*target_w x C in the type of ``table``; ``table`` itself where the grids are equal.
     """
+    if by not in ('size', 'scale'):
+        raise ValueError(f"a position table is resized by 'size' or 'scale', got {by!r}")
     if table.shape[1] != source[0] * source[1]:
         raise ValueError(
             f'the position table has {table.shape[1]} rows, which is not the {source[0]} x {source[1]} grid given for '
@@ -28,5 +43,9 @@ def resize_position_table(table: Tensor, source: tuple[int, int], target: tuple[
     if tuple(source) == tuple(target):
         return table
     image = table.float().reshape(1, source[0], source[1], -1).permute(0, 3, 1, 2)
-    image = F.interpolate(image, size=tuple(target), mode='bicubic', align_corners=False)
+    if by == 'size':
+        extent = {'size': tuple(target)}
+    else:
+        extent = {'scale_factor': tuple((new + offset) / old for new, old in zip(target, source))}
+    image = F.interpolate(image, **extent, mode='bicubic', align_corners=False, antialias=antialias)
     return image.flatten(2).transpose(1, 2).to(table.dtype)

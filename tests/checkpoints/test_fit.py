@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from mmvitdense.checkpoints import CheckpointError, FitReport, fit_to_vit
-from mmvitdense.layers import resize_position_table
+from mmvitdense.layers import resize_bias_table, resize_position_table
 from mmvitdense.models import PlainViT
 from tests.fidelity.agreement import assert_within, redraw
 
@@ -123,10 +123,15 @@ def test_relative_positions_are_resized_linearly():
     np.testing.assert_allclose(target.blocks[0].attn.rel_pos_h.detach().numpy(), expected, atol=1e-6)
 
 
-def test_half_precision_becomes_float32():
-    source = build()
-    weights, _ = fit_to_vit({name: tensor.half() for name, tensor in source.state_dict().items()}, build(seed=1))
-    assert all(tensor.dtype == torch.float32 for tensor in weights.values())
+def test_half_precision():
+    """It is widened where something is computed, and by the loading else."""
+    source, target = build(with_cls_token=True), build(seed=1, pretrain_img_size=72, patch_size=12)
+    weights, _ = fit_to_vit({name: tensor.half() for name, tensor in source.state_dict().items()}, target)
+    assert weights['pos_embed'].dtype == weights['patch_embed.proj.weight'].dtype == torch.float32
+    target.load_state_dict(weights, strict=False)
+    assert all(tensor.dtype == torch.float32 for tensor in target.state_dict().values())
+    expected = source.blocks[0].attn.qkv.weight.half().float()
+    assert torch.equal(target.blocks[0].attn.qkv.weight, expected)
 
 
 class TestReport:
@@ -168,11 +173,6 @@ class TestDoesNotFit:
         with pytest.raises(CheckpointError, match=message):
             fit_to_vit(build(embed_dims=24, num_heads=3).state_dict(), build())
 
-    def test_another_patch(self):
-        message = r'1 weights .* patch_embed.proj.weight \(16, 3, 7, 7\) in the file, \(16, 3, 8, 8\) in the model'
-        with pytest.raises(CheckpointError, match=message):
-            fit_to_vit(build(patch_size=7, img_size=28).state_dict(), build())
-
     def test_too_few_blocks(self):
         message = r'lacks 12 weights of the model, first blocks.1.norm1.weight'
         with pytest.raises(CheckpointError, match=message):
@@ -202,3 +202,55 @@ class TestDoesNotFit:
 def test_weights_that_the_model_would_ignore_are_refused(options, name):
     with pytest.raises(CheckpointError, match=f'{name}.*give the model'):
         fit_to_vit(build(**options).state_dict(), build())
+
+
+class TestBiases:
+    """BEiT's tables of relative positions."""
+
+    TABLE = 'blocks.1.attn.relative_position_bias_table'
+
+    def test_one_table_for_all_becomes_one_for_each_block(self):
+        source = build(rel_pos='bias_shared', pos_embed=None, with_cls_token=True)
+        target = build(seed=1, rel_pos='bias', pos_embed=None, with_cls_token=True)
+        report = load(source, target)
+        assert not report.missing
+        assert not report.left_over
+        image = torch.randn(1, 3, 40, 24)
+        assert_within(target(image)[0], source(image)[0], 1e-5, 'output')
+
+    def test_another_grid_by_the_rule_of_beit(self):
+        source = build(rel_pos='bias', pos_embed=None, with_cls_token=True)
+        target = build(seed=1, rel_pos='bias', pos_embed=None, with_cls_token=True, pretrain_img_size=48)
+        report = load(source, target)
+        assert f'{self.TABLE} 4x4 -> 6x6' in report.resized
+        old, new = source.state_dict()[self.TABLE], target.state_dict()[self.TABLE]
+        assert torch.equal(new[-3:], old[-3:])
+        assert torch.equal(new[:-3], resize_bias_table(old[:-3], (4, 4), (6, 6)))
+
+    def test_the_rows_of_the_class_token_are_dropped_without_one(self):
+        source = build(rel_pos='bias', pos_embed=None, with_cls_token=True)
+        target = build(seed=1, rel_pos='bias', pos_embed=None)
+        load(source, target)
+        assert torch.equal(target.state_dict()[self.TABLE], source.state_dict()[self.TABLE][:-3])
+
+    def test_rows_of_the_class_token_that_the_file_has_not(self):
+        source, target = build(rel_pos='bias'), build(seed=1, rel_pos='bias', with_cls_token=True)
+        with pytest.raises(CheckpointError, match='relative_position_bias_table'):
+            load(source, target)
+
+    @pytest.mark.parametrize('kind', ['bias', 'bias_shared'])
+    def test_a_model_without_tables(self, kind):
+        with pytest.raises(CheckpointError, match='relative_position_bias_table.*give the model'):
+            load(build(rel_pos=kind), build(seed=1))
+
+
+def test_norms_inside_the_blocks_are_not_optional():
+    with pytest.raises(CheckpointError, match=r'lacks 4 weights of the model, first blocks.0.mlp.norm.weight'):
+        load(build(), build(seed=1, ffn_norm=True))
+
+
+def test_an_embedding_without_bias():
+    source, target = build(patch_bias=False), build(seed=1)
+    load(source, target)
+    image = torch.randn(1, 3, 40, 24)
+    assert_within(target(image)[0], source(image)[0], 1e-5, 'output')

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from mmvitdense.checkpoints import CheckpointError, convert, detect, detectron2_vitdet, plain_vit, timm_vit
+from mmvitdense.checkpoints import CheckpointError, convert, detect, detectron2_vitdet, plain_vit, sam, timm_vit
 from mmvitdense.models import PlainViT, SimpleFeaturePyramid
 from tests.fidelity.agreement import redraw
 
@@ -61,7 +61,11 @@ class TestTimm:
 
     def test_two_encoders_are_one_too_many(self, vit):
         with pytest.raises(CheckpointError, match='no known ViT format'):
-            detect({**with_prefix('student.', vit), **with_prefix('teacher.', vit)})
+            detect({**with_prefix('left.', vit), **with_prefix('right.', vit)})
+
+    def test_the_teacher_is_taken(self, vit):
+        student = {name: tensor + 1 for name, tensor in vit.items()}
+        assert_same(convert({**with_prefix('student.', student), **with_prefix('teacher.backbone.', vit)}), vit)
 
 
 class TestOwn:
@@ -90,8 +94,7 @@ class TestOwn:
 
     def test_the_encoder_of_sam_is_another_format(self):
         weights = PlainViT(**SMALL, rel_pos='decomposed').state_dict()
-        with pytest.raises(CheckpointError, match='no known ViT format'):
-            detect({**weights, 'pos_embed': weights['pos_embed'].unflatten(1, (4, 4))})
+        assert detect({**weights, 'pos_embed': weights['pos_embed'].unflatten(1, (4, 4))}) is sam
 
 
 class TestDetectron2:
@@ -124,24 +127,29 @@ class TestDetectron2:
         assert detect(official) is detectron2_vitdet
         assert_same(convert(official), {**with_prefix('backbone.', vit), **with_prefix('neck.', neck)})
 
-    def test_heads_keep_their_names(self, parts):
-        vit, neck = parts
-        head = {'roi_heads.box_head.fc1.weight': torch.zeros(2, 2), 'proposal_generator.rpn_head.conv.conv0.bias': None}
-        official = {
-            **with_prefix('backbone.net.', vit),
-            **{f'backbone.{self.in_detectron2(name)}': tensor for name, tensor in neck.items()},
-            **head,
-        }
-        assert {name for name in convert(official) if not name.startswith(('backbone.', 'neck.'))} == head.keys()
-
 
 class TestTurnedAway:
+    def test_two_models_of_different_formats(self, vit):
+        tower = {'conv1.weight': 0, 'positional_embedding': 0, 'transformer.resblocks.0.attn.in_proj_weight': 0}
+        weights = {**with_prefix('encoder.', vit), **with_prefix('visual.', tower)}
+        message = '2 ViT formats, timm ViT and CLIP or OpenCLIP, have these .* names: .*encoder.cls_token'
+        for found in (weights, dict(reversed(list(weights.items())))):
+            with pytest.raises(CheckpointError, match='2 ViT formats, timm ViT and CLIP or OpenCLIP'):
+                detect(found)
+        with pytest.raises(CheckpointError, match=message):
+            detect(weights)
+
+    @pytest.mark.parametrize('name', ['attn.q_norm.weight', 'gamma_1_1', 'attn.qkv_a.weight', 'adapter.down.weight'])
+    def test_a_part_of_a_block_that_no_format_knows(self, vit, name):
+        with pytest.raises(CheckpointError, match=rf'no known ViT format .* with .*{name}.* in the first block'):
+            detect({**vit, f'blocks.0.{name}': torch.zeros(2)})
+
     @pytest.mark.parametrize(
         'name',
         [
             'blocks.0.attn.q_bias',
-            'blocks.0.attn.relative_position_bias_table',
-            'rel_pos_bias.relative_position_bias_table',
+            'blocks.0.attn.relative_position_index',
+            'rel_pos_bias.relative_position_index',
             'rope_embed.periods',
             'blocks.0.mlp.w12.weight',
             'blocks.0.mlp.lin1.weight',
@@ -154,6 +162,6 @@ class TestTurnedAway:
 
     def test_other_families(self):
         names = ['conv1.weight', 'bn1.weight', 'layer1.0.conv1.weight', 'fc.weight', 'fc.bias']
-        message = r'no known ViT format has these 5 names: conv1.weight, .*; known are .*detectron2 ViTDet, timm ViT'
+        message = r'no known ViT format has these 5 names: conv1.weight, .*; known are .*detectron2 ViTDet, .*timm ViT'
         with pytest.raises(CheckpointError, match=message):
             convert({name: torch.zeros(1) for name in names})

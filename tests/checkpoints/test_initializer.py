@@ -107,3 +107,24 @@ def test_an_architecture_that_does_not_fit(pretrained, options, message):
 def test_no_file(tmp_path):
     with pytest.raises(CheckpointError, match=r'gone\.pth does not exist'):
         build(tmp_path / 'gone.pth')
+
+
+def test_options_unlike_the_pre_training_are_told(pretrained, log):
+    path, _ = pretrained
+    build(path, norm_eps=1e-5, qkv_bias='qv')
+    assert log[0].endswith(
+        "; norm_eps is 1e-05, the weights come with 1e-06; qkv_bias is 'qv', the weights come with True"
+    )
+
+
+def test_layer_scale_can_be_folded(tmp_path):
+    """A model without LayerScale then computes the same."""
+    source = redraw(PlainViT(**SMALL, layer_scale_init=1.0)).eval()
+    path = tmp_path / 'deit3.pth'
+    torch.save({'model': source.state_dict()}, path)
+    init_cfg = {'type': 'ViTPretrained', 'checkpoint': str(path), 'fold_layer_scale': True}
+    model = build(path, init_cfg=init_cfg).eval()
+    image = torch.randn(1, 3, 32, 40)
+    torch.testing.assert_close(model(image)[0], source(image)[0], rtol=1e-4, atol=1e-4)
+    with pytest.raises(CheckpointError, match='ls2.gamma'):
+        build(path)

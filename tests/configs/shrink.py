@@ -8,7 +8,8 @@ from pathlib import Path
 from mmengine.config import Config, ConfigDict
 
 from mmvitdense.datasets.shape_scenes import CLASSES
-from mmvitdense.models.backbones.plain_vit import ARCHITECTURES
+from mmvitdense.models.backbones.presets import PRESETS
+from mmvitdense.models.backbones.vit_sizes import ARCHITECTURES
 
 WIDTH, DEPTH, SIDE = 48, 4, 64
 PROPOSALS = 32
@@ -40,11 +41,14 @@ def shrink(config: Config, shapes_root: Path) -> Config:
 
 def _narrow(model: ConfigDict) -> None:
     backbone = model.backbone
-    width = ARCHITECTURES[backbone.pop('arch')][0]
+    arch = backbone.pop('arch', None) or PRESETS[backbone.preset]['arch']
+    width = ARCHITECTURES[arch][0]
     backbone.update(embed_dims=WIDTH, num_layers=DEPTH, num_heads=3, feedforward_channels=2 * WIDTH)
     out_indices = backbone.get('out_indices', -1)
     if not isinstance(out_indices, int):
         backbone.out_indices = tuple(range(DEPTH - len(out_indices), DEPTH))
+    if backbone.get('conv_blocks'):
+        backbone.conv_blocks = (1, DEPTH - 1)
     for part in ('neck', 'decode_head', 'auxiliary_head'):
         options = model.get(part) or {}
         for name, value in options.items():

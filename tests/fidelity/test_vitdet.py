@@ -31,7 +31,7 @@ class TestDetectron2:
         return parts
 
     @staticmethod
-    def build(golden):
+    def build(golden, prefix=''):
         kwargs = golden['meta']['kwargs']
         net = kwargs['net']
         vit = PlainViT(
@@ -52,11 +52,12 @@ class TestDetectron2:
         )
         neck = SimpleFeaturePyramid(net['embed_dim'], kwargs['out_channels'], kwargs['scale_factors'], num_outs=5)
         model = nn.ModuleDict({'backbone': vit, 'neck': neck}).eval()
-        model.load_state_dict(convert(golden['sd']))
+        model.load_state_dict(convert({f'{prefix}{name}': tensor for name, tensor in golden['sd'].items()}))
         return model
 
-    def test_outputs(self, golden):
-        model = self.build(golden)
+    @pytest.mark.parametrize('prefix', ['', 'backbone.'], ids=['backbone', 'detector'])
+    def test_outputs(self, golden, prefix):
+        model = self.build(golden, prefix)
         for grad in (False, True):
             with torch.set_grad_enabled(grad):
                 maps = model['backbone'](golden['in']['image'])

@@ -4,7 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from mmvitdense.layers import Attention
+from mmvitdense.layers import Attention, AttentionPosition, build_rope
 from tests.fidelity.agreement import redraw
 
 
@@ -89,3 +89,85 @@ def test_relative_positions_do_not_depend_on_the_scale_of_the_keys():
 def test_bad_options(options, message):
     with pytest.raises(ValueError, match=message):
         Attention(**{'embed_dims': 12, 'num_heads': 2, **options})
+
+
+def test_keys_without_bias():
+    """That third of the bias changes nothing, also in what hangs over the edge, and never moves."""
+    attention = redraw(Attention(12, 2, qkv_bias='qv', window_size=3))
+    tokens = torch.randn(1, 20, 12)
+    out = attention(tokens, (4, 5))
+    out.sum().backward()
+    query, key, value = attention.qkv.bias.grad.chunk(3)
+    assert query.any()
+    assert value.any()
+    assert not key.any()
+    with torch.no_grad():
+        attention.qkv.bias[12:24] = 0.0
+        attention.qkv.without_key_bias = False
+        torch.testing.assert_close(attention(tokens, (4, 5)), out)
+
+
+@pytest.mark.parametrize('bias', ['kv', 'q', None, 2])
+def test_other_biases_are_an_error(bias):
+    with pytest.raises(ValueError, match="qkv_bias must be True, False or 'qv'"):
+        Attention(12, 2, qkv_bias=bias)
+
+
+def test_inner_norm_precedes_the_projection():
+    attention = redraw(Attention(12, 2, inner_norm_eps=1e-3))
+    plain = Attention(12, 2)
+    plain.load_state_dict({name: t for name, t in attention.state_dict().items() if 'inner_norm' not in name})
+    torch.nn.init.eye_(plain.proj.weight)
+    torch.nn.init.zeros_(plain.proj.bias)
+    tokens = torch.randn(1, 6, 12)
+    expected = attention.proj(attention.inner_norm(plain(tokens, (2, 3))))
+    torch.testing.assert_close(attention(tokens, (2, 3)), expected)
+
+
+class TestPositions:
+    """Against logits written out."""
+
+    @staticmethod
+    def by_hand(attention, tokens, rotation=None, bias=None):
+        heads = attention.num_heads
+        query, key, value = attention.qkv(tokens).unflatten(-1, (3, heads, -1)).permute(2, 0, 3, 1, 4)
+        if rotation is not None:
+            half = query.shape[-1] // 2
+            turn = torch.complex(rotation.cos, rotation.sin)
+            query, key = (torch.complex(t[..., :half], t[..., half:]) * turn for t in (query, key))
+            logits = (query @ key.conj().transpose(-2, -1)).real / (2 * half) ** 0.5
+        else:
+            logits = query @ key.transpose(-2, -1) / query.shape[-1] ** 0.5
+        logits = logits if bias is None else logits + bias
+        return attention.proj((logits.softmax(dim=-1) @ value).transpose(1, 2).flatten(2))
+
+    def test_rotation_and_shared_bias(self):
+        attention = redraw(Attention(16, 2, num_prefix_tokens=1))
+        whole, _ = build_rope({'kind': 'dinov3'}, 8)((2, 3), 0, torch.device('cpu'))
+        position = AttentionPosition(whole.prepend(1), torch.randn(2, 7, 7))
+        tokens = torch.randn(2, 7, 16)
+        torch.testing.assert_close(attention(tokens, (2, 3), position), self.by_hand(attention, tokens, *position))
+
+    def test_own_bias(self):
+        attention = redraw(Attention(12, 2, bias_grid=(1, 3), with_cls_token=True, num_prefix_tokens=1))
+        table = attention.relative_position_bias_table
+        assert table.shape == (5 + 3, 2)
+        rows = [[7, 5, 5, 5], [6, 2, 1, 0], [6, 3, 2, 1], [6, 4, 3, 2]]
+        bias = table[torch.tensor(rows)].permute(2, 0, 1)
+        tokens = torch.randn(2, 4, 12)
+        torch.testing.assert_close(attention(tokens, (1, 3)), self.by_hand(attention, tokens, bias=bias))
+
+    @pytest.mark.parametrize('kind', ['dinov3', 'eva02'])
+    def test_windows(self, kind):
+        """Each window as if it were alone; the class token is neither turned nor seen."""
+        options = {'bias_grid': (2, 2), 'with_cls_token': True}
+        attention = redraw(Attention(16, 2, window_size=2, num_prefix_tokens=1, **options))
+        alone = Attention(16, 2, **options)
+        alone.load_state_dict(attention.state_dict())
+        _, window = build_rope({'kind': kind}, 8)((4, 2), 2, torch.device('cpu'))
+        position = AttentionPosition(window)
+        tokens = torch.randn(1, 9, 16)
+        out = attention(tokens, (4, 2), position)
+        for first in (1, 5):
+            part = tokens[:, first : first + 4]
+            torch.testing.assert_close(out[:, first : first + 4], alone(part, (2, 2), position))

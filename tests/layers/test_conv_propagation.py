@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from mmvitdense.layers import ConvPropagation, LayerNorm2d, TransformerBlock
+from mmvitdense.layers import ConvPropagation, LayerNorm2d, Mlp, TransformerBlock
 from mmvitdense.layers.attention import Attention
 from tests.fidelity.agreement import redraw
 
@@ -48,9 +48,9 @@ def test_size_of_the_bottleneck(dims, millions):
 
 
 def test_prefix_tokens_are_left_alone():
-    block = redraw(TransformerBlock(Attention(12, 2), 12, 24, conv_propagation='naive'))
+    block = redraw(TransformerBlock(Attention(12, 2), Mlp(12, 24), 12, conv_propagation='naive'))
     tokens = torch.randn(1, 2 + 12, 12)
-    without = TransformerBlock(block.attn, 12, 24)
+    without = TransformerBlock(block.attn, Mlp(12, 24), 12)
     without.load_state_dict(block.state_dict(), strict=False)
     out, before = block(tokens, (3, 4)), without(tokens, (3, 4))
     assert torch.equal(out[:, :2], before[:, :2])

@@ -8,11 +8,11 @@ import torch.nn.functional as F
 from mmvitdense.layers import resize_position_table
 
 
-def bicubic_matrix(source, target, a=-0.75):
+def bicubic_matrix(source, target, a=-0.75, ratio=None):
     """target x source weights of cubic convolution, corners not aligned, borders repeated, nothing smoothed."""
     matrix = np.zeros((target, source))
     for i in range(target):
-        position = (i + 0.5) * source / target - 0.5
+        position = (i + 0.5) * (ratio or source / target) - 0.5
         first = int(np.floor(position)) - 1
         for j in range(first, first + 4):
             t = abs(position - j)
@@ -29,6 +29,45 @@ def test_bicubic(target):
     rows, columns = bicubic_matrix(14, target[0]), bicubic_matrix(14, target[1])
     expected = np.einsum('ya,xb,abc->yxc', rows, columns, table.double().numpy().reshape(14, 14, 6))
     np.testing.assert_allclose(resized.numpy().reshape(*target, 6), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize('offset', [0.1, 0.0])
+@pytest.mark.parametrize('target', [(14, 20), (5, 9), (30, 8)])
+def test_by_scale(target, offset):
+    """The factor places the samples; without the offset it is that of the sizes."""
+    table = torch.randn(1, 14 * 14, 3)
+    resized = resize_position_table(table, (14, 14), target, by='scale', offset=offset)
+    rows, columns = (bicubic_matrix(14, n, ratio=14 / (n + offset)) for n in target)
+    expected = np.einsum('ya,xb,abc->yxc', rows, columns, table.double().numpy().reshape(14, 14, 3))
+    np.testing.assert_allclose(resized.numpy().reshape(*target, 3), expected, atol=1e-5)
+
+
+def smoothing_matrix(source, target, a=-0.5):
+    """Cubic convolution that widens where the table shrinks, borders cut off and weights made to sum to one."""
+    width = max(source / target, 1.0)
+    matrix = np.zeros((target, source))
+    for i in range(target):
+        centre = (i + 0.5) * source / target
+        for j in range(source):
+            t = abs(j + 0.5 - centre) / width
+            near = (a + 2) * t**3 - (a + 3) * t**2 + 1
+            far = a * t**3 - 5 * a * t**2 + 8 * a * t - 4 * a
+            matrix[i, j] = near if t < 1 else far if t < 2 else 0.0
+    return matrix / matrix.sum(axis=1, keepdims=True)
+
+
+@pytest.mark.parametrize('target', [(20, 30), (7, 5), (20, 6)])
+def test_antialias(target):
+    table = torch.randn(1, 14 * 14, 3)
+    resized = resize_position_table(table, (14, 14), target, antialias=True)
+    rows, columns = smoothing_matrix(14, target[0]), smoothing_matrix(14, target[1])
+    expected = np.einsum('ya,xb,abc->yxc', rows, columns, table.double().numpy().reshape(14, 14, 3))
+    np.testing.assert_allclose(resized.numpy().reshape(*target, 3), expected, atol=1e-5)
+
+
+def test_an_unknown_rule_is_named():
+    with pytest.raises(ValueError, match="'size' or 'scale', got 'area'"):
+        resize_position_table(torch.randn(1, 4, 2), (2, 2), (3, 3), by='area')
 
 
 def test_as_interpolate_does():

@@ -3,23 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import torch
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from mmvitdense.layers import Attention, PatchEmbed, TransformerBlock, resize_position_table
+from mmvitdense.layers import (
+    Attention,
+    AttentionPosition,
+    Mlp,
+    PatchEmbed,
+    RelativePositionBias,
+    SwiGLU,
+    TransformerBlock,
+    build_rope,
+    draw_linear_weights,
+    resize_position_table,
+)
 from mmvitdense.registry import MODELS
 
-ARCHITECTURES = {
-    # name: embed_dims, num_layers, num_heads, feedforward_channels
-    'tiny': (192, 12, 3, 768),
-    'small': (384, 12, 6, 1536),
-    'base': (768, 12, 12, 3072),
-    'large': (1024, 24, 16, 4096),
-    'huge': (1280, 32, 16, 5120),
-}
+from .presets import takes_preset
+from .vit_options import check_choices, check_frozen_stages, check_positions
+from .vit_sizes import block_indices, evenly_spaced, patch_grid, resolve_sizes
 
 
 @MODELS.register_module()
@@ -34,6 +41,7 @@ class PlainViT(BaseModule):
 
     Args:
         arch: Name in ``ARCHITECTURES`` that sets the four sizes below; sizes given explicitly win over it.
+        preset: Name in ``PRESETS``, such as 'dinov2-base', that sets what is not given as its pre-training had it.
         embed_dims: Channels of a token.
         num_layers: Number of blocks.
         num_heads: Attention heads of a block.
@@ -46,18 +54,29 @@ class PlainViT(BaseModule):
         in_channels: Channels of the image.
         out_indices: Blocks whose output is returned, in order of depth, counted from 0, negative ones from the end.
         drop_path_rate: Stochastic depth of the last block; grows linearly from 0 at the first.
-        qkv_bias: Whether query, key and value have a bias.
+        qkv_bias: Whether query, key and value have a bias; 'qv' for a bias of zero on the keys, which stays frozen.
+        patch_bias: Whether the patch embedding has a bias (CLIP's has none).
+        ffn: 'mlp', or 'swiglu' for a gated one, see ``SwiGLU``.
+        act: Activation of 'mlp': 'gelu' (exact), 'gelu_tanh' or 'quick_gelu' (OpenAI's CLIP).
+        ffn_norm: Whether a norm precedes the last layer of the feed-forward network (EVA-02 base and large).
+        attn_inner_norm: Whether a norm precedes the output projection of the attention (EVA-02 of CLIP).
         with_cls_token: Whether a class token is prepended.
         num_registers: Number of register tokens after the class token (arXiv 2309.16588).
         pos_embed: 'absolute' for a learned table, None for none.
         pos_embed_cls_slot: Whether the table starts with a row for the class token. By default as
             ``with_cls_token``; True without class token keeps the row of the pre-training (unused), as detectron2
             does, so that checkpoints and parameter counts agree.
+        pos_resize: How the table follows the grid, ``dict(by='size' or 'scale', offset=0.1, antialias=False)``, see
+            ``resize_position_table``. DINOv2 without registers: ``dict(by='scale')``.
+        rope: Rotary positions, ``dict(kind='dinov3' or 'eva02', ...)`` with the options of ``RopeDinov3`` or
+            ``RopeEva02``; None for none.
         window_size: Side of the attention windows in tokens, 0 for global attention in every block.
         global_blocks: Indices of the blocks that attend globally although there is a window. By default the last
             block of each quarter of the depth; () for none.
         window_pad: What fills windows over the edge, 'tokens' or 'qkv', see ``Attention``.
-        rel_pos: 'decomposed' for decomposed relative positions in every block, None for none.
+        rel_pos: 'decomposed' for decomposed relative positions in every block (ViTDet, SAM), 'bias' for BEiT's table of
+            biases in every block, 'bias_shared' for one table for all blocks, None for none. BEiT's tables are kept at
+            the grid of ``pretrain_img_size`` and resized to each grid, windows included.
         conv_blocks: Indices of the blocks followed by a convolutional propagation block.
         conv_block_kind: 'bottleneck', 'basic' or 'naive', see ``ConvPropagation``.
         layer_scale_init: Gain of LayerScale at the start; None for none.
@@ -70,6 +89,7 @@ class PlainViT(BaseModule):
         init_cfg: ``dict(type='ViTPretrained', checkpoint=PATH_OR_URL)`` loads published weights.
     """
 
+    @takes_preset
     def __init__(
         self,
         arch: str | None = None,
@@ -84,11 +104,18 @@ class PlainViT(BaseModule):
         in_channels: int = 3,
         out_indices: int | Sequence[int] = -1,
         drop_path_rate: float = 0.0,
-        qkv_bias: bool = True,
+        qkv_bias: bool | str = True,
+        patch_bias: bool = True,
+        ffn: str = 'mlp',
+        act: str = 'gelu',
+        ffn_norm: bool = False,
+        attn_inner_norm: bool = False,
         with_cls_token: bool = False,
         num_registers: int = 0,
         pos_embed: str | None = 'absolute',
         pos_embed_cls_slot: bool | None = None,
+        pos_resize: dict | None = None,
+        rope: dict | None = None,
         window_size: int = 0,
         global_blocks: Sequence[int] | None = None,
         window_pad: str = 'tokens',
@@ -104,35 +131,34 @@ class PlainViT(BaseModule):
         init_cfg: dict | list[dict] | None = None,
     ):
         super().__init__(init_cfg)
-        sizes = _resolve_sizes(arch, embed_dims, num_layers, num_heads, feedforward_channels)
+        sizes = resolve_sizes(arch, embed_dims, num_layers, num_heads, feedforward_channels)
         self.embed_dims, self.num_layers, self.num_heads, feedforward_channels = sizes
-        _check_choice('pos_embed', pos_embed, ('absolute', None))
-        _check_choice('rel_pos', rel_pos, ('decomposed', None))
-        _check_choice('final_norm', final_norm, ('all', 'last', None))
-        if not -1 <= frozen_stages <= self.num_layers:
-            raise ValueError(
-                f'frozen_stages must be -1 to {self.num_layers} (the number of blocks), got {frozen_stages}'
-            )
+        check_choices(pos_embed=pos_embed, rel_pos=rel_pos, ffn=ffn, final_norm=final_norm)
+        check_frozen_stages(frozen_stages, self.num_layers)
+        check_positions(pos_resize, rope, rel_pos)
         self.patch_size = patch_size
-        self.out_indices = _block_indices('out_indices', out_indices, self.num_layers)
+        self.out_indices = block_indices('out_indices', out_indices, self.num_layers)
         self.num_prefix_tokens = int(with_cls_token) + num_registers
-        self.final_norm = final_norm
-        self.frozen_stages = frozen_stages
-        self.with_cp = with_cp
+        self.final_norm, self.frozen_stages, self.with_cp = final_norm, frozen_stages, with_cp
 
-        self.patch_embed = PatchEmbed(self.embed_dims, patch_size, in_channels)
+        self.patch_embed = PatchEmbed(self.embed_dims, patch_size, in_channels, patch_bias)
         self.cls_token = nn.Parameter(torch.zeros(1, 1, self.embed_dims)) if with_cls_token else None
         self.register_tokens = nn.Parameter(torch.zeros(1, num_registers, self.embed_dims)) if num_registers else None
-        self.pos_grid = _grid('pretrain_img_size', pretrain_img_size or img_size, patch_size)
+        self.pos_grid = patch_grid('pretrain_img_size', pretrain_img_size or img_size, patch_size)
         self.pos_embed_cls_slot = with_cls_token if pos_embed_cls_slot is None else pos_embed_cls_slot
         rows = self.pos_grid[0] * self.pos_grid[1] + int(self.pos_embed_cls_slot)
         self.pos_embed = nn.Parameter(torch.zeros(1, rows, self.embed_dims)) if pos_embed else None
         self.norm_pre = nn.LayerNorm(self.embed_dims, eps=norm_eps) if pre_norm else nn.Identity()
-
-        global_blocks = _evenly_spaced(self.num_layers) if global_blocks is None else global_blocks
-        self.global_blocks = _block_indices('global_blocks', global_blocks, self.num_layers)
-        self.conv_blocks = _block_indices('conv_blocks', conv_blocks, self.num_layers)
-        grid = _grid('img_size', img_size, patch_size)
+        self.pos_resize = dict(pos_resize or {})
+        self.window_size = window_size
+        global_blocks = evenly_spaced(self.num_layers) if global_blocks is None else global_blocks
+        self.global_blocks = block_indices('global_blocks', global_blocks, self.num_layers)
+        self.conv_blocks = block_indices('conv_blocks', conv_blocks, self.num_layers)
+        self.rope = build_rope(rope, self.embed_dims // self.num_heads) if rope else None
+        shared = rel_pos == 'bias_shared'
+        self.rel_pos_bias = RelativePositionBias(self.num_heads, self.pos_grid, with_cls_token) if shared else None
+        grid = patch_grid('img_size', img_size, patch_size)
+        network = {'mlp': partial(Mlp, act=act), 'swiglu': SwiGLU}[ffn]
         self.blocks = nn.ModuleList()
         for index in range(self.num_layers):
             window = 0 if index in self.global_blocks else window_size
@@ -142,13 +168,16 @@ class PlainViT(BaseModule):
                 qkv_bias=qkv_bias,
                 window_size=window,
                 window_pad=window_pad,
-                rel_pos_size=None if rel_pos is None else (window, window) if window else grid,
+                rel_pos_size=None if rel_pos != 'decomposed' else (window, window) if window else grid,
+                bias_grid=self.pos_grid if rel_pos == 'bias' else None,
+                with_cls_token=with_cls_token,
                 num_prefix_tokens=self.num_prefix_tokens,
+                inner_norm_eps=norm_eps if attn_inner_norm else None,
             )
             block = TransformerBlock(
                 attn,
+                network(self.embed_dims, feedforward_channels, norm_eps=norm_eps if ffn_norm else None),
                 self.embed_dims,
-                feedforward_channels,
                 drop_path_rate=drop_path_rate * index / max(self.num_layers - 1, 1),
                 layer_scale_init=layer_scale_init,
                 norm_eps=norm_eps,
@@ -156,16 +185,18 @@ class PlainViT(BaseModule):
             )
             self.blocks.append(block)
         self.norm = nn.LayerNorm(self.embed_dims, eps=norm_eps) if final_norm else nn.Identity()
-        self._draw_weights()
+        draw_linear_weights(self.blocks)
+        for parameter in self._tokens():
+            nn.init.trunc_normal_(parameter, std=0.02)
         self._freeze()
 
     def forward(self, image: Tensor) -> tuple[Tensor, ...]:
         """Map an image, B x in_channels x H x W, to one B x embed_dims x ceil(H/patch) x ceil(W/patch) per output."""
         tokens, grid = self.embed(image)
-        outputs = []
-        start = 0
+        positions = self.positions(grid)
+        outputs, start = [], 0
         for index in self.out_indices:
-            tokens = self.run_blocks(tokens, grid, start, index + 1)
+            tokens = self.run_blocks(tokens, grid, start, index + 1, positions)
             start = index + 1
             normed = self.final_norm == 'all' or (self.final_norm == 'last' and index == self.out_indices[-1])
             outputs.append(self.to_map(self.norm(tokens) if normed else tokens, grid))
@@ -184,7 +215,7 @@ class PlainViT(BaseModule):
         cls_token = self.cls_token
         if self.pos_embed is not None:
             slot = int(self.pos_embed_cls_slot)
-            tokens = tokens + resize_position_table(self.pos_embed[:, slot:], self.pos_grid, grid)
+            tokens = tokens + resize_position_table(self.pos_embed[:, slot:], self.pos_grid, grid, **self.pos_resize)
             if slot and cls_token is not None:
                 cls_token = cls_token + self.pos_embed[:, :1]
         prefix = [token.expand(len(tokens), -1, -1) for token in (cls_token, self.register_tokens) if token is not None]
@@ -192,13 +223,36 @@ class PlainViT(BaseModule):
             tokens = torch.cat([*prefix, tokens], dim=1)
         return self.norm_pre(tokens), grid
 
-    def run_blocks(self, tokens: Tensor, grid: tuple[int, int], start: int = 0, stop: int | None = None) -> Tensor:
-        """Run blocks ``start`` to ``stop`` (exclusive; None for all that follow) on the tokens of ``embed``."""
+    def positions(self, grid: tuple[int, int]) -> tuple[AttentionPosition, AttentionPosition]:
+        """What the blocks share at a grid: rotary positions and the shared bias, of the map and of a window."""
+        prefix, window = self.num_prefix_tokens, self.window_size
+        rotations = biases = (None, None)
+        if self.rope is not None:
+            whole, windowed = self.rope(grid, window, self.patch_embed.proj.weight.device)
+            rotations = (whole.prepend(prefix), windowed)
+        if self.rel_pos_bias is not None:
+            biases = (self.rel_pos_bias(grid, prefix), self.rel_pos_bias((window, window)) if window else None)
+        return tuple(map(AttentionPosition, rotations, biases))
+
+    def run_blocks(
+        self,
+        tokens: Tensor,
+        grid: tuple[int, int],
+        start: int = 0,
+        stop: int | None = None,
+        positions: tuple[AttentionPosition, AttentionPosition] | None = None,
+    ) -> Tensor:
+        """Run blocks ``start`` to ``stop`` (exclusive; None for all that follow) on the tokens of ``embed``.
+
+        ``positions`` is what the method of that name gave for ``grid``, to have it once for several ranges of blocks.
+        """
+        positions = positions or self.positions(grid)
         for block in self.blocks[start:stop]:
+            position = positions[bool(block.attn.window_size)]
             if self.with_cp and self.training and torch.is_grad_enabled():
-                tokens = checkpoint(block, tokens, grid, use_reentrant=False)
+                tokens = checkpoint(block, tokens, grid, position, use_reentrant=False)
             else:
-                tokens = block(tokens, grid)
+                tokens = block(tokens, grid, position)
         return tokens
 
     def to_map(self, tokens: Tensor, grid: tuple[int, int]) -> Tensor:
@@ -238,59 +292,12 @@ class PlainViT(BaseModule):
             return []
         return [self.patch_embed, self.norm_pre, *self.blocks[: self.frozen_stages]]
 
+    def _tokens(self) -> list[nn.Parameter]:
+        return [p for p in (self.cls_token, self.register_tokens, self.pos_embed) if p is not None]
+
     def _freeze(self) -> None:
         for module in self._frozen_modules():
             module.eval().requires_grad_(False)
         if self.frozen_stages >= 0:
-            for parameter in (self.cls_token, self.register_tokens, self.pos_embed):
-                if parameter is not None:
-                    parameter.requires_grad_(False)
-
-    def _draw_weights(self) -> None:
-        """Initialise as timm and detectron2: truncated normal of 0.02 for linear layers, tokens and positions."""
-        for module in self.blocks.modules():
-            if isinstance(module, nn.Linear):
-                nn.init.trunc_normal_(module.weight, std=0.02)
-                if module.bias is not None:
-                    nn.init.zeros_(module.bias)
-        for parameter in (self.cls_token, self.register_tokens, self.pos_embed):
-            if parameter is not None:
-                nn.init.trunc_normal_(parameter, std=0.02)
-
-
-def _resolve_sizes(arch: str | None, *sizes: int | None) -> tuple[int, int, int, int]:
-    if arch is None:
-        arch = 'base'
-    if arch not in ARCHITECTURES:
-        raise ValueError(f"arch must be one of {', '.join(ARCHITECTURES)} or None, got '{arch}'")
-    embed_dims, *others, feedforward_channels = sizes
-    defaults = ARCHITECTURES[arch]
-    if feedforward_channels is None and embed_dims is not None:
-        feedforward_channels = 4 * embed_dims
-    given = (embed_dims, *others, feedforward_channels)
-    return tuple(default if size is None else size for size, default in zip(given, defaults))
-
-
-def _check_choice(name: str, value: object, choices: tuple) -> None:
-    if value not in choices:
-        raise ValueError(f'{name} must be one of {choices}, got {value!r}')
-
-
-def _grid(name: str, img_size: int | Sequence[int], patch_size: int) -> tuple[int, int]:
-    height, width = (img_size, img_size) if isinstance(img_size, int) else img_size
-    if height < patch_size or width < patch_size:
-        raise ValueError(f'{name} must be at least one patch ({patch_size} pixels) a side, got {img_size}')
-    return height // patch_size, width // patch_size
-
-
-def _evenly_spaced(num_layers: int, count: int = 4) -> tuple[int, ...]:
-    return tuple(sorted({-(-num_layers * (i + 1) // count) - 1 for i in range(count)}))
-
-
-def _block_indices(name: str, indices: int | Sequence[int], num_layers: int) -> tuple[int, ...]:
-    indices = (indices,) if isinstance(indices, int) else tuple(indices)
-    if any(not -num_layers <= index < num_layers for index in indices):
-        raise ValueError(
-            f'{name} must be between {-num_layers} and {num_layers - 1} for {num_layers} blocks, got {indices}'
-        )
-    return tuple(sorted({index % num_layers for index in indices}))
+            for parameter in self._tokens():
+                parameter.requires_grad_(False)

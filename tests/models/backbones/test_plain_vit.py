@@ -7,7 +7,7 @@ import shutil
 import pytest
 import torch
 
-from mmvitdense.layers import LayerNorm2d
+from mmvitdense.layers import LayerNorm2d, attention, relative_position_bias
 from mmvitdense.models import PlainViT
 from tests.fidelity.agreement import assert_within, redraw
 from tests.models.suite import BackboneSuite
@@ -58,6 +58,56 @@ class TestPlainViT(BackboneSuite):
             'global_blocks': (2,),
             'conv_blocks': (2,),
             'conv_block_kind': 'naive',
+        },
+        'beit': {
+            **SMALL,
+            'pos_embed': None,
+            'pretrain_img_size': 24,
+            'qkv_bias': 'qv',
+            'rel_pos': 'bias',
+            'with_cls_token': True,
+            'layer_scale_init': 0.5,
+            'window_size': 3,
+            'global_blocks': (1, 3),
+        },
+        'simmim': {
+            **SMALL,
+            'pos_embed': None,
+            'rel_pos': 'bias_shared',
+            'with_cls_token': True,
+            'window_size': 3,
+            'global_blocks': (1, 3),
+            'out_indices': (1, 3),
+        },
+        'dinov3': {
+            **SMALL,
+            'pos_embed': None,
+            'rope': {'kind': 'dinov3'},
+            'qkv_bias': 'qv',
+            'ffn': 'swiglu',
+            'with_cls_token': True,
+            'num_registers': 2,
+            'window_size': 3,
+            'global_blocks': (1, 3),
+            'final_norm': 'all',
+        },
+        'eva02': {
+            **SMALL,
+            'rope': {'kind': 'eva02', 'pretrain_grid': 4},
+            'ffn': 'swiglu',
+            'ffn_norm': True,
+            'attn_inner_norm': True,
+            'window_size': 3,
+            'global_blocks': (1, 3),
+        },
+        'clip': {
+            **SMALL,
+            'patch_size': 8,
+            'act': 'quick_gelu',
+            'ffn_norm': True,
+            'with_cls_token': True,
+            'pre_norm': True,
+            'pos_resize': {'by': 'scale'},
         },
     }
 
@@ -127,6 +177,15 @@ class TestOptions:
             ({'arch': 'giant'}, "arch must be one of .*tiny.*got 'giant'"),
             ({'pos_embed': 'sincos'}, "pos_embed must be one of .*'sincos'"),
             ({'rel_pos': True}, 'rel_pos must be one of .*True'),
+            ({'qkv_bias': 'q'}, "qkv_bias must be True, False or 'qv', got 'q'"),
+            ({'ffn': 'glu'}, "ffn must be one of .*'glu'"),
+            ({'act': 'relu'}, "act must be one of .*'relu'"),
+            ({'pos_resize': {'by': 'scale', 'offest': 0.0}}, "pos_resize has the unknown keys .'offest'."),
+            ({'rope': {'base': 100.0}}, 'kind of rope must be one of .*dinov3.*eva02.*got None'),
+            ({'rope': {'kind': 'eva02'}, 'rel_pos': 'decomposed'}, 'exclude each other'),
+            ({'rope': {'kind': 'eva02'}, 'num_heads': 16}, 'heads of a multiple of 4 channels, got 2'),
+            ({'rope': {'kind': 'dinov3', 'normalize': 'area'}}, "normalize of rope must be one of .*'area'"),
+            ({'rope': {'kind': 'dinov3', 'periods_dtype': 'int8'}}, "periods_dtype of rope must be .*'int8'"),
             ({'final_norm': 'first'}, "final_norm must be one of .*'first'"),
             ({'frozen_stages': 5}, 'frozen_stages must be -1 to 4 .*got 5'),
             ({'frozen_stages': -2}, 'frozen_stages must be -1 to 4 .*got -2'),
@@ -226,6 +285,32 @@ class TestFunction:
         assert not image.grad[..., 16:, :].any()
         assert not image.grad[..., :, 16:].any()
 
+    @pytest.mark.parametrize('rel_pos', ['bias_shared', 'bias'])
+    def test_a_shared_bias_is_spread_once(self, rel_pos, monkeypatch):
+        calls = []
+        for module in (relative_position_bias, attention):
+            spread = module.relative_position_bias
+
+            def record(table, table_grid, grid, *rest, spread=spread):
+                calls.append(grid)
+                return spread(table, table_grid, grid, *rest)
+
+            monkeypatch.setattr(module, 'relative_position_bias', record)
+        vit = PlainViT(**SMALL, rel_pos=rel_pos, window_size=3, global_blocks=(3,), out_indices=(1, 3))
+        vit(torch.randn(1, 3, 32, 48))
+        expected = [(4, 6), (3, 3)] if rel_pos == 'bias_shared' else [(3, 3)] * 3 + [(4, 6)]
+        assert calls == expected
+
+    def test_positions_once_for_several_ranges(self):
+        """What adapters may give, so that nothing is computed for each of their stages."""
+        vit = redraw(PlainViT(**SMALL, rope={'kind': 'eva02'}, rel_pos='bias_shared', window_size=3)).eval()
+        image = torch.randn(1, 3, 32, 48)
+        tokens, grid = vit.embed(image)
+        positions = vit.positions(grid)
+        for start, stop in ((0, 2), (2, None)):
+            tokens = vit.run_blocks(tokens, grid, start, stop, positions)
+        torch.testing.assert_close(vit.to_map(tokens, grid), vit(image)[0])
+
     @pytest.mark.parametrize('options', [{}, {'with_cls_token': True}, {'conv_blocks': (1,)}])
     def test_layout_in_memory(self, options):
         """Tokens stay contiguous from block to block, so that no norm copies them, and maps are contiguous too."""
@@ -264,6 +349,12 @@ class TestLayerDepth:
         assert vit.get_layer_depth(name) == (depth, 6)
         assert vit.get_layer_depth(f'model.backbone.{name}', 'model.backbone.') == (depth, 6)
         assert name in dict(vit.named_parameters())
+
+    def test_a_shared_table_is_last(self):
+        """As in BEiT's ``get_num_layer_for_vit``; a table of a block has the depth of the block."""
+        vit = PlainViT(**SMALL, rel_pos='bias_shared')
+        assert vit.get_layer_depth('rel_pos_bias.relative_position_bias_table') == (5, 6)
+        assert vit.get_layer_depth('blocks.2.attn.relative_position_bias_table') == (3, 6)
 
     def test_names_of_other_modules_are_last(self, vit):
         assert vit.get_layer_depth('neck.blocks.0.norm1.weight', 'backbone.') == (5, 6)

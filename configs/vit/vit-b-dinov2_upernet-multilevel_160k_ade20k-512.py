@@ -1,0 +1,18 @@
+# Patches of 14 pixels are resized to 16 as the weights load, so that strides are powers of two.
+_base_ = './vit-b-mae_upernet-multilevel_160k_ade20k-512.py'
+
+model = dict(
+    backbone=dict(
+        _delete_=True,
+        type='mmvitdense.PlainViT',
+        preset='dinov2-base',
+        patch_size=16,
+        img_size=512,
+        out_indices=(3, 5, 7, 11),
+        drop_path_rate=0.1,
+        init_cfg=dict(
+            type='ViTPretrained',
+            checkpoint='https://dl.fbaipublicfiles.com/dinov2/dinov2_vitb14/dinov2_vitb14_pretrain.pth',
+        ),
+    ),
+)

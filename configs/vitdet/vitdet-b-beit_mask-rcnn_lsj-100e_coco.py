@@ -1,0 +1,25 @@
+# The table of relative positions fits windows of 14 tokens as it is. At 64 x 64 tokens it would be a bias of
+# 4096 x 4096 for each head, so windows exchange through convolutions (ViTDet, section 4.1) instead of global blocks.
+_base_ = './vitdet-b-mae_mask-rcnn_lsj-100e_coco.py'
+
+model = dict(
+    data_preprocessor=dict(
+        mean=[127.5, 127.5, 127.5],
+        std=[127.5, 127.5, 127.5],
+    ),
+    backbone=dict(
+        _delete_=True,
+        type='mmvitdense.PlainViT',
+        preset='beit-base',
+        img_size=1024,
+        with_cls_token=False,
+        window_size=14,
+        global_blocks=(),
+        conv_blocks=(2, 5, 8, 11),
+        drop_path_rate=0.1,
+        init_cfg=dict(
+            type='ViTPretrained',
+            checkpoint='https://huggingface.co/timm/beit_base_patch16_224.in22k_ft_in22k/resolve/main/model.safetensors',
+        ),
+    ),
+)

@@ -1,0 +1,19 @@
+# Patches of 14 pixels are resized to 16 as the weights load, so that strides are powers of two.
+_base_ = './vitdet-b-mae_mask-rcnn_lsj-100e_coco.py'
+
+model = dict(
+    backbone=dict(
+        _delete_=True,
+        type='mmvitdense.PlainViT',
+        preset='dinov2-base',
+        patch_size=16,
+        img_size=1024,
+        window_size=14,
+        rel_pos='decomposed',
+        drop_path_rate=0.1,
+        init_cfg=dict(
+            type='ViTPretrained',
+            checkpoint='https://dl.fbaipublicfiles.com/dinov2/dinov2_vitb14/dinov2_vitb14_pretrain.pth',
+        ),
+    ),
+)

@@ -1,0 +1,16 @@
+_base_ = './vitdet-b-mae_mask-rcnn_lsj-100e_coco.py'
+
+model = dict(
+    backbone=dict(
+        _delete_=True,
+        type='mmvitdense.PlainViT',
+        preset='dinov3-base',
+        img_size=1024,
+        window_size=14,
+        drop_path_rate=0.1,
+        init_cfg=dict(
+            type='ViTPretrained',
+            checkpoint='https://huggingface.co/timm/vit_base_patch16_dinov3_qkvb.lvd1689m/resolve/main/model.safetensors',
+        ),
+    ),
+)

@@ -1,0 +1,15 @@
+_base_ = './vitdet-b-mae_mask-rcnn_lsj-100e_coco.py'
+
+model = dict(
+    backbone=dict(
+        _delete_=True,
+        type='mmvitdense.PlainViT',
+        preset='sam-base',
+        img_size=1024,
+        drop_path_rate=0.1,
+        init_cfg=dict(
+            type='ViTPretrained',
+            checkpoint='https://dl.fbaipublicfiles.com/segment_anything/sam_vit_b_01ec64.pth',
+        ),
+    ),
+)

@@ -1,0 +1,56 @@
+"""The image towers of OpenAI's CLIP and of OpenCLIP (``visual.transformer.resblocks``)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor
+
+from .implied_options import implied_options
+from .prefix import strip_prefix
+from .renaming import rename
+
+NAME = 'CLIP or OpenCLIP'
+ANCHOR = 'conv1.weight'
+_RULES = (
+    (r'^class_embedding$', 'cls_token'),
+    (r'^positional_embedding$', 'pos_embed'),
+    (r'^conv1\.', 'patch_embed.proj.'),
+    (r'^ln_pre\.', 'norm_pre.'),
+    (r'^ln_post\.', 'norm.'),
+    (r'^transformer\.resblocks\.', 'blocks.'),
+    (r'^(blocks\.\d+\.)ln_([12])\.', r'\1norm\2.'),
+    (r'^(blocks\.\d+\.)attn\.in_proj_(weight|bias)$', r'\1attn.qkv.\2'),
+    (r'^(blocks\.\d+\.)attn\.out_proj\.', r'\1attn.proj.'),
+    (r'^(blocks\.\d+\.)mlp\.c_fc\.', r'\1mlp.fc1.'),
+    (r'^(blocks\.\d+\.)mlp\.c_proj\.', r'\1mlp.fc2.'),
+    (r'^(blocks\.\d+\.)ls_([12])\.gamma$', r'\1ls\2.gamma'),
+)
+
+
+def matches(state_dict: dict[str, Tensor]) -> bool:
+    """Whether there is one patch embedding with the blocks of these towers beside it."""
+    body = strip_prefix(state_dict, ANCHOR)
+    return body is not None and {'transformer.resblocks.0.attn.in_proj_weight', 'positional_embedding'} <= body.keys()
+
+
+def convert(state_dict: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Rename to the layout of ``PlainViT``; the projection into the common space keeps its name."""
+    weights = rename(strip_prefix(state_dict, ANCHOR), _RULES)
+    weights['pos_embed'] = weights['pos_embed'][None]
+    weights['cls_token'] = weights['cls_token'].reshape(1, 1, -1)
+    return weights
+
+
+def options(state_dict: dict[str, Tensor], **known: Any) -> dict[str, Any]:
+    """Options of ``PlainViT``, OpenAI's; ``known`` ones win.
+
+    Most models of OpenCLIP have the exact GELU: give ``act='gelu'`` for them.
+    """
+    return implied_options(
+        convert(state_dict),
+        known,
+        norm_eps=1e-5,
+        act='quick_gelu',
+        pos_resize={'antialias': True},
+    )

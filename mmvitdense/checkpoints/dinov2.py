@@ -1,0 +1,54 @@
+"""DINOv2 with and without registers, in its own layout, in the chunks it is trained in, and in timm's."""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import Any
+
+from torch import Tensor
+
+from .implied_options import implied_options
+from .timm_names import block_names, body_of, convert_body
+
+NAME = 'DINOv2'
+_BLOCK = re.compile(r'(norm[12]|attn\.(qkv|proj)|mlp\.(fc[12]|w12|w3))\.\w+|ls[12]\.gamma')
+
+
+def matches(state_dict: dict[str, Tensor]) -> bool:
+    """Whether the blocks are DINOv2's, see ``is_dinov2``."""
+    body = body_of(state_dict)
+    return body is not None and is_dinov2(body)
+
+
+def is_dinov2(body: dict[str, Tensor]) -> bool:
+    """Whether there are LayerScale, a table of positions and a sign of DINOv2.
+
+    Such are the mask token, registers, a gated network, or patches of 14 pixels with a position of the class token
+    (DeiT III, which has the same blocks, has none).
+    """
+    names = block_names(body)
+    table = body.get('pos_embed')
+    if table is None or 'ls1.gamma' not in names or not all(_BLOCK.fullmatch(name) for name in names):
+        return False
+    if ('mlp.w12.weight' in names) == ('mlp.fc1.weight' in names):
+        return False
+    side = math.isqrt(table.shape[1] - 1)
+    signs = ('mask_token', 'register_tokens', 'reg_token')
+    is_14 = body['patch_embed.proj.weight'].shape[-1] == 14
+    return any(sign in body for sign in signs) or (is_14 and side**2 == table.shape[1] - 1)
+
+
+def convert(state_dict: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Rename to the layout of ``PlainViT``; the mask token keeps its name."""
+    return convert_body(body_of(state_dict))
+
+
+def options(state_dict: dict[str, Tensor], **given: Any) -> dict[str, Any]:
+    """Options of ``PlainViT``; ``given`` ones win.
+
+    The models with registers resize positions by the size alone and smooth, those without go by a scale.
+    """
+    weights = convert(state_dict)
+    resize = {'by': 'size', 'antialias': True} if 'register_tokens' in weights else {'by': 'scale', 'offset': 0.1}
+    return implied_options(weights, given, pos_resize=resize, final_norm='all')

@@ -1,0 +1,82 @@
+"""DINOv3 in its own layout and in timm's: rotary positions, registers, no bias of the keys."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .implied_options import implied_options
+from .reading import CheckpointError
+from .timm_names import block_names, body_of, convert_body
+
+NAME = 'DINOv3'
+PERIODS = 'rope_embed.periods'
+_HEADS = {1280: 20}
+_OFFICIAL = re.compile(
+    r'(norm[12]|attn\.(qkv|proj)|mlp\.(fc[12]|w[123]))\.(weight|bias)|ls[12]\.gamma|attn\.qkv\.bias_mask'
+)
+_TIMM = re.compile(
+    r'(norm[12]|attn\.proj|mlp\.(fc1|fc1_[gx]|fc2))\.\w+|gamma_[12]|attn\.(qkv\.weight|[qv]_bias|[qkv]_proj\.\w+)'
+)
+
+
+def matches(state_dict: dict[str, Tensor]) -> bool:
+    """Whether there are registers under one of the two names, LayerScale, and no table of positions."""
+    body = body_of(state_dict)
+    if body is None or 'pos_embed' in body:
+        return False
+    names = block_names(body)
+    if 'storage_tokens' in body or PERIODS in body:
+        return 'ls1.gamma' in names and all(_OFFICIAL.fullmatch(name) for name in names)
+    return 'reg_token' in body and 'gamma_1' in names and all(_TIMM.fullmatch(name) for name in names)
+
+
+def convert(state_dict: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Rename to the layout of ``PlainViT``; mask token and norms of class tokens keep their names.
+
+    The bias of query, key and value is multiplied by the mask that the file has for it, which is zero for the keys.
+    A mask that was never filled is not finite, and means the same.
+    """
+    body = dict(body_of(state_dict))
+    for name in [name for name in body if name.endswith('.qkv.bias')]:
+        query, key, value = (body[name] * _mask(body, name)).chunk(3)
+        body[name] = torch.cat([query, torch.zeros_like(key), value])
+    return convert_body(body)
+
+
+def _mask(body: dict[str, Tensor], name: str) -> Tensor:
+    bias = body[name]
+    mask = body.get(f'{name}_mask', torch.full_like(bias, torch.nan))
+    ones = torch.ones_like(bias[: len(bias) // 3])
+    return mask if mask.isfinite().all() else torch.cat([ones, 0 * ones, ones])
+
+
+def options(state_dict: dict[str, Tensor], **given: Any) -> dict[str, Any]:
+    """Options of ``PlainViT``, with the rounding of the periods in the file; ``given`` ones win."""
+    weights = convert(state_dict)
+    width = weights['patch_embed.proj.weight'].shape[0]
+    periods = body_of(state_dict).get(PERIODS)
+    return implied_options(
+        weights,
+        given,
+        num_heads=_HEADS.get(width) if periods is None else width // (4 * len(periods)),
+        qkv_bias='qv' if 'blocks.0.attn.qkv.bias' in weights else None,
+        norm_eps=1e-5,
+        rope={'kind': 'dinov3', **({} if periods is None else _rope(periods))},
+        final_norm='all',
+    )
+
+
+def _rope(periods: Tensor, base: float = 100.0) -> dict[str, Any]:
+    expected = base ** (torch.arange(len(periods), dtype=torch.float32) / len(periods))
+    if torch.allclose(periods.float(), expected, rtol=1e-5):
+        return {'base': base}
+    if torch.allclose(periods.float(), expected, rtol=2**-8):
+        return {'base': base, 'periods_dtype': 'bfloat16'}
+    raise CheckpointError(
+        f'{PERIODS} go from {periods[0]:.4g} to {periods[-1]:.4g}, which is not the series of base {base:g} that '
+        'DINOv3 publishes: give the options by hand'
+    )

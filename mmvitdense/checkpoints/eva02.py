@@ -1,0 +1,74 @@
+"""EVA-02 (tiny and small with fused, base and large with split projections; of CLIP) and EVA-01, official and timm's.
+
+EVA-02 rotates neighbouring channels of queries and keys together. ``PlainViT`` rotates channels half a head apart, so
+the rows of both projections are put into the order that makes this the same function.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from mmvitdense.layers import half_pairing
+
+from .implied_options import implied_options
+from .timm_names import block_names, body_of, convert_body, has_gated_mlp
+
+NAME = 'EVA-02'
+_BLOCK = re.compile(
+    r'(norm[12]|attn\.(proj|inner_attn_ln|norm)|mlp\.(fc[12]|fc1_[gx]|w[123]|w12|ffn_ln|norm))\.\w+'
+    r'|attn\.((qkv|[qkv]_proj)\.weight|[qv]_proj\.bias|[qv]_bias|rope\.freqs_(cos|sin))|gamma_[12]'
+)
+# The blocks of the enormous EVA-02 have the norms after the branches, which names do not tell.
+_POST_NORM_WIDTH = 1792
+
+
+def matches(state_dict: dict[str, Tensor]) -> bool:
+    """Whether queries and values have a bias and keys none, and there is a table of absolute positions alone."""
+    body = body_of(state_dict)
+    if body is None or 'pos_embed' not in body or body['pos_embed'].shape[-1] == _POST_NORM_WIDTH:
+        return False
+    names = block_names(body)
+    return bool(names & {'attn.q_bias', 'attn.q_proj.bias'}) and all(_BLOCK.fullmatch(name) for name in names)
+
+
+def convert(state_dict: dict[str, Tensor], num_heads: int | None = None) -> dict[str, Tensor]:
+    """Rename to the layout of ``PlainViT``; mask token and heads keep their names.
+
+    ``num_heads`` is needed for widths that nobody published, in files without a table of frequencies.
+    """
+    body = body_of(state_dict)
+    weights = convert_body(body)
+    if not has_gated_mlp(body):
+        return weights
+    order = half_pairing(weights['pos_embed'].shape[-1] // (num_heads or _num_heads(body, weights)))
+    for name in [name for name in weights if re.search(r'\.attn\.qkv\.(weight|bias)$', name)]:
+        query, key, value = weights[name].chunk(3)
+        turned = [part.unflatten(0, (-1, len(order)))[:, order].flatten(0, 1) for part in (query, key)]
+        weights[name] = torch.cat([*turned, value])
+    return weights
+
+
+def options(state_dict: dict[str, Tensor], **given: Any) -> dict[str, Any]:
+    """Options of ``PlainViT``; ``given`` ones win.
+
+    Plain feed-forward networks are EVA-01's, which has no rotary positions.
+    """
+    body, weights = body_of(state_dict), convert(state_dict, given.get('num_heads'))
+    return implied_options(
+        weights,
+        given,
+        num_heads=given.get('num_heads') or _num_heads(body, weights),
+        qkv_bias='qv',
+        rope={'kind': 'eva02'} if has_gated_mlp(body) else None,
+    )
+
+
+def _num_heads(body: dict[str, Tensor], weights: dict[str, Tensor]) -> int:
+    table = next((tensor for name, tensor in body.items() if name.endswith('rope.freqs_cos')), None)
+    if table is not None:
+        return weights['pos_embed'].shape[-1] // table.shape[1]
+    return implied_options(weights, {})['num_heads']

@@ -1,0 +1,126 @@
+"""Constructor options of ``PlainViT`` that converted weights imply."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from torch import Tensor
+
+from .reading import CheckpointError
+
+# Published widths and their heads, by embed_dims; formats with other heads for a width say so themselves.
+_HEADS = {192: 3, 384: 6, 768: 12, 1024: 16, 1152: 16, 1280: 16, 1408: 16, 1536: 24, 1664: 16, 1792: 16, 4096: 32}
+_BLOCK = re.compile(r'^blocks\.(\d+)\.')
+
+
+def implied_options(weights: dict[str, Tensor], given: Mapping[str, Any], **known: Any) -> dict[str, Any]:
+    """Read the options off names and shapes.
+
+    What weights cannot tell has ``PlainViT``'s default: the epsilon of the norms, the activation, rotary positions,
+    the rule that resizes positions. A format that knows better gives it in ``known``.
+
+    Args:
+        weights: Names of ``PlainViT``, as a format's ``convert`` returns them.
+        given: Options that the user gives; they win.
+        known: Options that the format knows; None for those that it does not.
+
+    Returns:
+        Keyword arguments of ``PlainViT``.
+
+    Raises:
+        CheckpointError: The number of heads cannot be told.
+    """
+    projection = weights['patch_embed.proj.weight']
+    options = {
+        'embed_dims': projection.shape[0],
+        'num_layers': 1 + max(int(match[1]) for name in weights if (match := _BLOCK.match(name))),
+        'patch_size': projection.shape[-1],
+        **_embedding(weights, projection.shape[-1]),
+        **_block(weights),
+        **_relative_positions(weights, projection.shape[-1]),
+    }
+    options.update((name, value) for name, value in known.items() if value is not None)
+    options.update(given)
+    if 'num_heads' not in options:
+        options['num_heads'] = _num_heads(weights, options['embed_dims'])
+    return options
+
+
+def _embedding(weights: dict[str, Tensor], patch_size: int) -> dict[str, Any]:
+    has_cls = 'cls_token' in weights
+    options: dict[str, Any] = {'with_cls_token': has_cls}
+    if 'patch_embed.proj.bias' not in weights:
+        options['patch_bias'] = False
+    if 'register_tokens' in weights:
+        options['num_registers'] = weights['register_tokens'].shape[1]
+    if 'norm_pre.weight' in weights:
+        options['pre_norm'] = True
+    if 'norm.weight' in weights:
+        options['final_norm'] = 'last'
+    table = weights.get('pos_embed')
+    if table is None:
+        return {**options, 'pos_embed': None}
+    rows = table.shape[1]
+    side = math.isqrt(rows)
+    # A square has no row for the class token; anything else has one.
+    slot = side**2 != rows
+    if slot != has_cls:
+        options['pos_embed_cls_slot'] = slot
+    return {**options, 'pretrain_img_size': side * patch_size}
+
+
+def _block(weights: dict[str, Tensor]) -> dict[str, Any]:
+    options: dict[str, Any] = {}
+    if 'blocks.0.mlp.w3.weight' in weights:
+        options.update(ffn='swiglu', feedforward_channels=weights['blocks.0.mlp.w3.weight'].shape[1])
+    else:
+        options['feedforward_channels'] = weights['blocks.0.mlp.fc1.weight'].shape[0]
+    if 'blocks.0.attn.qkv.bias' not in weights:
+        options['qkv_bias'] = False
+    if 'blocks.0.ls1.gamma' in weights:
+        options['layer_scale_init'] = 1e-5
+    if 'blocks.0.mlp.norm.weight' in weights:
+        options['ffn_norm'] = True
+    if 'blocks.0.attn.inner_norm.weight' in weights:
+        options['attn_inner_norm'] = True
+    return options
+
+
+def _relative_positions(weights: dict[str, Tensor], patch_size: int) -> dict[str, Any]:
+    biases = [name for name in weights if name.endswith('relative_position_bias_table')]
+    if biases:
+        # Three rows are of the class token, the others of the offsets of a square grid.
+        side = (math.isqrt(len(weights[biases[0]])) + 1) // 2
+        kind = 'bias' if biases[0].startswith('blocks.') else 'bias_shared'
+        return {'rel_pos': kind, 'pretrain_img_size': side * patch_size}
+    lengths = {
+        int(_BLOCK.match(name)[1]): (len(table) + 1) // 2
+        for name, table in weights.items()
+        if name.endswith('attn.rel_pos_h')
+    }
+    if not lengths:
+        return {}
+    # The longest tables span the grid of the image, shorter ones a window.
+    window, grid = min(lengths.values()), max(lengths.values())
+    options: dict[str, Any] = {'rel_pos': 'decomposed', 'img_size': grid * patch_size}
+    if window != grid:
+        global_blocks = tuple(sorted(index for index, length in lengths.items() if length == grid))
+        options.update(window_size=window, global_blocks=global_blocks)
+    return options
+
+
+def _num_heads(weights: dict[str, Tensor], embed_dims: int) -> int:
+    for name, table in weights.items():
+        if name.endswith('attn.rel_pos_h'):
+            return embed_dims // table.shape[1]
+        if name.endswith('relative_position_bias_table'):
+            return table.shape[1]
+    if embed_dims not in _HEADS:
+        raise CheckpointError(
+            f'the number of attention heads is not in the weights, and {embed_dims} channels are no published width: '
+            'give num_heads'
+        )
+    return _HEADS[embed_dims]

@@ -1,0 +1,35 @@
+"""ViT, DeiT and MAE of ``transformers``: ``ViTModel``, ``DeiTModel``, ``ViTMAEModel`` and models that hold one.
+
+The distillation token of DeiT becomes a register token with its position added, which computes the same.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor
+
+from .implied_options import implied_options
+from .transformers_names import body_of, convert_body, has_blocks
+
+NAME = 'transformers ViT'
+
+
+def matches(state_dict: dict[str, Tensor]) -> bool:
+    """Whether the norms are ViT's, and nothing tells BEiT."""
+    body = body_of(state_dict)
+    return (
+        has_blocks(body, 'layernorm_before.weight')
+        and 'embeddings.position_embeddings' in body
+        and not any('relative_position_bias' in name or 'lambda_1' in name for name in body)
+    )
+
+
+def convert(state_dict: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Rename to the layout of ``PlainViT``; the pooler and classifiers keep their names."""
+    return convert_body(body_of(state_dict))
+
+
+def options(state_dict: dict[str, Tensor], **known: Any) -> dict[str, Any]:
+    """Options of ``PlainViT``; ``known`` ones win."""
+    return implied_options(convert(state_dict), known)

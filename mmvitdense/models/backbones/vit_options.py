@@ -1,0 +1,32 @@
+"""Checks of the options of a plain ViT."""
+
+from __future__ import annotations
+
+CHOICES = {
+    'pos_embed': ('absolute', None),
+    'rel_pos': ('decomposed', 'bias', 'bias_shared', None),
+    'ffn': ('mlp', 'swiglu'),
+    'final_norm': ('all', 'last', None),
+}
+_POS_RESIZE = ('by', 'offset', 'antialias')
+
+
+def check_choices(**options: str | None) -> None:
+    """Raise ValueError unless each option is one of its ``CHOICES``."""
+    for name, value in options.items():
+        if value not in CHOICES[name]:
+            raise ValueError(f'{name} must be one of {CHOICES[name]}, got {value!r}')
+
+
+def check_frozen_stages(frozen_stages: int, num_layers: int) -> None:
+    """Raise ValueError unless ``frozen_stages`` is -1 (nothing) or a number of blocks."""
+    if not -1 <= frozen_stages <= num_layers:
+        raise ValueError(f'frozen_stages must be -1 to {num_layers} (the number of blocks), got {frozen_stages}')
+
+
+def check_positions(pos_resize: dict | None, rope: dict | None, rel_pos: str | None) -> None:
+    """Raise ValueError for options of positions that are unknown or exclude each other."""
+    if unknown := sorted(set(pos_resize or {}) - set(_POS_RESIZE)):
+        raise ValueError(f'pos_resize has the unknown keys {unknown}: expected some of {_POS_RESIZE}')
+    if rope and rel_pos == 'decomposed':
+        raise ValueError("rope and rel_pos='decomposed' exclude each other: no published model has both")

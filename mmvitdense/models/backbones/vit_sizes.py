@@ -1,0 +1,51 @@
+"""Sizes of plain ViTs by name, of grids and of ranges of blocks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+ARCHITECTURES = {
+    # name: embed_dims, num_layers, num_heads, feedforward_channels
+    'tiny': (192, 12, 3, 768),
+    'small': (384, 12, 6, 1536),
+    'base': (768, 12, 12, 3072),
+    'large': (1024, 24, 16, 4096),
+    'huge': (1280, 32, 16, 5120),
+}
+
+
+def resolve_sizes(arch: str | None, *sizes: int | None) -> tuple[int, int, int, int]:
+    """Complete (embed_dims, num_layers, num_heads, feedforward_channels), None where not given, from ``arch``."""
+    if arch is None:
+        arch = 'base'
+    if arch not in ARCHITECTURES:
+        raise ValueError(f"arch must be one of {', '.join(ARCHITECTURES)} or None, got '{arch}'")
+    embed_dims, *others, feedforward_channels = sizes
+    defaults = ARCHITECTURES[arch]
+    if feedforward_channels is None and embed_dims is not None:
+        feedforward_channels = 4 * embed_dims
+    given = (embed_dims, *others, feedforward_channels)
+    return tuple(default if size is None else size for size, default in zip(given, defaults))
+
+
+def patch_grid(name: str, img_size: int | Sequence[int], patch_size: int) -> tuple[int, int]:
+    """Height and width in patches of an image of ``img_size`` pixels, the option ``name``."""
+    height, width = (img_size, img_size) if isinstance(img_size, int) else img_size
+    if height < patch_size or width < patch_size:
+        raise ValueError(f'{name} must be at least one patch ({patch_size} pixels) a side, got {img_size}')
+    return height // patch_size, width // patch_size
+
+
+def evenly_spaced(num_layers: int, count: int = 4) -> tuple[int, ...]:
+    """The last block of each of ``count`` parts of the depth."""
+    return tuple(sorted({-(-num_layers * (i + 1) // count) - 1 for i in range(count)}))
+
+
+def block_indices(name: str, indices: int | Sequence[int], num_layers: int) -> tuple[int, ...]:
+    """Indices of blocks, the option ``name``, from 0 and in order; negative ones count from the end."""
+    indices = (indices,) if isinstance(indices, int) else tuple(indices)
+    if any(not -num_layers <= index < num_layers for index in indices):
+        raise ValueError(
+            f'{name} must be between {-num_layers} and {num_layers - 1} for {num_layers} blocks, got {indices}'
+        )
+    return tuple(sorted({index % num_layers for index in indices}))

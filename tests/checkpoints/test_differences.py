@@ -1,0 +1,86 @@
+"""What is told of a model that computes otherwise than the pre-training of its weights."""
+
+import pytest
+import torch
+
+from mmvitdense.checkpoints import CheckpointError, detect
+from mmvitdense.checkpoints.differences import differences
+from mmvitdense.models import PlainViT
+from tests.fidelity.test_pretraining_formats import TestFlax as Flax
+
+SMALL = {
+    'embed_dims': 192,
+    'num_layers': 1,
+    'num_heads': 3,
+    'feedforward_channels': 24,
+    'patch_size': 8,
+    'img_size': 32,
+}
+
+
+def found(weights, **options):
+    return differences(detect(weights), weights, PlainViT(**{**SMALL, **options}))
+
+
+def plain(**options):
+    return PlainViT(**{**SMALL, 'with_cls_token': True, **options}).state_dict()
+
+
+def dinov3():
+    options = {'pos_embed': None, 'num_registers': 2, 'layer_scale_init': 1.0, 'with_cls_token': True}
+    weights = PlainViT(**SMALL, **options).state_dict()
+    return {name.replace('register', 'storage'): tensor for name, tensor in weights.items()}
+
+
+def test_nothing_to_tell():
+    assert found(plain()) == []
+    # timm's layout holds DINO and AugReg as well as MAE, and tells neither from the other.
+    assert found(plain(), pos_resize={'by': 'scale'}, act='gelu_tanh') == []
+
+
+@pytest.mark.parametrize(
+    ('options', 'line'),
+    [
+        ({'num_heads': 6}, 'num_heads is 6, the weights come with 3'),
+        ({'norm_eps': 1e-5}, 'norm_eps is 1e-05, the weights come with 1e-06'),
+        ({'qkv_bias': 'qv'}, "qkv_bias is 'qv', the weights come with True"),
+        ({'rope': {'kind': 'eva02'}}, "rope is 'eva02', the weights come with None"),
+    ],
+)
+def test_one_thing_to_tell(options, line):
+    assert found(plain(), **options) == [line]
+
+
+def test_the_options_of_the_weights_differ_in_nothing():
+    weights = {**plain(layer_scale_init=1.0), 'mask_token': torch.zeros(1, 192)}
+    assert found(weights) == ["pos_resize is 'by size', the weights come with 'by scale with offset 0.1'"]
+    assert found(weights, pos_resize={'by': 'scale', 'antialias': False}) == []
+    model = PlainViT(**detect(weights).options(weights))
+    assert differences(detect(weights), weights, model) == []
+
+
+@pytest.mark.parametrize(('rope', 'has'), [(None, 'none'), ({'kind': 'eva02'}, 'eva02')])
+def test_rotary_positions_that_the_model_lacks(rope, has):
+    """Nothing in the names would show it, and the features would be noise."""
+    with pytest.raises(
+        CheckpointError, match=rf"DINOv3.* trained with rope=dict\(kind='dinov3'\), the model has {has}"
+    ):
+        found(dinov3(), rope=rope)
+    lines = found(dinov3(), rope={'kind': 'dinov3'}, pos_embed=None)
+    assert [line.split()[0] for line in lines] == ['norm_eps', 'qkv_bias']
+
+
+def test_a_width_that_nobody_published():
+    assert found(plain(embed_dims=96), embed_dims=96, num_heads=4) == []
+
+
+def test_large_tensors_are_not_read():
+    weights = plain(feedforward_channels=6000)
+    weights['blocks.0.mlp.fc1.weight'] = torch.empty(6000, 192, device='meta')
+    assert found(weights, feedforward_channels=6000) == []
+
+
+def test_activation():
+    arrays = {name: torch.from_numpy(array) for name, array in Flax.arrays('augreg').items()}
+    assert found(arrays) == ["act is 'gelu', the weights come with 'gelu_tanh'"]
+    assert found(arrays, act='gelu_tanh') == []

@@ -1,0 +1,45 @@
+"""Convert published ViT weights to PlainViT's names, or to timm's, from file to file.
+
+A config does the same in memory: init_cfg=dict(type='ViTPretrained', checkpoint=FILE).
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from mmvitdense.apis.errors import InputError, run_tool
+
+
+def main() -> int:
+    """Parse the command line and convert."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('source', nargs='?', help='checkpoint of any known format, a file or an http(s) address')
+    parser.add_argument('target', nargs='?', help='file to write, .pth or .safetensors')
+    parser.add_argument('--to', default='mmvitdense', metavar='LAYOUT', help='mmvitdense (default) or timm')
+    parser.add_argument('--num-heads', type=int, help='attention heads, where the size of the model does not tell')
+    parser.add_argument('--dry-run', action='store_true', help='tell what would be converted, and write nothing')
+    parser.add_argument('--list', action='store_true', help='list the known formats')
+    arguments = parser.parse_args()
+    return run_tool(lambda: _convert(arguments))
+
+
+def _convert(arguments: argparse.Namespace) -> None:
+    from mmvitdense.apis.convert import SUFFIXES, convert_file, list_formats, write_checkpoint
+
+    if arguments.list:
+        print(list_formats())
+        return
+    if arguments.source is None or (arguments.target is None and not arguments.dry_run):
+        raise InputError('Give a file to read and a file to write, or --dry-run, or --list.')
+    if arguments.target is not None and not arguments.target.endswith(SUFFIXES):
+        raise InputError(f"The output must end with {' or '.join(SUFFIXES)}, got '{arguments.target}'.")
+    conversion = convert_file(arguments.source, arguments.to, arguments.num_heads)
+    print(conversion)
+    if not arguments.dry_run:
+        write_checkpoint(conversion.weights, arguments.target)
+        print(f'written: {arguments.target}')
+
+
+if __name__ == '__main__':
+    sys.exit(main())
