@@ -317,7 +317,8 @@ def main() -> int:
     parser.add_argument('--json', metavar='FILE', help='write the rows to this file too')
     arguments = parser.parse_args()
     arguments.dtype = arguments.dtype or (['float32', 'bfloat16'] if arguments.device == 'cuda' else ['float32'])
-    arguments.repeats = arguments.repeats or (CUDA_REPEATS if arguments.device == 'cuda' else CPU_REPEATS)
+    if arguments.repeats is None:
+        arguments.repeats = CUDA_REPEATS if arguments.device == 'cuda' else CPU_REPEATS
     return run_tool(lambda: _measure(arguments))
 
 

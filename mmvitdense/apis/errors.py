@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
+from types import ModuleType
 
 BAD_INPUT = 2
 """Exit code of a run that was refused, the same as argparse's for an unknown option."""
@@ -24,7 +25,9 @@ def run_tool(main: Callable[[], int | None]) -> int:
     from mmvitdense.datasets.checks import DataError
 
     try:
-        return main() or 0
+        code = main() or 0
+        _wait_for_others()
+        return code
     except (InputError, DataError, CheckpointError) as error:
         if int(os.environ.get('RANK', 0)) == 0:
             sys.stdout.flush()
@@ -34,7 +37,17 @@ def run_tool(main: Callable[[], int | None]) -> int:
         _leave_process_group()
 
 
-def _leave_process_group() -> None:
+def _process_group() -> ModuleType | None:
     distributed = sys.modules.get('torch.distributed')
-    if distributed is not None and distributed.is_available() and distributed.is_initialized():
-        distributed.destroy_process_group()
+    return distributed if distributed and distributed.is_available() and distributed.is_initialized() else None
+
+
+def _wait_for_others() -> None:
+    # A process that leaves while another still talks to it can die in gloo's threads.
+    if group := _process_group():
+        group.barrier()
+
+
+def _leave_process_group() -> None:
+    if group := _process_group():
+        group.destroy_process_group()

@@ -1,0 +1,54 @@
+"""The CUDA sources compile wherever nvcc is, with a GPU or without. What they compute: test_cuda_kernels.py."""
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+import torch
+from torch.utils import cpp_extension
+
+from mmvitdense.ops import building
+
+KERNELS = [file.name for file in building.sources('cuda') if file.suffix == '.cu']
+HOST_CODE = [file.name for file in building.sources('cuda') if file.suffix == '.cpp']
+
+
+@pytest.fixture(scope='module')
+def toolkit() -> Path:
+    """The folder of the CUDA toolkit."""
+    for folder in (os.environ.get('CUDA_HOME'), cpp_extension.CUDA_HOME, '/usr/local/cuda'):
+        if folder and Path(folder, 'bin', 'nvcc').exists() and Path(folder, 'include', 'cuda_runtime_api.h').exists():
+            return Path(folder).resolve()
+    pytest.skip('no CUDA toolkit: neither CUDA_HOME nor /usr/local/cuda holds nvcc and its headers')
+
+
+def compile_source(command: list, name: str, folder: Path) -> None:
+    (source,) = (file for file in building.sources('cuda') if file.name == name)
+    target = folder / f'{name}.o'
+    done = subprocess.run([*map(str, command), '-c', source, '-o', target], capture_output=True, text=True, timeout=500)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert target.stat().st_size > 1000
+
+
+def test_there_are_sources():
+    assert {'forward.cu', 'backward.cu', 'deterministic.cu'} <= set(KERNELS)
+    assert set(HOST_CODE) == {'register.cpp', 'ms_deform_attn.cpp'}
+
+
+@pytest.mark.parametrize('name', KERNELS)
+def test_kernels(toolkit, tmp_path, name):
+    """For one architecture, the first with vector reductions."""
+    options = [*cpp_extension.COMMON_NVCC_FLAGS, *building.compile_options('cuda')['nvcc']]
+    compile_source([toolkit / 'bin' / 'nvcc', '-arch=sm_90', '-std=c++17', *options], name, tmp_path)
+
+
+@pytest.mark.parametrize('name', HOST_CODE)
+def test_host_code(toolkit, tmp_path, name):
+    if torch.version.cuda is None:
+        pytest.skip('this torch was built without CUDA and lacks the headers')
+    # The parameter is called `cuda` before torch 2.6 and takes any true value.
+    folders = [*cpp_extension.include_paths('cuda'), toolkit / 'include']
+    includes = [item for folder in folders for item in ('-isystem', folder)]
+    options = [*building.compile_options('cuda')['cxx'], '-O0', '-std=c++20', '-fPIC']
+    compile_source([os.environ.get('CXX', 'c++'), *includes, *options], name, tmp_path)

@@ -1,0 +1,208 @@
+"""What is particular to the CUDA kernels. The rest of the suite runs on a GPU as well, by its fixture `device`."""
+
+from collections.abc import Iterator
+
+import pytest
+import torch
+from problems import make, run, to
+
+from mmvitdense import ops
+from mmvitdense.ops import building, reference
+
+pytestmark = pytest.mark.cuda
+
+OPS = {
+    'classic': (ops.ms_deform_attn, reference.ms_deform_attn),
+    'fused': (ops.ms_deform_attn_fused, reference.ms_deform_attn_fused),
+}
+TOLERANCES = {torch.float64: 1e-11, torch.float32: 1e-5, torch.float16: 2e-3, torch.bfloat16: 1e-2}
+
+
+@pytest.fixture
+def gpu() -> str:
+    if not torch.cuda.is_available():
+        pytest.skip('needs an NVIDIA GPU')
+    try:
+        building.library('cuda')
+    except building.UnavailableError as error:
+        pytest.skip(f'no compiled kernels here: {error}')
+    ops.set_backend('compiled')
+    return 'cuda'
+
+
+@pytest.fixture
+def deterministic() -> Iterator[None]:
+    torch.use_deterministic_algorithms(True)
+    yield
+    torch.use_deterministic_algorithms(False)
+
+
+def flat(shapes):
+    return [size for shape in shapes for size in shape]
+
+
+def assert_agrees(result, expected, tolerance):
+    for ours, exact in zip((result[0], *result[1]), (expected[0], *expected[1])):
+        scale = max(exact.abs().max().item(), 1e-6) if exact.numel() else 1.0
+        torch.testing.assert_close(ours.double() / scale, exact / scale, rtol=0, atol=tolerance)
+
+
+def assert_same_bits(result, other):
+    assert all(torch.equal(a, b) for a, b in zip((result[0], *result[1]), (other[0], *other[1])))
+
+
+def with_exact(problem, kind, dtype):
+    """Arguments with the value in `dtype`, and a gradient of the output that `dtype` holds exactly."""
+    value, *rest = getattr(problem, kind)
+    arguments = [value.to(dtype), *(to(rest, dtype) if dtype == torch.float64 else rest)]
+    grad = torch.randn(value.size(0), rest[1].size(1), value.size(2) * value.size(3), device=value.device)
+    return arguments, grad.to(dtype)
+
+
+@pytest.mark.parametrize('dtype', TOLERANCES)
+@pytest.mark.parametrize('channels', [2, 8, 16, 30, 32, 64, 128, 264])
+@pytest.mark.parametrize('kind', OPS)
+def test_layouts(gpu, kind, channels, dtype):
+    """Every division of channels among lanes; queries that are the pixels of all levels, of one, and of none."""
+    ours, exact = OPS[kind]
+    shapes = [(9, 21), (7, 5)]
+    for queries in (9 * 21 + 7 * 5, 7 * 5, 37):
+        problem = make(gpu, torch.float32, shapes=shapes, queries=queries, channels=channels)
+        arguments, grad = with_exact(problem, kind, dtype)
+        expected = run(exact, to(arguments, torch.float64), grad)
+        assert_agrees(run(ours, arguments, grad), expected, TOLERANCES[dtype])
+
+
+@pytest.mark.parametrize('dtype', TOLERANCES)
+@pytest.mark.parametrize('channels', [16, 30, 264])
+@pytest.mark.parametrize('kind', OPS)
+def test_deterministic(gpu, deterministic, kind, channels, dtype):
+    """Hundreds of samples add to every pixel."""
+    ours, exact = OPS[kind]
+    problem = make(gpu, torch.float32, shapes=[(3, 4), (2, 2)], queries=300, channels=channels)
+    arguments, grad = with_exact(problem, kind, dtype)
+    result = run(ours, arguments, grad)
+    for _ in range(3):
+        assert_same_bits(result, run(ours, arguments, grad))
+    assert_agrees(result, run(exact, to(arguments, torch.float64), grad), TOLERANCES[dtype])
+
+
+@pytest.mark.parametrize('shared', [False, True])
+@pytest.mark.parametrize('box', [False, True])
+def test_deterministic_gradient_of_references(gpu, deterministic, box, shared):
+    problem = make(gpu, torch.float32, queries=200, box=box, shared=shared)
+    grad = torch.randn(2, 200, 8, device=gpu)
+    result = run(ops.ms_deform_attn_fused, problem.fused, grad)
+    assert_same_bits(result, run(ops.ms_deform_attn_fused, problem.fused, grad))
+    expected = run(reference.ms_deform_attn_fused, to(problem.fused, torch.float64), grad)
+    assert_agrees(result, expected, 2e-5)
+
+
+@pytest.mark.parametrize('dtype', [torch.float32, torch.bfloat16])
+def test_more_samples_than_shared_memory_holds(gpu, dtype):
+    problem = make(gpu, torch.float32, points=300, channels=8)
+    arguments, grad = with_exact(problem, 'fused', dtype)
+    expected = run(reference.ms_deform_attn_fused, to(arguments, torch.float64), grad)
+    assert_agrees(run(ops.ms_deform_attn_fused, arguments, grad), expected, TOLERANCES[dtype])
+
+
+def test_more_levels_than_kernel_arguments_hold(gpu):
+    with pytest.raises(ValueError, match='spatial_shapes has 65 levels; the CUDA kernels take at most 64'):
+        ops.ms_deform_attn(*make(gpu, torch.float32, shapes=[(1, 1)] * 65).classic)
+
+
+def test_more_heads_than_a_grid_has_rows(gpu):
+    problem = make(gpu, torch.float32, shapes=[(2, 3)], batch=1, queries=2, heads=70_000, channels=4, points=1)
+    expected = run(reference.ms_deform_attn, to(problem.classic, torch.float64))
+    assert_agrees(run(ops.ms_deform_attn, problem.classic), expected, 1e-5)
+
+
+def test_more_than_2_to_the_31_numbers(gpu):
+    if torch.cuda.mem_get_info()[0] < 40e9:
+        pytest.skip('needs 40 GB of free GPU memory')
+    small = make(gpu, torch.float32, shapes=[(256, 256)], batch=3, queries=5, heads=1, channels=1)
+    value = torch.randn(3, 256 * 256, 32, 352, device=gpu, dtype=torch.bfloat16)
+    locations, weights = (t.repeat_interleave(32, dim=2) for t in small.classic[2:])
+    assert value.numel() > 2**31
+    grad = torch.randn(3, 5, 32 * 352, device=gpu, dtype=torch.bfloat16)
+    whole = run(ops.ms_deform_attn, (value, small.shapes, locations, weights), grad)
+    last = run(ops.ms_deform_attn, (value[2:].clone(), small.shapes, locations[2:], weights[2:]), grad[2:])
+    torch.testing.assert_close(whole[0][2:], last[0], rtol=0, atol=0)
+    for ours, expected in zip(whole[1], last[1]):
+        torch.testing.assert_close(ours[2:], expected)
+
+
+@pytest.mark.parametrize('kind', OPS)
+def test_tensors_that_start_anywhere(gpu, kind):
+    """Contiguous views whose memory is not aligned for vector loads."""
+    arguments = getattr(make(gpu, torch.float32, channels=16, queries=20), kind)
+
+    def shift(tensor):
+        return torch.cat((tensor.new_zeros(1), tensor.flatten()))[1:].view(tensor.shape)
+
+    shifted = [shift(a) if isinstance(a, torch.Tensor) else a for a in arguments]
+    assert shifted[0].data_ptr() % 16
+    assert torch.equal(OPS[kind][0](*shifted), OPS[kind][0](*arguments))
+
+
+def test_runs_on_the_current_stream(gpu):
+    value, *rest = make(gpu, torch.float32, queries=50).fused
+    expected = ops.ms_deform_attn_fused(value, *rest)
+    late = torch.zeros_like(value)
+    torch.cuda.synchronize()
+    stream = torch.cuda.Stream()
+    with torch.cuda.stream(stream):
+        torch.cuda._sleep(200_000_000)
+        late.copy_(value)
+        output = ops.ms_deform_attn_fused(late, *rest)
+    stream.synchronize()
+    assert torch.equal(output, expected)
+
+
+def test_second_gpu(gpu):
+    if torch.cuda.device_count() < 2:
+        pytest.skip('needs two NVIDIA GPUs')
+    arguments = make('cuda:0', torch.float32).classic
+    other = [a.to('cuda:1') if isinstance(a, torch.Tensor) else a for a in arguments]
+    output = ops.ms_deform_attn(*other)
+    assert output.device == torch.device('cuda:1')
+    torch.testing.assert_close(output.to('cuda:0'), ops.ms_deform_attn(*arguments))
+
+
+def test_captured_in_a_cuda_graph(gpu):
+    """Nothing waits for the device: a wait would end the capture with an error."""
+    problem = make(gpu, torch.float32, queries=40)
+    value, shapes, points, offsets, logits = problem.fused
+    grad = torch.randn(2, 40, 8, device=gpu)
+
+    def call():
+        output = ops.ms_deform_attn_fused(value, shapes, points, offsets, logits)
+        gradients = torch.ops.mmvitdense.ms_deform_attn_fused_backward(
+            grad, value, flat(shapes), points, offsets, logits, True
+        )
+        return output, gradients
+
+    side = torch.cuda.Stream()
+    with torch.cuda.stream(side):
+        call()
+    torch.cuda.current_stream().wait_stream(side)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        captured = call()
+    value.normal_()
+    graph.replay()
+    expected = call()
+    assert torch.equal(captured[0], expected[0])
+    for ours, other in zip(captured[1], expected[1]):
+        torch.testing.assert_close(ours, other, rtol=1e-4, atol=1e-4)
+
+
+def test_memory_of_the_backward(gpu):
+    """No more than the gradients themselves."""
+    value, shapes, locations, weights = make(gpu, torch.float32, queries=5000, channels=32, heads=8).classic
+    grad = torch.randn(2, 5000, 256, device=gpu)
+    before = torch.cuda.memory_allocated()
+    torch.cuda.reset_peak_memory_stats()
+    gradients = torch.ops.mmvitdense.ms_deform_attn_backward(grad, value, flat(shapes), locations, weights)
+    taken = torch.cuda.max_memory_allocated() - before
+    assert taken <= 1.05 * sum(g.numel() * g.element_size() for g in gradients) + 2e5
