@@ -65,6 +65,15 @@ class TestDinov3:
         oracle = self.oracle()
         compare(oracle.forward_features, self.official(oracle, (torch.nan,) * 3), 'DINOv3', size, ['mask_token'])
 
+    def test_a_mask_of_ones(self, size):
+        """Then keys have a bias, which rotary positions do not cancel: timm's keys get it by hand."""
+        oracle = self.oracle()
+        weights = self.official(oracle, (1.0, 1.0, 1.0))
+        for index, block in enumerate(oracle.blocks):
+            block.attn.k_bias.copy_(weights[f'blocks.{index}.attn.qkv.bias'].chunk(3)[1])
+        model = compare(oracle.forward_features, weights, 'DINOv3', size, ['mask_token'])
+        assert not model.blocks[0].attn.qkv.without_key_bias
+
     def test_rounded_periods(self, size):
         """The published files hold bfloat16; the result differs a little from that of timm, which has float32."""
         oracle = self.oracle()
