@@ -42,8 +42,7 @@ def convert(state_dict: dict[str, Tensor]) -> dict[str, Tensor]:
     """
     body = dict(body_of(state_dict))
     for name in [name for name in body if name.endswith('.qkv.bias')]:
-        query, key, value = (body[name] * _mask(body, name)).chunk(3)
-        body[name] = torch.cat([query, torch.zeros_like(key), value])
+        body[name] = body[name] * _mask(body, name)
     return convert_body(body)
 
 
@@ -59,11 +58,14 @@ def options(state_dict: dict[str, Tensor], **given: Any) -> dict[str, Any]:
     weights = convert(state_dict)
     width = weights['patch_embed.proj.weight'].shape[0]
     periods = body_of(state_dict).get(PERIODS)
+    bias = weights.get('blocks.0.attn.qkv.bias')
+    # The largest model has no bias at all, which the weights show.
+    keys_have_bias = bias is None or bool(bias.chunk(3)[1].any())
     return implied_options(
         weights,
         given,
         num_heads=_HEADS.get(width) if periods is None else width // (4 * len(periods)),
-        qkv_bias='qv' if 'blocks.0.attn.qkv.bias' in weights else None,
+        qkv_bias=None if keys_have_bias else 'qv',
         norm_eps=1e-5,
         rope={'kind': 'dinov3', **({} if periods is None else _rope(periods))},
         final_norm='all',

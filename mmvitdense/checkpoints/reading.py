@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import pickle
 import re
@@ -82,7 +83,10 @@ def local_path(path_or_url: str | os.PathLike) -> str:
 
 
 def _fetch(url: str) -> str:
-    target = os.path.join(torch.hub.get_dir(), 'checkpoints', os.path.basename(url.split('?')[0]))
+    # Many addresses end with the same 'model.safetensors'.
+    address = hashlib.sha256(url.encode()).hexdigest()[:8]
+    name = f'{address}-{os.path.basename(url.split("?")[0])}'
+    target = os.path.join(torch.hub.get_dir(), 'checkpoints', name)
     if not os.path.isfile(target):
         os.makedirs(os.path.dirname(target), exist_ok=True)
         try:

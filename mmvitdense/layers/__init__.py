@@ -4,7 +4,7 @@ from .attention import Attention, AttentionPosition
 from .block import TransformerBlock
 from .conv_propagation import ConvPropagation
 from .ffn import Mlp, SwiGLU
-from .initialization import draw_linear_weights
+from .initialization import draw_initial_weights
 from .layer_scale import LayerScale
 from .norm import LayerNorm2d
 from .patch_embed import PatchEmbed
@@ -27,7 +27,7 @@ __all__ = [
     'TransformerBlock',
     'attention_with_relative_position',
     'build_rope',
-    'draw_linear_weights',
+    'draw_initial_weights',
     'half_pairing',
     'pad_to_windows',
     'resize_bias_table',

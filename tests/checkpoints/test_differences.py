@@ -6,7 +6,7 @@ import torch
 from mmvitdense.checkpoints import CheckpointError, detect
 from mmvitdense.checkpoints.differences import differences
 from mmvitdense.models import PlainViT
-from tests.fidelity.test_pretraining_formats import TestFlax as Flax
+from tests.fidelity.test_pretraining_formats_flax import TestFlax as Flax
 
 SMALL = {
     'embed_dims': 192,

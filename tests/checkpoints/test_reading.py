@@ -5,6 +5,7 @@ import pathlib
 import pickle
 import re
 
+import numpy as np
 import pytest
 import torch
 
@@ -89,6 +90,19 @@ def test_a_web_address_is_fetched_once(tmp_path, monkeypatch):
     assert fetched == ['https://example.org/files/vit.pth?download=1']
 
 
+def test_addresses_that_end_with_the_same_name(tmp_path, monkeypatch):
+    """As those of model hubs do."""
+    safetensors = pytest.importorskip('safetensors.torch')
+
+    def download(url, target, **_):
+        safetensors.save_file({'a': torch.full((1,), float('second' in url))}, target)
+
+    monkeypatch.setattr(torch.hub, 'get_dir', lambda: str(tmp_path / 'hub'))
+    monkeypatch.setattr(torch.hub, 'download_url_to_file', download)
+    for value, name in ((0.0, 'first'), (1.0, 'second'), (0.0, 'first')):
+        assert read_checkpoint(f'https://example.org/{name}/model.safetensors')['a'] == value
+
+
 def test_no_file(tmp_path):
     path = tmp_path / 'nothing.pth'
     with pytest.raises(CheckpointError, match=re.escape(f'The checkpoint {path} does not exist')):
@@ -128,6 +142,74 @@ def test_pickled_code_is_not_run(tmp_path, with_torch):
     with pytest.raises(CheckpointError, match=r'evil\.pth holds more than weights'):
         read_checkpoint(path)
     assert victim.exists()
+
+
+class TestPickledArrays:
+    """Files of detectron2."""
+
+    @pytest.mark.parametrize('protocol', [2, 4, 5])
+    def test_arrays_become_tensors(self, tmp_path, protocol):
+        content = {
+            'model': {name: tensor.numpy() for name, tensor in WEIGHTS.items()},
+            '__author__': 'Detectron2',
+            'scale': np.float64(2.0),
+        }
+        path = tmp_path / 'model.pkl'
+        path.write_bytes(pickle.dumps(content, protocol=protocol))
+        found = read_checkpoint(path)
+        assert_weights(found)
+        found['a.weight'] += 1  # memory of their own
+
+    def test_names_of_older_and_newer_numpy(self, tmp_path):
+        whole = pickle.dumps({'model': {'a': np.arange(3.0)}}, protocol=2)
+        for old, new in ((b'numpy._core.', b'numpy.core.'), (b'numpy.core.', b'numpy._core.')):
+            path = tmp_path / 'model.pkl'
+            path.write_bytes(whole.replace(old, new))
+            assert read_checkpoint(path)['a'].tolist() == [0.0, 1.0, 2.0]
+
+    def test_another_byte_order(self, tmp_path):
+        path = tmp_path / 'model.pkl'
+        path.write_bytes(pickle.dumps({'a': np.arange(3, dtype='>f4')}))
+        assert read_checkpoint(path)['a'].tolist() == [0.0, 1.0, 2.0]
+
+    @pytest.mark.parametrize('payload', ['os.remove', 'numpy.load', 'builtins.eval'])
+    def test_anything_else_is_refused(self, tmp_path, payload):
+        victim = tmp_path / 'victim'
+        victim.touch()
+        module, name = payload.split('.')
+        call = f'c{module}\n{name}\n(V{victim}\ntR.'.encode()
+        path = tmp_path / 'evil.pkl'
+        path.write_bytes(b'\x80\x02' + call)
+        with pytest.raises(CheckpointError, match=rf'evil\.pkl holds more than weights \({module}\.{name}\)'):
+            read_checkpoint(path)
+        assert victim.exists()
+
+    def test_cut_short(self, tmp_path):
+        path = tmp_path / 'part.pkl'
+        path.write_bytes(pickle.dumps({'a': np.zeros(100)})[:300])
+        with pytest.raises(CheckpointError, match=r'part\.pkl'):
+            read_checkpoint(path)
+
+
+def test_torchscript(tmp_path):
+    """As OpenAI publishes CLIP."""
+    path = tmp_path / 'clip.pt'
+    layer = torch.nn.Linear(3, 2)
+    torch.jit.script(layer).save(str(path))
+    found = read_checkpoint(path)
+    assert torch.equal(found['weight'], layer.weight)
+    assert found.keys() == {'weight', 'bias'}
+
+
+@pytest.mark.parametrize(
+    'spelling',
+    ['module.{}', '_orig_mod.{}', 'module._orig_mod.{}', 'model.{}', 'a._orig_mod.{}', '_fsdp_wrapped_module.{}'],
+)
+def test_marks_of_wrappers(tmp_path, spelling):
+    path = tmp_path / 'weights.pth'
+    torch.save({'state_dict': {spelling.format(name): tensor for name, tensor in WEIGHTS.items()}}, path)
+    prefix = 'a.' if spelling.startswith('a.') else ''
+    assert read_checkpoint(path).keys() == {f'{prefix}{name}' for name in WEIGHTS}
 
 
 @pytest.mark.parametrize('content', [{}, {'epoch': 1}, [torch.zeros(2)], torch.zeros(2), {'model': {'epoch': 2}}])

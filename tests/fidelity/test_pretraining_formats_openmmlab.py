@@ -67,6 +67,43 @@ class TestMmpretrain:
         oracle = backbones.BEiTViT(ARCH, img_size=40, patch_size=8, out_type='featmap', **options)
         compare(oracle, (40, 40))
 
+    @pytest.mark.parametrize('size', IMAGES)
+    @pytest.mark.parametrize('with_norm', [False, True])
+    def test_eva02(self, backbones, size, with_norm):
+        """With EVA-02's angles in the tables of the oracle, as published files have them; its own are others."""
+        oracle = backbones.ViTEVA02(
+            ARCH, img_size=40, patch_size=8, sub_ln=with_norm, out_type='featmap', interpolate_mode='bicubic'
+        )
+        redraw(oracle).eval()
+        for name, table in oracle.named_buffers():
+            if name.endswith(('freqs_cos', 'freqs_sin')):
+                angles = _eva02_angles(size[0] // 8, size[1] // 8, table.shape[-1])
+                owner = oracle.get_submodule(name.rpartition('.')[0])
+                setattr(owner, name.rpartition('.')[2], angles.cos() if name.endswith('cos') else angles.sin())
+        oracle.rope.patch_resolution = (size[0] // 8, size[1] // 8)  # for it not to compute others
+        weights = oracle.state_dict()
+        form = detect(weights)
+        name = form.NAME
+        assert name == 'mmpretrain EVA-02'
+        ours = redraw(PlainViT(**form.options(weights)), seed=1).eval()
+        assert ours.num_heads == 4
+        kept, report = fit_to_vit(form.convert(weights), ours)
+        assert not report.missing
+        assert not report.left_over
+        ours.load_state_dict(kept)
+        image = torch.randn(2, 3, *size)
+        with torch.no_grad():
+            assert_within(ours(image)[0], oracle(image)[-1], OUTPUTS, 'patches')
+
+
+def _eva02_angles(height, width, head_dims):
+    """Angles of neighbouring pairs of channels, rows in the first half, coordinates scaled to 16 (EVA-02)."""
+    frequency = 1e4 ** (-torch.arange(0, head_dims // 2, 2) / (head_dims / 2))
+    rows = torch.arange(height)[:, None] * 16 / height * frequency
+    columns = torch.arange(width)[:, None] * 16 / width * frequency
+    pairs = torch.cat([rows[:, None].expand(-1, width, -1), columns[None].expand(height, -1, -1)], dim=-1).flatten(0, 1)
+    return pairs.repeat_interleave(2, dim=-1)
+
 
 class TestMmsegmentation:
     @pytest.fixture

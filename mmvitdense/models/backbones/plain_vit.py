@@ -19,7 +19,7 @@ from mmvitdense.layers import (
     SwiGLU,
     TransformerBlock,
     build_rope,
-    draw_linear_weights,
+    draw_initial_weights,
     resize_position_table,
 )
 from mmvitdense.registry import MODELS
@@ -149,8 +149,7 @@ class PlainViT(BaseModule):
         rows = self.pos_grid[0] * self.pos_grid[1] + int(self.pos_embed_cls_slot)
         self.pos_embed = nn.Parameter(torch.zeros(1, rows, self.embed_dims)) if pos_embed else None
         self.norm_pre = nn.LayerNorm(self.embed_dims, eps=norm_eps) if pre_norm else nn.Identity()
-        self.pos_resize = dict(pos_resize or {})
-        self.window_size = window_size
+        self.pos_resize, self.window_size = dict(pos_resize or {}), window_size
         global_blocks = evenly_spaced(self.num_layers) if global_blocks is None else global_blocks
         self.global_blocks = block_indices('global_blocks', global_blocks, self.num_layers)
         self.conv_blocks = block_indices('conv_blocks', conv_blocks, self.num_layers)
@@ -185,9 +184,7 @@ class PlainViT(BaseModule):
             )
             self.blocks.append(block)
         self.norm = nn.LayerNorm(self.embed_dims, eps=norm_eps) if final_norm else nn.Identity()
-        draw_linear_weights(self.blocks)
-        for parameter in self._tokens():
-            nn.init.trunc_normal_(parameter, std=0.02)
+        draw_initial_weights(self.blocks, self._tokens())
         self._freeze()
 
     def forward(self, image: Tensor) -> tuple[Tensor, ...]:
