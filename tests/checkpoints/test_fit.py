@@ -254,3 +254,11 @@ def test_an_embedding_without_bias():
     load(source, target)
     image = torch.randn(1, 3, 40, 24)
     assert_within(target(image)[0], source(image)[0], 1e-5, 'output')
+
+
+def test_an_encoder_does_not_do_where_a_decoder_is_needed():
+    """Whatever else a model expects besides its blocks, a file without it is refused (MIMDet needs MAE's decoder)."""
+    target = build()
+    target.decoder_embed = torch.nn.Linear(16, 8)
+    with pytest.raises(CheckpointError, match=r'lacks 2 weights of the model, first decoder_embed'):
+        fit_to_vit(build().state_dict(), target)
