@@ -17,10 +17,11 @@ constexpr int kStashBytes = 48 * 1024;
 
 enum class Type : int32_t { kFloat, kDouble, kHalf, kBFloat16 };
 
-// Tensors are contiguous and start at multiples of 16 bytes. `value`, `grad_output` and `output` have one type, the
-// storage type; sums are double for double and float otherwise. `points` are sampling locations or offsets, `weights`
-// attention weights or logits; both are of any type for float sums and double for double sums, as are the gradients
-// of each. All other floating-point buffers have the type of the sums.
+// Tensors are contiguous and start at multiples of 16 bytes. Of `points` and `weights` only what belongs to a query has
+// to be contiguous, and the points start at multiples of two numbers. `value`, `grad_output` and `output` have one
+// type, the storage type; sums are double for double and float otherwise. `points` are sampling locations or offsets,
+// `weights` attention weights or logits; both are of any type for float sums and double for double sums, as are the
+// gradients of each. All other floating-point buffers have the type of the sums.
 struct Arguments {
   int64_t queries, positions;
   int32_t batch, heads, channels, num_levels, num_points;
@@ -31,8 +32,10 @@ struct Arguments {
   // number tells. Decides only which queries share a block. raster_count 0: not known.
   int32_t raster_first, raster_count;
 
-  Type points_type, weights_type;
   const void *value, *points, *weights, *grad_output;
+  Type points_type, weights_type;
+  // In numbers, those of the points even.
+  int64_t points_batch_stride, points_query_stride, weights_batch_stride, weights_query_stride;
 
   // Fused op only. Strides in numbers, 0 where images or levels share the points.
   const void* reference;

@@ -11,7 +11,8 @@ extern __shared__ __align__(16) unsigned char shared_stash[];
 
 namespace {
 
-// What a lane hands to its group; the corners below are `width` positions further. The corners on the map are bits 0 to 3 of `on_map`, none for a sample outside.
+// What a lane hands to its group; the corners below are `width` positions further. The corners on the map are bits 0 to
+// 3 of `on_map`, none for a sample outside.
 template <typename A>
 struct Placed {
   A weight, fx, fy;
@@ -39,8 +40,8 @@ __device__ __forceinline__ Placed<A> place_for_backward(const Arguments& a, cons
   const int64_t sample = q.row * a.samples + i;
   const int32_t level = i / a.num_points;
   const Level& map = a.levels[level];
-  const Sample<A> at = place<kFused, A>(a, q, sample, level);
-  placed.weight = read_weight<kFused>(a, softmax, sample);
+  const Sample<A> at = place<kFused, A>(a, q, i, level);
+  placed.weight = read_weight<kFused>(a, q, softmax, i);
   placed.fx = at.fx;
   placed.fy = at.fy;
   if (at.inside) {
@@ -70,7 +71,9 @@ struct GradientRow {
   A for_dots[V], for_sums[V];
 
   // The first of the lane's channels in an addition, counted from the first of the part.
-  static __device__ __forceinline__ int32_t channel_of_step(int step, int32_t lane) { return (step * G + lane) * kStep; }
+  static __device__ __forceinline__ int32_t channel_of_step(int step, int32_t lane) {
+    return (step * G + lane) * kStep;
+  }
 
   __device__ __forceinline__ void read(const T* row, int32_t lane, int32_t channels) {
     Pack<T, V>::read_if(lane * V < channels, row + lane * V).unpack(for_dots);
@@ -133,7 +136,7 @@ __device__ __forceinline__ void write_fused_gradients(const Arguments& a, const 
   add_to(target + 1, location_gradient(y, height));
   if (a.reference_size == 4) {
     A offset[2];
-    read_pair(a.points, a.points_type, sample, offset);
+    read_pair(a.points, a.points_type, q.points + 2 * i, offset);
     add_to(target + 2, box_extent_gradient(x, offset[0], width, half_over_points));
     add_to(target + 3, box_extent_gradient(y, offset[1], height, half_over_points));
   }
@@ -233,7 +236,7 @@ __device__ __forceinline__ void backward_of_query(const Arguments& a, const Quer
     row_sum = group_sum<G>(row_sum);
     for (int32_t i = lane; q.exists && i < a.samples; i += G) {
       const int64_t sample = q.row * a.samples + i;
-      const A weight = read_weight<true>(a, softmax, sample);
+      const A weight = read_weight<true>(a, q, softmax, i);
       write_number(a.grad_weights, a.weights_type, sample, logit_gradient(weight, stash.at(i / G), row_sum));
     }
   }

@@ -86,14 +86,16 @@ __global__ void __launch_bounds__(kThreads) reference_kernel(const __grid_consta
       for (int64_t m = 0; m < a.heads; ++m) {
         for (int64_t l = level; l < (shared_by_levels ? a.num_levels : level + 1); ++l) {
           const A width = static_cast<A>(a.levels[l].width), height = static_cast<A>(a.levels[l].height);
-          const int64_t first = ((b * a.queries + query) * a.heads + m) * a.samples + l * a.num_points;
-          for (int64_t sample = first; sample < first + a.num_points; ++sample) {
-            const A* pixel = static_cast<const A*>(a.pixel_gradients) + 2 * sample;
+          const int64_t before = m * a.samples + l * a.num_points;
+          const int64_t offsets = b * a.points_batch_stride + query * a.points_query_stride + 2 * before;
+          const A* pixel = static_cast<const A*>(a.pixel_gradients) +
+                           2 * ((b * a.queries + query) * a.heads * a.samples + before);
+          for (int i = 0; i < a.num_points; ++i, pixel += 2) {
             sum[0] += location_gradient(pixel[0], width);
             sum[1] += location_gradient(pixel[1], height);
             if (a.reference_size == 4) {
               A offset[2];
-              read_pair(a.points, a.points_type, sample, offset);
+              read_pair(a.points, a.points_type, offsets + 2 * i, offset);
               sum[2] += box_extent_gradient(pixel[0], offset[0], width, half_over_points);
               sum[3] += box_extent_gradient(pixel[1], offset[1], height, half_over_points);
             }

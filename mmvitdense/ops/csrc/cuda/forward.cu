@@ -20,13 +20,12 @@ __device__ __forceinline__ Placed<A> place_for_forward(const Arguments& a, const
                                                        int32_t i) {
   Placed<A> placed{{0, 0, 0, 0}, 0, 0};
   if (!q.exists || i >= a.samples) return placed;
-  const int64_t sample = q.row * a.samples + i;
   const int32_t level = i / a.num_points;
-  const Sample<A> at = place<kFused, A>(a, q, sample, level);
+  const Sample<A> at = place<kFused, A>(a, q, i, level);
   if (!at.inside) return placed;
   const Level& map = a.levels[level];
   const CornerMask on_map = corner_mask(at, map.height, map.width);
-  const Corners<A> weights = corner_weights(at.fx, at.fy, read_weight<kFused>(a, softmax, sample));
+  const Corners<A> weights = corner_weights(at.fx, at.fy, read_weight<kFused>(a, q, softmax, i));
   placed.weights.w00 = on_map.c00 ? weights.w00 : A(0);
   placed.weights.w01 = on_map.c01 ? weights.w01 : A(0);
   placed.weights.w10 = on_map.c10 ? weights.w10 : A(0);

@@ -42,6 +42,20 @@ at::Tensor dense(const at::Tensor& tensor, at::ScalarType type) {
   return reinterpret_cast<std::uintptr_t>(result.data_ptr()) % 16 == 0 ? result : result.clone();
 }
 
+// The same for B x Q x ..., of which only what belongs to a query has to be contiguous: views of the rows of one
+// projection are read in place.
+at::Tensor dense_rows(const at::Tensor& tensor, at::ScalarType type) {
+  const at::Tensor result = tensor.to(type);
+  // Points are read in pairs.
+  bool in_place = reinterpret_cast<std::uintptr_t>(result.data_ptr()) % (2 * result.element_size()) == 0 &&
+                  result.stride(0) % 2 == 0 && result.stride(1) % 2 == 0;
+  int64_t step = 1;
+  for (int64_t i = result.dim() - 1; i >= 2; step *= result.size(i), --i) {
+    in_place = in_place && (result.size(i) == 1 || result.stride(i) == step);
+  }
+  return in_place ? result : dense(result, type);
+}
+
 void check_limits(const Problem& p) {
   const int64_t most = std::numeric_limits<int32_t>::max();
   TORCH_CHECK_VALUE(static_cast<int64_t>(p.levels.size()) <= kMaxLevels, "spatial_shapes has ", p.levels.size(),
@@ -82,8 +96,8 @@ struct Call {
         sums(problem.wide ? at::kDouble : at::kFloat) {
     check_limits(problem);
     value = dense(value_, storage);
-    points = dense(points_, problem.wide ? at::kDouble : points_.scalar_type());
-    weights = dense(weights_, problem.wide ? at::kDouble : weights_.scalar_type());
+    points = dense_rows(points_, problem.wide ? at::kDouble : points_.scalar_type());
+    weights = dense_rows(weights_, problem.wide ? at::kDouble : weights_.scalar_type());
     if (reference_) reference = dense(*reference_, sums);
     if (grad_output_) grad_output = dense(*grad_output_, storage);
     fill_arguments();
@@ -110,6 +124,10 @@ struct Call {
     find_raster(problem, a);
     a.points_type = type_of(points.scalar_type());
     a.weights_type = type_of(weights.scalar_type());
+    a.points_batch_stride = points.stride(0);
+    a.points_query_stride = points.stride(1);
+    a.weights_batch_stride = weights.stride(0);
+    a.weights_query_stride = weights.stride(1);
     a.value = value.data_ptr();
     a.points = points.data_ptr();
     a.weights = weights.data_ptr();
@@ -190,12 +208,13 @@ void run_deterministic_backward(Call& call, Gradients& gradients, bool reference
 Gradients backward(Call& call, bool reference_grad) {
   Gradients gradients;
   if (call.nothing_to_do()) {
-    gradients = {at::zeros_like(call.value), at::zeros_like(call.points), at::zeros_like(call.weights), {}};
+    gradients = {at::zeros_like(call.value), at::zeros(call.points.sizes(), call.points.options()),
+                 at::zeros(call.weights.sizes(), call.weights.options()), {}};
     if (reference_grad) gradients.reference = at::zeros_like(call.reference);
     return gradients;
   }
-  gradients.points = at::empty_like(call.points);
-  gradients.weights = at::empty_like(call.weights);
+  gradients.points = at::empty(call.points.sizes(), call.points.options());
+  gradients.weights = at::empty(call.weights.sizes(), call.weights.options());
   call.arguments.grad_points = gradients.points.data_ptr();
   call.arguments.grad_weights = gradients.weights.data_ptr();
   at::Tensor stash;

@@ -164,18 +164,18 @@ __device__ __forceinline__ A read_number(const void* base, Type type, int64_t i)
   }
 }
 
-// The i-th pair of numbers.
+// The i-th number and the next; i is even.
 template <typename A>
 __device__ __forceinline__ void read_pair(const void* base, Type type, int64_t i, A (&pair)[2]) {
   if constexpr (std::is_same<A, double>::value) {
-    Pack<double, 2>::read(static_cast<const double*>(base) + 2 * i).unpack(pair);
+    Pack<double, 2>::read(static_cast<const double*>(base) + i).unpack(pair);
   } else {
     if (type == Type::kFloat) {
-      Pack<float, 2>::read(static_cast<const float*>(base) + 2 * i).unpack(pair);
+      Pack<float, 2>::read(static_cast<const float*>(base) + i).unpack(pair);
     } else if (type == Type::kHalf) {
-      Pack<__half, 2>::read(static_cast<const __half*>(base) + 2 * i).unpack(pair);
+      Pack<__half, 2>::read(static_cast<const __half*>(base) + i).unpack(pair);
     } else {
-      Pack<__nv_bfloat16, 2>::read(static_cast<const __nv_bfloat16*>(base) + 2 * i).unpack(pair);
+      Pack<__nv_bfloat16, 2>::read(static_cast<const __nv_bfloat16*>(base) + i).unpack(pair);
     }
   }
 }
@@ -195,6 +195,7 @@ __device__ __forceinline__ void write_number(void* base, Type type, int64_t i, A
   }
 }
 
+// The i-th pair.
 template <typename A>
 __device__ __forceinline__ void write_pair(void* base, Type type, int64_t i, A x, A y) {
   const A pair[2] = {x, y};

@@ -27,7 +27,8 @@ __device__ __forceinline__ A group_sum(A x) {
 // A group's query and head. Groups beyond the last query stay, because shuffles want the whole warp: they have
 // `exists` false and read what belongs to the last query.
 struct Query {
-  int64_t row;  // along B x Q x M
+  int64_t row;              // along B x Q x M
+  int64_t points, weights;  // the first number of each
   int64_t query;
   int32_t image;
   bool exists;
@@ -47,7 +48,7 @@ template <int G>
 __device__ __forceinline__ Query find_query(const Arguments& a, int32_t image, int32_t head) {
   constexpr int kGroups = kThreads / G, kWidth = tile_width(kGroups), kHeight = kGroups / kWidth;
   const int32_t group = threadIdx.x / G;
-  Query q{0, int64_t(blockIdx.x) * kGroups + group, image, true};
+  Query q{0, 0, 0, int64_t(blockIdx.x) * kGroups + group, image, true};
   if (a.raster_count > 0) {
     int64_t start = 0;
     int32_t tile = blockIdx.x;
@@ -67,6 +68,9 @@ __device__ __forceinline__ Query find_query(const Arguments& a, int32_t image, i
   q.exists = q.exists && q.query < a.queries;
   if (!q.exists) q.query = a.queries - 1;
   q.row = (image * a.queries + q.query) * a.heads + head;
+  const int64_t before = int64_t(head) * a.samples;
+  q.points = image * a.points_batch_stride + q.query * a.points_query_stride + 2 * before;
+  q.weights = image * a.weights_batch_stride + q.query * a.weights_query_stride + before;
   return q;
 }
 
@@ -92,19 +96,19 @@ template <int G, typename A>
 __device__ __forceinline__ Softmax<A> row_softmax(const Arguments& a, const Query& q, int lane) {
   A maximum = -INFINITY, sum = 0;
   for (int i = lane; i < a.samples; i += G) {
-    maximum = fmax(maximum, read_number<A>(a.weights, a.weights_type, q.row * a.samples + i));
+    maximum = fmax(maximum, read_number<A>(a.weights, a.weights_type, q.weights + i));
   }
 #pragma unroll
   for (int i = G / 2; i > 0; i /= 2) maximum = fmax(maximum, __shfl_xor_sync(kWholeWarp, maximum, i, G));
   for (int i = lane; i < a.samples; i += G) {
-    sum += exp(read_number<A>(a.weights, a.weights_type, q.row * a.samples + i) - maximum);
+    sum += exp(read_number<A>(a.weights, a.weights_type, q.weights + i) - maximum);
   }
   return {maximum, A(1) / group_sum<G>(sum)};
 }
 
 template <bool kFused, typename A>
-__device__ __forceinline__ A read_weight(const Arguments& a, const Softmax<A>& softmax, int64_t sample) {
-  const A number = read_number<A>(a.weights, a.weights_type, sample);
+__device__ __forceinline__ A read_weight(const Arguments& a, const Query& q, const Softmax<A>& softmax, int32_t i) {
+  const A number = read_number<A>(a.weights, a.weights_type, q.weights + i);
   return kFused ? exp(number - softmax.maximum) * softmax.scale : number;
 }
 
@@ -117,11 +121,11 @@ __device__ __forceinline__ const A* reference_of(const Arguments& a, const Query
 }
 
 template <bool kFused, typename A>
-__device__ __forceinline__ Sample<A> place(const Arguments& a, const Query& q, int64_t sample, int32_t level_index) {
+__device__ __forceinline__ Sample<A> place(const Arguments& a, const Query& q, int32_t i, int32_t level_index) {
   const Level& level = a.levels[level_index];
   const A width = static_cast<A>(level.width), height = static_cast<A>(level.height);
   A point[2];
-  read_pair(a.points, a.points_type, sample, point);
+  read_pair(a.points, a.points_type, q.points + 2 * i, point);
   A x, y;
   if constexpr (!kFused) {
     x = pixel_from_location(point[0], width);
