@@ -183,8 +183,8 @@ __device__ __forceinline__ SampleGradient<Sum<T>> visit_sample(const Arguments& 
   for (int32_t start = 0; start < a.channels; start += G * V) {
     const int32_t channels = a.channels - start;
     if (G == 32 && a.channels > G * V) gradient.read(grad_output + start, lane, channels);
-    // A lane without channels of its own reads the last ones, and its gradient is zero.
-    add_dots<T, V>(value + start + min(lane * V, channels - V), corners, s.on_map, gradient.for_dots, dots);
+    // A lane without channels of its own reads nothing.
+    add_dots<T, V>(value + start + lane * V, corners, lane * V < channels ? s.on_map : 0, gradient.for_dots, dots);
     if (grad_value != nullptr) {
 #pragma unroll
       for (int k = 0; k < 4; ++k) {
