@@ -2,7 +2,9 @@
 num_classes = 171
 channels = 1024
 attention = dict(embed_dims=channels, num_heads=32)
-ffn = dict(embed_dims=channels, feedforward_channels=4096, num_fcs=2, ffn_drop=0.0, act_cfg=dict(type='ReLU', inplace=True))
+ffn = dict(
+    embed_dims=channels, feedforward_channels=4096, num_fcs=2, ffn_drop=0.0, act_cfg=dict(type='ReLU', inplace=True)
+)
 model = dict(
     type='EncoderDecoder',
     data_preprocessor=dict(
