@@ -1,3 +1,4 @@
+# Published runs start from the trained weights of vit-adapter-l-beitv2_mask2former_80k_coco-stuff164k-896: give them as load_from.
 _base_ = [
     '../_base_/models/mask2former_vit-adapter.py',
     '../_base_/datasets/ade20k-896.py',
@@ -23,5 +24,3 @@ model = dict(
     ),
 )
 train_dataloader = dict(batch_size=1)
-# Published runs start from the weights of vit-adapter-l-beitv2_mask2former_80k_coco-stuff164k-896.py.
-load_from = None

@@ -9,7 +9,6 @@ model = dict(
             arch='large',
             pretrain_img_size=384,
             drop_path_rate=0.4,
-            with_cp=True,
             init_cfg=dict(
                 checkpoint='https://huggingface.co/timm/vit_large_patch16_384.augreg_in21k_ft_in1k/resolve/main/model.safetensors'
             ),

@@ -1,4 +1,5 @@
 # The config of the published run is not released: this is ViT-Adapter's.
+# Published runs start from the trained weights of vit-comer-l-beitv2_mask2former_80k_coco-stuff164k-896: give them as load_from.
 _base_ = [
     '../_base_/models/mask2former_vit-adapter.py',
     '../_base_/datasets/ade20k-896.py',
@@ -25,5 +26,3 @@ model = dict(
         loss_cls=dict(class_weight=[1.0] * num_classes + [0.1]),
     ),
 )
-# Published runs start from the weights of vit-comer-l-beitv2_mask2former_80k_coco-stuff164k-896.py.
-load_from = None

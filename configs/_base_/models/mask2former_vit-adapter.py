@@ -28,7 +28,6 @@ model = dict(
             qkv_bias='qv',
             layer_scale_init=1e-6,
             drop_path_rate=0.3,
-            with_cp=True,
         ),
         deform_num_heads=16,
         deform_ratio=0.5,
