@@ -142,3 +142,4 @@ def _use_shapes(dataset: ConfigDict, split: str, root: Path, instances: bool) ->
         dataset.data_prefix = {'img': f'images/{split}'}
     else:
         dataset.data_prefix = {'img_path': f'images/{split}', 'seg_map_path': f'annotations/{split}'}
+        dataset.seg_map_suffix = '.png'

@@ -176,16 +176,15 @@ def _contexts_of_recomputing(module: nn.Module):
 
 @contextmanager
 def _statistics_kept(module: nn.Module):
-    """Batch norms that run a second time leave their running statistics as they are."""
+    """Batch norms that run a second time update copies of their running statistics."""
     norms = [m for m in module.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm) and m.training]
-    tracked = [layer.track_running_stats for layer in norms]
-    statistics = [(layer.running_mean, layer.running_var, layer.num_batches_tracked) for layer in norms]
+    kept = [dict(layer.named_buffers(recurse=False)) for layer in norms]
     try:
-        for layer in norms:
-            layer.track_running_stats = False
-            layer.running_mean = layer.running_var = layer.num_batches_tracked = None
+        for layer, buffers in zip(norms, kept):
+            for name, buffer in buffers.items():
+                setattr(layer, name, buffer.clone())
         yield
     finally:
-        for layer, track, values in zip(norms, tracked, statistics):
-            layer.track_running_stats = track
-            layer.running_mean, layer.running_var, layer.num_batches_tracked = values
+        for layer, buffers in zip(norms, kept):
+            for name, buffer in buffers.items():
+                setattr(layer, name, buffer)
