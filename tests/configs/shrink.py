@@ -63,6 +63,17 @@ def _take_few_proposals(model: ConfigDict) -> None:
         options.update(nms_pre=PROPOSALS, max_per_img=PROPOSALS)
     model.train_cfg.rcnn.sampler.num = PROPOSALS
     model.test_cfg.rcnn.max_per_img = 5
+    _narrow_roi_heads(model.roi_head)
+
+
+def _narrow_roi_heads(roi_head: ConfigDict) -> None:
+    boxes, masks = roi_head.bbox_head, roi_head.mask_head
+    for head in boxes if isinstance(boxes, list) else [boxes]:
+        head.fc_out_channels = 4 * WIDTH
+        head.conv_out_channels = WIDTH
+        if head.loss_cls.type == 'mmvitdense.FederatedLoss':  # so few classes that all count
+            head.num_classes = masks.num_classes = len(CLASSES)
+            head.loss_cls.class_counts = [1] * len(CLASSES)
 
 
 def _divide_sizes(part: ConfigDict | list, factor: int) -> None:
@@ -77,6 +88,8 @@ def _divide_sizes(part: ConfigDict | list, factor: int) -> None:
 def _use_shapes(dataset: ConfigDict, split: str, root: Path, instances: bool) -> None:
     dataset.data_root = str(root)
     if instances:
+        if dataset.type.startswith('LVIS'):  # reads its files with a package of its own
+            dataset.type = 'CocoDataset'
         dataset.metainfo = {'classes': CLASSES}
         dataset.ann_file = f'annotations/instances_{split}.json'
         dataset.data_prefix = {'img': f'images/{split}'}
