@@ -123,7 +123,7 @@ class Detectron2CascadeRoIHead(StandardRoIHead):
         rcnn_test_cfg: dict,
         rescale: bool = False,
     ) -> list[InstanceData]:
-        """Boxes of the last stage with the mean probabilities of all, after suppression, one instance data per image."""
+        """Boxes of the last stage with the mean probabilities of all, after suppression, for each image."""
         proposals = [results.bboxes for results in rpn_results_list]
         results = []
         for boxes, scores, meta in zip(*self._run_stages(x, proposals, batch_img_metas), batch_img_metas):
