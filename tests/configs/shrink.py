@@ -107,6 +107,17 @@ def _take_few_proposals(model: ConfigDict) -> None:
     for stage in stages if isinstance(stages, list) else [stages]:
         stage.sampler.num = PROPOSALS
     model.test_cfg.rcnn.max_per_img = 5
+    _narrow_roi_heads(model.roi_head)
+
+
+def _narrow_roi_heads(roi_head: ConfigDict) -> None:
+    boxes, masks = roi_head.bbox_head, roi_head.mask_head
+    for head in boxes if isinstance(boxes, list) else [boxes]:
+        head.fc_out_channels = 4 * WIDTH
+        head.conv_out_channels = WIDTH
+        if head.loss_cls.type == 'mmvitdense.FederatedLoss':  # so few classes that all count
+            head.num_classes = masks.num_classes = len(CLASSES)
+            head.loss_cls.class_counts = [1] * len(CLASSES)
 
 
 def _dicts(part: ConfigDict | list, skip: str = '') -> Iterator[ConfigDict]:
@@ -137,6 +148,8 @@ def _divided(value: int | tuple | list, factor: int) -> int | tuple | list:
 def _use_shapes(dataset: ConfigDict, split: str, root: Path, instances: bool) -> None:
     dataset.data_root = str(root)
     if instances:
+        if dataset.type.startswith('LVIS'):  # reads its files with a package of its own
+            dataset.type = 'CocoDataset'
         dataset.metainfo = {'classes': CLASSES}
         dataset.ann_file = f'annotations/instances_{split}.json'
         dataset.data_prefix = {'img': f'images/{split}'}
