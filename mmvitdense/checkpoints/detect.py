@@ -28,6 +28,8 @@ from . import (
     transformers_sam,
     transformers_vit,
     transformers_vitdet,
+    vit_adapter,
+    vit_comer,
 )
 from .reading import CheckpointError
 
@@ -52,6 +54,8 @@ FORMATS: tuple[ModuleType, ...] = (
     transformers_sam,
     transformers_vit,
     transformers_vitdet,
+    vit_comer,
+    vit_adapter,
 )
 
 _FIRST_BLOCK = re.compile(r'^(.*\.)?(?:blocks|layers?|resblocks)\.0\.(.+)$')

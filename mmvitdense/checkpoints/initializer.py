@@ -10,10 +10,12 @@ from torch import Tensor, nn
 
 from mmvitdense.registry import WEIGHT_INITIALIZERS
 
+from .adapter_parts import holds_adapter, trunk_of
 from .detect import detect
 from .differences import differences
 from .file_pages import release_file_pages
 from .fit import fit_to_vit
+from .fit_adapter import fit_to_adapter
 from .layer_scale import fold_layer_scale
 from .reading import local_path, read_checkpoint
 
@@ -24,12 +26,13 @@ _CHUNK_BYTES = 1 << 27
 @WEIGHT_INITIALIZERS.register_module()
 @ROOT_INITIALIZERS.register_module()  # mmengine looks up init_cfg types in its own registry alone
 class ViTPretrained:
-    """Load published weights of a plain ViT, whatever their format.
+    """Load published weights of a plain ViT, whatever their format, or those of a ViT-CoMer or ViT-Adapter.
 
-    Used as ``init_cfg=dict(type='ViTPretrained', checkpoint=...)`` of a ``PlainViT``. The format is told from the
-    names, tables of positions are resized, and one line of the log says what was loaded, resized, missing and left
-    over, and which options of the model (epsilon, activation, ...) are not those of the pre-training. Weights of blocks
-    that are missing or have another shape raise ``CheckpointError``.
+    Used as ``init_cfg=dict(type='ViTPretrained', checkpoint=...)`` of a ``PlainViT``, or of a ``ViTCoMer`` or
+    ``ViTAdapter`` for files of the whole backbone (of which a ``PlainViT`` takes what is its own). The format is told
+    from the names, tables of positions are resized, and one line of the log says what was loaded, resized, missing and
+    left over, and which options of the ViT (epsilon, activation, ...) are not those of the pre-training. Weights of
+    blocks that are missing or have another shape raise ``CheckpointError``.
 
     Args:
         checkpoint: Path or http(s) address of the file.
@@ -45,7 +48,7 @@ class ViTPretrained:
         self.fold_layer_scale = fold_layer_scale
 
     def __call__(self, module: nn.Module) -> None:
-        """Load the weights into ``module``, a ``PlainViT``."""
+        """Load the weights into ``module``, a ``PlainViT`` or a backbone that holds one."""
         state_dict = read_checkpoint(self.checkpoint)
         form = detect(state_dict)
         notes = differences(form, state_dict, module)
@@ -55,7 +58,13 @@ class ViTPretrained:
             weights = {n.removeprefix(_BACKBONE): v for n, v in weights.items() if n.startswith(_BACKBONE)}
         if self.fold_layer_scale:
             weights = fold_layer_scale(weights)
-        weights, report = fit_to_vit(weights, module, self.patch_resize)
+        if hasattr(module, 'vit'):
+            weights, report = fit_to_adapter(weights, module, self.patch_resize)
+        else:
+            if holds_adapter(weights):
+                notes.append('the ViT of an adapter, what surrounds it is not loaded')
+                weights = trunk_of(weights)
+            weights, report = fit_to_vit(weights, module, self.patch_resize)
         _load(module, weights, local_path(self.checkpoint))
         print_log(f'{self.checkpoint} ({form.NAME}): {"; ".join([str(report), *notes])}', logger='current')
 
