@@ -3,12 +3,14 @@
 from .attention import Attention, AttentionPosition
 from .block import TransformerBlock
 from .conv_propagation import ConvPropagation
+from .conv_stem import ConvStem
 from .ffn import Mlp, SwiGLU
 from .initialization import draw_initial_weights
 from .layer_scale import LayerScale
 from .norm import LayerNorm2d
+from .padding import inside_images
 from .patch_embed import PatchEmbed
-from .position import resize_position_table
+from .position import resize_position_table, sincos_position_table
 from .relative_position import attention_with_relative_position
 from .relative_position_bias import RelativePositionBias, resize_bias_table
 from .rope import build_rope, half_pairing
@@ -18,6 +20,7 @@ __all__ = [
     'Attention',
     'AttentionPosition',
     'ConvPropagation',
+    'ConvStem',
     'LayerNorm2d',
     'LayerScale',
     'Mlp',
@@ -29,9 +32,11 @@ __all__ = [
     'build_rope',
     'draw_initial_weights',
     'half_pairing',
+    'inside_images',
     'pad_to_windows',
     'resize_bias_table',
     'resize_position_table',
+    'sincos_position_table',
     'window_merge',
     'window_partition',
 ]
