@@ -206,14 +206,14 @@ def _fixed_noise(count: int, seed: int) -> Tensor:
 
 def _check_vit(name: str, vit: PlainViT) -> None:
     """Refuse what needs tokens in their places, which a part of them is not."""
-    attentions = [block.attn for block in vit.blocks]
+    own_tables = any(block.attn.has_rel_pos or block.attn.bias_grid is not None for block in vit.blocks)
     found = {
         f'patch_size={vit.patch_size} instead of {STRIDE}': vit.patch_size != STRIDE,
         'class or register tokens': vit.num_prefix_tokens,
         'no absolute positions': vit.pos_embed is None,
         'rope': vit.rope is not None,
-        'windows': any(attn.window_size for attn in attentions),
-        'rel_pos': vit.rel_pos_bias is not None or any(a.has_rel_pos or a.bias_grid is not None for a in attentions),
+        'windows': vit.window_sizes,
+        'rel_pos': vit.has_shared_biases or own_tables,
         'conv_blocks': vit.conv_blocks,
     }
     if wrong := [what for what, is_there in found.items() if is_there]:
