@@ -2,5 +2,7 @@
 
 from .mimdet import MIMDet
 from .plain_vit import PlainViT
+from .vit_adapter import ViTAdapter
+from .vit_comer import ViTCoMer
 
-__all__ = ['MIMDet', 'PlainViT']
+__all__ = ['MIMDet', 'PlainViT', 'ViTAdapter', 'ViTCoMer']
