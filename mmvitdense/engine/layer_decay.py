@@ -22,17 +22,21 @@ class LayerDecayOptimWrapperConstructor(LearningRateOptimWrapperConstructor):
     All options of mmengine's default constructor work besides, and ``lr_mults``, whose factors multiply. ViTDet's
     weight decay is ``norm_decay_mult=0, custom_keys={'pos_embed': dict(decay_mult=0)}`` for B and L (the norms of the
     ViT and the position table are not decayed; biases, relative positions and the channel norms of pyramid and heads
-    are) and none of both for H.
+    are) and none of both for H. BEiT's, which ViT-Adapter and ViT-CoMer keep, is ``flat_decay_mult=0``: nothing that
+    has one dimension is decayed.
 
     Args:
         optim_wrapper_cfg: As in mmengine, with the optimizer inside.
-        paramwise_cfg: mmengine's options, ``lr_mults`` (see ``LearningRateOptimWrapperConstructor``) and
-            ``layer_decay_rate``, above 0 and at most 1.
+        paramwise_cfg: mmengine's options, ``lr_mults`` (see ``LearningRateOptimWrapperConstructor``),
+            ``layer_decay_rate``, above 0 and at most 1, and ``lowest_rate_names``, beginnings of the names of
+            parameters outside the backbone that learn at the rate of depth 0, as ViT-Adapter has it for the queries of
+            Mask2Former (``segmentation/mmcv_custom``).
     """
 
     def __init__(self, optim_wrapper_cfg: dict, paramwise_cfg: dict | None = None):
         paramwise_cfg = dict(paramwise_cfg or {})
         self.layer_decay_rate = paramwise_cfg.pop('layer_decay_rate', None)
+        self.lowest_rate_names = tuple(paramwise_cfg.pop('lowest_rate_names', ()))
         if self.layer_decay_rate is None or not 0 < self.layer_decay_rate <= 1:
             raise ValueError(
                 'LayerDecayOptimWrapperConstructor needs paramwise_cfg=dict(layer_decay_rate=...) above 0 and at '
@@ -43,7 +47,8 @@ class LayerDecayOptimWrapperConstructor(LearningRateOptimWrapperConstructor):
     def factors(self, model: nn.Module) -> dict[int, float]:
         """Factor of the learning rate of every parameter of the model, by its id."""
         others = super().factors(model)
-        return {key: factor * others[key] for key, factor in _decay_factors(model, self.layer_decay_rate)}
+        decays = _decay_factors(model, self.layer_decay_rate, self.lowest_rate_names)
+        return {key: factor * others[key] for key, factor in decays}
 
     def describe(self) -> str:
         """What the log calls these rules."""
@@ -51,7 +56,7 @@ class LayerDecayOptimWrapperConstructor(LearningRateOptimWrapperConstructor):
         return f'layer decay {self.layer_decay_rate}{others}'
 
 
-def _decay_factors(model: nn.Module, rate: float) -> Iterator[tuple[int, float]]:
+def _decay_factors(model: nn.Module, rate: float, lowest: tuple[str, ...]) -> Iterator[tuple[int, float]]:
     """Yield (id, factor) of every parameter of the model."""
     backbones = _modules_with_depth(model)
     if not backbones:
@@ -59,13 +64,18 @@ def _decay_factors(model: nn.Module, rate: float) -> Iterator[tuple[int, float]]
             f'layer decay needs a backbone with a method get_layer_depth(name, prefix); {type(model).__name__} has '
             'none. Use a backbone of mmvitdense, or the default optimizer constructor'
         )
-    for name, parameter in model.named_parameters():
+    parameters = dict(model.named_parameters())
+    if unknown := [start for start in lowest if not any(name.startswith(start) for name in parameters)]:
+        raise ValueError(f'lowest_rate_names must begin names of parameters of {type(model).__name__}, got {unknown}')
+    depths = {}
+    for name in parameters:
         owners = [prefix for prefix in backbones if name.startswith(prefix)]
-        factor = 1.0
         if owners:
-            depth, num_depths = backbones[owners[0]].get_layer_depth(name, owners[0])
-            factor = rate ** (num_depths - 1 - depth)
-        yield id(parameter), factor
+            depths[name] = backbones[owners[0]].get_layer_depth(name, owners[0])
+    most = max(num_depths for _, num_depths in depths.values())
+    for name, parameter in parameters.items():
+        depth, num_depths = depths.get(name, (0, most) if name.startswith(lowest) else (0, 1))
+        yield id(parameter), rate ** (num_depths - 1 - depth)
 
 
 def _modules_with_depth(model: nn.Module) -> dict[str, nn.Module]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
@@ -41,9 +42,7 @@ class ConvStem(nn.Module):
             raise ValueError(f'embed_dims of the convolutional stem must be a multiple of 8, got {embed_dims}')
         self.mask_padding, self.with_cp = mask_padding, with_cp
         widths = [in_channels, *(embed_dims // part for part in (8, 4, 2, 1))]
-        self.stages = nn.ModuleList(
-            _Stage(before, after, norm_eps) for before, after in zip(widths[:-1], widths[1:], strict=True)
-        )
+        self.stages = nn.ModuleList(_Stage(before, after, norm_eps) for before, after in pairwise(widths))
         self.proj = nn.Conv2d(embed_dims, embed_dims, 1)
 
     def forward(

@@ -9,7 +9,11 @@ from torch import Tensor
 
 
 def inside_images(
-    image_sizes: Sequence[tuple[int, int]] | Tensor, batch: int, grid: tuple[int, int], stride: int, device: torch.device
+    image_sizes: Sequence[tuple[int, int]] | Tensor,
+    batch: int,
+    grid: tuple[int, int],
+    stride: int,
+    device: torch.device,
 ) -> Tensor:
     """Mark the positions of a map that see at least one pixel of their image.
 

@@ -23,9 +23,7 @@ train_pipeline = [
                     backend=backend,
                 ),
                 # An image that lost all its objects to the crop stays, as background.
-                dict(
-                    type='RandomCrop', crop_type='absolute_range', crop_size=(384, 600), allow_negative_crop=True
-                ),
+                dict(type='RandomCrop', crop_type='absolute_range', crop_size=(384, 600), allow_negative_crop=True),
                 dict(type='RandomChoiceResize', scales=scales, keep_ratio=True, backend=backend),
             ],
         ],

@@ -40,7 +40,7 @@ class MIMDet(BaseModule):
     canvas.
 
     Args:
-        vit: The encoder, a ``PlainViT`` or its options, by default ViT-B with what was published besides (no class
+        vit: The encoder, a ``PlainViT`` or its config, by default ViT-B with what was published besides (no class
             token, a final norm, epsilon 1e-5; 'type' may be left out). All blocks attend globally without relative
             positions. Its patch embedding gives way to the stem, and its position table stays fixed, starting from
             sines and cosines.
@@ -80,6 +80,7 @@ class MIMDet(BaseModule):
         defaults = {**_AS_PUBLISHED, 'with_cp': with_cp}
         self.vit = vit if isinstance(vit, nn.Module) else MODELS.build({**defaults, **(vit or {})})
         _check_vit('vit', self.vit)
+        self.vit.with_cp = self.vit.with_cp or with_cp
         defaults['pretrain_img_size'] = tuple(STRIDE * side for side in self.vit.pos_grid)
         self.decoder = MODELS.build({**defaults, **_DECODER, **(decoder or {})})
         _check_vit('decoder', self.decoder)
