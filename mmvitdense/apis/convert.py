@@ -11,7 +11,7 @@ from torch import Tensor
 
 from mmvitdense.apis.errors import InputError
 from mmvitdense.apis.files import written_whole
-from mmvitdense.checkpoints import FORMATS, CheckpointError, detect, fit_to_adapter, fit_to_vit, read_checkpoint
+from mmvitdense.checkpoints import FORMATS, CheckpointError, FitReport, detect, fit_to_model, read_checkpoint
 from mmvitdense.checkpoints.to_timm import to_timm
 
 LAYOUTS = ('mmvitdense', 'timm')
@@ -27,10 +27,9 @@ class Conversion:
         format_name: Format of the file that was read.
         num_read: Tensors in it.
         weights: What is to be written.
-        options: Arguments of ``model`` that compute what the weights were trained with; None when the weights do not
-            tell.
-        model: The class of the backbone.
-        unused: Names that a backbone with these options has no place for: heads, decoders, projections.
+        model: Name of the class that the weights are for.
+        options: Arguments of it that compute what the weights were trained with; None when the weights do not tell.
+        unused: Names that a model with these options has no place for: heads, decoders, projections.
         whole_model: Whether the file holds a neck and heads of mmdet or mmseg besides.
         notes: What could not be told.
     """
@@ -38,8 +37,8 @@ class Conversion:
     format_name: str
     num_read: int
     weights: dict[str, Tensor]
-    options: dict[str, Any] | None = None
     model: str = 'PlainViT'
+    options: dict[str, Any] | None = None
     unused: list[str] = field(default_factory=list)
     whole_model: bool = False
     notes: list[str] = field(default_factory=list)
@@ -83,7 +82,9 @@ def convert_file(source: str | Path, layout: str = 'mmvitdense', num_heads: int 
     state_dict = read_checkpoint(source)
     form = detect(state_dict)
     weights = form.convert(state_dict)
-    conversion = Conversion(form.NAME, len(state_dict), weights, model=getattr(form, 'MODEL', 'PlainViT'))
+    conversion = Conversion(form.NAME, len(state_dict), weights, getattr(form, 'MODEL', 'PlainViT'))
+    if layout == 'timm' and conversion.model != 'PlainViT':
+        raise CheckpointError(f'timm has no {conversion.model}: leave out the layout to get the names of mmvitdense')
     conversion.whole_model = any(name.startswith(_BACKBONE) for name in weights)
     backbone = weights
     if conversion.whole_model:
@@ -103,17 +104,15 @@ def _describe(conversion: Conversion, form: Any, state_dict: dict, backbone: dic
         return
     if hasattr(form, 'untold'):
         conversion.notes += form.untold(conversion.options)
-    conversion.unused = _left_over(conversion.model, backbone, conversion.options)
+    conversion.unused = _report(backbone, conversion).left_over
 
 
-def _left_over(model: str, backbone: dict[str, Tensor], options: dict[str, Any]) -> list[str]:
-    """Names that the model has no place for."""
+def _report(vit: dict[str, Tensor], conversion: Conversion) -> FitReport:
     from mmvitdense import models
 
     with torch.device('meta'):
-        module = getattr(models, model)(**options)
-    fit = fit_to_adapter if hasattr(module, 'vit') else fit_to_vit
-    return fit({name: tensor.to('meta') for name, tensor in backbone.items()}, module)[1].left_over
+        model = getattr(models, conversion.model)(**conversion.options)
+    return fit_to_model({name: tensor.to('meta') for name, tensor in vit.items()}, model)[1]
 
 
 def write_checkpoint(weights: dict[str, Tensor], target: str | Path) -> None:

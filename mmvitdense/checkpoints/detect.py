@@ -15,6 +15,7 @@ from . import (
     dinov3,
     eva02,
     flax_vit,
+    mimdet,
     mmpretrain,
     mmpretrain_eva02,
     plain_vit,
@@ -36,6 +37,7 @@ from .reading import CheckpointError
 FORMATS: tuple[ModuleType, ...] = (
     plain_vit,
     detectron2_vitdet,
+    mimdet,
     mmpretrain,
     mmpretrain_eva02,
     timm_vit,

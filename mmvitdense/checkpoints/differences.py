@@ -19,7 +19,7 @@ def differences(form: ModuleType, state_dict: dict[str, Tensor], model: nn.Modul
     Args:
         form: Format of the checkpoint, see ``detect``.
         state_dict: The checkpoint, not converted.
-        model: The ``PlainViT`` that the weights are for, or what holds it as ``vit``.
+        model: The ``PlainViT`` that the weights are for, or the model that holds it.
 
     Returns:
         Lines such as 'norm_eps is 1e-06, the weights come with 1e-05'.

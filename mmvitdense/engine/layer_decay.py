@@ -4,32 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from mmengine.logging import print_log
-from mmengine.optim import DefaultOptimWrapperConstructor
 from torch import nn
 
 from mmvitdense.registry import OPTIM_WRAPPER_CONSTRUCTORS
 
+from .lr_mults import LearningRateOptimWrapperConstructor
+
 
 @OPTIM_WRAPPER_CONSTRUCTORS.register_module()
-class LayerDecayOptimWrapperConstructor(DefaultOptimWrapperConstructor):
+class LayerDecayOptimWrapperConstructor(LearningRateOptimWrapperConstructor):
     """Optimizer constructor in which lower layers learn more slowly (BEiT, arXiv 2106.08254; ViTDet appendix A.2).
 
     The learning rate of a parameter at depth i out of n is multiplied by ``layer_decay_rate ** (n - 1 - i)``, with the
     depths given by ``get_layer_depth(name, prefix)`` of the backbone, as in mmpretrain. Parameters of modules without
     that method (neck, heads) keep the full rate.
 
-    All options of mmengine's default constructor work besides. ViTDet's weight decay is
-    ``norm_decay_mult=0, custom_keys={'pos_embed': dict(decay_mult=0)}`` for B and L (the norms of the ViT and the
-    position table are not decayed; biases, relative positions and the channel norms of pyramid and heads are) and none
-    of both for H. BEiT's, which ViT-Adapter and ViT-CoMer keep, is ``flat_decay_mult=0``: nothing that has one
-    dimension is decayed. Parameters with equal options share a group, so that the optimizer updates them together.
+    All options of mmengine's default constructor work besides, and ``lr_mults``, whose factors multiply. ViTDet's
+    weight decay is ``norm_decay_mult=0, custom_keys={'pos_embed': dict(decay_mult=0)}`` for B and L (the norms of the
+    ViT and the position table are not decayed; biases, relative positions and the channel norms of pyramid and heads
+    are) and none of both for H. BEiT's, which ViT-Adapter and ViT-CoMer keep, is ``flat_decay_mult=0``: nothing that
+    has one dimension is decayed.
 
     Args:
         optim_wrapper_cfg: As in mmengine, with the optimizer inside.
-        paramwise_cfg: mmengine's options and ``layer_decay_rate``, above 0 and at most 1, and ``lowest_rate_names``,
-            beginnings of the names of parameters outside the backbone that learn at the rate of depth 0, as
-            ViT-Adapter has it for the queries of Mask2Former (``segmentation/mmcv_custom``).
+        paramwise_cfg: mmengine's options, ``lr_mults`` (see ``LearningRateOptimWrapperConstructor``),
+            ``layer_decay_rate``, above 0 and at most 1, and ``lowest_rate_names``, beginnings of the names of
+            parameters outside the backbone that learn at the rate of depth 0, as ViT-Adapter has it for the queries of
+            Mask2Former (``segmentation/mmcv_custom``).
     """
 
     def __init__(self, optim_wrapper_cfg: dict, paramwise_cfg: dict | None = None):
@@ -41,29 +42,18 @@ class LayerDecayOptimWrapperConstructor(DefaultOptimWrapperConstructor):
                 'LayerDecayOptimWrapperConstructor needs paramwise_cfg=dict(layer_decay_rate=...) above 0 and at '
                 f'most 1, got {self.layer_decay_rate}'
             )
-        # The default constructor builds no groups when it is given no option.
-        super().__init__(optim_wrapper_cfg, paramwise_cfg or {'custom_keys': {}})
+        super().__init__(optim_wrapper_cfg, paramwise_cfg)
 
-    def add_params(self, params: list[dict], module: nn.Module, prefix: str = '', is_dcn_module=None) -> None:
-        """Fill ``params`` with the groups of ``module`` (called by mmengine, which recurses through it)."""
-        if prefix:
-            super().add_params(params, module, prefix, is_dcn_module)
-            return
-        single = []
-        super().add_params(single, module, prefix, is_dcn_module)
-        factors = dict(_decay_factors(module, self.layer_decay_rate, self.lowest_rate_names))
-        groups = {}
-        for group in single:
-            (parameter,) = group.pop('params')
-            group['lr'] = group.get('lr', self.base_lr) * factors[id(parameter)]
-            groups.setdefault(tuple(sorted(group.items(), key=str)), []).append(parameter)
-        params.extend({'params': members, **dict(options)} for options, members in groups.items())
-        rates = sorted({group['lr'] for group in params})
-        print_log(
-            f'layer decay {self.layer_decay_rate}: {len(single)} parameters in {len(params)} groups, '
-            f'learning rates {rates[0]:.3g} to {rates[-1]:.3g}',
-            logger='current',
-        )
+    def factors(self, model: nn.Module) -> dict[int, float]:
+        """Factor of the learning rate of every parameter of the model, by its id."""
+        others = super().factors(model)
+        decays = _decay_factors(model, self.layer_decay_rate, self.lowest_rate_names)
+        return {key: factor * others[key] for key, factor in decays}
+
+    def describe(self) -> str:
+        """What the log calls these rules."""
+        others = f', {super().describe()}' if self.lr_mults else ''
+        return f'layer decay {self.layer_decay_rate}{others}'
 
 
 def _decay_factors(model: nn.Module, rate: float, lowest: tuple[str, ...]) -> Iterator[tuple[int, float]]:

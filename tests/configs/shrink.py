@@ -71,7 +71,7 @@ def _narrow(model: ConfigDict, vit: ConfigDict) -> None:
     if isinstance(vit.get('window_size'), list):
         vit.window_size = vit.window_size[-DEPTH:]
     if vit is not model.backbone:
-        _narrow_adapter(model.backbone)
+        _narrow_holder(model)
     for part in ('neck', 'decode_head', 'auxiliary_head', 'panoptic_head'):
         options = model.get(part) or {}
         for name, value in options.items():
@@ -81,8 +81,13 @@ def _narrow(model: ConfigDict, vit: ConfigDict) -> None:
                 options[name] = [WIDTH] * len(value)
 
 
-def _narrow_adapter(backbone: ConfigDict) -> None:
-    """Four stages of one block each."""
+def _narrow_holder(model: ConfigDict) -> None:
+    """Narrow what a model holds beside its ViT: a decoder, or four stages of one block each."""
+    backbone = model.backbone
+    if backbone.type == 'mmvitdense.MIMDet':
+        backbone.decoder = {'embed_dims': HEAD_WIDTH, 'num_layers': 1, 'num_heads': HEAD_HEADS}
+        model.neck.in_channels = [WIDTH // 4, WIDTH // 2, HEAD_WIDTH, HEAD_WIDTH]
+        return
     backbone.pop('interaction_indexes', None)
     backbone.update(deform_num_heads=3, conv_inplane=8)
 
