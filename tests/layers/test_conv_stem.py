@@ -1,4 +1,4 @@
-"""The convolutional stem: sizes, and norms that see the image alone (its numbers are those of MIMDet's golden files)."""
+"""The convolutional stem: sizes, and norms that see the image alone (golden files of MIMDet have its numbers)."""
 
 import pytest
 import torch
