@@ -11,7 +11,8 @@ _HEADS = {'neck', 'rpn_head', 'roi_head', 'bbox_head', 'decode_head', 'panoptic_
 _NAMES = re.compile(
     r'^(pos_embed|cls_token|register_tokens|patch_embed\.proj\.\w+|norm(_pre)?\.\w+|blocks\.\d+\.('
     r'norm[12]\.\w+|attn\.((qkv|proj|inner_norm)\.\w+|rel_pos_[hw]|relative_position_bias_table)|'
-    r'mlp\.(fc[12]|w12|w3|norm)\.\w+|ls[12]\.gamma|residual\.\w+\.\w+)|rel_pos_bias\.relative_position_bias_table)$'
+    r'mlp\.(fc[12]|w12|w3|norm)\.\w+|ls[12]\.gamma|residual\.\w+\.\w+)|'
+    r'(rel_pos_bias|window_rel_pos_bias\.\d+)\.relative_position_bias_table)$'
 )
 # A ViT without any of these is named as timm names it, and is left to that format.
 _PARTICULAR = re.compile(
