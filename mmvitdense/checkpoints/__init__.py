@@ -4,11 +4,13 @@ from .detect import FORMATS, convert, detect
 from .fit import FitReport, fit_to_vit
 from .initializer import ViTPretrained
 from .reading import CheckpointError, read_checkpoint, read_file
+from .sincos_positions import SinCosPositions
 
 __all__ = [
     'FORMATS',
     'CheckpointError',
     'FitReport',
+    'SinCosPositions',
     'ViTPretrained',
     'convert',
     'detect',

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from . import (
     beit,
+    benchmarking_vitdet,
     clip,
     detectron2_vitdet,
     dinov2,
@@ -34,6 +35,7 @@ from .reading import CheckpointError
 FORMATS: tuple[ModuleType, ...] = (
     plain_vit,
     detectron2_vitdet,
+    benchmarking_vitdet,
     mmpretrain,
     mmpretrain_eva02,
     timm_vit,

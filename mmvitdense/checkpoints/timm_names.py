@@ -11,7 +11,7 @@ import re
 
 from torch import Tensor
 
-from . import detectron2_vitdet, plain_vit
+from . import benchmarking_vitdet, detectron2_vitdet, plain_vit
 from .prefix import strip_prefix
 from .renaming import GATED, QKV, rename, stack
 from .transformers_names import fold_distillation_token
@@ -38,9 +38,9 @@ _BUFFERS = re.compile(r'(^|\.)(relative_position_index|bias_mask|periods|rope\.f
 def body_of(state_dict: dict[str, Tensor]) -> dict[str, Tensor] | None:
     """The ViT without its prefix; None where there is not exactly one of these layouts.
 
-    Models of this project and of detectron2 have the same blocks inside and are not of these layouts.
+    Models of this project and detectors have the same blocks inside and are not of these layouts.
     """
-    if plain_vit.matches(state_dict) or detectron2_vitdet.matches(state_dict):
+    if any(form.matches(state_dict) for form in (plain_vit, detectron2_vitdet, benchmarking_vitdet)):
         return None
     bodies = [body for anchor in ANCHORS if (body := strip_prefix(state_dict, anchor)) is not None]
     if len(bodies) != 1 or 'patch_embed.proj.weight' not in bodies[0]:

@@ -4,9 +4,9 @@ from mmvitdense.layers import LayerNorm2d
 from mmvitdense.registry import MODELS
 
 from .backbones import PlainViT
-from .necks import SimpleFeaturePyramid
+from .necks import SimpleFeaturePyramid, ViTFPN
 
 # Heads of mmdet and mmseg take it as ``norm_cfg=dict(type='mmvitdense.LayerNorm2d', eps=1e-6)``.
 MODELS.register_module(module=LayerNorm2d)
 
-__all__ = ['LayerNorm2d', 'PlainViT', 'SimpleFeaturePyramid']
+__all__ = ['LayerNorm2d', 'PlainViT', 'SimpleFeaturePyramid', 'ViTFPN']
