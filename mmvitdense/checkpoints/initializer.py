@@ -77,7 +77,8 @@ def _initial_weights(module: nn.Module, names: Sequence[str]) -> dict[str, Tenso
     own = module.state_dict()
     if unknown := [name for name in names if name not in own]:
         raise ValueError(
-            f'as_initialized has {unknown}, which are no weights of the model: expected names such as {next(iter(own))!r}'
+            f'as_initialized has {unknown}, which are no weights of the model: expected names such as '
+            f'{next(iter(own))!r}'
         )
     return {name: own[name].clone() for name in names}
 
