@@ -69,6 +69,9 @@ def _narrow(model: ConfigDict, vit: ConfigDict) -> None:
         vit.conv_blocks = (1, DEPTH - 1)
     if vit.get('global_blocks'):
         vit.global_blocks = (1, DEPTH - 1)
+    elif vit.get('window_size') and isinstance(vit.window_size, int):
+        # By default the last block of each quarter, which would be all.
+        vit.setdefault('global_blocks', (1, DEPTH - 1))
     if isinstance(vit.get('window_size'), list):
         vit.window_size = vit.window_size[-DEPTH:]
     if vit is not model.backbone:
