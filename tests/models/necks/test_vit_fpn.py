@@ -86,3 +86,13 @@ class TestViTFPN(ModuleSuite):
             neck = MODELS.build(configs)
         levels = neck([torch.randn(1, 32, 5, 3) for _ in range(4)])
         assert [tuple(level.shape[2:]) for level in levels] == [(20, 12), (10, 6), (5, 3), (3, 2), (2, 1)]
+
+    def test_alone_before_the_upernet_of_mmseg(self):
+        pytest.importorskip('mmseg')
+        vit = PlainViT(
+            embed_dims=32, num_layers=4, num_heads=2, feedforward_channels=32, img_size=64, out_indices=(0, 1, 2, 3)
+        )
+        head = {'type': 'UPerHead', 'in_channels': [32] * 4, 'in_index': [0, 1, 2, 3], 'channels': 16, 'num_classes': 5}
+        with DefaultScope.overwrite_default_scope('mmseg'):
+            head = MODELS.build(head).eval()
+        assert head(ViTFPN(32)(vit(torch.randn(1, 3, 80, 48)))).shape == (1, 5, 20, 12)
