@@ -16,3 +16,5 @@ model = dict(
     ),
 )
 optim_wrapper = dict(type='AmpOptimWrapper', loss_scale=dict(init_scale=512))
+# The pyramid leaves out the map of stride 4 and the parameters that only it needs.
+find_unused_parameters = True

@@ -46,12 +46,16 @@ class Conversion:
     def __str__(self) -> str:
         lines = [f'format: {self.format_name}', f'tensors: {self.num_read} read, {len(self.weights)} converted']
         if self.options is not None:
-            arguments = ', '.join(f'{name}={value!r}' for name, value in self.options.items())
-            lines.append(f'options: {self.model}({arguments})')
+            lines.append(f'options: {self.model}({_as_arguments(self.options)})')
         if self.unused:
             shown = ', '.join(self.unused[:8]) + (f' and {len(self.unused) - 8} more' if len(self.unused) > 8 else '')
-            lines.append(f'not of the ViT: {shown}')
+            lines.append(f'not of the {"ViT" if self.model == "PlainViT" else self.model}: {shown}')
         return '\n'.join(lines + self.notes)
+
+
+def _as_arguments(options: dict[str, Any]) -> str:
+    shown = {n: f'dict({_as_arguments(v)})' if isinstance(v, dict) and v else repr(v) for n, v in options.items()}
+    return ', '.join(f'{name}={value}' for name, value in shown.items())
 
 
 def list_formats() -> str:
@@ -82,23 +86,25 @@ def convert_file(source: str | Path, layout: str = 'mmvitdense', num_heads: int 
     if layout == 'timm' and conversion.model != 'PlainViT':
         raise CheckpointError(f'timm has no {conversion.model}: leave out the layout to get the names of mmvitdense')
     conversion.whole_model = any(name.startswith(_BACKBONE) for name in weights)
-    vit = weights
+    backbone = weights
     if conversion.whole_model:
-        vit = {name.removeprefix(_BACKBONE): x for name, x in weights.items() if name.startswith(_BACKBONE)}
+        backbone = {name.removeprefix(_BACKBONE): x for name, x in weights.items() if name.startswith(_BACKBONE)}
     if hasattr(form, 'options'):
-        _describe(conversion, form, state_dict, vit, {} if num_heads is None else {'num_heads': num_heads})
+        _describe(conversion, form, state_dict, backbone, {} if num_heads is None else {'num_heads': num_heads})
     if layout == 'timm':
-        conversion.weights = to_timm(vit)
+        conversion.weights = to_timm(backbone)
     return conversion
 
 
-def _describe(conversion: Conversion, form: Any, state_dict: dict, vit: dict[str, Tensor], given: dict) -> None:
+def _describe(conversion: Conversion, form: Any, state_dict: dict, backbone: dict[str, Tensor], given: dict) -> None:
     try:
         conversion.options = form.options(state_dict, **given)
     except CheckpointError as error:
         conversion.notes.append(f'options: unknown, {error}')
         return
-    conversion.unused = _report(vit, conversion).left_over
+    if hasattr(form, 'untold'):
+        conversion.notes += form.untold(conversion.options)
+    conversion.unused = _report(backbone, conversion).left_over
 
 
 def _report(vit: dict[str, Tensor], conversion: Conversion) -> FitReport:

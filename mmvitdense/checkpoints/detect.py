@@ -9,6 +9,7 @@ from torch import Tensor
 
 from . import (
     beit,
+    benchmarking_vitdet,
     clip,
     detectron2_vitdet,
     dinov2,
@@ -29,6 +30,8 @@ from . import (
     transformers_sam,
     transformers_vit,
     transformers_vitdet,
+    vit_adapter,
+    vit_comer,
 )
 from .reading import CheckpointError
 
@@ -36,6 +39,7 @@ FORMATS: tuple[ModuleType, ...] = (
     plain_vit,
     detectron2_vitdet,
     mimdet,
+    benchmarking_vitdet,
     mmpretrain,
     mmpretrain_eva02,
     timm_vit,
@@ -54,6 +58,8 @@ FORMATS: tuple[ModuleType, ...] = (
     transformers_sam,
     transformers_vit,
     transformers_vitdet,
+    vit_comer,
+    vit_adapter,
 )
 
 _FIRST_BLOCK = re.compile(r'^(.*\.)?(?:blocks|layers?|resblocks)\.0\.(.+)$')

@@ -20,15 +20,6 @@ _NOT_OF_MAE = ('stem.', 'conv_feat_proj.')
 _DECODER_BLOCK = re.compile(r'^decoder\.blocks\.(\d+)\.')
 
 
-def fit_to_model(
-    state_dict: dict[str, Tensor], model: nn.Module, patch_resize: str = 'pinv'
-) -> tuple[dict[str, Tensor], FitReport]:
-    """``fit_to_vit`` for a ``PlainViT``, ``fit_to_mimdet`` for a model that holds one and a decoder."""
-    if hasattr(model, 'decoder'):
-        return fit_to_mimdet(state_dict, model)
-    return fit_to_vit(state_dict, model, patch_resize)
-
-
 def fit_to_mimdet(state_dict: dict[str, Tensor], model: nn.Module) -> tuple[dict[str, Tensor], FitReport]:
     """Make converted weights loadable by a ``MIMDet``.
 

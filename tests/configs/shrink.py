@@ -12,7 +12,8 @@ from mmvitdense.datasets.shape_scenes import CLASSES
 from mmvitdense.models.backbones.presets import PRESETS
 from mmvitdense.models.backbones.vit_sizes import ARCHITECTURES
 
-WIDTH, DEPTH, SIDE = 48, 4, 64
+# A width with heads of an even number of pairs of channels, and for norms of 32 groups.
+WIDTH, DEPTH, SIDE = 96, 4, 64
 PROPOSALS = 32
 # Of the transformers of heads.
 HEAD_WIDTH, HEAD_LAYERS, HEAD_HEADS, QUERIES = 32, 2, 4, 16
@@ -68,17 +69,24 @@ def _narrow(model: ConfigDict, vit: ConfigDict) -> None:
         vit.conv_blocks = (1, DEPTH - 1)
     if vit.get('global_blocks'):
         vit.global_blocks = (1, DEPTH - 1)
+    elif vit.get('window_size') and isinstance(vit.window_size, int):
+        # By default the last block of each quarter, which would be all.
+        vit.setdefault('global_blocks', (1, DEPTH - 1))
     if isinstance(vit.get('window_size'), list):
         vit.window_size = vit.window_size[-DEPTH:]
     if vit is not model.backbone:
         _narrow_holder(model)
     for part in ('neck', 'decode_head', 'auxiliary_head', 'panoptic_head'):
-        options = model.get(part) or {}
-        for name, value in options.items():
-            if name in ('in_channels', 'embed_dim', 'channels') and value == width:
-                options[name] = WIDTH
-            elif isinstance(value, list) and value and set(value) == {width}:
-                options[name] = [WIDTH] * len(value)
+        for options in _dicts(model.get(part) or {}):
+            for name, value in options.items():
+                if name in ('in_channels', 'embed_dim', 'channels') and value == width:
+                    options[name] = WIDTH
+                elif _is_list_of(value, width):
+                    options[name] = [WIDTH] * len(value)
+
+
+def _is_list_of(value: object, width: int) -> bool:
+    return isinstance(value, list) and bool(value) and all(item == width for item in value)
 
 
 def _narrow_holder(model: ConfigDict) -> None:
@@ -112,6 +120,17 @@ def _take_few_proposals(model: ConfigDict) -> None:
     for stage in stages if isinstance(stages, list) else [stages]:
         stage.sampler.num = PROPOSALS
     model.test_cfg.rcnn.max_per_img = 5
+    _narrow_roi_heads(model.roi_head)
+
+
+def _narrow_roi_heads(roi_head: ConfigDict) -> None:
+    boxes, masks = roi_head.bbox_head, roi_head.mask_head
+    for head in boxes if isinstance(boxes, list) else [boxes]:
+        head.fc_out_channels = 4 * WIDTH
+        head.conv_out_channels = WIDTH
+        if head.loss_cls.type == 'mmvitdense.FederatedLoss':  # so few classes that all count
+            head.num_classes = masks.num_classes = len(CLASSES)
+            head.loss_cls.class_counts = [1] * len(CLASSES)
 
 
 def _dicts(part: ConfigDict | list, skip: str = '') -> Iterator[ConfigDict]:
@@ -142,8 +161,11 @@ def _divided(value: int | tuple | list, factor: int) -> int | tuple | list:
 def _use_shapes(dataset: ConfigDict, split: str, root: Path, instances: bool) -> None:
     dataset.data_root = str(root)
     if instances:
+        if dataset.type.startswith('LVIS'):  # reads its files with a package of its own
+            dataset.type = 'CocoDataset'
         dataset.metainfo = {'classes': CLASSES}
         dataset.ann_file = f'annotations/instances_{split}.json'
         dataset.data_prefix = {'img': f'images/{split}'}
     else:
         dataset.data_prefix = {'img_path': f'images/{split}', 'seg_map_path': f'annotations/{split}'}
+        dataset.seg_map_suffix = '.png'

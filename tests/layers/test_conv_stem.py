@@ -1,4 +1,4 @@
-"""The convolutional stem: sizes, and norms that see the image alone (golden files of MIMDet have its numbers)."""
+"""The convolutional stem: sizes, and norms that see the image alone. Its numbers are in MIMDet's golden files."""
 
 import pytest
 import torch

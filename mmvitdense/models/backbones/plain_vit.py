@@ -313,8 +313,11 @@ class PlainViT(BaseModule):
     def _frozen_modules(self) -> list[nn.Module]:
         if self.frozen_stages < 0:
             return []
-        last = [self.norm] if self.frozen_stages == self.num_layers else []
-        return [self.patch_embed, self.norm_pre, *self.blocks[: self.frozen_stages], *last]
+        modules = [self.patch_embed, self.norm_pre, *self.blocks[: self.frozen_stages]]
+        if self.frozen_stages == self.num_layers:
+            # Random positions of the training would make two passes of a frozen model differ.
+            modules += [self.norm, self.rope] if self.rope is not None else [self.norm]
+        return modules
 
     def _tokens(self) -> list[nn.Parameter]:
         return [p for p in (self.cls_token, self.register_tokens, self.pos_embed) if p is not None]
