@@ -142,5 +142,5 @@ class TestMIMDet:
 
     def test_timm_has_none(self, run, checkpoint, tmp_path):
         code, _, error = run(checkpoint[0], tmp_path / 'out.pth', '--to', 'timm')
-        assert code == 1
+        assert code == 2
         assert 'timm has no MIMDet' in error

@@ -91,6 +91,17 @@ class TestMAE:
         with pytest.raises(CheckpointError, match=r'an encoder alone, and MIMDet needs the decoder .*_full\.pth'):
             load(tmp_path, mae(with_decoder=False))
 
+    def test_another_encoder_may_have_the_decoder_untrained(self, tmp_path, log):
+        """Whoever wants it gives the weights to the ViT instead of the whole."""
+        path, source = tmp_path / 'encoder.pth', mae(with_decoder=False)
+        torch.save(source, path)
+        model = MIMDet(**{**SMALL, 'vit': {**VIT, 'init_cfg': {'type': 'ViTPretrained', 'checkpoint': str(path)}}})
+        decoder = {name: tensor.clone() for name, tensor in model.decoder.state_dict().items()}
+        model.init_weights()
+        assert torch.equal(model.vit.blocks[1].mlp.fc2.weight, source['blocks.1.mlp.fc2.weight'])
+        assert all(torch.equal(tensor, decoder[name]) for name, tensor in model.decoder.state_dict().items())
+        assert '3 left over: cls_token, ' in log[0]
+
     @pytest.mark.parametrize(
         ('options', 'message'),
         [
