@@ -66,3 +66,11 @@ OPTIM_WRAPPER_CONSTRUCTORS = Registry(
     locations=['mmvitdense.engine'],
 )
 DATASETS = Registry('dataset', parent=root.DATASETS, scope=_SCOPE, locations=['mmvitdense.datasets'])
+# These import mmengine alone; the rest of the room asks for what it needs.
+DATA_SAMPLERS = Registry(
+    'data sampler',
+    parent=root.DATA_SAMPLERS,
+    scope=_SCOPE,
+    locations=['mmvitdense.datasets.repeat_factor_sampler'],
+)
+HOOKS = Registry('hook', parent=root.HOOKS, scope=_SCOPE, locations=['mmvitdense.datasets.class_counts'])

@@ -75,7 +75,7 @@ def _narrow(model: ConfigDict, vit: ConfigDict) -> None:
     if isinstance(vit.get('window_size'), list):
         vit.window_size = vit.window_size[-DEPTH:]
     if vit is not model.backbone:
-        _narrow_adapter(model.backbone)
+        _narrow_holder(model)
     for part in ('neck', 'decode_head', 'auxiliary_head', 'panoptic_head'):
         for options in _dicts(model.get(part) or {}):
             for name, value in options.items():
@@ -89,8 +89,13 @@ def _is_list_of(value: object, width: int) -> bool:
     return isinstance(value, list) and bool(value) and all(item == width for item in value)
 
 
-def _narrow_adapter(backbone: ConfigDict) -> None:
-    """Four stages of one block each."""
+def _narrow_holder(model: ConfigDict) -> None:
+    """Narrow what a model holds beside its ViT: a decoder, or four stages of one block each."""
+    backbone = model.backbone
+    if backbone.type == 'mmvitdense.MIMDet':
+        backbone.decoder = {'embed_dims': HEAD_WIDTH, 'num_layers': 1, 'num_heads': HEAD_HEADS}
+        model.neck.in_channels = [WIDTH // 4, WIDTH // 2, HEAD_WIDTH, HEAD_WIDTH]
+        return
     backbone.pop('interaction_indexes', None)
     backbone.update(deform_num_heads=3, conv_inplane=8)
 
@@ -115,6 +120,17 @@ def _take_few_proposals(model: ConfigDict) -> None:
     for stage in stages if isinstance(stages, list) else [stages]:
         stage.sampler.num = PROPOSALS
     model.test_cfg.rcnn.max_per_img = 5
+    _narrow_roi_heads(model.roi_head)
+
+
+def _narrow_roi_heads(roi_head: ConfigDict) -> None:
+    boxes, masks = roi_head.bbox_head, roi_head.mask_head
+    for head in boxes if isinstance(boxes, list) else [boxes]:
+        head.fc_out_channels = 4 * WIDTH
+        head.conv_out_channels = WIDTH
+        if head.loss_cls.type == 'mmvitdense.FederatedLoss':  # so few classes that all count
+            head.num_classes = masks.num_classes = len(CLASSES)
+            head.loss_cls.class_counts = [1] * len(CLASSES)
 
 
 def _dicts(part: ConfigDict | list, skip: str = '') -> Iterator[ConfigDict]:
@@ -145,8 +161,11 @@ def _divided(value: int | tuple | list, factor: int) -> int | tuple | list:
 def _use_shapes(dataset: ConfigDict, split: str, root: Path, instances: bool) -> None:
     dataset.data_root = str(root)
     if instances:
+        if dataset.type.startswith('LVIS'):  # reads its files with a package of its own
+            dataset.type = 'CocoDataset'
         dataset.metainfo = {'classes': CLASSES}
         dataset.ann_file = f'annotations/instances_{split}.json'
         dataset.data_prefix = {'img': f'images/{split}'}
     else:
         dataset.data_prefix = {'img_path': f'images/{split}', 'seg_map_path': f'annotations/{split}'}
+        dataset.seg_map_suffix = '.png'
