@@ -144,7 +144,7 @@ class PlainViT(BaseModule):
         self.out_indices = block_indices('out_indices', out_indices, self.num_layers)
         self.num_prefix_tokens = int(with_cls_token) + num_registers
         self.final_norm, self.frozen_stages, self.with_cp = final_norm, frozen_stages, with_cp
-        self.drop_path_rate = drop_path_rate
+        self.drop_path_rate, self.norm_eps = drop_path_rate, norm_eps
 
         self.patch_embed = PatchEmbed(self.embed_dims, patch_size, in_channels, patch_bias)
         self.cls_token = nn.Parameter(torch.zeros(1, 1, self.embed_dims)) if with_cls_token else None
@@ -200,8 +200,7 @@ class PlainViT(BaseModule):
         for index in self.out_indices:
             tokens = self.run_blocks(tokens, grid, start, index + 1, positions)
             start = index + 1
-            normed = self.final_norm == 'all' or (self.final_norm == 'last' and index == self.out_indices[-1])
-            outputs.append(self.to_map(self.norm(tokens) if normed else tokens, grid))
+            outputs.append(self.output_map(tokens, grid, last=index == self.out_indices[-1]))
         return tuple(outputs)
 
     def embed(self, image: Tensor) -> tuple[Tensor, tuple[int, int]]:
@@ -259,6 +258,11 @@ class PlainViT(BaseModule):
             else:
                 tokens = block(tokens, grid, position)
         return tokens
+
+    def output_map(self, tokens: Tensor, grid: tuple[int, int], last: bool) -> Tensor:
+        """The tokens as an output, B x C x h x w: normed where ``final_norm`` says so."""
+        normed = self.final_norm == 'all' or (self.final_norm == 'last' and last)
+        return self.to_map(self.norm(tokens) if normed else tokens, grid)
 
     def to_map(self, tokens: Tensor, grid: tuple[int, int]) -> Tensor:
         """Drop class and register tokens and arrange the others as B x C x h x w."""
