@@ -98,7 +98,9 @@ def check_agreement(pair: Pair, runs: dict[str, Callable[[], list[Tensor]]], cas
     if case.training:
         found['gradient_difference'] = _gradient_difference(gradients['ours'], gradients['baseline'])
         if not found['gradient_difference'] < GRADIENT_AGREEMENT[case.dtype]:
-            raise RuntimeError(f'{case.subject}: the gradients differ by {found["gradient_difference"]:.1e} of their norm')
+            raise RuntimeError(
+                f'{case.subject}: the gradients differ by {found["gradient_difference"]:.1e} of their norm'
+            )
     return found
 
 
