@@ -66,7 +66,7 @@ pairs for the backward pass."""
 
 
 def choose_implementation(query: Tensor) -> str:
-    """Fastest implementation for this tensor, see ``attention_with_relative_position``; 'augmented' on other devices."""
+    """Fastest implementation for this tensor; that of CUDA on other devices."""
     inference, training, training_16_bits = FASTEST.get(query.device.type, FASTEST['cuda'])
     if not (torch.is_grad_enabled() and query.requires_grad):
         return inference

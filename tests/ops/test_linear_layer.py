@@ -109,3 +109,14 @@ def test_an_unknown_choice_is_named(monkeypatch):
     monkeypatch.setenv(linear_layer.VARIABLE, 'mkl')
     with pytest.raises(ValueError, match=r"MMVITDENSE_LINEAR must be 'auto', 'torch' or 'onednn', got 'mkl'"):
         linear_layer._onednn_is_faster.__wrapped__()
+
+
+def test_only_dense_matrices_reach_onednn():
+    """With gaps between its rows a matrix takes seconds instead of milliseconds."""
+    whole = torch.randn(6, 8)
+    for dense in (whole, whole.t(), whole[2:4]):
+        assert linear_layer._dense(dense) is dense
+    for sparse in (whole[:, :4], whole[:, ::2], whole[:, :4].t(), whole[:1].expand(6, 8)):
+        copy = linear_layer._dense(sparse)
+        assert copy.is_contiguous()
+        assert torch.equal(copy, sparse)
