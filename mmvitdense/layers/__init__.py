@@ -8,7 +8,7 @@ from .deformable_exchange import DeformableExchange, Extractor, Sampling
 from .ffn import Mlp, SwiGLU
 from .initialization import draw_adapter_weights, draw_initial_weights
 from .layer_scale import LayerScale
-from .norm import LayerNorm2d, build_norm2d
+from .norm import LayerNorm2d, build_norm2d, with_gradient_layout
 from .patch_embed import PatchEmbed
 from .position import resize_position_table
 from .relative_position import attention_with_relative_position
@@ -46,4 +46,5 @@ __all__ = [
     'resize_position_table',
     'window_merge',
     'window_partition',
+    'with_gradient_layout',
 ]

@@ -59,3 +59,23 @@ def build_norm2d(cfg: dict, num_channels: int) -> nn.Module:
     else:
         layer = NORMS_2D[kind](num_channels, **options)
     return layer.requires_grad_(requires_grad)
+
+
+class _GradientLayout(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, maps: Tensor) -> Tensor:
+        ctx.layout = torch.contiguous_format if maps.is_contiguous() else torch.channels_last
+        return maps.view_as(maps)
+
+    @staticmethod
+    def backward(ctx, grad: Tensor) -> Tensor:
+        return grad.contiguous(memory_format=ctx.layout)
+
+
+def with_gradient_layout(maps: Tensor) -> Tensor:
+    """Return the output of a batch norm such that its gradient arrives in the layout of its memory.
+
+    On a CPU torch (2.15 and before) silently computes wrong gradients of a batch norm for a batch of one image where
+    one of output and gradient is "channels last" and the other not.
+    """
+    return _GradientLayout.apply(maps) if maps.device.type == 'cpu' and maps.requires_grad else maps

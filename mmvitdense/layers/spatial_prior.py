@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import torch.nn.functional as F
 from torch import Tensor, nn
+
+from .norm import with_gradient_layout
+
+
+class _NormedReLU(nn.Module):
+    def forward(self, maps: Tensor) -> Tensor:
+        return F.relu(with_gradient_layout(maps))
 
 
 class SpatialPriorModule(nn.Module):
@@ -21,7 +29,7 @@ class SpatialPriorModule(nn.Module):
 
         def conv(in_channels: int, out_channels: int, stride: int) -> list[nn.Module]:
             layer = nn.Conv2d(in_channels, out_channels, 3, stride=stride, padding=1, bias=False)
-            return [layer, norm(out_channels), nn.ReLU(inplace=True)]
+            return [layer, norm(out_channels), _NormedReLU()]
 
         double, fourfold = 2 * channels, 4 * channels
         self.stem = nn.Sequential(

@@ -30,12 +30,12 @@ class TokenLevels:
 
     def join(self, maps: Sequence[Tensor]) -> Tensor:
         """Put one B x C x h x w for each level together: B x N x C."""
-        return torch.cat([level.flatten(2).transpose(1, 2) for level in maps], dim=1)
+        return torch.cat([level.permute(0, 2, 3, 1).flatten(1, 2) for level in maps], dim=1)
 
     def maps(self, tokens: Tensor) -> list[Tensor]:
         """Cut B x N x C into one B x C x h x w for each level, without copying."""
         parts = tokens.split(self.lengths, dim=1)
-        return [part.transpose(1, 2).unflatten(2, grid) for part, grid in zip(parts, self.grids)]
+        return [part.unflatten(1, grid).permute(0, 3, 1, 2) for part, grid in zip(parts, self.grids)]
 
     def add_to(self, tokens: Tensor, level: int, summand: Tensor) -> Tensor:
         """Add B x h*w x C to the tokens of one level."""

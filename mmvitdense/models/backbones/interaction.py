@@ -12,7 +12,7 @@ from mmengine.model import BaseModule
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from mmvitdense.layers import SpatialPriorModule, TokenLevels, build_norm2d
+from mmvitdense.layers import SpatialPriorModule, TokenLevels, build_norm2d, with_gradient_layout
 from mmvitdense.registry import MODELS
 
 from .vit_sizes import evenly_spaced
@@ -35,8 +35,8 @@ class InteractionBackbone(BaseModule):
         vit: Config of the plain ViT, its type ``PlainViT`` if not given, or the module. Its patches have 16 pixels; its
             ``out_indices`` are of no account. With ``final_norm`` its maps are normed before they are added to the
             outputs.
-        interaction_indexes: First and last block of each stage, such as [[0, 2], [3, 5], [6, 8], [9, 11]]; None for four
-            stages of one length.
+        interaction_indexes: First and last block of each stage, such as [[0, 2], [3, 5], [6, 8], [9, 11]]; None for
+            four stages of one length.
         conv_inplane: Channels of the stem.
         vit_feature: Which maps of the ViT are added to the four outputs: 'last', the last one to all (detection code of
             both models); 'stagewise', that of each of four stages to one output, the first to the largest
@@ -94,7 +94,7 @@ class InteractionBackbone(BaseModule):
         return tuple(outputs)
 
     def get_layer_depth(self, param_name: str, prefix: str = '') -> tuple[int, int]:
-        """Depth of a parameter, see ``PlainViT``: its own in the ViT, that of the last norm for all that is beside it."""
+        """Depth of a parameter, see ``PlainViT``: its own in the ViT, the last for all that is beside it."""
         return self.vit.get_layer_depth(param_name, f'{prefix}vit.')
 
     def _embed(self, image: Tensor) -> tuple[Tensor, Tensor, TokenLevels]:
@@ -122,13 +122,14 @@ class InteractionBackbone(BaseModule):
         maps = [finest + self.up(maps[0]), *maps]
         if vit_maps:
             maps = [level + _resize(feature, level.shape[2:]) for level, feature in zip(maps, vit_maps)]
-        return [norm(level) for norm, level in zip((self.norm1, self.norm2, self.norm3, self.norm4), maps)]
+        norms = (self.norm1, self.norm2, self.norm3, self.norm4)
+        return [with_gradient_layout(norm(level.contiguous())) for norm, level in zip(norms, maps)]
 
     def _check(self, vit_feature: str | None) -> None:
         if self.vit.patch_size != 16:
             raise ValueError(
-                f'the patches of the ViT must have 16 pixels beside maps of strides 8, 16 and 32, got patch_size='
-                f"{self.vit.patch_size}: give patch_size=16; init_cfg=dict(type='ViTPretrained', ...) resizes the weights"
+                'the patches of the ViT must have 16 pixels beside maps of strides 8, 16 and 32, got patch_size='
+                f'{self.vit.patch_size}: give vit=dict(patch_size=16, ...), ViTPretrained resizes the weights'
             )
         if vit_feature not in VIT_FEATURES:
             raise ValueError(f'vit_feature must be one of {VIT_FEATURES}, got {vit_feature!r}')
@@ -136,8 +137,8 @@ class InteractionBackbone(BaseModule):
             raise ValueError(f"vit_feature='stagewise' needs 4 stages, one for each output, got {len(self.stages)}")
         if vit_feature is None and self.vit.final_norm:
             raise ValueError(
-                f'the final norm of the ViT has nothing to norm with vit_feature=None: give vit=dict(final_norm=None), got '
-                f'final_norm={self.vit.final_norm!r}'
+                f'the final norm of the ViT, {self.vit.final_norm!r}, has nothing to norm with vit_feature=None: give '
+                'vit=dict(final_norm=None, ...)'
             )
 
 

@@ -9,7 +9,15 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torchvision.ops import StochasticDepth
 
-from mmvitdense.layers import ConvFFN, Extractor, Sampling, TokenLevels, build_norm2d, draw_adapter_weights
+from mmvitdense.layers import (
+    ConvFFN,
+    Extractor,
+    Sampling,
+    TokenLevels,
+    build_norm2d,
+    draw_adapter_weights,
+    with_gradient_layout,
+)
 from mmvitdense.ops import Linear
 from mmvitdense.registry import MODELS
 
@@ -45,7 +53,7 @@ class ViTCoMer(InteractionBackbone):
         num_extra_cti: How many more times the ViT is added to the branch at the end.
         gamma_init: Gain at the start of what is added to the ViT; 0 leaves it as it was pre-trained.
         vit_feature: See ``InteractionBackbone``.
-        drop_path_rate: Stochastic depth of the interactions, the same in all; that of the last block of the ViT if None.
+        drop_path_rate: Stochastic depth of the interactions, the same in all; that of the ViT's last block if None.
         norm_cfg: See ``InteractionBackbone``.
         mrfp_norm_cfg: Norm inside the multi-receptive-field modules; not synchronised in the released code.
         out_vit_map: See ``InteractionBackbone``; for Co-DETR's pyramid.
@@ -107,12 +115,10 @@ class ViTCoMer(InteractionBackbone):
 class CTIStage(nn.Module):
     """What surrounds the blocks of a stage; any part but the list may be None."""
 
-    def __init__(
-        self, mrfp: MRFP | None, cti_tov: CTIToViT | None, cti_toc: CTIToConv | None, extra_CTIs: list[ExtraCTI]
-    ):
+    def __init__(self, mrfp: MRFP | None, cti_tov: CTIToViT | None, cti_toc: CTIToConv | None, extra: list[ExtraCTI]):
         super().__init__()
         self.mrfp, self.cti_tov, self.cti_toc = mrfp, cti_tov, cti_toc
-        self.extra_CTIs = nn.ModuleList(extra_CTIs)
+        self.extra_CTIs = nn.ModuleList(extra)
 
     def inject(self, patches: Tensor, conv: Tensor, levels: TokenLevels) -> tuple[Tensor, Tensor]:
         """Before the blocks: update both the patches, B x h*w x C, and the tokens of the branch, B x N x C."""
@@ -175,7 +181,11 @@ class MultiDWConv(nn.Module):
         maps = []
         for level, narrow, wide, norm in zip(levels.maps(conv), small, large, (self.bn1, self.bn2, self.bn3)):
             first, second = level.chunk(2, dim=1)
-            maps.append(F.gelu(norm(torch.cat([narrow(first), wide(second)], dim=1))))
+            # Joined as B x h x w x C, which keeps the memory in the order of the tokens.
+            mixed = torch.cat(
+                [layer(half).permute(0, 2, 3, 1) for layer, half in ((narrow, first), (wide, second))], -1
+            )
+            maps.append(F.gelu(with_gradient_layout(norm(mixed.permute(0, 3, 1, 2)))))
         return levels.join(maps)
 
 
@@ -198,11 +208,11 @@ class CTIToViT(Extractor):
         eighth, sixteenth, last = levels.maps(mixed)
         # Bilinear resizing to half the size is the mean of four pixels.
         total = sixteenth + F.avg_pool2d(eighth, 2) + F.interpolate(last, scale_factor=2, mode='bilinear')
-        return patches + self.gamma * total.flatten(2).transpose(1, 2)
+        return patches + self.gamma * total.permute(0, 2, 3, 1).flatten(1, 2)
 
 
 class CTIToConv(nn.Module):
-    """From the ViT to the branch: the patches are added to the level of their grid, then the levels attend to each other.
+    """From the ViT to the branch: the patches are added to the level of their grid, then all levels attend to all.
 
     The norms before the attention replace the tokens: what goes on is normed, in the residual connection too.
 
