@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
+from unittest import mock
 
 import torch
 from torch import Tensor, nn
 
 from mmvitdense.layers import Attention
+from mmvitdense.layers.relative_position import FASTEST, IMPLEMENTATIONS
 from mmvitdense.models.backbones.plain_vit import PlainViT
 from mmvitdense.models.backbones.vit_sizes import ARCHITECTURES
 from mmvitdense.models.necks.simple_feature_pyramid import SimpleFeaturePyramid
@@ -73,6 +75,17 @@ def _attention(window: int, positions: str | None, arch: str, size: int, batch: 
     return Pair(module, (tokens,), lambda tokens: module(tokens, grid), eager, 'eager')
 
 
+def _chosen(window: int, other: str, arch: str, size: int, batch: int) -> Pair:
+    """Attention as the device chooses it against another of its implementations."""
+    pair = _attention(window, 'rel-pos', arch, size, batch)
+
+    def forced(tokens: Tensor) -> Tensor:
+        with mock.patch.dict(FASTEST, dict.fromkeys(FASTEST, (other,) * 3)):
+            return pair.ours(tokens)
+
+    return pair._replace(baseline=forced, baseline_name=other)
+
+
 def _around_a_vit(name: str, arch: str, size: int, batch: int) -> Pair:
     from mmvitdense.models.backbones.vit_adapter import ViTAdapter
     from mmvitdense.models.backbones.vit_comer import ViTCoMer
@@ -123,6 +136,11 @@ _FAMILIES: dict[str, Callable[[str, int, int], Pair]] = {
     'attention-{}-global': partial(_attention, 0, None),
     'attention-{}-global-rel-pos': partial(_attention, 0, 'rel-pos'),
     'attention-{}-global-bias': partial(_attention, 0, 'bias'),
+    **{
+        f'implementation-{{}}-{kind}-vs-{other}': partial(_chosen, window, other)
+        for kind, window in (('window', WINDOW), ('global', 0))
+        for other in IMPLEMENTATIONS
+    },
     'vit-comer-{}': partial(_around_a_vit, 'vit-comer'),
     'vit-adapter-{}': partial(_around_a_vit, 'vit-adapter'),
     'mimdet-{}-ratio-0.5': partial(_mimdet, 0.5),
