@@ -2,6 +2,7 @@
 
 from .detect import FORMATS, convert, detect
 from .fit import FitReport, fit_to_vit
+from .fit_model import fit_to_model
 from .initializer import ViTPretrained
 from .reading import CheckpointError, read_checkpoint, read_file
 
@@ -12,6 +13,7 @@ __all__ = [
     'ViTPretrained',
     'convert',
     'detect',
+    'fit_to_model',
     'fit_to_vit',
     'read_checkpoint',
     'read_file',

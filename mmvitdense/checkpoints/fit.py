@@ -93,8 +93,8 @@ def fit_to_vit(
 
 
 def _fit_patch_embedding(weights: dict[str, Tensor], expected: dict[str, Tensor], mode: str, report: FitReport) -> None:
-    weight, wanted = weights.get('patch_embed.proj.weight'), expected['patch_embed.proj.weight']
-    if weight is None:
+    weight, wanted = weights.get('patch_embed.proj.weight'), expected.get('patch_embed.proj.weight')
+    if weight is None or wanted is None:
         return
     if 'patch_embed.proj.bias' in expected and 'patch_embed.proj.bias' not in weights:
         # CLIP has none, which is the same as zeros.

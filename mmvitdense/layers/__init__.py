@@ -4,13 +4,15 @@ from .attention import Attention, AttentionPosition
 from .block import TransformerBlock
 from .conv_ffn import ConvFFN
 from .conv_propagation import ConvPropagation
+from .conv_stem import ConvStem
 from .deformable_exchange import DeformableExchange, Extractor, Sampling
 from .ffn import Mlp, SwiGLU
 from .initialization import draw_adapter_weights, draw_initial_weights
 from .layer_scale import LayerScale
 from .norm import LayerNorm2d, build_norm2d, with_gradient_layout
+from .padding import inside_images
 from .patch_embed import PatchEmbed
-from .position import resize_position_table
+from .position import resize_position_table, sincos_position_table
 from .relative_position import attention_with_relative_position
 from .relative_position_bias import RelativePositionBias, resize_bias_table
 from .rope import build_rope, half_pairing
@@ -23,6 +25,7 @@ __all__ = [
     'AttentionPosition',
     'ConvFFN',
     'ConvPropagation',
+    'ConvStem',
     'DeformableExchange',
     'Extractor',
     'LayerNorm2d',
@@ -41,9 +44,11 @@ __all__ = [
     'draw_adapter_weights',
     'draw_initial_weights',
     'half_pairing',
+    'inside_images',
     'pad_to_windows',
     'resize_bias_table',
     'resize_position_table',
+    'sincos_position_table',
     'window_merge',
     'window_partition',
     'with_gradient_layout',

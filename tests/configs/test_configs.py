@@ -40,6 +40,10 @@ def build_batch(config, loader, count):
     return pseudo_collate(list(samples))
 
 
+def without_amp(optim_wrapper):
+    return {**{name: value for name, value in optim_wrapper.items() if name != 'loss_scale'}, 'type': 'OptimWrapper'}
+
+
 @pytest.mark.parametrize('name', LEAVES)
 class TestEveryConfig:
     @pytest.fixture
@@ -62,7 +66,7 @@ class TestEveryConfig:
         """The losses are finite, reach the first layer, and an optimizer as in the config lowers them."""
         model = revert_sync_batchnorm(build_model(small)).train()
         with DefaultScope.overwrite_default_scope(small.default_scope):
-            optimizer = build_optim_wrapper(model, {**small.optim_wrapper, 'type': 'OptimWrapper'})
+            optimizer = build_optim_wrapper(model, without_amp(small.optim_wrapper))
         data = model.data_preprocessor(build_batch(small, 'train_dataloader', 2), training=True)
         losses = []
         for _ in range(2):
@@ -71,8 +75,10 @@ class TestEveryConfig:
             losses.append(loss.item())
             optimizer.backward(loss)
             grads = {name: p.grad for name, p in model.named_parameters() if p.requires_grad}
-            assert all(grad is not None and grad.isfinite().all() for grad in grads.values())
-            assert grads['backbone.patch_embed.proj.weight'].any()
+            unused = [name for name in grads if grads[name] is None]
+            assert bool(unused) == small.get('find_unused_parameters', False), unused
+            assert all(grad.isfinite().all() for grad in grads.values() if grad is not None)
+            assert all(grad.any() for name, grad in grads.items() if name.endswith('.patch_embed.proj.weight'))
             optimizer.step()
             optimizer.zero_grad()
         assert losses[1] < losses[0]
@@ -85,7 +91,8 @@ class TestEveryConfig:
         for result in results:
             if small.default_scope == 'mmdet':
                 predicted = result.pred_instances
-                assert predicted.masks.shape == (len(predicted), 96, 128)
+                if 'mask_head' in small.model.get('roi_head', {}):
+                    assert predicted.masks.shape == (len(predicted), 96, 128)
                 assert predicted.bboxes.shape == (len(predicted), 4)
                 assert (predicted.bboxes >= 0).all()
                 assert (predicted.bboxes <= torch.tensor([128.0, 96.0, 128.0, 96.0])).all()
@@ -138,7 +145,7 @@ class TestViTDet:
 
     def test_what_is_not_decayed(self, config, model, size):
         """Norms of the ViT and positions for B and L, nothing for H."""
-        optimizer = build_optim_wrapper(model, {**config.optim_wrapper, 'type': 'OptimWrapper'}).optimizer
+        optimizer = build_optim_wrapper(model, without_amp(config.optim_wrapper)).optimizer
         names = {id(parameter): name for name, parameter in model.named_parameters()}
         exempt = {
             names[id(p)] for group in optimizer.param_groups if group['weight_decay'] == 0 for p in group['params']

@@ -177,16 +177,13 @@ def _contexts_of_recomputing(module: nn.Module):
 
 @contextmanager
 def _statistics_kept(module: nn.Module):
-    """Batch norms that run a second time leave their running statistics as they are."""
-    norms = [m for m in module.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm) and m.training]
-    tracked = [layer.track_running_stats for layer in norms]
-    statistics = [(layer.running_mean, layer.running_var, layer.num_batches_tracked) for layer in norms]
+    """Batch norms that run a second time count once: the second time they write to copies."""
+    norms = [layer for layer in module.modules() if isinstance(layer, nn.modules.batchnorm._BatchNorm)]
+    kept = [(layer, name, buffer) for layer in norms for name, buffer in layer.named_buffers()]
     try:
-        for layer in norms:
-            layer.track_running_stats = False
-            layer.running_mean = layer.running_var = layer.num_batches_tracked = None
+        for layer, name, buffer in kept:
+            setattr(layer, name, buffer.clone())
         yield
     finally:
-        for layer, track, values in zip(norms, tracked, statistics):
-            layer.track_running_stats = track
-            layer.running_mean, layer.running_var, layer.num_batches_tracked = values
+        for layer, name, buffer in kept:
+            setattr(layer, name, buffer)

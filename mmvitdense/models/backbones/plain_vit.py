@@ -215,14 +215,18 @@ class PlainViT(BaseModule):
         tokens, grid = self.patch_embed(image)
         cls_token = self.cls_token
         if self.pos_embed is not None:
-            slot = int(self.pos_embed_cls_slot)
-            tokens = tokens + resize_position_table(self.pos_embed[:, slot:], self.pos_grid, grid, **self.pos_resize)
-            if slot and cls_token is not None:
+            tokens = tokens + self.position_table(grid)
+            if self.pos_embed_cls_slot and cls_token is not None:
                 cls_token = cls_token + self.pos_embed[:, :1]
         prefix = [token.expand(len(tokens), -1, -1) for token in (cls_token, self.register_tokens) if token is not None]
         if prefix:
             tokens = torch.cat([*prefix, tokens], dim=1)
         return self.norm_pre(tokens), grid
+
+    def position_table(self, grid: tuple[int, int]) -> Tensor:
+        """The absolute positions of the patches of a grid, 1 x h*w x C."""
+        slot = int(self.pos_embed_cls_slot)
+        return resize_position_table(self.pos_embed[:, slot:], self.pos_grid, grid, **self.pos_resize)
 
     def positions(self, grid: tuple[int, int]) -> dict[int, AttentionPosition]:
         """What blocks share at a grid, rotary positions and biases: of the map under 0, of windows under their size."""
@@ -309,8 +313,11 @@ class PlainViT(BaseModule):
     def _frozen_modules(self) -> list[nn.Module]:
         if self.frozen_stages < 0:
             return []
-        last = [self.norm] if self.frozen_stages == self.num_layers else []
-        return [self.patch_embed, self.norm_pre, *self.blocks[: self.frozen_stages], *last]
+        modules = [self.patch_embed, self.norm_pre, *self.blocks[: self.frozen_stages]]
+        if self.frozen_stages == self.num_layers:
+            # Random positions of the training would make two passes of a frozen model differ.
+            modules += [self.norm, self.rope] if self.rope is not None else [self.norm]
+        return modules
 
     def _tokens(self) -> list[nn.Parameter]:
         return [p for p in (self.cls_token, self.register_tokens, self.pos_embed) if p is not None]
