@@ -57,20 +57,24 @@ def relative_logits(
 
 
 FASTEST = {
-    # device: inference, training, training in 16 bits
-    'cpu': ('sliced', 'sliced', 'eager'),
-    'cuda': ('augmented', 'augmented', 'augmented'),
+    # device and whether numbers have 16 bits: (inference up to FEW_TOKENS, with more, training)
+    ('cpu', False): ('sliced', 'sliced', 'sliced'),
+    ('cpu', True): ('eager', 'sliced', 'eager'),
+    ('cuda', False): ('augmented', 'augmented', 'augmented'),
+    ('cuda', True): ('augmented', 'augmented', 'augmented'),
 }
-"""Implementation by device, as measured (docs/attention.md). None of 'sliced' and 'augmented' keeps a tensor of all
-pairs for the backward pass."""
+"""Implementation as measured (docs/attention.md). Neither 'sliced' nor 'augmented' keeps a tensor of all pairs for the
+backward pass."""
+FEW_TOKENS = 400
 
 
 def choose_implementation(query: Tensor) -> str:
     """Fastest implementation for this tensor; that of CUDA on other devices."""
-    inference, training, training_16_bits = FASTEST.get(query.device.type, FASTEST['cuda'])
-    if not (torch.is_grad_enabled() and query.requires_grad):
-        return inference
-    return training_16_bits if query.dtype in (torch.bfloat16, torch.float16) else training
+    device = 'cpu' if query.device.type == 'cpu' else 'cuda'
+    few, many, training = FASTEST[device, query.dtype in (torch.bfloat16, torch.float16)]
+    if torch.is_grad_enabled() and query.requires_grad:
+        return training
+    return few if query.shape[-2] <= FEW_TOKENS else many
 
 
 def attention_with_relative_position(

@@ -14,6 +14,8 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from mmvitdense.ops import linear
+
 PAIRS_PER_THREAD = 2**19
 """Pairs of tokens in a slice, for each thread: 2 MB of logits in float32."""
 MOST_QUERIES = 1024
@@ -74,6 +76,13 @@ def _forward(query: Tensor, key: Tensor, value: Tensor, rows: Tensor, columns: T
     return out
 
 
+def _times(left: Tensor, right: Tensor) -> Tensor:
+    """``left`` times the transpose of ``right``, by the faster library where both are matrices."""
+    if left.shape[:2] == (1, 1):
+        return linear(left, right[0, 0])
+    return left @ right.transpose(-2, -1)
+
+
 class _SlicedAttention(torch.autograd.Function):
     @staticmethod
     def forward(ctx, query, key, value, rows, columns, prefix):
@@ -92,12 +101,12 @@ class _SlicedAttention(torch.autograd.Function):
         for part in _slices(query.shape):
             maps = part[:2]
             queries, outputs = query[part] * scale, grad[part]
-            logits = queries @ key[maps].transpose(-2, -1) + _bias(rows[part], columns[part], ctx.prefix)
+            logits = _times(queries, key[maps]) + _bias(rows[part], columns[part], ctx.prefix)
             weights = logits.softmax(-1)
             for_value[maps] += weights.transpose(-2, -1) @ outputs
-            for_weights = outputs @ value[maps].transpose(-2, -1)
+            for_weights = _times(outputs, value[maps])
             for_logits = torch._softmax_backward_data(for_weights, weights, -1, weights.dtype)
-            for_query[part] = for_logits @ key[maps] * scale
+            for_query[part] = _times(for_logits, key[maps].transpose(-2, -1)) * scale
             for_key[maps] += for_logits.transpose(-2, -1) @ queries
             pairs = for_logits[..., ctx.prefix :].unflatten(-1, (rows.shape[-1], columns.shape[-1]))
             for_rows[part], for_columns[part] = pairs.sum(-1), pairs.sum(-2)

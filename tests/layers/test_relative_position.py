@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from mmvitdense.layers import Attention, attention_with_relative_position
-from mmvitdense.layers.relative_position import FASTEST, IMPLEMENTATIONS, axis_table, choose_implementation
+from mmvitdense.layers import Attention, attention_with_relative_position, relative_position
+from mmvitdense.layers.relative_position import IMPLEMENTATIONS, axis_table, choose_implementation
 
 
 def test_axis_table_is_indexed_by_query_minus_key():
@@ -70,12 +70,12 @@ def test_no_map_of_all_pairs_is_kept_for_the_backward_pass():
     assert largest_saved('eager') >= pairs
 
 
-@pytest.mark.parametrize('choice', [*FASTEST, pytest.param(None, marks=pytest.mark.cuda)])
+@pytest.mark.parametrize('choice', ['sliced', 'augmented', pytest.param(None, marks=pytest.mark.cuda)])
 def test_a_block_keeps_no_map_of_all_pairs(choice, monkeypatch):
-    """On the CPU with the implementation of each device, and on a GPU."""
+    """On the CPU with the implementation of either device, and on a GPU."""
     device = 'cpu' if choice else 'cuda'
     if choice:
-        monkeypatch.setitem(FASTEST, 'cpu', FASTEST[choice])
+        monkeypatch.setattr(relative_position, 'choose_implementation', lambda query: choice)
     block = Attention(16, 2, rel_pos_size=(12, 12)).to(device)
     sizes = []
 
@@ -89,19 +89,21 @@ def test_a_block_keeps_no_map_of_all_pairs(choice, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ('dtype', 'training', 'expected'),
+    ('tokens', 'dtype', 'inference', 'training'),
     [
-        (torch.float32, True, 'sliced'),
-        (torch.float32, False, 'sliced'),
-        (torch.bfloat16, True, 'eager'),
-        (torch.bfloat16, False, 'sliced'),
+        (196, torch.float32, 'sliced', 'sliced'),
+        (4096, torch.float32, 'sliced', 'sliced'),
+        (196, torch.bfloat16, 'eager', 'eager'),
+        (4096, torch.float16, 'sliced', 'eager'),
     ],
 )
-def test_choice_on_a_cpu(dtype, training, expected):
-    query = torch.empty(1, 1, 196, 8, dtype=dtype, requires_grad=training)
-    assert choose_implementation(query) == expected
+def test_choice_on_a_cpu(tokens, dtype, inference, training):
+    query = torch.empty(1, 1, tokens, 8, dtype=dtype)
+    assert choose_implementation(query) == inference
+    query.requires_grad_()
+    assert choose_implementation(query) == training
     with torch.no_grad():
-        assert choose_implementation(query) == 'sliced'
+        assert choose_implementation(query) == inference
 
 
 def test_choice_elsewhere():

@@ -10,8 +10,7 @@ from unittest import mock
 import torch
 from torch import Tensor, nn
 
-from mmvitdense.layers import Attention
-from mmvitdense.layers.relative_position import FASTEST, IMPLEMENTATIONS
+from mmvitdense.layers import Attention, relative_position
 from mmvitdense.models.backbones.plain_vit import PlainViT
 from mmvitdense.models.backbones.vit_sizes import ARCHITECTURES
 from mmvitdense.models.necks.simple_feature_pyramid import SimpleFeaturePyramid
@@ -80,7 +79,7 @@ def _chosen(window: int, other: str, arch: str, size: int, batch: int) -> Pair:
     pair = _attention(window, 'rel-pos', arch, size, batch)
 
     def forced(tokens: Tensor) -> Tensor:
-        with mock.patch.dict(FASTEST, dict.fromkeys(FASTEST, (other,) * 3)):
+        with mock.patch.object(relative_position, 'choose_implementation', lambda query: other):
             return pair.ours(tokens)
 
     return pair._replace(baseline=forced, baseline_name=other)
@@ -139,7 +138,7 @@ _FAMILIES: dict[str, Callable[[str, int, int], Pair]] = {
     **{
         f'implementation-{{}}-{kind}-vs-{other}': partial(_chosen, window, other)
         for kind, window in (('window', WINDOW), ('global', 0))
-        for other in IMPLEMENTATIONS
+        for other in relative_position.IMPLEMENTATIONS
     },
     'vit-comer-{}': partial(_around_a_vit, 'vit-comer'),
     'vit-adapter-{}': partial(_around_a_vit, 'vit-adapter'),
