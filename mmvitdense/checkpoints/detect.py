@@ -9,6 +9,7 @@ from torch import Tensor
 
 from . import (
     beit,
+    benchmarking_vitdet,
     clip,
     detectron2_vitdet,
     dinov2,
@@ -38,6 +39,7 @@ FORMATS: tuple[ModuleType, ...] = (
     plain_vit,
     detectron2_vitdet,
     mimdet,
+    benchmarking_vitdet,
     mmpretrain,
     mmpretrain_eva02,
     timm_vit,

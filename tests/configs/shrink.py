@@ -12,7 +12,8 @@ from mmvitdense.datasets.shape_scenes import CLASSES
 from mmvitdense.models.backbones.presets import PRESETS
 from mmvitdense.models.backbones.vit_sizes import ARCHITECTURES
 
-WIDTH, DEPTH, SIDE = 48, 4, 64
+# A width with heads of an even number of pairs of channels, and for norms of 32 groups.
+WIDTH, DEPTH, SIDE = 96, 4, 64
 PROPOSALS = 32
 # Of the transformers of heads.
 HEAD_WIDTH, HEAD_LAYERS, HEAD_HEADS, QUERIES = 32, 2, 4, 16
@@ -68,17 +69,24 @@ def _narrow(model: ConfigDict, vit: ConfigDict) -> None:
         vit.conv_blocks = (1, DEPTH - 1)
     if vit.get('global_blocks'):
         vit.global_blocks = (1, DEPTH - 1)
+    elif vit.get('window_size') and isinstance(vit.window_size, int):
+        # By default the last block of each quarter, which would be all.
+        vit.setdefault('global_blocks', (1, DEPTH - 1))
     if isinstance(vit.get('window_size'), list):
         vit.window_size = vit.window_size[-DEPTH:]
     if vit is not model.backbone:
         _narrow_holder(model)
     for part in ('neck', 'decode_head', 'auxiliary_head', 'panoptic_head'):
-        options = model.get(part) or {}
-        for name, value in options.items():
-            if name in ('in_channels', 'embed_dim', 'channels') and value == width:
-                options[name] = WIDTH
-            elif isinstance(value, list) and value and set(value) == {width}:
-                options[name] = [WIDTH] * len(value)
+        for options in _dicts(model.get(part) or {}):
+            for name, value in options.items():
+                if name in ('in_channels', 'embed_dim', 'channels') and value == width:
+                    options[name] = WIDTH
+                elif _is_list_of(value, width):
+                    options[name] = [WIDTH] * len(value)
+
+
+def _is_list_of(value: object, width: int) -> bool:
+    return isinstance(value, list) and bool(value) and all(item == width for item in value)
 
 
 def _narrow_holder(model: ConfigDict) -> None:
