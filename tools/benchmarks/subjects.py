@@ -79,7 +79,7 @@ def _chosen(window: int, other: str, arch: str, size: int, batch: int) -> Pair:
     pair = _attention(window, 'rel-pos', arch, size, batch)
 
     def forced(tokens: Tensor) -> Tensor:
-        with mock.patch.object(relative_position, 'choose_implementation', lambda query: other):
+        with mock.patch.object(relative_position, 'choose_implementation', return_value=other):
             return pair.ours(tokens)
 
     return pair._replace(baseline=forced, baseline_name=other)
