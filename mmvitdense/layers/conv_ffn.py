@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mmvitdense.ops import Linear
+
 from .token_levels import TokenLevels
 
 
@@ -34,9 +36,9 @@ class ConvFFN(nn.Module):
 
     def __init__(self, embed_dims: int, hidden_channels: int):
         super().__init__()
-        self.fc1 = nn.Linear(embed_dims, hidden_channels)
+        self.fc1 = Linear(embed_dims, hidden_channels)
         self.dwconv = LevelwiseDepthwiseConv(hidden_channels)
-        self.fc2 = nn.Linear(hidden_channels, embed_dims)
+        self.fc2 = Linear(hidden_channels, embed_dims)
 
     def forward(self, tokens: Tensor, levels: TokenLevels) -> Tensor:
         """Map B x N x embed_dims to the same shape."""

@@ -18,6 +18,7 @@ from mmvitdense.layers import (
     draw_adapter_weights,
     with_gradient_layout,
 )
+from mmvitdense.ops import Linear
 from mmvitdense.registry import MODELS
 
 from .interaction import InteractionBackbone, per_stage
@@ -147,9 +148,9 @@ class MRFP(nn.Module):
 
     def __init__(self, embed_dims: int, hidden_channels: int, norm_cfg: dict):
         super().__init__()
-        self.fc1 = nn.Linear(embed_dims, hidden_channels)
+        self.fc1 = Linear(embed_dims, hidden_channels)
         self.dwconv = MultiDWConv(hidden_channels, norm_cfg)
-        self.fc2 = nn.Linear(hidden_channels, embed_dims)
+        self.fc2 = Linear(hidden_channels, embed_dims)
 
     def forward(self, conv: Tensor, levels: TokenLevels) -> Tensor:
         """Map B x N x embed_dims to the same shape."""
