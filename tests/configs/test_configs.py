@@ -72,7 +72,7 @@ class TestEveryConfig:
             optimizer.backward(loss)
             grads = {name: p.grad for name, p in model.named_parameters() if p.requires_grad}
             assert all(grad is not None and grad.isfinite().all() for grad in grads.values())
-            assert grads['backbone.patch_embed.proj.weight'].any()
+            assert all(grad.any() for name, grad in grads.items() if name.endswith('.patch_embed.proj.weight'))
             optimizer.step()
             optimizer.zero_grad()
         assert losses[1] < losses[0]
@@ -85,7 +85,8 @@ class TestEveryConfig:
         for result in results:
             if small.default_scope == 'mmdet':
                 predicted = result.pred_instances
-                assert predicted.masks.shape == (len(predicted), 96, 128)
+                if 'mask_head' in small.model.get('roi_head', {}):
+                    assert predicted.masks.shape == (len(predicted), 96, 128)
                 assert predicted.bboxes.shape == (len(predicted), 4)
                 assert (predicted.bboxes >= 0).all()
                 assert (predicted.bboxes <= torch.tensor([128.0, 96.0, 128.0, 96.0])).all()
