@@ -25,6 +25,7 @@ model = dict(
     neck=dict(
         type='mmvitdense.SimpleFeaturePyramid',
         in_channels=768,
+        out_channels=256,
         scale_factors=(2, 1, 0.5),
         num_outs=4,
         extra_convs=True,
@@ -51,6 +52,7 @@ model = dict(
     bbox_head=dict(
         type='DINOHead',
         num_classes=80,
+        embed_dims=256,
         sync_cls_avg_factor=True,
         loss_cls=dict(type='FocalLoss', use_sigmoid=True, gamma=2.0, alpha=0.25, loss_weight=1.0),
         loss_bbox=dict(type='L1Loss', loss_weight=5.0),

@@ -25,7 +25,7 @@ model = dict(
         rel_pos='decomposed',
         drop_path_rate=0.1,
     ),
-    neck=dict(type='mmvitdense.SimpleFeaturePyramid', in_channels=768),
+    neck=dict(type='mmvitdense.SimpleFeaturePyramid', in_channels=768, out_channels=256),
     panoptic_head=dict(
         type='Mask2FormerHead',
         in_channels=[256, 256, 256, 256],
