@@ -30,4 +30,5 @@ model = dict(
 train_dataloader = dict(batch_size=4)
 val_evaluator = dict(metric='bbox')
 test_evaluator = val_evaluator
+optim_wrapper = dict(optimizer=dict(lr=5e-4))
 default_hooks = dict(checkpoint=dict(interval={{_base_.max_iters}}), logger=dict(interval=50))

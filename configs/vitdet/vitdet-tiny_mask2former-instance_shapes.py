@@ -16,4 +16,5 @@ model = dict(
     test_cfg=dict(panoptic_on=False),
 )
 train_dataloader = dict(batch_size=4)
+optim_wrapper = dict(optimizer=dict(lr=5e-4))
 default_hooks = dict(checkpoint=dict(interval={{_base_.max_iters}}), logger=dict(interval=50))
