@@ -54,7 +54,7 @@ def shrink(config: Config, shapes_root: Path) -> Config:
     for part in (model, config.train_dataloader, config.val_dataloader):
         _divide_sizes(part, factor)
     for split, loader in (('training', config.train_dataloader), ('validation', config.val_dataloader)):
-        _use_shapes(loader.dataset, split, shapes_root, instances='roi_head' in model or 'bbox_head' in model)
+        _use_shapes(loader.dataset, split, shapes_root)
     return config
 
 
@@ -106,10 +106,13 @@ def _thin_transformers(model: ConfigDict) -> None:
     widths = [options.embed_dims for options in outside if 'embed_dims' in options]
     if not widths:
         return
+    levels = (model.get('neck') or {}).get('out_channels')
     for options in outside:
         for name, value in options.items():
             if name in _HEAD_WIDTHS and isinstance(value, int):
                 options[name] = value * HEAD_WIDTH // widths[0]
+            elif name == 'in_channels' and levels and _is_list_of(value, levels):
+                options[name] = [levels * HEAD_WIDTH // widths[0]] * len(value)
             options[name] = _HEAD_COUNTS.get(name, options[name])
 
 
@@ -158,14 +161,19 @@ def _divided(value: int | tuple | list, factor: int) -> int | tuple | list:
     return tuple(side // factor for side in value)
 
 
-def _use_shapes(dataset: ConfigDict, split: str, root: Path, instances: bool) -> None:
+def _use_shapes(dataset: ConfigDict, split: str, root: Path) -> None:
     dataset.data_root = str(root)
-    if instances:
-        if dataset.type.startswith('LVIS'):  # reads its files with a package of its own
-            dataset.type = 'CocoDataset'
-        dataset.metainfo = {'classes': CLASSES}
-        dataset.ann_file = f'annotations/instances_{split}.json'
-        dataset.data_prefix = {'img': f'images/{split}'}
-    else:
+    if 'img_path' in dataset.data_prefix:
         dataset.data_prefix = {'img_path': f'images/{split}', 'seg_map_path': f'annotations/{split}'}
         dataset.seg_map_suffix = '.png'
+        return
+    if dataset.type.startswith('LVIS'):  # reads its files with a package of its own
+        dataset.type = 'CocoDataset'
+    panoptic = 'seg' in dataset.data_prefix
+    dataset.metainfo = {'classes': CLASSES}
+    dataset.data_prefix = {'img': f'images/{split}'}
+    if panoptic:
+        stuff = ('background',)
+        dataset.metainfo = {'classes': CLASSES + stuff, 'thing_classes': CLASSES, 'stuff_classes': stuff}
+        dataset.data_prefix.seg = f'annotations/panoptic_{split}'
+    dataset.ann_file = f'annotations/{"panoptic" if panoptic else "instances"}_{split}.json'

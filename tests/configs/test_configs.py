@@ -1,5 +1,6 @@
 """Every config loads, is listed, and trains and predicts in small; the published recipes are what they say."""
 
+import copy
 import functools
 import re
 from pathlib import Path
@@ -9,6 +10,7 @@ import torch
 import yaml
 from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
+from mmengine.hub import get_config
 from mmengine.model import revert_sync_batchnorm
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import DATASETS, MODELS, PARAM_SCHEDULERS, DefaultScope
@@ -31,6 +33,13 @@ def load(name):
 def build_model(config):
     with DefaultScope.overwrite_default_scope(config.default_scope):
         return MODELS.build(config.model)
+
+
+def build_initialised(config):
+    """As a run builds it: some layers of mmdet hold what was in memory until their weights are initialised."""
+    model = revert_sync_batchnorm(build_model(config))
+    model.init_weights()
+    return model
 
 
 def build_batch(config, loader, count):
@@ -64,7 +73,7 @@ class TestEveryConfig:
 
     def test_a_training_step(self, small):
         """The losses are finite, reach the first layer, and an optimizer as in the config lowers them."""
-        model = revert_sync_batchnorm(build_model(small)).train()
+        model = build_initialised(small).train()
         with DefaultScope.overwrite_default_scope(small.default_scope):
             optimizer = build_optim_wrapper(model, without_amp(small.optim_wrapper))
         data = model.data_preprocessor(build_batch(small, 'train_dataloader', 2), training=True)
@@ -85,14 +94,18 @@ class TestEveryConfig:
         assert losses[1] < losses[0]
 
     def test_predictions(self, small):
-        model = revert_sync_batchnorm(build_model(small)).eval()
+        model = build_initialised(small).eval()
         with torch.no_grad():
             results = model.val_step(build_batch(small, 'val_dataloader', 2))
         assert len(results) == 2
         for result in results:
             if small.default_scope == 'mmdet':
                 predicted = result.pred_instances
-                if 'mask_head' in small.model.get('roi_head', {}):
+                if small.model.get('test_cfg', {}).get('panoptic_on'):
+                    segments = result.pred_panoptic_seg.sem_seg
+                    assert segments.shape == (1, 96, 128)
+                    assert (segments % 1000).max() <= small.model.panoptic_head.num_things_classes + 1
+                if 'mask_head' in small.model.get('roi_head', {}) or 'panoptic_head' in small.model:
                     assert predicted.masks.shape == (len(predicted), 96, 128)
                 assert predicted.bboxes.shape == (len(predicted), 4)
                 assert (predicted.bboxes >= 0).all()
@@ -293,3 +306,101 @@ class TestUPerNet:
         levels = model.neck(maps)
         assert [level.shape[-1] for level in levels] == [128, 64, 32, 16]
         assert [level.shape[1] for level in levels] == config.model.decode_head.in_channels
+
+
+HEADS = {
+    # config: the one of mmdet with the same head; strides; images an iteration
+    'retinanet_lsj-100e': ('retinanet/retinanet_r50_fpn_1x_coco', (8, 16, 32, 64, 128), 64),
+    'atss_lsj-100e': ('atss/atss_r50_fpn_1x_coco', (8, 16, 32, 64, 128), 64),
+    'gfl_lsj-100e': ('gfl/gfl_r50_fpn_1x_coco', (8, 16, 32, 64, 128), 64),
+    'dino-4scale_lsj-50e': ('dino/dino-4scale_r50_8xb2-12e_coco', (8, 16, 32, 64), 16),
+    'dino-5scale_lsj-50e': ('dino/dino-5scale_swin-l_8xb2-12e_coco', (4, 8, 16, 32, 64), 16),
+    'mask2former-instance_lsj-50e': ('mask2former/mask2former_r50_8xb2-lsj-50e_coco', (4, 8, 16, 32), 16),
+    'mask2former-panoptic_lsj-50e': ('mask2former/mask2former_r50_8xb2-lsj-50e_coco-panoptic', (4, 8, 16, 32), 16),
+}
+
+
+@pytest.mark.parametrize('name', list(HEADS))
+class TestHeads:
+    @pytest.fixture
+    def config(self, name):
+        return load(f'vitdet/vitdet-b-mae_{name}_coco.py')
+
+    def test_the_head_is_that_of_mmdet(self, config, name):
+        """As built, so that defaults count; what is before the head differs."""
+        reference = get_config(f'mmdet::{HEADS[name][0]}.py')
+        ours, theirs = (structure(build_head(each.model)) for each in (config, reference))
+        assert ours == theirs
+        options = ['num_queries', 'dn_cfg', 'test_cfg']
+        for option in options:
+            assert plain(config.model.get(option)) == plain(reference.model.get(option))
+        losses = [
+            {key: plain(value) for key, value in settings_of_head(each.model).items() if key.startswith('loss')}
+            for each in (config, reference)
+        ]
+        assert losses[0] == losses[1]
+        for option, value in reference.model.train_cfg.items():
+            assert plain(config.model.train_cfg[option]) == plain(value)
+
+    def test_strides(self, config, name):
+        with torch.device('meta'), DefaultScope.overwrite_default_scope('mmdet'):
+            neck = MODELS.build(config.model.neck)
+            levels = neck(torch.empty(1, 768, 64, 64))
+        assert [level.shape[1] for level in levels] == [256] * len(levels)
+        assert tuple(1024 // level.shape[-1] for level in levels) == HEADS[name][1]
+        stated = settings_of_head(config.model).get('strides')
+        if stated is None:
+            stated = settings_of_head(config.model).get('anchor_generator', {}).get('strides', HEADS[name][1])
+        assert tuple(stated) == HEADS[name][1]
+
+    def test_recipe(self, config, name):
+        assert config.auto_scale_lr.base_batch_size == HEADS[name][2]
+        assert config.train_cfg.max_iters == {64: 184_375, 16: 368_750}[HEADS[name][2]]
+        assert config.train_dataloader.batch_size == HEADS[name][2] // (16 if HEADS[name][2] == 64 else 8)
+        assert config.optim_wrapper.constructor == 'mmvitdense.LayerDecayOptimWrapperConstructor'
+        assert config.model.data_preprocessor.pad_size_divisor == 1024
+        (resize,) = (step for step in config.train_dataloader.dataset.pipeline if step.type == 'RandomResize')
+        assert (tuple(resize.scale), tuple(resize.ratio_range)) == ((1024, 1024), (0.1, 2.0))
+
+
+@pytest.mark.parametrize(('name', 'count'), [('dino-4scale', 12), ('mask2former-panoptic', 6)])
+def test_query_heads_attend_by_our_operator(name, count):
+    from mmvitdense.compat import stand_in
+
+    if stand_in.compiled_extension() is not None:
+        pytest.skip('a compiled mmcv keeps its own kernel')
+    head = build_head(load(f'vitdet/vitdet-b-mae_{name}_lsj-50e_coco.py').model)
+    attentions = [part for part in head.modules() if type(part).__name__ == 'MultiScaleDeformableAttention']
+    assert len(attentions) == count
+    assert {type(part).forward.__module__ for part in attentions} == {'mmvitdense.compat.mmcv_attention'}
+
+
+def settings_of_head(model):
+    return model.get('bbox_head') or model.panoptic_head
+
+
+def plain(value):
+    """Settings without the scope that mmengine notes where a config is inherited from another package."""
+    if isinstance(value, dict):
+        return {key: plain(part) for key, part in value.items() if key != '_scope_'}
+    return [plain(part) for part in value] if isinstance(value, list | tuple) else value
+
+
+def build_head(model):
+    """A detector without its backbone, on no memory."""
+    model = copy.deepcopy(model)
+    model.neck = None
+    model.backbone = {'type': 'mmvitdense.PlainViT', 'embed_dims': 48, 'num_layers': 1, 'num_heads': 3}
+    with torch.device('meta'), DefaultScope.overwrite_default_scope('mmdet'):
+        built = MODELS.build(model)
+    del built.backbone
+    return built
+
+
+def structure(model):
+    """Names and shapes of parameters; the input projections of Mask2Former's pixel decoder depend on the pyramid."""
+    return {
+        name: tuple(value.shape)
+        for name, value in model.state_dict().items()
+        if not re.search(r'pixel_decoder\.(input_convs|lateral_convs)\.\d+\.conv\.weight', name)
+    }
