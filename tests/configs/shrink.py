@@ -16,6 +16,8 @@ WIDTH, DEPTH, SIDE = 48, 4, 64
 PROPOSALS = 32
 # Of the transformers of heads.
 HEAD_WIDTH, HEAD_LAYERS, HEAD_HEADS, QUERIES = 32, 2, 4, 16
+# A step of a smaller rate is lost among the changes of their matching.
+HEAD_RATE = 5e-4
 _SIZES = ('scale', 'scales', 'crop_size', 'size', 'stride', 'pad_size_divisor', 'img_size')
 _HEAD_WIDTHS = ('embed_dims', 'feat_channels', 'out_channels', 'feedforward_channels', 'num_feats')
 _HEAD_COUNTS = {'num_layers': HEAD_LAYERS, 'num_heads': HEAD_HEADS, 'num_queries': QUERIES}
@@ -47,7 +49,9 @@ def shrink(config: Config, shapes_root: Path) -> Config:
     vit.pop('init_cfg', None)
     if 'embed_dims' not in vit:
         _narrow(model, vit)
-    _thin_transformers(model)
+    if _thin_transformers(model):
+        optimizer = config.optim_wrapper.optimizer
+        optimizer.lr = max(optimizer.lr, HEAD_RATE)
     if 'roi_head' in model:
         _take_few_proposals(model)
     for part in (model, config.train_dataloader, config.val_dataloader):
@@ -87,17 +91,18 @@ def _narrow_adapter(backbone: ConfigDict) -> None:
     backbone.update(deform_num_heads=3, conv_inplane=8)
 
 
-def _thin_transformers(model: ConfigDict) -> None:
-    """Narrow the transformers of heads, with the necks before them, and leave them few layers and queries."""
+def _thin_transformers(model: ConfigDict) -> bool:
+    """Narrow the transformers of heads, with the necks before them, and leave them few layers; False without any."""
     outside = list(_dicts(model, skip='backbone'))
     widths = [options.embed_dims for options in outside if 'embed_dims' in options]
     if not widths:
-        return
+        return False
     for options in outside:
         for name, value in options.items():
             if name in _HEAD_WIDTHS and isinstance(value, int):
                 options[name] = value * HEAD_WIDTH // widths[0]
             options[name] = _HEAD_COUNTS.get(name, options[name])
+    return True
 
 
 def _take_few_proposals(model: ConfigDict) -> None:
