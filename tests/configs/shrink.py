@@ -17,6 +17,8 @@ WIDTH, DEPTH, SIDE = 96, 4, 64
 PROPOSALS = 32
 # Of the transformers of heads.
 HEAD_WIDTH, HEAD_LAYERS, HEAD_HEADS, QUERIES = 32, 2, 4, 16
+# A step of a smaller rate is lost among the changes of their matching.
+HEAD_RATE = 5e-4
 _SIZES = ('scale', 'scales', 'crop_size', 'size', 'stride', 'pad_size_divisor', 'img_size')
 _HEAD_WIDTHS = ('embed_dims', 'feat_channels', 'out_channels', 'feedforward_channels', 'num_feats')
 _HEAD_COUNTS = {'num_layers': HEAD_LAYERS, 'num_heads': HEAD_HEADS, 'num_queries': QUERIES}
@@ -48,7 +50,9 @@ def shrink(config: Config, shapes_root: Path) -> Config:
     vit.pop('init_cfg', None)
     if 'embed_dims' not in vit:
         _narrow(model, vit)
-    _thin_transformers(model)
+    if _thin_transformers(model):
+        optimizer = config.optim_wrapper.optimizer
+        optimizer.lr = max(optimizer.lr, HEAD_RATE)
     if 'roi_head' in model:
         _take_few_proposals(model)
     for part in (model, config.train_dataloader, config.val_dataloader):
@@ -100,13 +104,14 @@ def _narrow_holder(model: ConfigDict) -> None:
     backbone.update(deform_num_heads=3, conv_inplane=8)
 
 
-def _thin_transformers(model: ConfigDict) -> None:
-    """Narrow the transformers of heads, with the necks before them, and leave them few layers and queries."""
+def _thin_transformers(model: ConfigDict) -> bool:
+    """Narrow the transformers of heads, with the necks before them, and leave them few layers; False without any."""
     outside = list(_dicts(model, skip='backbone'))
     widths = [options.embed_dims for options in outside if 'embed_dims' in options]
     if not widths:
-        return
-    levels = (model.get('neck') or {}).get('out_channels')
+        return False
+    neck = model.get('neck')
+    levels = neck.get('out_channels') if isinstance(neck, dict) else None
     for options in outside:
         for name, value in options.items():
             if name in _HEAD_WIDTHS and isinstance(value, int):
@@ -114,6 +119,7 @@ def _thin_transformers(model: ConfigDict) -> None:
             elif name == 'in_channels' and levels and _is_list_of(value, levels):
                 options[name] = [levels * HEAD_WIDTH // widths[0]] * len(value)
             options[name] = _HEAD_COUNTS.get(name, options[name])
+    return True
 
 
 def _take_few_proposals(model: ConfigDict) -> None:
