@@ -17,8 +17,10 @@ SAME = [name for name in SUBJECTS if '-t' in name and not name.startswith(('mimd
 
 
 def _runs(name, size):
-    case = Case(name, size, 2, 'cpu', 'float32', training=True)
-    pair = build(name, size, 2, 'cpu', True)
+    # torch has pitfalls in the gradients of one image that several do not show.
+    batch = 1 if name.startswith('vit-') else 2
+    case = Case(name, size, batch, 'cpu', 'float32', training=True)
+    pair = build(name, size, batch, 'cpu', True)
     return pair, {variant: runner(pair, variant, case) for variant in VARIANTS}, case
 
 
