@@ -1,16 +1,61 @@
 """The registries of this package: scope ``mmvitdense``, children of mmengine's.
 
 Classes register with ``@MODELS.register_module()``; a config of any OpenMMLab library names them
-``mmvitdense.Name``. The modules that hold them are imported at the first look-up.
+``mmvitdense.Name``. The modules that hold them are imported at the first look-up; those that import mmdet at the first
+look-up of a name that the others do not have.
 """
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
 
 from mmengine import registry as root
 from mmengine.registry import Registry
 
 _SCOPE = 'mmvitdense'
 
+
+class RegistryWithRooms(Registry):
+    """A registry some of whose modules need a library that a person may not have, or not want to import.
+
+    Args:
+        rooms: Modules that register more classes, each with the library it imports.
+        *args: As in mmengine.
+        **kwargs: As in mmengine.
+    """
+
+    def __init__(self, *args, rooms: dict[str, str], **kwargs):
+        super().__init__(*args, **kwargs)
+        self._rooms = rooms
+
+    def get(self, key: str) -> type | None:
+        """Return the class of a name, or None; rooms are imported one by one while the name is not known."""
+        scope, name = self.split_scope_key(key)
+        if scope in (None, self.scope):
+            self.import_from_location()
+            for module, library in self._rooms.items():
+                if self._knows(name):
+                    break
+                if importlib.util.find_spec(library) is not None:
+                    importlib.import_module(module)
+        return super().get(key)
+
+    def _knows(self, name: str) -> bool:
+        registry = self
+        while registry is not None and name not in registry.module_dict:
+            registry = registry.parent
+        return registry is not None
+
+
 # Looking up a model also makes the init_cfg types of checkpoints known.
-MODELS = Registry('model', parent=root.MODELS, scope=_SCOPE, locations=['mmvitdense.models', 'mmvitdense.checkpoints'])
+MODELS = RegistryWithRooms(
+    'model',
+    parent=root.MODELS,
+    scope=_SCOPE,
+    locations=['mmvitdense.models', 'mmvitdense.checkpoints'],
+    rooms={'mmvitdense.models.detection': 'mmdet'},
+)
 WEIGHT_INITIALIZERS = Registry(
     'weight initializer', parent=root.WEIGHT_INITIALIZERS, scope=_SCOPE, locations=['mmvitdense.checkpoints']
 )
@@ -21,3 +66,11 @@ OPTIM_WRAPPER_CONSTRUCTORS = Registry(
     locations=['mmvitdense.engine'],
 )
 DATASETS = Registry('dataset', parent=root.DATASETS, scope=_SCOPE, locations=['mmvitdense.datasets'])
+# These import mmengine alone; the rest of the room asks for what it needs.
+DATA_SAMPLERS = Registry(
+    'data sampler',
+    parent=root.DATA_SAMPLERS,
+    scope=_SCOPE,
+    locations=['mmvitdense.datasets.repeat_factor_sampler'],
+)
+HOOKS = Registry('hook', parent=root.HOOKS, scope=_SCOPE, locations=['mmvitdense.datasets.class_counts'])

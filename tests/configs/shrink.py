@@ -12,10 +12,13 @@ from mmvitdense.datasets.shape_scenes import CLASSES
 from mmvitdense.models.backbones.presets import PRESETS
 from mmvitdense.models.backbones.vit_sizes import ARCHITECTURES
 
-WIDTH, DEPTH, SIDE = 48, 4, 64
+# A width with heads of an even number of pairs of channels, and for norms of 32 groups.
+WIDTH, DEPTH, SIDE = 96, 4, 64
 PROPOSALS = 32
 # Of the transformers of heads.
 HEAD_WIDTH, HEAD_LAYERS, HEAD_HEADS, QUERIES = 32, 2, 4, 16
+# A step of a smaller rate is lost among the changes of their matching.
+HEAD_RATE = 5e-4
 _SIZES = ('scale', 'scales', 'crop_size', 'size', 'stride', 'pad_size_divisor', 'img_size')
 _HEAD_WIDTHS = ('embed_dims', 'feat_channels', 'out_channels', 'feedforward_channels', 'num_feats')
 _HEAD_COUNTS = {'num_layers': HEAD_LAYERS, 'num_heads': HEAD_HEADS, 'num_queries': QUERIES}
@@ -47,7 +50,9 @@ def shrink(config: Config, shapes_root: Path) -> Config:
     vit.pop('init_cfg', None)
     if 'embed_dims' not in vit:
         _narrow(model, vit)
-    _thin_transformers(model)
+    if _thin_transformers(model):
+        optimizer = config.optim_wrapper.optimizer
+        optimizer.lr = max(optimizer.lr, HEAD_RATE)
     if 'roi_head' in model:
         _take_few_proposals(model)
     for part in (model, config.train_dataloader, config.val_dataloader):
@@ -68,39 +73,53 @@ def _narrow(model: ConfigDict, vit: ConfigDict) -> None:
         vit.conv_blocks = (1, DEPTH - 1)
     if vit.get('global_blocks'):
         vit.global_blocks = (1, DEPTH - 1)
+    elif vit.get('window_size') and isinstance(vit.window_size, int):
+        # By default the last block of each quarter, which would be all.
+        vit.setdefault('global_blocks', (1, DEPTH - 1))
     if isinstance(vit.get('window_size'), list):
         vit.window_size = vit.window_size[-DEPTH:]
     if vit is not model.backbone:
-        _narrow_adapter(model.backbone)
+        _narrow_holder(model)
     for part in ('neck', 'decode_head', 'auxiliary_head', 'panoptic_head'):
-        options = model.get(part) or {}
-        for name, value in options.items():
-            if name in ('in_channels', 'embed_dim', 'channels') and value == width:
-                options[name] = WIDTH
-            elif isinstance(value, list) and value and set(value) == {width}:
-                options[name] = [WIDTH] * len(value)
+        for options in _dicts(model.get(part) or {}):
+            for name, value in options.items():
+                if name in ('in_channels', 'embed_dim', 'channels') and value == width:
+                    options[name] = WIDTH
+                elif _is_list_of(value, width):
+                    options[name] = [WIDTH] * len(value)
 
 
-def _narrow_adapter(backbone: ConfigDict) -> None:
-    """Four stages of one block each."""
+def _is_list_of(value: object, width: int) -> bool:
+    return isinstance(value, list) and bool(value) and all(item == width for item in value)
+
+
+def _narrow_holder(model: ConfigDict) -> None:
+    """Narrow what a model holds beside its ViT: a decoder, or four stages of one block each."""
+    backbone = model.backbone
+    if backbone.type == 'mmvitdense.MIMDet':
+        backbone.decoder = {'embed_dims': HEAD_WIDTH, 'num_layers': 1, 'num_heads': HEAD_HEADS}
+        model.neck.in_channels = [WIDTH // 4, WIDTH // 2, HEAD_WIDTH, HEAD_WIDTH]
+        return
     backbone.pop('interaction_indexes', None)
     backbone.update(deform_num_heads=3, conv_inplane=8)
 
 
-def _thin_transformers(model: ConfigDict) -> None:
-    """Narrow the transformers of heads, with the necks before them, and leave them few layers and queries."""
+def _thin_transformers(model: ConfigDict) -> bool:
+    """Narrow the transformers of heads, with the necks before them, and leave them few layers; False without any."""
     outside = list(_dicts(model, skip='backbone'))
     widths = [options.embed_dims for options in outside if 'embed_dims' in options]
     if not widths:
-        return
-    levels = (model.get('neck') or {}).get('out_channels')
+        return False
+    neck = model.get('neck')
+    levels = neck.get('out_channels') if isinstance(neck, dict) else None
     for options in outside:
         for name, value in options.items():
             if name in _HEAD_WIDTHS and isinstance(value, int):
                 options[name] = value * HEAD_WIDTH // widths[0]
-            elif name == 'in_channels' and isinstance(value, list) and set(value) == {levels}:
+            elif name == 'in_channels' and levels and _is_list_of(value, levels):
                 options[name] = [levels * HEAD_WIDTH // widths[0]] * len(value)
             options[name] = _HEAD_COUNTS.get(name, options[name])
+    return True
 
 
 def _take_few_proposals(model: ConfigDict) -> None:
@@ -110,6 +129,17 @@ def _take_few_proposals(model: ConfigDict) -> None:
     for stage in stages if isinstance(stages, list) else [stages]:
         stage.sampler.num = PROPOSALS
     model.test_cfg.rcnn.max_per_img = 5
+    _narrow_roi_heads(model.roi_head)
+
+
+def _narrow_roi_heads(roi_head: ConfigDict) -> None:
+    boxes, masks = roi_head.bbox_head, roi_head.mask_head
+    for head in boxes if isinstance(boxes, list) else [boxes]:
+        head.fc_out_channels = 4 * WIDTH
+        head.conv_out_channels = WIDTH
+        if head.loss_cls.type == 'mmvitdense.FederatedLoss':  # so few classes that all count
+            head.num_classes = masks.num_classes = len(CLASSES)
+            head.loss_cls.class_counts = [1] * len(CLASSES)
 
 
 def _dicts(part: ConfigDict | list, skip: str = '') -> Iterator[ConfigDict]:
@@ -141,7 +171,10 @@ def _use_shapes(dataset: ConfigDict, split: str, root: Path) -> None:
     dataset.data_root = str(root)
     if 'img_path' in dataset.data_prefix:
         dataset.data_prefix = {'img_path': f'images/{split}', 'seg_map_path': f'annotations/{split}'}
+        dataset.seg_map_suffix = '.png'
         return
+    if dataset.type.startswith('LVIS'):  # reads its files with a package of its own
+        dataset.type = 'CocoDataset'
     panoptic = 'seg' in dataset.data_prefix
     dataset.metainfo = {'classes': CLASSES}
     dataset.data_prefix = {'img': f'images/{split}'}

@@ -13,7 +13,7 @@ from mmengine.dataset import pseudo_collate
 from mmengine.hub import get_config
 from mmengine.model import revert_sync_batchnorm
 from mmengine.optim import build_optim_wrapper
-from mmengine.registry import DATASETS, MODELS, DefaultScope
+from mmengine.registry import DATASETS, MODELS, PARAM_SCHEDULERS, DefaultScope
 
 from tests.configs.shrink import SIDE, image_side, shrink
 
@@ -49,6 +49,10 @@ def build_batch(config, loader, count):
     return pseudo_collate(list(samples))
 
 
+def without_amp(optim_wrapper):
+    return {**{name: value for name, value in optim_wrapper.items() if name != 'loss_scale'}, 'type': 'OptimWrapper'}
+
+
 @pytest.mark.parametrize('name', LEAVES)
 class TestEveryConfig:
     @pytest.fixture
@@ -71,7 +75,7 @@ class TestEveryConfig:
         """The losses are finite, reach the first layer, and an optimizer as in the config lowers them."""
         model = build_initialised(small).train()
         with DefaultScope.overwrite_default_scope(small.default_scope):
-            optimizer = build_optim_wrapper(model, {**small.optim_wrapper, 'type': 'OptimWrapper'})
+            optimizer = build_optim_wrapper(model, without_amp(small.optim_wrapper))
         data = model.data_preprocessor(build_batch(small, 'train_dataloader', 2), training=True)
         losses = []
         for _ in range(2):
@@ -80,8 +84,11 @@ class TestEveryConfig:
             losses.append(loss.item())
             optimizer.backward(loss)
             grads = {name: p.grad for name, p in model.named_parameters() if p.requires_grad}
-            assert all(grad is not None and grad.isfinite().all() for grad in grads.values())
-            assert all(grad.any() for name, grad in grads.items() if name.endswith('.patch_embed.proj.weight'))
+            unused = [name for name in grads if grads[name] is None]
+            assert bool(unused) == small.get('find_unused_parameters', False), unused
+            assert all(grad.isfinite().all() for grad in grads.values() if grad is not None)
+            first = ('.patch_embed.proj.weight', '.stem.stages.0.conv.weight')
+            assert all(grad.any() for name, grad in grads.items() if name.endswith(first))
             optimizer.step()
             optimizer.zero_grad()
         assert losses[1] < losses[0]
@@ -152,7 +159,7 @@ class TestViTDet:
 
     def test_what_is_not_decayed(self, config, model, size):
         """Norms of the ViT and positions for B and L, nothing for H."""
-        optimizer = build_optim_wrapper(model, {**config.optim_wrapper, 'type': 'OptimWrapper'}).optimizer
+        optimizer = build_optim_wrapper(model, without_amp(config.optim_wrapper)).optimizer
         names = {id(parameter): name for name, parameter in model.named_parameters()}
         exempt = {
             names[id(p)] for group in optimizer.param_groups if group['weight_decay'] == 0 for p in group['params']
@@ -206,6 +213,81 @@ def build_norms(model):
     with torch.device('meta'), DefaultScope.overwrite_default_scope('mmdet'):
         built = MODELS.build(model)
     return [module for module in built.modules() if 'LayerNorm' in type(module).__name__]
+
+
+# Parameters of the whole detector, learning or not; learning rates of the stem, the rest of the encoder, all else.
+MIMDET = {'b': (127_954_768, 124_753_488, 8e-5, 4e-5, 1.6e-4), 'l': (349_332_080, 345_490_544, 8e-5, 2.2857e-5, 2.8e-4)}
+
+
+@pytest.mark.parametrize('size', list(MIMDET))
+class TestMIMDet:
+    @pytest.fixture
+    def config(self, size):
+        return load(f'mimdet/mimdet-{size}-mae_mask-rcnn_sr050-3x_coco.py')
+
+    @pytest.fixture
+    def model(self, config):
+        with torch.device('meta'):
+            return build_model(config)
+
+    def test_number_of_parameters(self, model, size):
+        """Those of the FPN and of the heads add up with those of the backbone to what was published."""
+        total, learning, *_ = MIMDET[size]
+        assert sum(parameter.numel() for parameter in model.parameters()) == total
+        assert sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad) == learning
+
+    def test_learning_rates_and_weight_decay(self, config, model, size):
+        optimizer = build_optim_wrapper(model, without_amp(config.optim_wrapper)).optimizer
+        names = {id(parameter): name for name, parameter in model.named_parameters()}
+        _, learning, stem, encoder, others = MIMDET[size]
+        seen = 0
+        for group in optimizer.param_groups:
+            for parameter in filter(lambda p: p.requires_grad, group['params']):
+                name = names[id(parameter)]
+                own = {'backbone.stem': stem, 'backbone.vit': encoder}.get('.'.join(name.split('.')[:2]), others)
+                assert group['lr'] == pytest.approx(own, rel=1e-4), name
+                assert group['weight_decay'] == (0.0 if parameter.ndim == 1 or name.endswith('.bias') else 0.1), name
+                seen += parameter.numel()
+        assert seen == learning
+
+    def test_schedule(self, config, size):
+        """Learning rates of the recipe: a warm-up of 468.75 iterations from zero, a tenth at 27 and 33 of 36 rounds."""
+        assert config.train_cfg.max_iters == 67_500
+        parameter = torch.nn.Parameter(torch.zeros(1))
+        optimizer = torch.optim.SGD([parameter], lr=1.0)
+        schedulers = [PARAM_SCHEDULERS.build({**options, 'optimizer': optimizer}) for options in config.param_scheduler]
+        rates = []
+        for _ in range(61_880):
+            rates.append(optimizer.param_groups[0]['lr'])
+            optimizer.step()
+            for scheduler in schedulers:
+                scheduler.step()
+        assert rates[0] < 1e-5
+        assert rates[234] == pytest.approx(0.5, abs=0.002)
+        assert rates[469] == pytest.approx(1.0)
+        assert (rates[50_624], rates[50_625]) == pytest.approx((1.0, 0.1))
+        assert (rates[61_874], rates[61_875]) == pytest.approx((0.1, 0.01))
+
+    def test_ratios(self, size):
+        names = [
+            name for name in LEAVES if name.startswith(f'mimdet/mimdet-{size}-mae_mask-rcnn_sr') and 'bs16' not in name
+        ]
+        ratios = {name: load(name).model.backbone for name in names}
+        assert sorted(backbone.sample_ratio for backbone in ratios.values()) == [0.25, 0.5, 0.75, 1.0]
+        for name, backbone in ratios.items():
+            assert f'_sr{int(100 * backbone.sample_ratio):03}-' in name
+            assert 'test_sample_ratio' not in backbone
+            assert backbone.vit.drop_path_rate == {'b': 0.1, 'l': 0.4}[size]
+
+    def test_sizes_of_training_images(self, config, size):
+        """Short sides of the recipe, which leaves out 672 and 704; only crops may have had a longer side."""
+        choice = config.train_dataloader.dataset.pipeline[3]
+        plain, cropped = choice.transforms
+        shorts = [480, 512, 544, 576, 608, 640, 736, 768, 800]
+        for resize in (plain[0], cropped[2]):
+            assert [tuple(scale) for scale in resize.scales] == [(short, 1333) for short in shorts]
+        assert [scale[0] for scale in cropped[0].scales] == [400, 500, 600]
+        assert (cropped[1].crop_type, tuple(cropped[1].crop_size)) == ('absolute_range', (384, 600))
 
 
 class TestUPerNet:

@@ -20,8 +20,21 @@ model = dict(
     neck=dict(_delete_=True, type='mmvitdense.SimpleFeaturePyramid', in_channels=768, num_outs=5),
     rpn_head=dict(num_convs=2),
     roi_head=dict(
-        bbox_head=dict(type='Shared4Conv1FCBBoxHead', conv_out_channels=256, norm_cfg=norm_cfg),
-        mask_head=dict(norm_cfg=norm_cfg),
+        bbox_head=dict(
+            type='Shared4Conv1FCBBoxHead',
+            conv_out_channels=256,
+            norm_cfg=norm_cfg,
+            init_cfg=[
+                dict(type='Normal', std=0.01, override=dict(name='fc_cls')),
+                dict(type='Normal', std=0.001, override=dict(name='fc_reg')),
+                dict(type='Caffe2Xavier', override=dict(name='shared_fcs')),
+            ],
+        ),
+        mask_head=dict(type='mmvitdense.Detectron2MaskHead', norm_cfg=norm_cfg),
     ),
-    train_cfg=dict(rcnn=dict(assigner=dict(match_low_quality=False))),
+    train_cfg=dict(
+        # Every object has the anchors that overlap it most, however little.
+        rpn=dict(assigner=dict(min_pos_iou=0.0)),
+        rcnn=dict(assigner=dict(match_low_quality=False)),
+    ),
 )
