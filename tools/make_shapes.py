@@ -1,4 +1,4 @@
-"""Write the built-in data set of coloured shapes: images, COCO instances and semantic maps."""
+"""Write the built-in data set of coloured shapes: images, COCO instances, COCO panoptic segments and semantic maps."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from mmvitdense.apis.errors import InputError
 from mmvitdense.apis.files import written_whole
-from mmvitdense.checkpoints import FORMATS, CheckpointError, FitReport, detect, fit_to_vit, read_checkpoint
+from mmvitdense.checkpoints import FORMATS, CheckpointError, FitReport, detect, fit_to_model, read_checkpoint
 from mmvitdense.checkpoints.to_timm import to_timm
 
 LAYOUTS = ('mmvitdense', 'timm')
@@ -27,9 +27,9 @@ class Conversion:
         format_name: Format of the file that was read.
         num_read: Tensors in it.
         weights: What is to be written.
-        options: Arguments of ``PlainViT`` that compute what the weights were trained with; None when the weights do
-            not tell.
-        unused: Names that a ``PlainViT`` with these options has no place for: heads, decoders, projections.
+        model: Name of the class that the weights are for.
+        options: Arguments of it that compute what the weights were trained with; None when the weights do not tell.
+        unused: Names that a model with these options has no place for: heads, decoders, projections.
         whole_model: Whether the file holds a neck and heads of mmdet or mmseg besides.
         notes: What could not be told.
     """
@@ -37,6 +37,7 @@ class Conversion:
     format_name: str
     num_read: int
     weights: dict[str, Tensor]
+    model: str = 'PlainViT'
     options: dict[str, Any] | None = None
     unused: list[str] = field(default_factory=list)
     whole_model: bool = False
@@ -45,12 +46,16 @@ class Conversion:
     def __str__(self) -> str:
         lines = [f'format: {self.format_name}', f'tensors: {self.num_read} read, {len(self.weights)} converted']
         if self.options is not None:
-            arguments = ', '.join(f'{name}={value!r}' for name, value in self.options.items())
-            lines.append(f'options: PlainViT({arguments})')
+            lines.append(f'options: {self.model}({_as_arguments(self.options)})')
         if self.unused:
             shown = ', '.join(self.unused[:8]) + (f' and {len(self.unused) - 8} more' if len(self.unused) > 8 else '')
-            lines.append(f'not of the ViT: {shown}')
+            lines.append(f'not of the {"ViT" if self.model == "PlainViT" else self.model}: {shown}')
         return '\n'.join(lines + self.notes)
+
+
+def _as_arguments(options: dict[str, Any]) -> str:
+    shown = {n: f'dict({_as_arguments(v)})' if isinstance(v, dict) and v else repr(v) for n, v in options.items()}
+    return ', '.join(f'{name}={value}' for name, value in shown.items())
 
 
 def list_formats() -> str:
@@ -77,33 +82,37 @@ def convert_file(source: str | Path, layout: str = 'mmvitdense', num_heads: int 
     state_dict = read_checkpoint(source)
     form = detect(state_dict)
     weights = form.convert(state_dict)
-    conversion = Conversion(form.NAME, len(state_dict), weights)
+    conversion = Conversion(form.NAME, len(state_dict), weights, getattr(form, 'MODEL', 'PlainViT'))
+    if layout == 'timm' and conversion.model != 'PlainViT':
+        raise CheckpointError(f'timm has no {conversion.model}: leave out the layout to get the names of mmvitdense')
     conversion.whole_model = any(name.startswith(_BACKBONE) for name in weights)
-    vit = weights
+    backbone = weights
     if conversion.whole_model:
-        vit = {name.removeprefix(_BACKBONE): x for name, x in weights.items() if name.startswith(_BACKBONE)}
+        backbone = {name.removeprefix(_BACKBONE): x for name, x in weights.items() if name.startswith(_BACKBONE)}
     if hasattr(form, 'options'):
-        _describe(conversion, form, state_dict, vit, {} if num_heads is None else {'num_heads': num_heads})
+        _describe(conversion, form, state_dict, backbone, {} if num_heads is None else {'num_heads': num_heads})
     if layout == 'timm':
-        conversion.weights = to_timm(vit)
+        conversion.weights = to_timm(backbone)
     return conversion
 
 
-def _describe(conversion: Conversion, form: Any, state_dict: dict, vit: dict[str, Tensor], given: dict) -> None:
+def _describe(conversion: Conversion, form: Any, state_dict: dict, backbone: dict[str, Tensor], given: dict) -> None:
     try:
         conversion.options = form.options(state_dict, **given)
     except CheckpointError as error:
         conversion.notes.append(f'options: unknown, {error}')
         return
-    conversion.unused = _report(vit, conversion.options).left_over
+    if hasattr(form, 'untold'):
+        conversion.notes += form.untold(conversion.options)
+    conversion.unused = _report(backbone, conversion).left_over
 
 
-def _report(vit: dict[str, Tensor], options: dict[str, Any]) -> FitReport:
-    from mmvitdense.models import PlainViT
+def _report(vit: dict[str, Tensor], conversion: Conversion) -> FitReport:
+    from mmvitdense import models
 
     with torch.device('meta'):
-        model = PlainViT(**options)
-    return fit_to_vit({name: tensor.to('meta') for name, tensor in vit.items()}, model)[1]
+        model = getattr(models, conversion.model)(**conversion.options)
+    return fit_to_model({name: tensor.to('meta') for name, tensor in vit.items()}, model)[1]
 
 
 def write_checkpoint(weights: dict[str, Tensor], target: str | Path) -> None:

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 import torch
 
-from mmvitdense.datasets.drawing import Artist
+from mmvitdense.datasets.drawing import Artist, panoptic_segments
 
 from .build import build_model
 from .checkpoint import load_model_weights
@@ -73,7 +73,8 @@ class ImageInferencer:
 
         Returns:
             The data sample of the library, on the CPU and in the size of the image: `pred_instances` (boxes as
-            x1, y1, x2, y2 in pixels, scores, labels, maybe masks) or `pred_sem_seg` (1 x H x W of class indices).
+            x1, y1, x2, y2 in pixels, scores, labels, maybe masks), `pred_panoptic_seg` (`sem_seg`, 1 x H x W of class
+            index + 1000 x instance) or `pred_sem_seg` (1 x H x W of class indices).
 
         Raises:
             InputError: the file is not an image.
@@ -118,12 +119,18 @@ class ImageInferencer:
         Returns:
             For a detection: `boxes` [x1, y1, x2, y2] in pixels of the image, `scores`, `labels` (class indices),
             `names`, and `masks` in COCO's RLE if the model predicts them. For a segmentation: `classes`, the fraction
-            of pixels of each class that occurs, and `label_map`. Always `height` and `width`.
+            of pixels of each class that occurs, and `label_map`. For a panoptic segmentation: `segments`, each with its
+            `label`, `name` and `mask`. Always `height` and `width`.
         """
         height, width = (int(size) for size in sample.ori_shape[:2])
         content: dict[str, Any] = {'height': height, 'width': width}
         if 'pred_instances' in sample:
             content |= self._instances(sample.pred_instances, score_thr)
+        if 'pred_panoptic_seg' in sample:
+            content['segments'] = [
+                {'label': label, 'name': self._name(label), 'mask': _rle(mask)}
+                for label, mask in panoptic_segments(sample, len(self.classes))
+            ]
         if 'pred_sem_seg' in sample:
             labels, counts = np.unique(self.label_map(sample), return_counts=True)
             content['classes'] = {

@@ -9,12 +9,14 @@ from torch import Tensor
 
 from . import (
     beit,
+    benchmarking_vitdet,
     clip,
     detectron2_vitdet,
     dinov2,
     dinov3,
     eva02,
     flax_vit,
+    mimdet,
     mmpretrain,
     mmpretrain_eva02,
     plain_vit,
@@ -28,12 +30,16 @@ from . import (
     transformers_sam,
     transformers_vit,
     transformers_vitdet,
+    vit_adapter,
+    vit_comer,
 )
 from .reading import CheckpointError
 
 FORMATS: tuple[ModuleType, ...] = (
     plain_vit,
     detectron2_vitdet,
+    mimdet,
+    benchmarking_vitdet,
     mmpretrain,
     mmpretrain_eva02,
     timm_vit,
@@ -52,6 +58,8 @@ FORMATS: tuple[ModuleType, ...] = (
     transformers_sam,
     transformers_vit,
     transformers_vitdet,
+    vit_comer,
+    vit_adapter,
 )
 
 _FIRST_BLOCK = re.compile(r'^(.*\.)?(?:blocks|layers?|resblocks)\.0\.(.+)$')

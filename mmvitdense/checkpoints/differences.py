@@ -19,7 +19,7 @@ def differences(form: ModuleType, state_dict: dict[str, Tensor], model: nn.Modul
     Args:
         form: Format of the checkpoint, see ``detect``.
         state_dict: The checkpoint, not converted.
-        model: The ``PlainViT`` that the weights are for.
+        model: The ``PlainViT`` that the weights are for, or the model that holds it.
 
     Returns:
         Lines such as 'norm_eps is 1e-06, the weights come with 1e-05'.
@@ -29,11 +29,13 @@ def differences(form: ModuleType, state_dict: dict[str, Tensor], model: nn.Modul
     """
     if not hasattr(form, 'options'):
         return []
+    model = getattr(model, 'vit', model)
     skeleton = {n: t if t.numel() <= _SMALL else t.to('meta') for n, t in state_dict.items()}
     try:
         options = form.options(skeleton)
     except CheckpointError:  # a width that nobody published
         options = form.options(skeleton, num_heads=model.num_heads)
+    options = options.get('vit', options)
     rope = (options.get('rope') or {}).get('kind')
     mine = {'rope': getattr(model.rope, 'kind', None), **_options_of(model)}
     if rope and rope != mine['rope']:

@@ -18,13 +18,13 @@ from .reading import CheckpointError
 # What a model may have and its pre-training not: it starts as initialised, which computes the same function or is
 # meant to be learned.
 _OPTIONAL = re.compile(
-    r'^(cls_token|register_tokens|norm\.\w+|rel_pos_bias\.\w+)$'
+    r'^(cls_token|register_tokens|norm\.\w+|(window_)?rel_pos_bias\..+)$'
     r'|^blocks\.\d+\.(attn\.(rel_pos_[hw]|relative_position_bias_table)|ls[12]\.gamma|residual\..+)$'
 )
 # Names that change the function which the blocks compute.
-_COMPUTING = ('blocks.', 'norm_pre.', 'rel_pos_bias.')
+_COMPUTING = ('blocks.', 'norm_pre.', 'rel_pos_', 'window_rel_pos_')
 _SHARED_TABLE = 'rel_pos_bias.relative_position_bias_table'
-_BLOCK_TABLE = re.compile(r'^blocks\.\d+\.attn\.relative_position_bias_table$')
+_TABLE = re.compile(r'^(blocks\.\d+\.attn|rel_pos_bias|window_rel_pos_bias\.\d+)\.relative_position_bias_table$')
 
 
 @dataclass
@@ -93,8 +93,8 @@ def fit_to_vit(
 
 
 def _fit_patch_embedding(weights: dict[str, Tensor], expected: dict[str, Tensor], mode: str, report: FitReport) -> None:
-    weight, wanted = weights.get('patch_embed.proj.weight'), expected['patch_embed.proj.weight']
-    if weight is None:
+    weight, wanted = weights.get('patch_embed.proj.weight'), expected.get('patch_embed.proj.weight')
+    if weight is None or wanted is None:
         return
     if 'patch_embed.proj.bias' in expected and 'patch_embed.proj.bias' not in weights:
         # CLIP has none, which is the same as zeros.
@@ -113,22 +113,28 @@ def _fit_decomposed_positions(weights: dict[str, Tensor], expected: dict[str, Te
 
 
 def _fit_biases(weights: dict[str, Tensor], expected: dict[str, Tensor], model: nn.Module, report: FitReport) -> None:
-    wanted = [name for name in expected if name == _SHARED_TABLE or _BLOCK_TABLE.match(name)]
-    if _SHARED_TABLE in weights and wanted and _SHARED_TABLE not in wanted:
-        shared = weights.pop(_SHARED_TABLE)
-        weights.update((name, shared) for name in wanted)
+    wanted = [name for name in expected if _TABLE.match(name)]
+    absent = [name for name in wanted if name not in weights]
+    if _SHARED_TABLE in weights and absent:
+        shared = weights[_SHARED_TABLE] if _SHARED_TABLE in wanted else weights.pop(_SHARED_TABLE)
+        weights.update((name, shared) for name in absent)
     for name in wanted:
         if name not in weights or weights[name].shape == expected[name].shape:
             continue
-        table = weights[name].float()
+        table, grid = weights[name].float(), _table_grid(model, name)
         # (2g - 1)^2 rows for the offsets, then perhaps three of the class token.
         side = (math.isqrt(len(table)) + 1) // 2
         offsets, cls_rows = table[: (2 * side - 1) ** 2], table[(2 * side - 1) ** 2 :]
-        if (side, side) != tuple(model.pos_grid):
-            offsets = resize_bias_table(offsets, (side, side), model.pos_grid)
-            report.resized.append(f'{name} {side}x{side} -> {model.pos_grid[0]}x{model.pos_grid[1]}')
+        if (side, side) != grid:
+            offsets = resize_bias_table(offsets, (side, side), grid)
+            report.resized.append(f'{name} {side}x{side} -> {grid[0]}x{grid[1]}')
         has_cls_rows = len(expected[name]) != len(offsets)
         weights[name] = torch.cat([offsets, cls_rows]) if has_cls_rows else offsets
+
+
+def _table_grid(model: nn.Module, name: str) -> tuple[int, int]:
+    owner = model.get_submodule(name.rpartition('.')[0])
+    return tuple(owner.bias_grid if hasattr(owner, 'bias_grid') else owner.table_grid)
 
 
 def _fit_positions(weights: dict[str, Tensor], model: nn.Module, report: FitReport) -> None:
@@ -163,9 +169,7 @@ def _check(weights: dict[str, Tensor], expected: dict[str, Tensor], missing: lis
             'options of the model are not those of the checkpoint'
         )
     # Without them the blocks would compute another function than the one that was trained.
-    surplus = [
-        name for name in weights if name not in expected and name.startswith(('blocks.', 'norm_pre.', 'rel_pos_'))
-    ]
+    surplus = [name for name in weights if name not in expected and name.startswith(_COMPUTING)]
     if surplus:
         raise CheckpointError(
             f'the checkpoint has {len(surplus)} weights that the blocks of the model have not, last '

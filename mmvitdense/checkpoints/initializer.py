@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 
 from mmengine.logging import print_log
 from mmengine.registry import WEIGHT_INITIALIZERS as ROOT_INITIALIZERS
@@ -13,7 +14,7 @@ from mmvitdense.registry import WEIGHT_INITIALIZERS
 from .detect import detect
 from .differences import differences
 from .file_pages import release_file_pages
-from .fit import fit_to_vit
+from .fit_model import fit_to_model
 from .layer_scale import fold_layer_scale
 from .reading import local_path, read_checkpoint
 
@@ -24,12 +25,14 @@ _CHUNK_BYTES = 1 << 27
 @WEIGHT_INITIALIZERS.register_module()
 @ROOT_INITIALIZERS.register_module()  # mmengine looks up init_cfg types in its own registry alone
 class ViTPretrained:
-    """Load published weights of a plain ViT, whatever their format.
+    """Load published weights of a plain ViT, whatever their format, or of a model that holds one.
 
-    Used as ``init_cfg=dict(type='ViTPretrained', checkpoint=...)`` of a ``PlainViT``. The format is told from the
-    names, tables of positions are resized, and one line of the log says what was loaded, resized, missing and left
-    over, and which options of the model (epsilon, activation, ...) are not those of the pre-training. Weights of blocks
-    that are missing or have another shape raise ``CheckpointError``.
+    Used as ``init_cfg=dict(type='ViTPretrained', checkpoint=...)`` of a ``PlainViT``, of a ``MIMDet``, which gets its
+    decoder from the same file, or of a ``ViTCoMer`` or ``ViTAdapter`` for files of the whole backbone (of which a
+    ``PlainViT`` takes what is its own). The format is told from the names, tables of positions are resized, and one
+    line of the log says what was loaded, resized, missing and left over, and which options of the ViT (epsilon,
+    activation, ...) are not those of the pre-training. Weights of blocks that are missing or have another shape raise
+    ``CheckpointError``.
 
     Args:
         checkpoint: Path or http(s) address of the file.
@@ -37,15 +40,24 @@ class ViTPretrained:
             see ``resize_patch_embedding``.
         fold_layer_scale: Whether the gains of LayerScale are multiplied into the layers before it, for a model
             without LayerScale.
+        as_initialized: Names of weights that stay as the model initialises them, whether or not the file has them:
+            ('pos_embed',) for a position table learned on top of weights that have none.
     """
 
-    def __init__(self, checkpoint: str | os.PathLike, patch_resize: str = 'pinv', fold_layer_scale: bool = False):
+    def __init__(
+        self,
+        checkpoint: str | os.PathLike,
+        patch_resize: str = 'pinv',
+        fold_layer_scale: bool = False,
+        as_initialized: Sequence[str] = (),
+    ):
         self.checkpoint = checkpoint
         self.patch_resize = patch_resize
         self.fold_layer_scale = fold_layer_scale
+        self.as_initialized = tuple(as_initialized)
 
     def __call__(self, module: nn.Module) -> None:
-        """Load the weights into ``module``, a ``PlainViT``."""
+        """Load the weights into ``module``, a ``PlainViT`` or a backbone that holds one."""
         state_dict = read_checkpoint(self.checkpoint)
         form = detect(state_dict)
         notes = differences(form, state_dict, module)
@@ -53,11 +65,24 @@ class ViTPretrained:
         release_file_pages(local_path(self.checkpoint))
         if any(name.startswith(_BACKBONE) for name in weights):
             weights = {n.removeprefix(_BACKBONE): v for n, v in weights.items() if n.startswith(_BACKBONE)}
+        if self.as_initialized:
+            weights.update(_initial_weights(module, self.as_initialized))
+            notes.append(f'as initialised: {", ".join(self.as_initialized)}')
         if self.fold_layer_scale:
             weights = fold_layer_scale(weights)
-        weights, report = fit_to_vit(weights, module, self.patch_resize)
+        weights, report = fit_to_model(weights, module, self.patch_resize)
         _load(module, weights, local_path(self.checkpoint))
         print_log(f'{self.checkpoint} ({form.NAME}): {"; ".join([str(report), *notes])}', logger='current')
+
+
+def _initial_weights(module: nn.Module, names: Sequence[str]) -> dict[str, Tensor]:
+    own = module.state_dict()
+    if unknown := [name for name in names if name not in own]:
+        raise ValueError(
+            f'as_initialized has {unknown}, which are no weights of the model: expected names such as '
+            f'{next(iter(own))!r}'
+        )
+    return {name: own[name].clone() for name in names}
 
 
 def _load(module: nn.Module, weights: dict[str, Tensor], path: str) -> None:

@@ -1,4 +1,4 @@
-"""Checkpoints of this project: a ``PlainViT`` alone or the 'backbone.' of a trained detector or segmentor."""
+"""Checkpoints of this project: a backbone alone or the 'backbone.' of a trained detector or segmentor."""
 
 from __future__ import annotations
 
@@ -6,12 +6,16 @@ import re
 
 from torch import Tensor
 
+from .adapter_parts import VIT, find_adapter, holds_adapter
+
 NAME = 'mmvitdense'
+_PROJECTION = 'patch_embed.proj.weight'
 _HEADS = {'neck', 'rpn_head', 'roi_head', 'bbox_head', 'decode_head', 'panoptic_head'}
 _NAMES = re.compile(
     r'^(pos_embed|cls_token|register_tokens|patch_embed\.proj\.\w+|norm(_pre)?\.\w+|blocks\.\d+\.('
     r'norm[12]\.\w+|attn\.((qkv|proj|inner_norm)\.\w+|rel_pos_[hw]|relative_position_bias_table)|'
-    r'mlp\.(fc[12]|w12|w3|norm)\.\w+|ls[12]\.gamma|residual\.\w+\.\w+)|rel_pos_bias\.relative_position_bias_table)$'
+    r'mlp\.(fc[12]|w12|w3|norm)\.\w+|ls[12]\.gamma|residual\.\w+\.\w+)|'
+    r'(rel_pos_bias|window_rel_pos_bias\.\d+)\.relative_position_bias_table)$'
 )
 # A ViT without any of these is named as timm names it, and is left to that format.
 _PARTICULAR = re.compile(
@@ -22,9 +26,12 @@ _PARTICULAR = re.compile(
 def matches(state_dict: dict[str, Tensor]) -> bool:
     """Whether this is a model of this project.
 
-    That is a ``backbone.`` with timm's names beside a neck or head, or a ``PlainViT`` alone with an option that no
-    other format spells in the same way.
+    That is a ``backbone.`` with timm's names beside a neck or head, a ``PlainViT`` alone with an option that no other
+    format spells in the same way, or a ``ViTCoMer`` or ``ViTAdapter`` with its ViT under 'vit.'.
     """
+    if holds_adapter(state_dict):
+        found = find_adapter(state_dict)
+        return found is not None and found.prefix in ('', 'backbone.') and f'{VIT}{_PROJECTION}' in found.backbone
     parts = {name.split('.')[0] for name in state_dict}
     if 'backbone.blocks.0.attn.qkv.weight' in state_dict and parts & _HEADS:
         return True

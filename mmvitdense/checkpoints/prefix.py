@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 from torch import Tensor
 
@@ -25,15 +26,20 @@ def strip_prefix(state_dict: dict[str, Tensor], anchor: str) -> dict[str, Tensor
         The part of the checkpoint under the prefix of ``anchor``; None when no name ends with it, or several do and
         nothing tells which to take.
     """
+    prefix = find_prefix(state_dict, anchor)
+    if prefix is None:
+        return None
+    return {name[len(prefix) :]: value for name, value in state_dict.items() if name.startswith(prefix)}
+
+
+def find_prefix(names: Iterable[str], anchor: str) -> str | None:
+    """What precedes ``anchor``, '' for nothing; None when no name ends with it, or several and nothing tells which."""
     pattern = re.compile(rf'^(.*\.)?{re.escape(anchor)}$')
-    prefixes = {match[1] or '' for name in state_dict if (match := pattern.match(name))}
+    prefixes = {match[1] or '' for name in names if (match := pattern.match(name))}
     for word in _PREFERRED:
         if len(prefixes) > 1:
             prefixes = {prefix for prefix in prefixes if word in prefix.split('.')} or prefixes
-    if len(prefixes) != 1:
-        return None
-    prefix = prefixes.pop()
-    return {name[len(prefix) :]: value for name, value in state_dict.items() if name.startswith(prefix)}
+    return prefixes.pop() if len(prefixes) == 1 else None
 
 
 def without_wrappers(state_dict: dict[str, Tensor]) -> dict[str, Tensor]:

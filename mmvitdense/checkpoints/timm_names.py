@@ -11,7 +11,8 @@ import re
 
 from torch import Tensor
 
-from . import detectron2_vitdet, plain_vit
+from . import benchmarking_vitdet, detectron2_vitdet, plain_vit
+from .adapter_parts import holds_adapter
 from .prefix import strip_prefix
 from .renaming import GATED, QKV, rename, stack
 from .transformers_names import fold_distillation_token
@@ -22,7 +23,7 @@ _BLOCK = re.compile(r'^blocks\.(?:\d+\.)?(\d+)\.(.+)$')
 _RULES = (
     (r'^blocks\.\d+\.(\d+)\.', r'blocks.\1.'),
     (r'^(reg_token|storage_tokens)$', 'register_tokens'),
-    (r'\.gamma_([12])$', r'.ls\1.gamma'),
+    (r'\.gamma_?([12])$', r'.ls\1.gamma'),
     (r'\.attn\.([qkv])_proj\.', r'.attn.\1.'),
     (r'\.attn\.([qkv])_bias$', r'.attn.\1.bias'),
     (r'\.attn\.(inner_attn_ln|norm)\.', '.attn.inner_norm.'),
@@ -38,9 +39,11 @@ _BUFFERS = re.compile(r'(^|\.)(relative_position_index|bias_mask|periods|rope\.f
 def body_of(state_dict: dict[str, Tensor]) -> dict[str, Tensor] | None:
     """The ViT without its prefix; None where there is not exactly one of these layouts.
 
-    Models of this project and of detectron2 have the same blocks inside and are not of these layouts.
+    Models of this project and of detectron2, detectors, ViT-CoMer and ViT-Adapter have the same blocks inside and are
+    not of these layouts.
     """
-    if plain_vit.matches(state_dict) or detectron2_vitdet.matches(state_dict):
+    own = (plain_vit, detectron2_vitdet, benchmarking_vitdet)
+    if holds_adapter(state_dict) or any(form.matches(state_dict) for form in own):
         return None
     bodies = [body for anchor in ANCHORS if (body := strip_prefix(state_dict, anchor)) is not None]
     if len(bodies) != 1 or 'patch_embed.proj.weight' not in bodies[0]:

@@ -72,7 +72,9 @@ def _check(weights: dict[str, Tensor]) -> None:
     biases = [name for name in weights if name.endswith('relative_position_bias_table')]
     gated = 'blocks.0.mlp.w12.weight' in weights
     reason = None
-    if unknown:
+    if any(name.startswith('interactions.') for name in weights):
+        reason = 'it has neither ViT-CoMer nor ViT-Adapter'
+    elif unknown:
         reason = f'it has no {unknown[0]} in its ViT'
     elif 'pos_embed' not in weights and not biases and 'blocks.0.attn.rel_pos_h' not in weights:
         reason = 'there are no positions, so that they are rotary, which timm has under other names'

@@ -1,4 +1,4 @@
-"""OpenMMLab on today's torch: mmcv without compiled ops, and its checkpoints under `weights_only`.
+"""OpenMMLab on today's torch: mmcv without compiled ops, its checkpoints under `weights_only`, panoptic data.
 
 Both distributions are served: onedl-mmengine and its companions, and the original mmengine 0.10.7 with
 mmcv-lite 2.1.0, mmdet 3.3.0 and mmsegmentation 1.2.2.
@@ -6,7 +6,7 @@ mmcv-lite 2.1.0, mmdet 3.3.0 and mmsegmentation 1.2.2.
 
 import importlib.util
 
-from . import checkpoints, config_scope, lvis, mmcv_attention, mmpretrain, stand_in
+from . import checkpoints, config_scope, lvis, mmcv_attention, mmpretrain, panopticapi, stand_in
 
 __all__ = ['install', 'status']
 
@@ -21,6 +21,7 @@ def install() -> None:
     mmcv_attention.register()
     mmpretrain.register()
     lvis.register()
+    panopticapi.register()
     checkpoints.register()
 
 

@@ -17,6 +17,7 @@ import torch
 _LEGIBLE = 512  # pixels; smaller images are enlarged by a whole factor
 _MASK_OPACITY = 0.45
 _MAP_OPACITY = 0.55
+_INSTANCE_OFFSET = 1000  # mmdet.structures.INSTANCE_OFFSET
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
 
 
@@ -37,12 +38,15 @@ class Artist:
 
         Args:
             image: H x W x 3, BGR, uint8.
-            sample: With `pred_instances` or `pred_sem_seg` in the size of the image.
+            sample: With `pred_instances`, `pred_sem_seg` or `pred_panoptic_seg` in the size of the image. Of a panoptic
+                prediction the segments are drawn, not the scored instances besides.
             score_thr: Detections below it are left out.
 
         Returns:
             The picture, BGR, uint8: H x W x 3, or a whole multiple of it if the image is small.
         """
+        if 'pred_panoptic_seg' in sample:
+            return self._draw(image, None, None, panoptic_segments(sample, len(self.classes)))
         instances = sample.get('pred_instances')
         if instances is not None:
             instances = instances[instances.scores >= score_thr]
@@ -69,14 +73,21 @@ class Artist:
             red, green, blue = (round(255 * value) for value in colorsys.hsv_to_rgb(hue, 0.75, 0.9))
         return int(blue), int(green), int(red)
 
-    def _draw(self, image: np.ndarray, instances: Any, label_map: Any) -> np.ndarray:
+    def _draw(
+        self, image: np.ndarray, instances: Any, label_map: Any, segments: Sequence[tuple[int, np.ndarray]] = ()
+    ) -> np.ndarray:
         factor = max(1, _LEGIBLE // max(image.shape[:2]))
         size = (image.shape[1] * factor, image.shape[0] * factor)
         picture = cv2.resize(image, size, interpolation=cv2.INTER_CUBIC) if factor > 1 else image.copy()
         if label_map is not None:
-            self._draw_map(picture, _resized(_numpy(label_map.data)[0].astype(np.int32), size))
+            self._draw_map(picture, _resized(_pixels(label_map).astype(np.int32), size))
         if instances is not None:
             self._draw_instances(picture, instances, factor)
+        segments = [(label, _resized(mask.astype(np.uint8), size)) for label, mask in segments]
+        for label, mask in segments:
+            _draw_mask(picture, mask, self.colour(label))
+        for label, mask in segments:
+            self._write(picture, self._name(label), self.colour(label), _heart(mask), centred=True)
         return picture
 
     def _draw_map(self, picture: np.ndarray, labels: np.ndarray) -> None:
@@ -120,6 +131,21 @@ class Artist:
         cv2.rectangle(picture, (left, bottom - height - base), (left + width + 2, bottom), colour, cv2.FILLED)
         ink = (0, 0, 0) if np.dot(colour, (0.114, 0.587, 0.299)) > 140 else (255, 255, 255)
         cv2.putText(picture, text, (left + 1, bottom - base + 1), _FONT, scale, ink, 1, cv2.LINE_AA)
+
+
+def panoptic_segments(sample: Any, num_classes: int) -> list[tuple[int, np.ndarray]]:
+    """The segments of mmdet's `pred_panoptic_seg`, as (class index, H x W bool) in order of their ids.
+
+    mmdet writes class + 1000 x instance for each pixel, and the number of classes where there is no segment.
+    """
+    ids = _pixels(sample.pred_panoptic_seg)
+    found = [(int(number) % _INSTANCE_OFFSET, ids == number) for number in np.unique(ids)]
+    return [(label, mask) for label, mask in found if label < num_classes]
+
+
+def _pixels(field: Any) -> np.ndarray:
+    """The H x W values of a map, which mmseg calls `data` and mmdet `sem_seg`."""
+    return _numpy(field.data if 'data' in field else field.sem_seg)[0].astype(np.int32)
 
 
 def _draw_mask(picture: np.ndarray, mask: np.ndarray, colour: tuple[int, int, int]) -> None:

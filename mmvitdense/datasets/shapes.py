@@ -3,6 +3,8 @@
 ROOT/images/{training,validation}/000000.jpg ...
 ROOT/annotations/{training,validation}/000000.png      class of each pixel, 0 is background
 ROOT/annotations/instances_{training,validation}.json  COCO instances of the same images (boxes and RLE masks)
+ROOT/annotations/panoptic_{training,validation}.json   COCO panoptic segments of the same images, background as stuff
+ROOT/annotations/panoptic_{training,validation}/000000.png     segment of each pixel
 ROOT/shapes.json                                       how it was made
 """
 
@@ -24,6 +26,9 @@ SPLITS = ('training', 'validation')
 _RECORD = 'shapes.json'
 _GENERATOR = 'mmvitdense.datasets.shapes'
 _JPEG_QUALITY = 95
+_BACKGROUND = 'background'
+# An odd factor numbers segments differently below 2**24, far enough apart to be told by eye.
+_SEGMENT_STEP = 0x9E3779
 
 
 def write_shapes(
@@ -62,7 +67,7 @@ def write_shapes(
     _check_target(root, overwrite)
     record = {
         'generator': _GENERATOR,
-        'version': 1,
+        'version': 2,
         'images': counts,
         'size': list(size),
         'seed': seed,
@@ -92,15 +97,13 @@ def coco_instances(scene: Scene, image_id: int, first_id: int) -> list[dict]:
     annotations = []
     for number, label in enumerate(scene.labels, start=1):
         mask = scene.instances == number
-        rows, columns = np.nonzero(mask)
-        x, y = int(columns.min()), int(rows.min())
         encoded = rle.encode(np.asfortranarray(mask, dtype=np.uint8))
         annotations.append(
             {
                 'id': first_id + number - 1,
                 'image_id': image_id,
                 'category_id': label + 1,
-                'bbox': [x, y, int(columns.max()) + 1 - x, int(rows.max()) + 1 - y],
+                'bbox': _tight_box(mask),
                 'area': int(mask.sum()),
                 'segmentation': {'size': list(mask.shape), 'counts': encoded['counts'].decode('ascii')},
                 'iscrowd': 0,
@@ -109,24 +112,68 @@ def coco_instances(scene: Scene, image_id: int, first_id: int) -> list[dict]:
     return annotations
 
 
+def coco_panoptic(scene: Scene, image_id: int, file_name: str) -> tuple[dict, np.ndarray]:
+    """Return the COCO panoptic annotation of a scene and its segments as H x W x 3 uint8, BGR.
+
+    The id of a segment is red + 256 green + 65536 blue of its pixels. Objects come in the order of ``scene.labels``,
+    then the background, which is the category after the classes.
+    """
+    numbers = [*range(1, len(scene.labels) + 1), 0]
+    segments, ids = [], np.zeros(scene.instances.shape, np.int64)
+    for number, label in zip(numbers, (*scene.labels, len(CLASSES))):
+        mask = scene.instances == number
+        if not mask.any():
+            continue
+        segment = (len(segments) + 1) * _SEGMENT_STEP % 2**24
+        ids[mask] = segment
+        segments.append(
+            {
+                'id': segment,
+                'category_id': label + 1,
+                'bbox': _tight_box(mask),
+                'area': int(mask.sum()),
+                'iscrowd': 0,
+            }
+        )
+    blue_green_red = np.stack([ids >> 16, ids >> 8, ids], axis=-1) & 255
+    return {'image_id': image_id, 'file_name': file_name, 'segments_info': segments}, blue_green_red.astype(np.uint8)
+
+
+def _tight_box(mask: np.ndarray) -> list[int]:
+    rows, columns = np.nonzero(mask)
+    x, y = int(columns.min()), int(rows.min())
+    return [x, y, int(columns.max()) + 1 - x, int(rows.max()) + 1 - y]
+
+
 def _write_split(folder: Path, split: str, count: int, size: tuple, seed: int, objects: tuple) -> None:
-    images, maps = folder / 'images' / split, folder / 'annotations' / split
-    images.mkdir(parents=True)
-    maps.mkdir(parents=True)
-    instances = {
-        'info': {'description': 'coloured shapes', 'version': '1'},
-        'images': [],
-        'annotations': [],
-        'categories': [{'id': i, 'name': name, 'supercategory': 'shape'} for i, name in enumerate(CLASSES, start=1)],
-    }
+    images, annotations = folder / 'images' / split, folder / 'annotations'
+    maps, segments = annotations / split, annotations / f'panoptic_{split}'
+    for new in (images, maps, segments):
+        new.mkdir(parents=True)
+    things = [
+        {'id': i, 'name': name, 'supercategory': 'shape', 'isthing': 1} for i, name in enumerate(CLASSES, start=1)
+    ]
+    stuff = {'id': len(CLASSES) + 1, 'name': _BACKGROUND, 'supercategory': _BACKGROUND, 'isthing': 0}
+    instances, panoptic = _empty_file(things), _empty_file([*things, stuff])
     for index in range(count):
         painted = scene(split, index, size, seed, objects)
         name = f'{index:06d}'
+        annotation, colours = coco_panoptic(painted, index + 1, f'{name}.png')
         _write_image(images / f'{name}.jpg', painted.image, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
         _write_image(maps / f'{name}.png', painted.semantic_map())
-        instances['images'].append({'id': index + 1, 'file_name': f'{name}.jpg', 'height': size[0], 'width': size[1]})
+        _write_image(segments / f'{name}.png', colours)
+        info = {'id': index + 1, 'file_name': f'{name}.jpg', 'height': size[0], 'width': size[1]}
+        instances['images'].append(info)
+        panoptic['images'].append(info)
         instances['annotations'] += coco_instances(painted, index + 1, len(instances['annotations']) + 1)
-    (folder / 'annotations' / f'instances_{split}.json').write_text(json.dumps(instances))
+        panoptic['annotations'].append(annotation)
+    (annotations / f'instances_{split}.json').write_text(json.dumps(instances))
+    (annotations / f'panoptic_{split}.json').write_text(json.dumps(panoptic))
+
+
+def _empty_file(categories: list[dict]) -> dict:
+    info = {'description': 'coloured shapes', 'version': '1'}
+    return {'info': info, 'images': [], 'annotations': [], 'categories': categories}
 
 
 def _write_image(path: Path, image: np.ndarray, options: list[int] | None = None) -> None:
@@ -170,9 +217,13 @@ def _check_target(root: Path, overwrite: bool) -> None:
 def _expected_files(counts: dict[str, int]) -> set[str]:
     files = {_RECORD}
     for split, count in counts.items():
-        files.add(f'annotations/instances_{split}.json')
+        files |= {f'annotations/instances_{split}.json', f'annotations/panoptic_{split}.json'}
         for index in range(count):
-            files |= {f'images/{split}/{index:06d}.jpg', f'annotations/{split}/{index:06d}.png'}
+            files |= {
+                f'images/{split}/{index:06d}.jpg',
+                f'annotations/{split}/{index:06d}.png',
+                f'annotations/panoptic_{split}/{index:06d}.png',
+            }
     return files
 
 

@@ -2,36 +2,54 @@
 
 from .attention import Attention, AttentionPosition
 from .block import TransformerBlock
+from .conv_ffn import ConvFFN
 from .conv_propagation import ConvPropagation
+from .conv_stem import ConvStem
+from .deformable_exchange import DeformableExchange, Extractor, Sampling
 from .ffn import Mlp, SwiGLU
-from .initialization import draw_initial_weights
+from .initialization import draw_adapter_weights, draw_initial_weights
 from .layer_scale import LayerScale
-from .norm import LayerNorm2d
+from .norm import LayerNorm2d, build_norm2d, with_gradient_layout
+from .padding import inside_images
 from .patch_embed import PatchEmbed
-from .position import resize_position_table
+from .position import resize_position_table, sincos_position_table
 from .relative_position import attention_with_relative_position
 from .relative_position_bias import RelativePositionBias, resize_bias_table
 from .rope import build_rope, half_pairing
+from .spatial_prior import SpatialPriorModule
+from .token_levels import TokenLevels
 from .window import pad_to_windows, window_merge, window_partition
 
 __all__ = [
     'Attention',
     'AttentionPosition',
+    'ConvFFN',
     'ConvPropagation',
+    'ConvStem',
+    'DeformableExchange',
+    'Extractor',
     'LayerNorm2d',
     'LayerScale',
     'Mlp',
     'PatchEmbed',
     'RelativePositionBias',
+    'Sampling',
+    'SpatialPriorModule',
     'SwiGLU',
+    'TokenLevels',
     'TransformerBlock',
     'attention_with_relative_position',
+    'build_norm2d',
     'build_rope',
+    'draw_adapter_weights',
     'draw_initial_weights',
     'half_pairing',
+    'inside_images',
     'pad_to_windows',
     'resize_bias_table',
     'resize_position_table',
+    'sincos_position_table',
     'window_merge',
     'window_partition',
+    'with_gradient_layout',
 ]

@@ -8,6 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mmvitdense.ops import Linear, linear
+
 from .relative_position import attention_with_relative_position
 from .relative_position_bias import num_bias_rows, relative_position_bias
 from .rope import Rotation, rotate
@@ -23,7 +25,7 @@ class AttentionPosition(NamedTuple):
     bias: Tensor | None = None
 
 
-class QkvLinear(nn.Linear):
+class QkvLinear(Linear):
     """Projection to query, key and value, whose bias may leave out the key.
 
     Args:
@@ -46,7 +48,7 @@ class QkvLinear(nn.Linear):
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Map ... x embed_dims to ... x 3*embed_dims."""
-        return F.linear(tokens, self.weight, self.used_bias())
+        return linear(tokens, self.weight, self.used_bias())
 
 
 class Attention(nn.Module):
@@ -94,7 +96,7 @@ class Attention(nn.Module):
         self.num_prefix_tokens = num_prefix_tokens
         self.qkv = QkvLinear(embed_dims, qkv_bias)
         self.inner_norm = nn.Identity() if inner_norm_eps is None else nn.LayerNorm(embed_dims, eps=inner_norm_eps)
-        self.proj = nn.Linear(embed_dims, embed_dims)
+        self.proj = Linear(embed_dims, embed_dims)
         self.has_rel_pos = rel_pos_size is not None
         if self.has_rel_pos:
             head_dims = embed_dims // num_heads

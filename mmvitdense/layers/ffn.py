@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mmvitdense.ops import Linear
+
 
 class QuickGELU(nn.Module):
     """x * sigmoid(1.702 x), the approximation of GELU that OpenAI's CLIP was trained with (``clip/model.py``)."""
@@ -35,11 +37,11 @@ class Mlp(nn.Module):
         super().__init__()
         if act not in ACTIVATIONS:
             raise ValueError(f'act must be one of {tuple(ACTIVATIONS)}, got {act!r}')
-        self.fc1 = nn.Linear(embed_dims, feedforward_channels)
+        self.fc1 = Linear(embed_dims, feedforward_channels)
         self.act_name = act
         self.act = ACTIVATIONS[act]()
         self.norm = nn.Identity() if norm_eps is None else nn.LayerNorm(feedforward_channels, eps=norm_eps)
-        self.fc2 = nn.Linear(feedforward_channels, embed_dims)
+        self.fc2 = Linear(feedforward_channels, embed_dims)
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Map B x N x embed_dims to the same shape."""
@@ -57,9 +59,9 @@ class SwiGLU(nn.Module):
 
     def __init__(self, embed_dims: int, feedforward_channels: int, norm_eps: float | None = None):
         super().__init__()
-        self.w12 = nn.Linear(embed_dims, 2 * feedforward_channels)
+        self.w12 = Linear(embed_dims, 2 * feedforward_channels)
         self.norm = nn.Identity() if norm_eps is None else nn.LayerNorm(feedforward_channels, eps=norm_eps)
-        self.w3 = nn.Linear(feedforward_channels, embed_dims)
+        self.w3 = Linear(feedforward_channels, embed_dims)
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Map B x N x embed_dims to the same shape."""

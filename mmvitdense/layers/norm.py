@@ -1,4 +1,4 @@
-"""Layer normalisation of maps."""
+"""Norms of maps."""
 
 from __future__ import annotations
 
@@ -34,3 +34,48 @@ class LayerNorm2d(nn.Module):
 
     def extra_repr(self) -> str:
         return f'{self.weight.shape[0]}, eps={self.eps}'
+
+
+NORMS_2D = {'BN': nn.BatchNorm2d, 'SyncBN': nn.SyncBatchNorm, 'LN': LayerNorm2d, 'GN': nn.GroupNorm}
+
+
+def build_norm2d(cfg: dict, num_channels: int) -> nn.Module:
+    """Build the norm of a map from a config in the manner of mmcv.
+
+    Args:
+        cfg: ``dict(type='BN' | 'SyncBN' | 'LN' | 'GN', ...)`` with options of the class; 'GN' needs ``num_groups``;
+            'LN' is ``LayerNorm2d``. ``requires_grad=False`` freezes its parameters.
+        num_channels: Channels of the map.
+
+    Raises:
+        ValueError: another type.
+    """
+    options = dict(cfg)
+    kind, requires_grad = options.pop('type', None), options.pop('requires_grad', True)
+    if kind not in NORMS_2D:
+        raise ValueError(f'the type of norm_cfg must be one of {tuple(NORMS_2D)}, got {kind!r}')
+    if kind == 'GN':
+        layer = nn.GroupNorm(num_channels=num_channels, **options)
+    else:
+        layer = NORMS_2D[kind](num_channels, **options)
+    return layer.requires_grad_(requires_grad)
+
+
+class _GradientLayout(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, maps: Tensor) -> Tensor:
+        ctx.layout = torch.contiguous_format if maps.is_contiguous() else torch.channels_last
+        return maps.view_as(maps)
+
+    @staticmethod
+    def backward(ctx, grad: Tensor) -> Tensor:
+        return grad.contiguous(memory_format=ctx.layout)
+
+
+def with_gradient_layout(maps: Tensor) -> Tensor:
+    """Return the output of a batch norm such that its gradient arrives in the layout of its memory.
+
+    On a CPU torch (2.15 and before) silently computes wrong gradients of a batch norm for a batch of one image where
+    one of output and gradient is "channels last" and the other not.
+    """
+    return _GradientLayout.apply(maps) if maps.device.type == 'cpu' and maps.requires_grad else maps

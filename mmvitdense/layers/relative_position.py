@@ -10,7 +10,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-IMPLEMENTATIONS = ('augmented', 'mask', 'eager')
+from .sliced_attention import sliced_attention
+
+IMPLEMENTATIONS = ('augmented', 'sliced', 'eager')
 
 
 def axis_table(table: Tensor, length: int) -> Tensor:
@@ -54,19 +56,25 @@ def relative_logits(
     return logits_h.flatten(2, 3), logits_w.flatten(2, 3)
 
 
-def choose_implementation(query: Tensor) -> str:
-    """Fastest implementation for this tensor, see ``attention_with_relative_position``.
+FASTEST = {
+    # device and whether numbers have 16 bits: (inference up to FEW_TOKENS, with more, training)
+    ('cpu', False): ('sliced', 'sliced', 'sliced'),
+    ('cpu', True): ('eager', 'sliced', 'eager'),
+    ('cuda', False): ('augmented', 'augmented', 'augmented'),
+    ('cuda', True): ('augmented', 'augmented', 'augmented'),
+}
+"""Implementation as measured (docs/attention.md). Neither 'sliced' nor 'augmented' keeps a tensor of all pairs for the
+backward pass."""
+FEW_TOKENS = 400
 
-    On a GPU 'augmented' always: no tensor of N x N x heads exists, forward or backward. On a CPU the flash kernel is
-    bound by arithmetic, so the wider heads of 'augmented' only pay where a window is small, and its 16-bit backward
-    is slower than plain matrix products.
-    """
-    if query.device.type != 'cpu':
-        return 'augmented'
-    training = torch.is_grad_enabled() and query.requires_grad
-    if query.dtype in (torch.bfloat16, torch.float16) and training:
-        return 'eager'
-    return 'augmented' if training and query.shape[-2] <= 256 else 'mask'
+
+def choose_implementation(query: Tensor) -> str:
+    """Fastest implementation for this tensor; that of CUDA on other devices."""
+    device = 'cpu' if query.device.type == 'cpu' else 'cuda'
+    few, many, training = FASTEST[device, query.dtype in (torch.bfloat16, torch.float16)]
+    if torch.is_grad_enabled() and query.requires_grad:
+        return training
+    return few if query.shape[-2] <= FEW_TOKENS else many
 
 
 def attention_with_relative_position(
@@ -86,8 +94,8 @@ def attention_with_relative_position(
         table_h, table_w: Tables of the two axes, see ``axis_table``.
         grid: (h, w).
         implementation: 'augmented' folds the relative terms into wider queries and keys (exact: the terms have rank
-            h + w), 'mask' hands them to the fused kernel as an additive mask of N x N x heads, 'eager' computes the
-            matrix products one by one. None takes ``choose_implementation``. All compute the same function.
+            h + w), 'sliced' adds them in slices that stay in the cache (see ``sliced_attention``), 'eager' computes
+            all N x N x heads logits. None takes ``choose_implementation``. All compute the same function.
 
     Returns:
         B x heads x (p + h*w) x d.
@@ -100,11 +108,11 @@ def attention_with_relative_position(
         logits = relative_logits(patches, table_h, table_w, grid, factor=scale)
         return _augmented(query, key, value, logits, grid, prefix)
     logits_h, logits_w = relative_logits(patches, table_h, table_w, grid)
+    if implementation == 'sliced':
+        return sliced_attention(query, key, value, (logits_h, logits_w), prefix)
     bias = (logits_h[..., :, None] + logits_w[..., None, :]).flatten(-2)
     if prefix:
         bias = F.pad(bias, (prefix, 0, prefix, 0))
-    if implementation == 'mask':
-        return F.scaled_dot_product_attention(query, key, value, attn_mask=bias)
     if implementation == 'eager':
         scores = (query * query.shape[-1] ** -0.5) @ key.transpose(-2, -1) + bias
         return scores.softmax(dim=-1).to(value.dtype) @ value

@@ -8,6 +8,7 @@ once the rows of the query and key projections are permuted, see ``half_pairing`
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -53,16 +54,16 @@ class _Rope(nn.Module):
             raise ValueError(f'rotary positions need heads of a multiple of 4 channels, got {head_dims}')
         self.head_dims = head_dims
 
-    def forward(self, grid: tuple[int, int], window_size: int, device: torch.device) -> tuple[Rotation, Rotation]:
-        """Rotations of the patches of a map and of those of a window.
+    def forward(self, grid: tuple[int, int], window_sizes: Sequence[int], device: torch.device) -> tuple[Rotation, ...]:
+        """Rotations of the patches of a map and of those of windows.
 
         Args:
             grid: Height and width of the map in patches.
-            window_size: Side of a window in patches; 0 for none, then the second rotation is empty.
+            window_sizes: Sides of windows in patches.
             device: Where the result is wanted.
 
         Returns:
-            Rotation of h*w patches, row by row, and of window_size**2 patches.
+            Rotation of h*w patches, row by row, and of side**2 patches for each window size.
         """
         raise NotImplementedError
 
@@ -112,7 +113,7 @@ class RopeDinov3(_Rope):
         self.jitter = jitter
         self.rescale = rescale
 
-    def forward(self, grid, window_size, device):
+    def forward(self, grid, window_sizes, device):
         height, width = grid
         side = {'separate': None, 'min': min(grid), 'max': max(grid)}[self.normalize]
         extent = (height, width) if side is None else (side, side)
@@ -124,7 +125,7 @@ class RopeDinov3(_Rope):
             axes = [move(2 * axis / length - 1, i) for i, (axis, length) in enumerate(zip(axes, extent))]
             return _rotation(*[2 * math.pi * axis[:, None] / periods for axis in axes])
 
-        return turn(height, width), turn(window_size, window_size)
+        return turn(height, width), *(turn(side, side) for side in window_sizes)
 
     def _draw(self, device: torch.device):
         """One draw of the augmentations, as a function of the coordinates of an axis."""
@@ -157,7 +158,7 @@ class RopeEva02(_Rope):
         self.theta = theta
         self.pretrain_grid = pretrain_grid
 
-    def forward(self, grid, window_size, device):
+    def forward(self, grid, window_sizes, device):
         frequencies = self.theta ** -self._exponents(device)
 
         def turn(rows: int, columns: int) -> Rotation:
@@ -167,7 +168,7 @@ class RopeEva02(_Rope):
             ]
             return _rotation(*[axis[:, None] * frequencies for axis in axes])
 
-        return turn(*grid), turn(window_size, window_size)
+        return turn(*grid), *(turn(side, side) for side in window_sizes)
 
 
 def _rotation(row_angles: Tensor, column_angles: Tensor) -> Rotation:

@@ -3,10 +3,10 @@
 from mmvitdense.layers import LayerNorm2d
 from mmvitdense.registry import MODELS
 
-from .backbones import PlainViT
-from .necks import SimpleFeaturePyramid
+from .backbones import MIMDet, PlainViT, ViTAdapter, ViTCoMer
+from .necks import SimpleFeaturePyramid, ViTFPN
 
 # Heads of mmdet and mmseg take it as ``norm_cfg=dict(type='mmvitdense.LayerNorm2d', eps=1e-6)``.
 MODELS.register_module(module=LayerNorm2d)
 
-__all__ = ['LayerNorm2d', 'PlainViT', 'SimpleFeaturePyramid']
+__all__ = ['LayerNorm2d', 'MIMDet', 'PlainViT', 'SimpleFeaturePyramid', 'ViTAdapter', 'ViTCoMer', 'ViTFPN']

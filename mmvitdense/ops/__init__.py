@@ -1,10 +1,19 @@
-"""Deformable kernels. Imports torch and nothing of OpenMMLab.
+"""Deformable kernels and linear layers. Imports torch and nothing of OpenMMLab.
 
 Compiled kernels are built at the first use of an op, never at import; see `backend` and `set_backend`.
 """
 
 from .backends import backend, set_backend
 from .functions import ms_deform_attn, ms_deform_attn_fused
+from .linear_layer import Linear, linear
 from .module import MultiScaleDeformableAttention
 
-__all__ = ['MultiScaleDeformableAttention', 'backend', 'ms_deform_attn', 'ms_deform_attn_fused', 'set_backend']
+__all__ = [
+    'Linear',
+    'MultiScaleDeformableAttention',
+    'backend',
+    'linear',
+    'ms_deform_attn',
+    'ms_deform_attn_fused',
+    'set_backend',
+]

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from .functions import ms_deform_attn_fused
+from .linear_layer import Linear
 
 SpatialShapes = list[tuple[int, int]] | Tensor
 
@@ -49,10 +50,10 @@ class MultiScaleDeformableAttention(nn.Module):
         self.num_heads, self.num_levels, self.num_points = num_heads, num_levels, num_points
         self.embed_dims, self.batch_first = embed_dims, batch_first
         samples = num_heads * num_levels * num_points
-        self.sampling_offsets = nn.Linear(embed_dims, samples * 2)
-        self.attention_weights = nn.Linear(embed_dims, samples)
-        self.value_proj = nn.Linear(embed_dims, value_dims)
-        self.output_proj = nn.Linear(value_dims, embed_dims)
+        self.sampling_offsets = Linear(embed_dims, samples * 2)
+        self.attention_weights = Linear(embed_dims, samples)
+        self.value_proj = Linear(embed_dims, value_dims)
+        self.output_proj = Linear(value_dims, embed_dims)
         self.dropout = nn.Dropout(dropout)
         self.init_weights()
 

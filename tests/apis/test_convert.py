@@ -9,7 +9,7 @@ import torch
 
 from mmvitdense.apis.convert import convert_file, list_formats
 from mmvitdense.checkpoints import FORMATS, read_checkpoint
-from mmvitdense.models import PlainViT, SimpleFeaturePyramid
+from mmvitdense.models import MIMDet, PlainViT, SimpleFeaturePyramid
 from tests.fidelity.agreement import redraw
 
 TOOL = Path(__file__).parents[2] / 'tools' / 'convert.py'
@@ -120,3 +120,27 @@ def test_a_write_that_fails_leaves_nothing(run, mae, tmp_path, monkeypatch):
     with pytest.raises(OSError, match='disk full'):
         run(mae[0], tmp_path / 'out.pth')
     assert sorted(path.name for path in tmp_path.iterdir()) == ['mae.pth']
+
+
+class TestMIMDet:
+    @pytest.fixture
+    def checkpoint(self, tmp_path):
+        vit = {**SIZES, 'patch_size': 16, 'pretrain_img_size': 48}
+        model = redraw(MIMDet(vit=vit, decoder={'embed_dims': 32, 'num_layers': 1}))
+        path = tmp_path / 'mimdet.pth'
+        torch.save({'model': {f'backbone.{name}': tensor for name, tensor in model.state_dict().items()}}, path)
+        return path, model
+
+    def test_the_class_and_its_options(self, run, checkpoint):
+        code, output, _ = run(checkpoint[0], '--dry-run', '--num-heads', 4)
+        assert code == 0
+        assert 'format: MIMDet\n' in output
+        (line,) = (line for line in output.splitlines() if line.startswith('options: '))
+        rebuilt = eval(line.removeprefix('options: '), {'MIMDet': MIMDet})
+        rebuilt.load_state_dict(checkpoint[1].state_dict())
+        assert rebuilt.vit.num_heads == 4
+
+    def test_timm_has_none(self, run, checkpoint, tmp_path):
+        code, _, error = run(checkpoint[0], tmp_path / 'out.pth', '--to', 'timm')
+        assert code == 2
+        assert 'timm has no MIMDet' in error

@@ -104,6 +104,15 @@ def test_json_of_a_detection(inferencer, image):
     assert len(inferencer.to_json(inferencer(image))['boxes']) == 2
 
 
+def test_json_of_a_panoptic_segmentation(inferencer):
+    ids = torch.tensor([[[0, 1001, 2001, 2]]])
+    sample = BaseDataElement(metainfo={'ori_shape': (1, 4)}, pred_panoptic_seg=PixelData(sem_seg=ids))
+    segments = inferencer.to_json(sample)['segments']
+    assert [(segment['label'], segment['name']) for segment in segments] == [(0, 'lamp'), (1, 'sun'), (1, 'sun')]
+    masks = [coco.decode(segment['mask']).tolist() for segment in segments]
+    assert masks == [[[1, 0, 0, 0]], [[0, 1, 0, 0]], [[0, 0, 1, 0]]], 'number 2 is no segment: there are two classes'
+
+
 def test_json_and_label_map_of_a_segmentation(inferencer):
     labels = torch.tensor([[0, 0, 0, 5]])
     sample = BaseDataElement(metainfo={'ori_shape': (1, 4)}, pred_sem_seg=PixelData(data=labels[None]))

@@ -146,3 +146,20 @@ def test_patches_of_14_pixels_in_a_vitdet_of_16(tmp_path):
     torch.testing.assert_close(ours, theirs, rtol=1e-3, atol=1e-3)
     resampled = build(path, **vitdet, pretrain_img_size=48)
     assert resampled.pos_embed.shape[1] == 37
+
+
+def test_weights_that_stay_as_initialised(tmp_path, log):
+    """For what the file lacks, and instead of what it has."""
+    source = redraw(PlainViT(**SMALL, pos_embed=None, final_norm='last'))
+    torch.save(source.state_dict(), tmp_path / 'vit.pth')
+    with pytest.raises(CheckpointError, match='lacks 1 weights of the model, first pos_embed'):
+        build(tmp_path / 'vit.pth')
+    init_cfg = {'type': 'ViTPretrained', 'checkpoint': str(tmp_path / 'vit.pth')}
+    names = ['pos_embed', 'blocks.0.norm1.weight']
+    model = build(None, init_cfg={**init_cfg, 'as_initialized': names})
+    assert model.pos_embed.std() > 0.01
+    assert (model.blocks[0].norm1.weight == 1).all()
+    assert torch.equal(model.blocks[0].norm1.bias, source.blocks[0].norm1.bias)
+    assert log[-1].endswith('as initialised: pos_embed, blocks.0.norm1.weight')
+    with pytest.raises(ValueError, match=r"as_initialized has \['rope'\], which are no weights of the model"):
+        build(None, init_cfg={**init_cfg, 'as_initialized': ['rope']})

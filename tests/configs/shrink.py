@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterator
 from pathlib import Path
 
 from mmengine.config import Config, ConfigDict
@@ -11,15 +12,32 @@ from mmvitdense.datasets.shape_scenes import CLASSES
 from mmvitdense.models.backbones.presets import PRESETS
 from mmvitdense.models.backbones.vit_sizes import ARCHITECTURES
 
-WIDTH, DEPTH, SIDE = 48, 4, 64
+# A width with heads of an even number of pairs of channels, and for norms of 32 groups.
+WIDTH, DEPTH, SIDE = 96, 4, 64
 PROPOSALS = 32
-_SIZES = ('scale', 'crop_size', 'size', 'stride', 'pad_size_divisor', 'img_size')
+# Of the transformers of heads.
+HEAD_WIDTH, HEAD_LAYERS, HEAD_HEADS, QUERIES = 32, 2, 4, 16
+# A step of a smaller rate is lost among the changes of their matching.
+HEAD_RATE = 5e-4
+_SIZES = ('scale', 'scales', 'crop_size', 'size', 'stride', 'pad_size_divisor', 'img_size')
+_HEAD_WIDTHS = ('embed_dims', 'feat_channels', 'out_channels', 'feedforward_channels', 'num_feats')
+_HEAD_COUNTS = {'num_layers': HEAD_LAYERS, 'num_heads': HEAD_HEADS, 'num_queries': QUERIES}
+
+
+def plain_vit(model: ConfigDict) -> ConfigDict:
+    """Options of the plain ViT of a model, which is the backbone or held by it."""
+    return model.backbone.get('vit', model.backbone)
 
 
 def image_side(config: Config) -> int:
-    """Side in pixels that the model of a config is made for."""
+    """Side in pixels that the model of a config is made for, the short side where images are no squares."""
     preprocessor = config.model.data_preprocessor
-    return preprocessor['size'][0] if 'size' in preprocessor else preprocessor.pad_size_divisor
+    if 'size' in preprocessor:
+        return preprocessor['size'][0]
+    if preprocessor.pad_size_divisor > SIDE:
+        return preprocessor.pad_size_divisor
+    (scale,) = (step.scale for step in config.val_dataloader.dataset.pipeline if step.type == 'Resize')
+    return min(scale)
 
 
 def shrink(config: Config, shapes_root: Path) -> Config:
@@ -28,40 +46,88 @@ def shrink(config: Config, shapes_root: Path) -> Config:
     factor = image_side(config) // SIDE
     model = config.model
     model.backbone.pop('init_cfg', None)
-    if 'embed_dims' not in model.backbone:
-        _narrow(model)
+    vit = plain_vit(model)
+    vit.pop('init_cfg', None)
+    if 'embed_dims' not in vit:
+        _narrow(model, vit)
+    if _thin_transformers(model):
+        optimizer = config.optim_wrapper.optimizer
+        optimizer.lr = max(optimizer.lr, HEAD_RATE)
     if 'roi_head' in model:
         _take_few_proposals(model)
     for part in (model, config.train_dataloader, config.val_dataloader):
         _divide_sizes(part, factor)
     for split, loader in (('training', config.train_dataloader), ('validation', config.val_dataloader)):
-        _use_shapes(loader.dataset, split, shapes_root, instances='roi_head' in model or 'bbox_head' in model)
+        _use_shapes(loader.dataset, split, shapes_root)
     return config
 
 
-def _narrow(model: ConfigDict) -> None:
-    backbone = model.backbone
-    arch = backbone.pop('arch', None) or PRESETS[backbone.preset]['arch']
+def _narrow(model: ConfigDict, vit: ConfigDict) -> None:
+    arch = vit.pop('arch', None) or PRESETS[vit.preset]['arch']
     width = ARCHITECTURES[arch][0]
-    backbone.update(embed_dims=WIDTH, num_layers=DEPTH, num_heads=3, feedforward_channels=2 * WIDTH)
-    out_indices = backbone.get('out_indices', -1)
+    vit.update(embed_dims=WIDTH, num_layers=DEPTH, num_heads=3, feedforward_channels=2 * WIDTH)
+    out_indices = vit.get('out_indices', -1)
     if not isinstance(out_indices, int):
-        backbone.out_indices = tuple(range(DEPTH - len(out_indices), DEPTH))
-    if backbone.get('conv_blocks'):
-        backbone.conv_blocks = (1, DEPTH - 1)
-    for part in ('neck', 'decode_head', 'auxiliary_head'):
-        options = model.get(part) or {}
+        vit.out_indices = tuple(range(DEPTH - len(out_indices), DEPTH))
+    if vit.get('conv_blocks'):
+        vit.conv_blocks = (1, DEPTH - 1)
+    if vit.get('global_blocks'):
+        vit.global_blocks = (1, DEPTH - 1)
+    elif vit.get('window_size') and isinstance(vit.window_size, int):
+        # By default the last block of each quarter, which would be all.
+        vit.setdefault('global_blocks', (1, DEPTH - 1))
+    if isinstance(vit.get('window_size'), list):
+        vit.window_size = vit.window_size[-DEPTH:]
+    if vit is not model.backbone:
+        _narrow_holder(model)
+    for part in ('neck', 'decode_head', 'auxiliary_head', 'panoptic_head'):
+        for options in _dicts(model.get(part) or {}):
+            for name, value in options.items():
+                if name in ('in_channels', 'embed_dim', 'channels') and value == width:
+                    options[name] = WIDTH
+                elif _is_list_of(value, width):
+                    options[name] = [WIDTH] * len(value)
+
+
+def _is_list_of(value: object, width: int) -> bool:
+    return isinstance(value, list) and bool(value) and all(item == width for item in value)
+
+
+def _narrow_holder(model: ConfigDict) -> None:
+    """Narrow what a model holds beside its ViT: a decoder, or four stages of one block each."""
+    backbone = model.backbone
+    if backbone.type == 'mmvitdense.MIMDet':
+        backbone.decoder = {'embed_dims': HEAD_WIDTH, 'num_layers': 1, 'num_heads': HEAD_HEADS}
+        model.neck.in_channels = [WIDTH // 4, WIDTH // 2, HEAD_WIDTH, HEAD_WIDTH]
+        return
+    backbone.pop('interaction_indexes', None)
+    backbone.update(deform_num_heads=3, conv_inplane=8)
+
+
+def _thin_transformers(model: ConfigDict) -> bool:
+    """Narrow the transformers of heads, with the necks before them, and leave them few layers; False without any."""
+    outside = list(_dicts(model, skip='backbone'))
+    widths = [options.embed_dims for options in outside if 'embed_dims' in options]
+    if not widths:
+        return False
+    neck = model.get('neck')
+    levels = neck.get('out_channels') if isinstance(neck, dict) else None
+    for options in outside:
         for name, value in options.items():
-            if name in ('in_channels', 'embed_dim', 'channels') and value == width:
-                options[name] = WIDTH
-            elif isinstance(value, list) and value and set(value) == {width}:
-                options[name] = [WIDTH] * len(value)
+            if name in _HEAD_WIDTHS and isinstance(value, int):
+                options[name] = value * HEAD_WIDTH // widths[0]
+            elif name == 'in_channels' and levels and _is_list_of(value, levels):
+                options[name] = [levels * HEAD_WIDTH // widths[0]] * len(value)
+            options[name] = _HEAD_COUNTS.get(name, options[name])
+    return True
 
 
 def _take_few_proposals(model: ConfigDict) -> None:
     for options in (model.train_cfg.rpn_proposal, model.test_cfg.rpn):
         options.update(nms_pre=PROPOSALS, max_per_img=PROPOSALS)
-    model.train_cfg.rcnn.sampler.num = PROPOSALS
+    stages = model.train_cfg.rcnn
+    for stage in stages if isinstance(stages, list) else [stages]:
+        stage.sampler.num = PROPOSALS
     model.test_cfg.rcnn.max_per_img = 5
     _narrow_roi_heads(model.roi_head)
 
@@ -76,22 +142,44 @@ def _narrow_roi_heads(roi_head: ConfigDict) -> None:
             head.loss_cls.class_counts = [1] * len(CLASSES)
 
 
+def _dicts(part: ConfigDict | list, skip: str = '') -> Iterator[ConfigDict]:
+    """Every dict inside ``part``, itself included, without those under the key ``skip``."""
+    if isinstance(part, dict):
+        yield part
+    for key, value in part.items() if isinstance(part, dict) else enumerate(part):
+        if key != skip and isinstance(value, dict | list):
+            yield from _dicts(value, skip)
+
+
 def _divide_sizes(part: ConfigDict | list, factor: int) -> None:
-    items = part.items() if isinstance(part, dict) else enumerate(part)
-    for key, value in items:
-        if key in _SIZES:
-            part[key] = value // factor if isinstance(value, int) else tuple(side // factor for side in value)
-        elif isinstance(value, dict | list):
-            _divide_sizes(value, factor)
+    for options in _dicts(part):
+        for name, value in options.items():
+            if name in _SIZES:
+                options[name] = _divided(value, factor)
 
 
-def _use_shapes(dataset: ConfigDict, split: str, root: Path, instances: bool) -> None:
+def _divided(value: int | tuple | list, factor: int) -> int | tuple | list:
+    """Sizes in pixels divided; a divisor for the strides and the scales of anchors stay."""
+    if isinstance(value, int):
+        return value // factor if value >= SIDE else value
+    if isinstance(value, list):
+        return [_divided(item, factor) for item in value]
+    return tuple(side // factor for side in value)
+
+
+def _use_shapes(dataset: ConfigDict, split: str, root: Path) -> None:
     dataset.data_root = str(root)
-    if instances:
-        if dataset.type.startswith('LVIS'):  # reads its files with a package of its own
-            dataset.type = 'CocoDataset'
-        dataset.metainfo = {'classes': CLASSES}
-        dataset.ann_file = f'annotations/instances_{split}.json'
-        dataset.data_prefix = {'img': f'images/{split}'}
-    else:
+    if 'img_path' in dataset.data_prefix:
         dataset.data_prefix = {'img_path': f'images/{split}', 'seg_map_path': f'annotations/{split}'}
+        dataset.seg_map_suffix = '.png'
+        return
+    if dataset.type.startswith('LVIS'):  # reads its files with a package of its own
+        dataset.type = 'CocoDataset'
+    panoptic = 'seg' in dataset.data_prefix
+    dataset.metainfo = {'classes': CLASSES}
+    dataset.data_prefix = {'img': f'images/{split}'}
+    if panoptic:
+        stuff = ('background',)
+        dataset.metainfo = {'classes': CLASSES + stuff, 'thing_classes': CLASSES, 'stuff_classes': stuff}
+        dataset.data_prefix.seg = f'annotations/panoptic_{split}'
+    dataset.ann_file = f'annotations/{"panoptic" if panoptic else "instances"}_{split}.json'

@@ -12,9 +12,10 @@ import torch
 import yaml
 from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
+from mmengine.hub import get_config
 from mmengine.model import revert_sync_batchnorm
 from mmengine.optim import build_optim_wrapper
-from mmengine.registry import DATA_SAMPLERS, DATASETS, HOOKS, MODELS, DefaultScope
+from mmengine.registry import DATA_SAMPLERS, DATASETS, HOOKS, MODELS, PARAM_SCHEDULERS, DefaultScope
 
 from tests.configs.shrink import SIDE, image_side, shrink
 
@@ -36,11 +37,22 @@ def build_model(config):
         return MODELS.build(config.model)
 
 
+def build_initialised(config):
+    """As a run builds it: some layers of mmdet hold what was in memory until their weights are initialised."""
+    model = revert_sync_batchnorm(build_model(config))
+    model.init_weights()
+    return model
+
+
 def build_batch(config, loader, count):
     with DefaultScope.overwrite_default_scope(config.default_scope):
         dataset = DATASETS.build(config[loader].dataset)
     samples = (dataset[index % len(dataset)] for index in range(count))
     return pseudo_collate(list(samples))
+
+
+def without_amp(optim_wrapper):
+    return {**{name: value for name, value in optim_wrapper.items() if name != 'loss_scale'}, 'type': 'OptimWrapper'}
 
 
 @pytest.mark.parametrize('name', LEAVES)
@@ -63,9 +75,9 @@ class TestEveryConfig:
 
     def test_a_training_step(self, small):
         """The losses are finite, reach the first layer, and an optimizer as in the config lowers them."""
-        model = revert_sync_batchnorm(build_model(small)).train()
+        model = build_initialised(small).train()
         with DefaultScope.overwrite_default_scope(small.default_scope):
-            optimizer = build_optim_wrapper(model, {**small.optim_wrapper, 'type': 'OptimWrapper'})
+            optimizer = build_optim_wrapper(model, without_amp(small.optim_wrapper))
         data = model.data_preprocessor(build_batch(small, 'train_dataloader', 2), training=True)
         losses = []
         for _ in range(2):
@@ -74,21 +86,29 @@ class TestEveryConfig:
             losses.append(loss.item())
             optimizer.backward(loss)
             grads = {name: p.grad for name, p in model.named_parameters() if p.requires_grad}
-            assert all(grad is not None and grad.isfinite().all() for grad in grads.values())
-            assert grads['backbone.patch_embed.proj.weight'].any()
+            unused = [name for name in grads if grads[name] is None]
+            assert bool(unused) == small.get('find_unused_parameters', False), unused
+            assert all(grad.isfinite().all() for grad in grads.values() if grad is not None)
+            first = ('.patch_embed.proj.weight', '.stem.stages.0.conv.weight')
+            assert all(grad.any() for name, grad in grads.items() if name.endswith(first))
             optimizer.step()
             optimizer.zero_grad()
         assert losses[1] < losses[0]
 
     def test_predictions(self, small):
-        model = revert_sync_batchnorm(build_model(small)).eval()
+        model = build_initialised(small).eval()
         with torch.no_grad():
             results = model.val_step(build_batch(small, 'val_dataloader', 2))
         assert len(results) == 2
         for result in results:
             if small.default_scope == 'mmdet':
                 predicted = result.pred_instances
-                assert predicted.masks.shape == (len(predicted), 96, 128)
+                if small.model.get('test_cfg', {}).get('panoptic_on'):
+                    segments = result.pred_panoptic_seg.sem_seg
+                    assert segments.shape == (1, 96, 128)
+                    assert (segments % 1000).max() <= small.model.panoptic_head.num_things_classes + 1
+                if 'mask_head' in small.model.get('roi_head', {}) or 'panoptic_head' in small.model:
+                    assert predicted.masks.shape == (len(predicted), 96, 128)
                 assert predicted.bboxes.shape == (len(predicted), 4)
                 assert (predicted.bboxes >= 0).all()
                 assert (predicted.bboxes <= torch.tensor([128.0, 96.0, 128.0, 96.0])).all()
@@ -175,7 +195,7 @@ class TestViTDet:
 
     def test_what_is_not_decayed(self, config, model, size):
         """Norms of the ViT and positions for B and L, nothing for H."""
-        optimizer = build_optim_wrapper(model, {**config.optim_wrapper, 'type': 'OptimWrapper'}).optimizer
+        optimizer = build_optim_wrapper(model, without_amp(config.optim_wrapper)).optimizer
         names = {id(parameter): name for name, parameter in model.named_parameters()}
         exempt = {
             names[id(p)] for group in optimizer.param_groups if group['weight_decay'] == 0 for p in group['params']
@@ -292,6 +312,81 @@ def build_norms(model):
     return [module for module in built.modules() if 'LayerNorm' in type(module).__name__]
 
 
+# Parameters of the whole detector, learning or not; learning rates of the stem, the rest of the encoder, all else.
+MIMDET = {'b': (127_954_768, 124_753_488, 8e-5, 4e-5, 1.6e-4), 'l': (349_332_080, 345_490_544, 8e-5, 2.2857e-5, 2.8e-4)}
+
+
+@pytest.mark.parametrize('size', list(MIMDET))
+class TestMIMDet:
+    @pytest.fixture
+    def config(self, size):
+        return load(f'mimdet/mimdet-{size}-mae_mask-rcnn_sr050-3x_coco.py')
+
+    @pytest.fixture
+    def model(self, config):
+        with torch.device('meta'):
+            return build_model(config)
+
+    def test_number_of_parameters(self, model, size):
+        """Those of the FPN and of the heads add up with those of the backbone to what was published."""
+        total, learning, *_ = MIMDET[size]
+        assert sum(parameter.numel() for parameter in model.parameters()) == total
+        assert sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad) == learning
+
+    def test_learning_rates_and_weight_decay(self, config, model, size):
+        optimizer = build_optim_wrapper(model, without_amp(config.optim_wrapper)).optimizer
+        names = {id(parameter): name for name, parameter in model.named_parameters()}
+        _, learning, stem, encoder, others = MIMDET[size]
+        seen = 0
+        for group in optimizer.param_groups:
+            for parameter in filter(lambda p: p.requires_grad, group['params']):
+                name = names[id(parameter)]
+                own = {'backbone.stem': stem, 'backbone.vit': encoder}.get('.'.join(name.split('.')[:2]), others)
+                assert group['lr'] == pytest.approx(own, rel=1e-4), name
+                assert group['weight_decay'] == (0.0 if parameter.ndim == 1 or name.endswith('.bias') else 0.1), name
+                seen += parameter.numel()
+        assert seen == learning
+
+    def test_schedule(self, config, size):
+        """Learning rates of the recipe: a warm-up of 468.75 iterations from zero, a tenth at 27 and 33 of 36 rounds."""
+        assert config.train_cfg.max_iters == 67_500
+        parameter = torch.nn.Parameter(torch.zeros(1))
+        optimizer = torch.optim.SGD([parameter], lr=1.0)
+        schedulers = [PARAM_SCHEDULERS.build({**options, 'optimizer': optimizer}) for options in config.param_scheduler]
+        rates = []
+        for _ in range(61_880):
+            rates.append(optimizer.param_groups[0]['lr'])
+            optimizer.step()
+            for scheduler in schedulers:
+                scheduler.step()
+        assert rates[0] < 1e-5
+        assert rates[234] == pytest.approx(0.5, abs=0.002)
+        assert rates[469] == pytest.approx(1.0)
+        assert (rates[50_624], rates[50_625]) == pytest.approx((1.0, 0.1))
+        assert (rates[61_874], rates[61_875]) == pytest.approx((0.1, 0.01))
+
+    def test_ratios(self, size):
+        names = [
+            name for name in LEAVES if name.startswith(f'mimdet/mimdet-{size}-mae_mask-rcnn_sr') and 'bs16' not in name
+        ]
+        ratios = {name: load(name).model.backbone for name in names}
+        assert sorted(backbone.sample_ratio for backbone in ratios.values()) == [0.25, 0.5, 0.75, 1.0]
+        for name, backbone in ratios.items():
+            assert f'_sr{int(100 * backbone.sample_ratio):03}-' in name
+            assert 'test_sample_ratio' not in backbone
+            assert backbone.vit.drop_path_rate == {'b': 0.1, 'l': 0.4}[size]
+
+    def test_sizes_of_training_images(self, config, size):
+        """Short sides of the recipe, which leaves out 672 and 704; only crops may have had a longer side."""
+        choice = config.train_dataloader.dataset.pipeline[3]
+        plain, cropped = choice.transforms
+        shorts = [480, 512, 544, 576, 608, 640, 736, 768, 800]
+        for resize in (plain[0], cropped[2]):
+            assert [tuple(scale) for scale in resize.scales] == [(short, 1333) for short in shorts]
+        assert [scale[0] for scale in cropped[0].scales] == [400, 500, 600]
+        assert (cropped[1].crop_type, tuple(cropped[1].crop_size)) == ('absolute_range', (384, 600))
+
+
 class TestUPerNet:
     @pytest.mark.parametrize('kind', ['multilevel', 'pyramid'])
     def test_recipe(self, kind):
@@ -308,3 +403,101 @@ class TestUPerNet:
         levels = model.neck(maps)
         assert [level.shape[-1] for level in levels] == [128, 64, 32, 16]
         assert [level.shape[1] for level in levels] == config.model.decode_head.in_channels
+
+
+HEADS = {
+    # config: the one of mmdet with the same head; strides; images an iteration
+    'retinanet_lsj-100e': ('retinanet/retinanet_r50_fpn_1x_coco', (8, 16, 32, 64, 128), 64),
+    'atss_lsj-100e': ('atss/atss_r50_fpn_1x_coco', (8, 16, 32, 64, 128), 64),
+    'gfl_lsj-100e': ('gfl/gfl_r50_fpn_1x_coco', (8, 16, 32, 64, 128), 64),
+    'dino-4scale_lsj-50e': ('dino/dino-4scale_r50_8xb2-12e_coco', (8, 16, 32, 64), 16),
+    'dino-5scale_lsj-50e': ('dino/dino-5scale_swin-l_8xb2-12e_coco', (4, 8, 16, 32, 64), 16),
+    'mask2former-instance_lsj-50e': ('mask2former/mask2former_r50_8xb2-lsj-50e_coco', (4, 8, 16, 32), 16),
+    'mask2former-panoptic_lsj-50e': ('mask2former/mask2former_r50_8xb2-lsj-50e_coco-panoptic', (4, 8, 16, 32), 16),
+}
+
+
+@pytest.mark.parametrize('name', list(HEADS))
+class TestHeads:
+    @pytest.fixture
+    def config(self, name):
+        return load(f'vitdet/vitdet-b-mae_{name}_coco.py')
+
+    def test_the_head_is_that_of_mmdet(self, config, name):
+        """As built, so that defaults count; what is before the head differs."""
+        reference = get_config(f'mmdet::{HEADS[name][0]}.py')
+        ours, theirs = (structure(build_head(each.model)) for each in (config, reference))
+        assert ours == theirs
+        options = ['num_queries', 'dn_cfg', 'test_cfg']
+        for option in options:
+            assert plain(config.model.get(option)) == plain(reference.model.get(option))
+        losses = [
+            {key: plain(value) for key, value in settings_of_head(each.model).items() if key.startswith('loss')}
+            for each in (config, reference)
+        ]
+        assert losses[0] == losses[1]
+        for option, value in reference.model.train_cfg.items():
+            assert plain(config.model.train_cfg[option]) == plain(value)
+
+    def test_strides(self, config, name):
+        with torch.device('meta'), DefaultScope.overwrite_default_scope('mmdet'):
+            neck = MODELS.build(config.model.neck)
+            levels = neck(torch.empty(1, 768, 64, 64))
+        assert [level.shape[1] for level in levels] == [256] * len(levels)
+        assert tuple(1024 // level.shape[-1] for level in levels) == HEADS[name][1]
+        stated = settings_of_head(config.model).get('strides')
+        if stated is None:
+            stated = settings_of_head(config.model).get('anchor_generator', {}).get('strides', HEADS[name][1])
+        assert tuple(stated) == HEADS[name][1]
+
+    def test_recipe(self, config, name):
+        assert config.auto_scale_lr.base_batch_size == HEADS[name][2]
+        assert config.train_cfg.max_iters == {64: 184_375, 16: 368_750}[HEADS[name][2]]
+        assert config.train_dataloader.batch_size == HEADS[name][2] // (16 if HEADS[name][2] == 64 else 8)
+        assert config.optim_wrapper.constructor == 'mmvitdense.LayerDecayOptimWrapperConstructor'
+        assert config.model.data_preprocessor.pad_size_divisor == 1024
+        (resize,) = (step for step in config.train_dataloader.dataset.pipeline if step.type == 'RandomResize')
+        assert (tuple(resize.scale), tuple(resize.ratio_range)) == ((1024, 1024), (0.1, 2.0))
+
+
+@pytest.mark.parametrize(('name', 'count'), [('dino-4scale', 12), ('mask2former-panoptic', 6)])
+def test_query_heads_attend_by_our_operator(name, count):
+    from mmvitdense.compat import stand_in
+
+    if stand_in.compiled_extension() is not None:
+        pytest.skip('a compiled mmcv keeps its own kernel')
+    head = build_head(load(f'vitdet/vitdet-b-mae_{name}_lsj-50e_coco.py').model)
+    attentions = [part for part in head.modules() if type(part).__name__ == 'MultiScaleDeformableAttention']
+    assert len(attentions) == count
+    assert {type(part).forward.__module__ for part in attentions} == {'mmvitdense.compat.mmcv_attention'}
+
+
+def settings_of_head(model):
+    return model.get('bbox_head') or model.panoptic_head
+
+
+def plain(value):
+    """Settings without the scope that mmengine notes where a config is inherited from another package."""
+    if isinstance(value, dict):
+        return {key: plain(part) for key, part in value.items() if key != '_scope_'}
+    return [plain(part) for part in value] if isinstance(value, list | tuple) else value
+
+
+def build_head(model):
+    """A detector without its backbone, on no memory."""
+    model = copy.deepcopy(model)
+    model.neck = None
+    model.backbone = {'type': 'mmvitdense.PlainViT', 'embed_dims': 48, 'num_layers': 1, 'num_heads': 3}
+    with torch.device('meta'), DefaultScope.overwrite_default_scope('mmdet'):
+        built = MODELS.build(model)
+    del built.backbone
+    return built
+
+
+def structure(model):
+    """Names and shapes of parameters; the input projections of Mask2Former's pixel decoder depend on the pyramid."""
+    return {
+        name: tuple(value.shape)
+        for name, value in model.state_dict().items()
+        if not re.search(r'pixel_decoder\.(input_convs|lateral_convs)\.\d+\.conv\.weight', name)
+    }

@@ -5,7 +5,7 @@ import pytest
 import torch
 from mmengine.structures import BaseDataElement, InstanceData, PixelData
 
-from mmvitdense.datasets.drawing import Artist
+from mmvitdense.datasets.drawing import Artist, panoptic_segments
 
 CLASSES = ('sky', 'sea')
 RED, BLUE = (255, 0, 0), (0, 0, 255)
@@ -55,6 +55,32 @@ def test_ignored_pixels_stay_bare():
     labels = torch.full((1, 600, 600), 255)
     picture = Artist(CLASSES).truth(grey(600), BaseDataElement(gt_sem_seg=PixelData(data=labels)))
     np.testing.assert_array_equal(picture, grey(600))
+
+
+def test_segments_of_a_panoptic_prediction():
+    ids = torch.full((1, 600, 600), 2)
+    ids[:, :300] = 0
+    ids[:, 400:500, :200] = 1 + 1000
+    ids[:, 400:500, 200:400] = 1 + 2000
+    sample = detections(600)
+    sample.pred_panoptic_seg = PixelData(sem_seg=ids)
+    segments = panoptic_segments(sample, 2)
+    assert [label for label, _ in segments] == [0, 1, 1]
+    for (_, mask), expected in zip(segments, (0, 1001, 2001)):
+        np.testing.assert_array_equal(mask, (ids[0] == expected).numpy())
+    picture = Artist(CLASSES, [RED, BLUE]).prediction(grey(600), sample, 0.0)
+    assert tuple(picture[0, 300]) == RED[::-1], 'an outline'
+    assert tuple(picture[450, 199]) == tuple(picture[450, 200]) == BLUE[::-1], 'the border of two things of a class'
+    assert picture[420, 20, 0] > picture[420, 20, 2]
+    np.testing.assert_array_equal(picture[550:], grey(600)[550:])
+
+
+def test_labels_of_a_panoptic_sample():
+    labels = torch.zeros(1, 600, 600, dtype=torch.long)
+    sample = BaseDataElement(gt_sem_seg=PixelData(sem_seg=labels))
+    same = BaseDataElement(gt_sem_seg=PixelData(data=labels))
+    artist = Artist(CLASSES, [RED, BLUE])
+    np.testing.assert_array_equal(artist.truth(grey(600), sample), artist.truth(grey(600), same))
 
 
 def test_labels_stand_on_the_left():

@@ -12,6 +12,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 from pycocotools import mask as rle
 from pycocotools.coco import COCO
 
@@ -54,12 +55,46 @@ def test_boxes_masks_and_maps_agree(shapes_root, split):
         np.testing.assert_array_equal(painted, label_map)
 
 
+@pytest.mark.parametrize('split', ['training', 'validation'])
+def test_panoptic_segments_are_the_instances_and_the_rest_of_the_map(shapes_root, split):
+    coco = COCO(str(shapes_root / f'annotations/instances_{split}.json'))
+    panoptic = json.loads((shapes_root / f'annotations/panoptic_{split}.json').read_text())
+    assert panoptic['images'] == coco.dataset['images']
+    assert panoptic['categories'][:-1] == coco.dataset['categories']
+    names = [(item['id'], item['name'], item['isthing']) for item in panoptic['categories']]
+    assert names == [*((i, name, 1) for i, name in enumerate(CLASSES, start=1)), (6, 'background', 0)]
+    assert [item['image_id'] for item in panoptic['annotations']] == coco.getImgIds()
+    for annotation in panoptic['annotations']:
+        name = coco.loadImgs(annotation['image_id'])[0]['file_name'].replace('jpg', 'png')
+        assert annotation['file_name'] == name
+        picture = np.asarray(Image.open(shapes_root / f'annotations/panoptic_{split}' / name)).astype(int)
+        label_map = np.asarray(Image.open(shapes_root / f'annotations/{split}' / name))
+        ids = picture[..., 0] + 256 * picture[..., 1] + 256**2 * picture[..., 2]
+        segments = annotation['segments_info']
+        assert sorted(segment['id'] for segment in segments) == sorted(set(ids.ravel().tolist()))
+        assert 0 not in ids, '0 is void'
+        objects = coco.loadAnns(coco.getAnnIds(annotation['image_id']))
+        assert len(segments) == len(objects) + 1
+        for segment, instance in zip(segments, objects):
+            for key in ('category_id', 'bbox', 'area', 'iscrowd'):
+                assert segment[key] == instance[key]
+            np.testing.assert_array_equal(ids == segment['id'], rle.decode(instance['segmentation']))
+        background = segments[-1]
+        assert (background['category_id'], background['iscrowd']) == (6, 0)
+        np.testing.assert_array_equal(ids == background['id'], label_map == 0)
+        mask = rle.encode(np.asfortranarray(label_map == 0, dtype=np.uint8))
+        assert background['area'] == rle.area(mask)
+        assert background['bbox'] == rle.toBbox(mask).tolist()
+
+
 def test_files_are_those_of_the_layout(shapes_root):
     counts = {'training': 6, 'validation': 3}
-    expected = {'shapes.json', *(f'annotations/instances_{split}.json' for split in counts)}
+    expected = {'shapes.json'}
+    expected |= {f'annotations/{kind}_{split}.json' for kind in ('instances', 'panoptic') for split in counts}
     for split, count in counts.items():
         for i in range(count):
             expected |= {f'images/{split}/{i:06d}.jpg', f'annotations/{split}/{i:06d}.png'}
+            expected.add(f'annotations/panoptic_{split}/{i:06d}.png')
     assert set(contents(shapes_root)) == expected
 
 

@@ -176,6 +176,30 @@ def test_other_options_multiply():
     assert options['backbone.blocks.3.attn.proj.weight'] == pytest.approx((BASE_LR, WEIGHT_DECAY / 2))
 
 
+def test_parts_of_a_head_at_the_lowest_rate():
+    """Two blocks make depths 0 to 3; what has one dimension is not decayed, position tables are."""
+    model = Detector(2)
+    options = options_by_name(
+        model, optimizer_of(model, 0.5, {'flat_decay_mult': 0.0, 'lowest_rate_names': ['roi_head.fc']})
+    )
+    expected = {
+        'backbone.pos_embed': (BASE_LR / 8, WEIGHT_DECAY),
+        'backbone.patch_embed.proj.bias': (BASE_LR / 8, 0.0),
+        'backbone.blocks.0.attn.rel_pos_h': (BASE_LR / 4, WEIGHT_DECAY),
+        'backbone.blocks.1.norm1.weight': (BASE_LR / 2, 0.0),
+        'roi_head.conv.weight': (BASE_LR, WEIGHT_DECAY),
+        'roi_head.ln.weight': (BASE_LR, 0.0),
+        'roi_head.fc.weight': (BASE_LR / 8, WEIGHT_DECAY),
+        'roi_head.fc.bias': (BASE_LR / 8, 0.0),
+    }
+    assert {name: options[name] for name in expected} == expected
+
+
+def test_a_name_of_no_parameter():
+    with pytest.raises(ValueError, match=r"must begin names of parameters of Detector, got \['query_embed'\]"):
+        optimizer_of(Detector(2), 0.5, {'lowest_rate_names': ['roi_head.fc', 'query_embed']})
+
+
 def test_frozen_parameters_do_not_move():
     model = Detector(4, frozen_stages=1)
     optimizer = optimizer_of(model, 0.5, EXCEPTIONS)

@@ -194,4 +194,4 @@ def test_sam(size, layout):
         return maps.flatten(2).transpose(1, 2)
 
     model = compare(run, weights, 'SAM', size, neck, **SMOOTH)
-    assert (model.window_size, model.global_blocks) == (3, (1,))
+    assert (model.window_sizes, model.global_blocks) == ((3,), (1,))

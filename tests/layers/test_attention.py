@@ -143,7 +143,7 @@ class TestPositions:
 
     def test_rotation_and_shared_bias(self):
         attention = redraw(Attention(16, 2, num_prefix_tokens=1))
-        whole, _ = build_rope({'kind': 'dinov3'}, 8)((2, 3), 0, torch.device('cpu'))
+        (whole,) = build_rope({'kind': 'dinov3'}, 8)((2, 3), (), torch.device('cpu'))
         position = AttentionPosition(whole.prepend(1), torch.randn(2, 7, 7))
         tokens = torch.randn(2, 7, 16)
         torch.testing.assert_close(attention(tokens, (2, 3), position), self.by_hand(attention, tokens, *position))
@@ -164,7 +164,7 @@ class TestPositions:
         attention = redraw(Attention(16, 2, window_size=2, num_prefix_tokens=1, **options))
         alone = Attention(16, 2, **options)
         alone.load_state_dict(attention.state_dict())
-        _, window = build_rope({'kind': kind}, 8)((4, 2), 2, torch.device('cpu'))
+        _, window = build_rope({'kind': kind}, 8)((4, 2), (2,), torch.device('cpu'))
         position = AttentionPosition(window)
         tokens = torch.randn(1, 9, 16)
         out = attention(tokens, (4, 2), position)

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from mmvitdense.layers import LayerNorm2d
+from mmvitdense.layers import LayerNorm2d, build_norm2d, with_gradient_layout
 from tests.fidelity.agreement import redraw
 
 
@@ -40,3 +40,46 @@ def test_autocast_normalises_in_float32():
     with torch.autocast('cpu', torch.bfloat16):
         out = norm(maps)
     assert (out.float() - norm(maps.float())).abs().max() < 0.03
+
+
+class TestBuild:
+    @pytest.mark.parametrize(
+        ('cfg', 'kind'),
+        [
+            ({'type': 'BN', 'momentum': 0.01}, nn.BatchNorm2d),
+            ({'type': 'SyncBN', 'eps': 1e-3}, nn.SyncBatchNorm),
+            ({'type': 'LN', 'eps': 1e-3}, LayerNorm2d),
+            ({'type': 'GN', 'num_groups': 2}, nn.GroupNorm),
+        ],
+    )
+    def test_types(self, cfg, kind):
+        norm = build_norm2d(cfg, 6)
+        assert type(norm) is kind
+        assert all(getattr(norm, name) == value for name, value in cfg.items() if name != 'type')
+        assert norm.weight.shape == (6,)
+
+    def test_frozen(self):
+        assert not any(p.requires_grad for p in build_norm2d({'type': 'BN', 'requires_grad': False}, 4).parameters())
+
+    def test_a_type_that_is_not_known(self):
+        with pytest.raises(ValueError, match="must be one of .*'GN'.* got 'IN'"):
+            build_norm2d({'type': 'IN'}, 4)
+
+
+@pytest.mark.parametrize('training', [False, True])
+@pytest.mark.parametrize('layout', [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize('other', [torch.contiguous_format, torch.channels_last])
+def test_gradient_of_a_batch_norm_in_any_layout(layout, other, training):
+    """Against the formula in autograd: torch's own backward pass is wrong where the two layouts differ."""
+    norm = nn.BatchNorm2d(6).double().train(training)
+    nn.init.normal_(norm.weight)
+    maps = torch.randn(1, 6, 4, 5, dtype=torch.float64)
+    cotangent = torch.randn_like(maps).contiguous(memory_format=other)
+    ours = maps.clone(memory_format=layout).requires_grad_()
+    theirs = maps.clone().requires_grad_()
+    with_gradient_layout(norm(ours)).backward(cotangent)
+    mean, var = theirs.mean((0, 2, 3), keepdim=True), theirs.var((0, 2, 3), unbiased=False, keepdim=True)
+    if not training:
+        mean, var = torch.zeros(1, 6, 1, 1, dtype=torch.float64), torch.ones(1, 6, 1, 1, dtype=torch.float64)
+    ((theirs - mean) / (var + norm.eps).sqrt() * norm.weight.detach()[:, None, None]).backward(cotangent)
+    torch.testing.assert_close(ours.grad, theirs.grad)

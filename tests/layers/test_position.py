@@ -5,7 +5,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from mmvitdense.layers import resize_position_table
+from mmvitdense.layers import resize_position_table, sincos_position_table
 
 
 def bicubic_matrix(source, target, a=-0.75, ratio=None):
@@ -101,3 +101,20 @@ def test_gradients_reach_the_table():
 def test_a_table_of_another_grid_is_an_error():
     with pytest.raises(ValueError, match=r'197 rows, .* 14 x 14 grid .*class and register'):
         resize_position_table(torch.randn(1, 197, 4), (14, 14), (7, 7))
+
+
+@pytest.mark.parametrize('grid', [(3, 5), (14, 14), (1, 2)])
+def test_sines_and_cosines(grid):
+    """Columns before rows, as MAE has them, one number after the other."""
+    table = sincos_position_table(grid, 24).double().numpy().reshape(*grid, 24)
+    for row in range(grid[0]):
+        for column in range(grid[1]):
+            for k in range(6):
+                angles = (column / 1e4 ** (k / 6), row / 1e4 ** (k / 6))
+                expected = [np.sin(angles[0]), np.cos(angles[0]), np.sin(angles[1]), np.cos(angles[1])]
+                np.testing.assert_allclose(table[row, column, k::6], expected, atol=1e-6)
+
+
+def test_sines_and_cosines_need_quarters():
+    with pytest.raises(ValueError, match='a multiple of 4 channels, got 30'):
+        sincos_position_table((2, 2), 30)

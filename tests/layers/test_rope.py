@@ -24,7 +24,7 @@ def assert_same_angles(rotation, expected):
 @pytest.mark.parametrize('normalize', ['separate', 'min', 'max'])
 @pytest.mark.parametrize('grid', [(3, 5), (4, 2)])
 def test_angles_of_dinov3(normalize, grid):
-    whole, _ = build_rope({'kind': 'dinov3', 'base': 50.0, 'normalize': normalize}, 16)(grid, 0, CPU)
+    (whole,) = build_rope({'kind': 'dinov3', 'base': 50.0, 'normalize': normalize}, 16)(grid, (), CPU)
     sides = {'separate': grid, 'min': (min(grid),) * 2, 'max': (max(grid),) * 2}[normalize]
     expected = []
     for y in range(grid[0]):
@@ -36,7 +36,7 @@ def test_angles_of_dinov3(normalize, grid):
 
 @pytest.mark.parametrize('grid', [(3, 5), (16, 16)])
 def test_angles_of_eva02(grid):
-    whole, window = build_rope({'kind': 'eva02', 'theta': 1000.0, 'pretrain_grid': 16}, 12)(grid, 2, CPU)
+    whole, window = build_rope({'kind': 'eva02', 'theta': 1000.0, 'pretrain_grid': 16}, 12)(grid, (2,), CPU)
     for rotation, (height, width) in ((whole, grid), (window, (2, 2))):
         expected = [
             [t * 1000.0 ** (-2 * j / 6) for t in (y / height * 16, x / width * 16) for j in range(3)]
@@ -47,7 +47,7 @@ def test_angles_of_eva02(grid):
 
 
 def test_windows_of_dinov3_keep_the_distances_of_the_image():
-    whole, window = build_rope({'kind': 'dinov3'}, 16)((6, 9), 3, CPU)
+    whole, window = build_rope({'kind': 'dinov3'}, 16)((6, 9), (3,), CPU)
     whole, window = angles(whole).reshape(6, 9, 8), angles(window).reshape(3, 3, 8)
     for top, left in ((0, 0), (3, 6)):
         part = whole[top : top + 3, left : left + 3]
@@ -56,7 +56,7 @@ def test_windows_of_dinov3_keep_the_distances_of_the_image():
 
 
 def test_rounded_periods():
-    rotation, _ = build_rope({'kind': 'dinov3', 'periods_dtype': 'bfloat16'}, 16)((1, 3), 0, CPU)
+    (rotation,) = build_rope({'kind': 'dinov3', 'periods_dtype': 'bfloat16'}, 16)((1, 3), (), CPU)
     periods = (100.0 ** (torch.arange(4) / 4)).bfloat16().double()
     expected = [[0.0] * 4 + [2 * math.pi * c / p for p in periods.tolist()] for c in (-2 / 3, 0.0, 2 / 3)]
     assert_same_angles(rotation, expected)
@@ -84,7 +84,7 @@ def test_half_pairing_replaces_neighbouring_channels():
 
 
 def test_tokens_before_the_patches_are_untouched():
-    whole, _ = build_rope({'kind': 'dinov3'}, 8)((2, 2), 0, CPU)
+    (whole,) = build_rope({'kind': 'dinov3'}, 8)((2, 2), (), CPU)
     tokens = torch.randn(1, 1, 7, 8)
     turned = rotate(tokens, whole.prepend(3))
     assert torch.equal(turned[:, :, :3], tokens[:, :, :3])
@@ -94,7 +94,7 @@ def test_tokens_before_the_patches_are_untouched():
 
 @pytest.mark.parametrize('dtype', [torch.bfloat16, torch.float16])
 def test_16_bits_are_rotated_in_float32(dtype):
-    whole, _ = build_rope({'kind': 'eva02'}, 8)((8, 8), 0, CPU)
+    (whole,) = build_rope({'kind': 'eva02'}, 8)((8, 8), (), CPU)
     tokens = torch.randn(1, 64, 8).to(dtype)
     turned = rotate(tokens, whole)
     assert turned.dtype == dtype
@@ -105,8 +105,8 @@ class TestAugmentation:
     def test_is_for_training_alone(self):
         rope = build_rope({'kind': 'dinov3', 'shift': 1.0, 'jitter': 2.0, 'rescale': 2.0}, 8)
         plain = build_rope({'kind': 'dinov3'}, 8)
-        assert torch.equal(rope.eval()((3, 3), 0, CPU)[0].cos, plain.train()((3, 3), 0, CPU)[0].cos)
-        assert not torch.equal(rope.train()((3, 3), 0, CPU)[0].cos, rope((3, 3), 0, CPU)[0].cos)
+        assert torch.equal(rope.eval()((3, 3), (), CPU)[0].cos, plain.train()((3, 3), (), CPU)[0].cos)
+        assert not torch.equal(rope.train()((3, 3), (), CPU)[0].cos, rope((3, 3), (), CPU)[0].cos)
 
     @pytest.mark.parametrize(
         ('options', 'scales', 'shifts'),
@@ -121,7 +121,7 @@ class TestAugmentation:
         rope = build_rope({'kind': 'dinov3', 'base': 1e4, **options}, 8).train()
         seen = []
         for _ in range(200):
-            turned = angles(rope((2, 2), 0, CPU)[0]).reshape(2, 2, 2, 2)[..., 1] * 100 / (2 * math.pi)
+            turned = angles(rope((2, 2), (), CPU)[0]).reshape(2, 2, 2, 2)[..., 1] * 100 / (2 * math.pi)
             rows, columns = turned[:, 0, 0], turned[0, :, 1]
             seen.append([part for axis in (rows, columns) for part in (axis[1] - axis[0], axis.mean())])
         scale_y, shift_y, scale_x, shift_x = np.array(seen).T
@@ -134,7 +134,7 @@ class TestAugmentation:
 
     def test_windows_move_with_the_image(self):
         rope = build_rope({'kind': 'dinov3', 'shift': 0.3, 'jitter': 1.5, 'rescale': 1.5}, 8).train()
-        whole, window = rope((4, 4), 2, CPU)
+        whole, window = rope((4, 4), (2,), CPU)
         part = angles(whole).reshape(4, 4, 4)[:2, :2]
         np.testing.assert_allclose(part, angles(window).reshape(2, 2, 4), atol=1e-5)
 

@@ -28,6 +28,8 @@ class ModuleSuite:
     sizes: ClassVar[list[tuple[int, int]]]
     compiles: ClassVar[bool] = True
     exports: ClassVar[bool] = True
+    # Cosine between the gradients of a parameter with and without autocast to bfloat16.
+    autocast_gradients: ClassVar[float] = 0.98
     # Parameters that no output depends on, by variant.
     without_gradient: ClassVar[dict[str, set[str]]] = {}
 
@@ -105,9 +107,10 @@ class ModuleSuite:
         _backward(outputs)
         for output, wanted in zip(outputs, expected):
             assert _cosine(output, wanted) > 0.999
-        for wanted, parameter in zip(grads, model.parameters()):
+        for wanted, (name, parameter) in zip(grads, model.named_parameters()):
             if wanted is not None and wanted.any():
-                assert _cosine(parameter.grad, wanted) > 0.98
+                cosine = _cosine(parameter.grad, wanted)
+                assert cosine > self.autocast_gradients, f'gradient of {name}: cosine {cosine:.3f}'
 
     def test_compile(self, model, example):
         if not self.compiles:
@@ -178,6 +181,10 @@ class BackboneSuite(ModuleSuite):
 
     patch_size: ClassVar[int]
     checkpoints: ClassVar[bool] = True
+    # Share of the numbers kept for the backward pass that ``with_cp`` keeps at most.
+    kept_when_recomputing: ClassVar[float] = 0.5
+    # What precedes the names of the ViT, for a backbone that holds one.
+    trunk: ClassVar[str] = ''
 
     def strides_and_channels(self, options: dict) -> list[tuple[int, int]]:
         """Stride and channels of each output."""
@@ -216,15 +223,15 @@ class BackboneSuite(ModuleSuite):
             kept.append(saved)
             _backward(outputs)
             grads.append({name: p.grad for name, p in model.named_parameters()})
-        assert kept[1] < kept[0] / 2
+        assert kept[1] < kept[0] * self.kept_when_recomputing
         for name, wanted in grads[0].items():
-            torch.testing.assert_close(grads[1][name], wanted, msg=f'gradient of {name}')
+            torch.testing.assert_close(grads[1][name], wanted, rtol=1e-4, atol=1e-4, msg=f'gradient of {name}')
 
     def test_drop_path_is_for_training(self, options, example):
-        model = self.build({**options, 'drop_path_rate': 0.9})
+        model = self.build({**options, 'drop_path_rate': 0.5})
         assert _equal(model(*example), self.build(options)(*example))
-        model.train()
-        assert not _equal(model(*example), model(*example))
+        first = model.train()(*example)
+        assert not all(_equal(model(*example), first) for _ in range(5))
 
     @pytest.mark.parametrize('stages', [0, 2])
     def test_frozen_stages(self, options, example, stages):
@@ -236,7 +243,8 @@ class BackboneSuite(ModuleSuite):
         expected = {
             name
             for name, _ in model.named_parameters()
-            if model.get_layer_depth(name)[0] <= stages or name.startswith(tuple(f'blocks.{i}.' for i in range(stages)))
+            if model.get_layer_depth(name)[0] <= stages
+            or name.startswith(tuple(f'{self.trunk}blocks.{i}.' for i in range(stages)))
         }
         assert frozen == expected
         assert all((parameter.grad is None) == (name in frozen) for name, parameter in model.named_parameters())
@@ -250,7 +258,7 @@ class BackboneSuite(ModuleSuite):
         depths = {name: model.get_layer_depth(f'backbone.{name}', 'backbone.') for name, _ in model.named_parameters()}
         (total,) = {num_depths for _, num_depths in depths.values()}
         assert all(0 <= depth < total for depth, _ in depths.values())
-        assert {depths['patch_embed.proj.weight'][0], depths['patch_embed.proj.bias'][0]} == {0}
+        assert {depths[f'{self.trunk}patch_embed.proj.{kind}'][0] for kind in ('weight', 'bias')} == {0}
         assert model.get_layer_depth('neck.weight', 'backbone.') == (total - 1, total)
 
 

@@ -1,5 +1,8 @@
 """Backbones: an image in, a tuple of feature maps out."""
 
+from .mimdet import MIMDet
 from .plain_vit import PlainViT
+from .vit_adapter import ViTAdapter
+from .vit_comer import ViTCoMer
 
-__all__ = ['PlainViT']
+__all__ = ['MIMDet', 'PlainViT', 'ViTAdapter', 'ViTCoMer']

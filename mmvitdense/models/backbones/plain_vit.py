@@ -26,7 +26,7 @@ from mmvitdense.registry import MODELS
 
 from .presets import takes_preset
 from .vit_options import check_choices, check_frozen_stages, check_positions
-from .vit_sizes import block_indices, evenly_spaced, patch_grid, resolve_sizes
+from .vit_sizes import block_indices, patch_grid, resolve_sizes, window_sizes
 
 
 @MODELS.register_module()
@@ -70,13 +70,16 @@ class PlainViT(BaseModule):
             ``resize_position_table``. DINOv2 without registers: ``dict(by='scale')``.
         rope: Rotary positions, ``dict(kind='dinov3' or 'eva02', ...)`` with the options of ``RopeDinov3`` or
             ``RopeEva02``; None for none.
-        window_size: Side of the attention windows in tokens, 0 for global attention in every block.
+        window_size: Side of the attention windows in tokens, 0 for global attention in every block; or one number for
+            each block, 0 for a block that attends globally.
         global_blocks: Indices of the blocks that attend globally although there is a window. By default the last
-            block of each quarter of the depth; () for none.
+            block of each quarter of the depth; () for none. None where ``window_size`` has one number for each block.
         window_pad: What fills windows over the edge, 'tokens' or 'qkv', see ``Attention``.
         rel_pos: 'decomposed' for decomposed relative positions in every block (ViTDet, SAM), 'bias' for BEiT's table of
-            biases in every block, 'bias_shared' for one table for all blocks, None for none. BEiT's tables are kept at
-            the grid of ``pretrain_img_size`` and resized to each grid, windows included.
+            biases in every block, 'bias_shared' for one table for all blocks, None for none.
+        rel_pos_at: At which grid BEiT's tables are kept: 'pretrain' for that of ``pretrain_img_size``, resized to each
+            grid, windows included; 'window' for that of the windows of a block (fine-tuned detectors; 'bias_shared'
+            then has one table for each size of windows), global blocks as before.
         conv_blocks: Indices of the blocks followed by a convolutional propagation block.
         conv_block_kind: 'bottleneck', 'basic' or 'naive', see ``ConvPropagation``.
         layer_scale_init: Gain of LayerScale at the start; None for none.
@@ -84,7 +87,7 @@ class PlainViT(BaseModule):
         final_norm: 'all' to apply a norm to every output, 'last' to the last one, None to none (ViTDet).
         norm_eps: Epsilon of all norms.
         frozen_stages: Number of first blocks that are frozen, with the embedding; 0 freezes the embedding alone,
-            -1 nothing.
+            -1 nothing, ``num_layers`` the final norm too.
         with_cp: Whether blocks are recomputed in the backward pass to save memory.
         init_cfg: ``dict(type='ViTPretrained', checkpoint=PATH_OR_URL)`` loads published weights.
     """
@@ -116,10 +119,11 @@ class PlainViT(BaseModule):
         pos_embed_cls_slot: bool | None = None,
         pos_resize: dict | None = None,
         rope: dict | None = None,
-        window_size: int = 0,
+        window_size: int | Sequence[int] = 0,
         global_blocks: Sequence[int] | None = None,
         window_pad: str = 'tokens',
         rel_pos: str | None = None,
+        rel_pos_at: str = 'pretrain',
         conv_blocks: Sequence[int] = (),
         conv_block_kind: str = 'bottleneck',
         layer_scale_init: float | None = None,
@@ -133,13 +137,14 @@ class PlainViT(BaseModule):
         super().__init__(init_cfg)
         sizes = resolve_sizes(arch, embed_dims, num_layers, num_heads, feedforward_channels)
         self.embed_dims, self.num_layers, self.num_heads, feedforward_channels = sizes
-        check_choices(pos_embed=pos_embed, rel_pos=rel_pos, ffn=ffn, final_norm=final_norm)
+        check_choices(pos_embed=pos_embed, rel_pos=rel_pos, rel_pos_at=rel_pos_at, ffn=ffn, final_norm=final_norm)
         check_frozen_stages(frozen_stages, self.num_layers)
         check_positions(pos_resize, rope, rel_pos)
         self.patch_size = patch_size
         self.out_indices = block_indices('out_indices', out_indices, self.num_layers)
         self.num_prefix_tokens = int(with_cls_token) + num_registers
         self.final_norm, self.frozen_stages, self.with_cp = final_norm, frozen_stages, with_cp
+        self.drop_path_rate, self.norm_eps = drop_path_rate, norm_eps
 
         self.patch_embed = PatchEmbed(self.embed_dims, patch_size, in_channels, patch_bias)
         self.cls_token = nn.Parameter(torch.zeros(1, 1, self.embed_dims)) if with_cls_token else None
@@ -149,18 +154,18 @@ class PlainViT(BaseModule):
         rows = self.pos_grid[0] * self.pos_grid[1] + int(self.pos_embed_cls_slot)
         self.pos_embed = nn.Parameter(torch.zeros(1, rows, self.embed_dims)) if pos_embed else None
         self.norm_pre = nn.LayerNorm(self.embed_dims, eps=norm_eps) if pre_norm else nn.Identity()
-        self.pos_resize, self.window_size = dict(pos_resize or {}), window_size
-        global_blocks = evenly_spaced(self.num_layers) if global_blocks is None else global_blocks
-        self.global_blocks = block_indices('global_blocks', global_blocks, self.num_layers)
+        self.pos_resize = dict(pos_resize or {})
+        windows = window_sizes(window_size, global_blocks, self.num_layers)
+        self.global_blocks = tuple(index for index, window in enumerate(windows) if not window)
+        self.window_sizes = tuple(sorted(set(windows) - {0}))
         self.conv_blocks = block_indices('conv_blocks', conv_blocks, self.num_layers)
         self.rope = build_rope(rope, self.embed_dims // self.num_heads) if rope else None
-        shared = rel_pos == 'bias_shared'
-        self.rel_pos_bias = RelativePositionBias(self.num_heads, self.pos_grid, with_cls_token) if shared else None
+        self._add_shared_biases(rel_pos == 'bias_shared', rel_pos_at == 'window', with_cls_token)
         grid = patch_grid('img_size', img_size, patch_size)
         network = {'mlp': partial(Mlp, act=act), 'swiglu': SwiGLU}[ffn]
         self.blocks = nn.ModuleList()
-        for index in range(self.num_layers):
-            window = 0 if index in self.global_blocks else window_size
+        for index, window in enumerate(windows):
+            bias_grid = (window, window) if window and rel_pos_at == 'window' else self.pos_grid
             attn = Attention(
                 self.embed_dims,
                 self.num_heads,
@@ -168,8 +173,8 @@ class PlainViT(BaseModule):
                 window_size=window,
                 window_pad=window_pad,
                 rel_pos_size=None if rel_pos != 'decomposed' else (window, window) if window else grid,
-                bias_grid=self.pos_grid if rel_pos == 'bias' else None,
-                with_cls_token=with_cls_token,
+                bias_grid=bias_grid if rel_pos == 'bias' else None,
+                with_cls_token=with_cls_token and not (window and rel_pos_at == 'window'),
                 num_prefix_tokens=self.num_prefix_tokens,
                 inner_norm_eps=norm_eps if attn_inner_norm else None,
             )
@@ -195,8 +200,7 @@ class PlainViT(BaseModule):
         for index in self.out_indices:
             tokens = self.run_blocks(tokens, grid, start, index + 1, positions)
             start = index + 1
-            normed = self.final_norm == 'all' or (self.final_norm == 'last' and index == self.out_indices[-1])
-            outputs.append(self.to_map(self.norm(tokens) if normed else tokens, grid))
+            outputs.append(self.output_map(tokens, grid, last=index == self.out_indices[-1]))
         return tuple(outputs)
 
     def embed(self, image: Tensor) -> tuple[Tensor, tuple[int, int]]:
@@ -211,25 +215,32 @@ class PlainViT(BaseModule):
         tokens, grid = self.patch_embed(image)
         cls_token = self.cls_token
         if self.pos_embed is not None:
-            slot = int(self.pos_embed_cls_slot)
-            tokens = tokens + resize_position_table(self.pos_embed[:, slot:], self.pos_grid, grid, **self.pos_resize)
-            if slot and cls_token is not None:
+            tokens = tokens + self.position_table(grid)
+            if self.pos_embed_cls_slot and cls_token is not None:
                 cls_token = cls_token + self.pos_embed[:, :1]
         prefix = [token.expand(len(tokens), -1, -1) for token in (cls_token, self.register_tokens) if token is not None]
         if prefix:
             tokens = torch.cat([*prefix, tokens], dim=1)
         return self.norm_pre(tokens), grid
 
-    def positions(self, grid: tuple[int, int]) -> tuple[AttentionPosition, AttentionPosition]:
-        """What the blocks share at a grid: rotary positions and the shared bias, of the map and of a window."""
-        prefix, window = self.num_prefix_tokens, self.window_size
-        rotations = biases = (None, None)
+    def position_table(self, grid: tuple[int, int]) -> Tensor:
+        """The absolute positions of the patches of a grid, 1 x h*w x C."""
+        slot = int(self.pos_embed_cls_slot)
+        return resize_position_table(self.pos_embed[:, slot:], self.pos_grid, grid, **self.pos_resize)
+
+    def positions(self, grid: tuple[int, int]) -> dict[int, AttentionPosition]:
+        """What blocks share at a grid, rotary positions and biases: of the map under 0, of windows under their size."""
+        prefix, windows = self.num_prefix_tokens, self.window_sizes
+        rotations = biases = [None] * (1 + len(windows))
         if self.rope is not None:
-            whole, windowed = self.rope(grid, window, self.patch_embed.proj.weight.device)
-            rotations = (whole.prepend(prefix), windowed)
-        if self.rel_pos_bias is not None:
-            biases = (self.rel_pos_bias(grid, prefix), self.rel_pos_bias((window, window)) if window else None)
-        return tuple(map(AttentionPosition, rotations, biases))
+            whole, *windowed = self.rope(grid, windows, self.patch_embed.proj.weight.device)
+            rotations = [whole.prepend(prefix), *windowed]
+        if self.has_shared_biases:
+            biases = [self.rel_pos_bias(grid, prefix) if self.global_blocks else None]
+            for window in windows:
+                table = self.window_rel_pos_bias[str(window)] if self.window_rel_pos_bias else self.rel_pos_bias
+                biases.append(table((window, window)))
+        return dict(zip((0, *windows), map(AttentionPosition, rotations, biases)))
 
     def run_blocks(
         self,
@@ -237,7 +248,7 @@ class PlainViT(BaseModule):
         grid: tuple[int, int],
         start: int = 0,
         stop: int | None = None,
-        positions: tuple[AttentionPosition, AttentionPosition] | None = None,
+        positions: dict[int, AttentionPosition] | None = None,
     ) -> Tensor:
         """Run blocks ``start`` to ``stop`` (exclusive; None for all that follow) on the tokens of ``embed``.
 
@@ -245,12 +256,17 @@ class PlainViT(BaseModule):
         """
         positions = positions or self.positions(grid)
         for block in self.blocks[start:stop]:
-            position = positions[bool(block.attn.window_size)]
+            position = positions[block.attn.window_size]
             if self.with_cp and self.training and torch.is_grad_enabled():
                 tokens = checkpoint(block, tokens, grid, position, use_reentrant=False)
             else:
                 tokens = block(tokens, grid, position)
         return tokens
+
+    def output_map(self, tokens: Tensor, grid: tuple[int, int], last: bool) -> Tensor:
+        """The tokens as an output, B x C x h x w: normed where ``final_norm`` says so."""
+        normed = self.final_norm == 'all' or (self.final_norm == 'last' and last)
+        return self.to_map(self.norm(tokens) if normed else tokens, grid)
 
     def to_map(self, tokens: Tensor, grid: tuple[int, int]) -> Tensor:
         """Drop class and register tokens and arrange the others as B x C x h x w."""
@@ -284,10 +300,24 @@ class PlainViT(BaseModule):
             module.eval()
         return self
 
+    def _add_shared_biases(self, shared: bool, at_windows: bool, with_cls_token: bool) -> None:
+        """Tables that blocks share: one for all, or one for the global blocks and one for each size of windows."""
+        self.has_shared_biases = shared
+        self.rel_pos_bias, self.window_rel_pos_bias = None, nn.ModuleDict()
+        if shared and (self.global_blocks or not at_windows):
+            self.rel_pos_bias = RelativePositionBias(self.num_heads, self.pos_grid, with_cls_token)
+        if shared and at_windows:
+            tables = {str(n): RelativePositionBias(self.num_heads, (n, n), False) for n in self.window_sizes}
+            self.window_rel_pos_bias = nn.ModuleDict(tables)
+
     def _frozen_modules(self) -> list[nn.Module]:
         if self.frozen_stages < 0:
             return []
-        return [self.patch_embed, self.norm_pre, *self.blocks[: self.frozen_stages]]
+        modules = [self.patch_embed, self.norm_pre, *self.blocks[: self.frozen_stages]]
+        if self.frozen_stages == self.num_layers:
+            # Random positions of the training would make two passes of a frozen model differ.
+            modules += [self.norm, self.rope] if self.rope is not None else [self.norm]
+        return modules
 
     def _tokens(self) -> list[nn.Parameter]:
         return [p for p in (self.cls_token, self.register_tokens, self.pos_embed) if p is not None]

@@ -5,6 +5,7 @@ from __future__ import annotations
 CHOICES = {
     'pos_embed': ('absolute', None),
     'rel_pos': ('decomposed', 'bias', 'bias_shared', None),
+    'rel_pos_at': ('pretrain', 'window'),
     'ffn': ('mlp', 'swiglu'),
     'final_norm': ('all', 'last', None),
 }

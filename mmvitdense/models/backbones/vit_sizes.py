@@ -49,3 +49,21 @@ def block_indices(name: str, indices: int | Sequence[int], num_layers: int) -> t
             f'{name} must be between {-num_layers} and {num_layers - 1} for {num_layers} blocks, got {indices}'
         )
     return tuple(sorted({index % num_layers for index in indices}))
+
+
+def window_sizes(
+    window_size: int | Sequence[int], global_blocks: Sequence[int] | None, num_layers: int
+) -> tuple[int, ...]:
+    """Side of the windows of each block, 0 where it attends globally, from the options of ``PlainViT``."""
+    if isinstance(window_size, int):
+        if window_size < 0:
+            raise ValueError(f'window_size must be 0 or more, got {window_size}')
+        global_blocks = evenly_spaced(num_layers) if global_blocks is None else global_blocks
+        global_blocks = block_indices('global_blocks', global_blocks, num_layers)
+        return tuple(0 if index in global_blocks else window_size for index in range(num_layers))
+    if len(window_size) != num_layers or global_blocks is not None or min(window_size) < 0:
+        raise ValueError(
+            f'window_size as a list needs one number for each of the {num_layers} blocks and global_blocks=None, got '
+            f'{len(window_size)} numbers, {window_size}, and global_blocks={global_blocks}: write 0 for a global block'
+        )
+    return tuple(window_size)

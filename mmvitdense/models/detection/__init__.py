@@ -3,5 +3,14 @@
 from .cascade_roi_head import Detectron2CascadeRoIHead
 from .federated_loss import FederatedLoss
 from .mask_head import Detectron2MaskHead
+from .raw_padding import RawPaddingDetDataPreprocessor
+from .size_aware import SizeAwareCascadeRCNN, SizeAwareMaskRCNN
 
-__all__ = ['Detectron2CascadeRoIHead', 'Detectron2MaskHead', 'FederatedLoss']
+__all__ = [
+    'Detectron2CascadeRoIHead',
+    'Detectron2MaskHead',
+    'FederatedLoss',
+    'RawPaddingDetDataPreprocessor',
+    'SizeAwareCascadeRCNN',
+    'SizeAwareMaskRCNN',
+]

@@ -1,5 +1,6 @@
 """Necks: the maps of a backbone in, the maps that heads want out."""
 
 from .simple_feature_pyramid import SimpleFeaturePyramid
+from .vit_fpn import ViTFPN
 
-__all__ = ['SimpleFeaturePyramid']
+__all__ = ['SimpleFeaturePyramid', 'ViTFPN']

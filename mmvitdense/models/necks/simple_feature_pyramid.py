@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import torch.nn.functional as F
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
@@ -26,6 +25,8 @@ class SimpleFeaturePyramid(BaseModule):
         scale_factors: Size of each level relative to the map, from large to small, out of 4, 2, 1 and 0.5.
         num_outs: Number of levels returned; those beyond ``scale_factors`` are the last level sub-sampled by 2 (p6
             of ViTDet). As many as ``scale_factors`` when None.
+        extra_convs: Make those levels each from the one before by a 3x3 convolution of stride 2 and a norm, as heads
+            that predict from P6 and P7 expect (an option of ours, not in detectron2).
         in_index: Which map of the backbone is taken.
         norm_eps: Epsilon of the norms.
         init_cfg: As in mmengine.
@@ -37,6 +38,7 @@ class SimpleFeaturePyramid(BaseModule):
         out_channels: int = 256,
         scale_factors: Sequence[float] = (4, 2, 1, 0.5),
         num_outs: int | None = None,
+        extra_convs: bool = False,
         in_index: int = -1,
         norm_eps: float = 1e-6,
         init_cfg: dict | list[dict] | None = None,
@@ -48,7 +50,7 @@ class SimpleFeaturePyramid(BaseModule):
                 f'num_outs must be at least the {len(scale_factors)} levels of scale_factors, got {num_outs}: shorten '
                 'scale_factors instead'
             )
-        self.num_extra = num_outs - len(scale_factors)
+        num_extra = num_outs - len(scale_factors)
         self.in_index = in_index
         self.resample = nn.ModuleList()
         self.lateral_convs = nn.ModuleList()
@@ -58,6 +60,10 @@ class SimpleFeaturePyramid(BaseModule):
             self.resample.append(resample)
             self.lateral_convs.append(_conv_norm(channels, out_channels, 1, norm_eps))
             self.output_convs.append(_conv_norm(out_channels, out_channels, 3, norm_eps))
+        self.extra = nn.ModuleList(
+            _conv_norm(out_channels, out_channels, 3, norm_eps, stride=2) if extra_convs else nn.MaxPool2d(1, stride=2)
+            for _ in range(num_extra)
+        )
 
     def forward(self, maps: Sequence[Tensor] | Tensor) -> tuple[Tensor, ...]:
         """Make the levels.
@@ -67,15 +73,15 @@ class SimpleFeaturePyramid(BaseModule):
 
         Returns:
             One B x out_channels x (factor*H) x (factor*W) per level, largest first, odd sizes rounded down when
-            halved by ``scale_factors`` and up when sub-sampled.
+            halved by ``scale_factors`` and up in the levels beyond.
         """
         source = maps if isinstance(maps, Tensor) else maps[self.in_index]
         levels = [
             output(lateral(resample(source)))
             for resample, lateral, output in zip(self.resample, self.lateral_convs, self.output_convs)
         ]
-        for _ in range(self.num_extra):
-            levels.append(F.max_pool2d(levels[-1], kernel_size=1, stride=2))
+        for extra in self.extra:
+            levels.append(extra(levels[-1]))
         return tuple(levels)
 
 
@@ -94,6 +100,6 @@ def _resample(channels: int, factor: float, eps: float) -> tuple[nn.Sequential, 
     raise ValueError(f'scale_factors must be out of 4, 2, 1 and 0.5, got {factor}')
 
 
-def _conv_norm(in_channels: int, out_channels: int, kernel: int, eps: float) -> nn.Sequential:
-    conv = nn.Conv2d(in_channels, out_channels, kernel, padding=kernel // 2, bias=False)
+def _conv_norm(in_channels: int, out_channels: int, kernel: int, eps: float, stride: int = 1) -> nn.Sequential:
+    conv = nn.Conv2d(in_channels, out_channels, kernel, stride, padding=kernel // 2, bias=False)
     return nn.Sequential(conv, LayerNorm2d(out_channels, eps=eps))

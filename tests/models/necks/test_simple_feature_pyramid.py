@@ -1,6 +1,7 @@
 """SimpleFeaturePyramid: the suite, and the pyramid of ViTDet."""
 
 import math
+from itertools import pairwise
 
 import pytest
 import torch
@@ -17,6 +18,13 @@ class TestSimpleFeaturePyramid(ModuleSuite):
         'vitdet': {'in_channels': 24, 'out_channels': 16, 'num_outs': 5},
         'four-levels': {'in_channels': 24, 'out_channels': 16},
         'two-extra-levels': {'in_channels': 24, 'out_channels': 8, 'scale_factors': (2, 1, 0.5), 'num_outs': 5},
+        'extra-convolutions': {
+            'in_channels': 24,
+            'out_channels': 8,
+            'scale_factors': (2, 1, 0.5),
+            'num_outs': 5,
+            'extra_convs': True,
+        },
         'one-level': {'in_channels': 24, 'out_channels': 8, 'scale_factors': (1,), 'in_index': 0},
     }
 
@@ -33,6 +41,17 @@ class TestSimpleFeaturePyramid(ModuleSuite):
     def test_the_sixth_level_is_every_other_position(self):
         levels = self.build(self.variants['vitdet'])(torch.randn(2, 24, 10, 14))
         assert torch.equal(levels[4], levels[3][..., ::2, ::2])
+
+    def test_extra_levels_are_convolutions_of_the_level_before(self):
+        neck = self.build(self.variants['extra-convolutions'])
+        levels = neck(torch.randn(2, 24, 10, 14))
+        weights = dict(neck.named_parameters())
+        for index, (before, level) in enumerate(pairwise(levels[2:])):
+            kernel, scale, shift = (weights[f'extra.{index}.{name}'] for name in ('0.weight', '1.weight', '1.bias'))
+            windows = torch.nn.functional.unfold(before, 3, padding=1, stride=2)
+            sums = (kernel.flatten(1) @ windows).reshape(level.shape)
+            normed = (sums - sums.mean(1, keepdim=True)) / (sums.var(1, correction=0, keepdim=True) + 1e-6).sqrt()
+            torch.testing.assert_close(level, normed * scale[:, None, None] + shift[:, None, None])
 
     @pytest.mark.parametrize(
         ('dims', 'parameters'), [(768, 5_560_000), (1024, 7_805_184), (1280, 10_640_192)], ids=['B', 'L', 'H']

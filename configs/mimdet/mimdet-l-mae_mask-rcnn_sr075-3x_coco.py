@@ -1,0 +1,3 @@
+_base_ = './mimdet-l-mae_mask-rcnn_sr050-3x_coco.py'
+
+model = dict(backbone=dict(sample_ratio=0.75))

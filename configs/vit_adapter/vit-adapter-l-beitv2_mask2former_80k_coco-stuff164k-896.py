@@ -1,0 +1,20 @@
+_base_ = [
+    '../_base_/models/mask2former_vit-adapter.py',
+    '../_base_/datasets/coco_stuff164k-896.py',
+    '../_base_/schedules/adamw_poly-80k.py',
+    '../_base_/runtime_segmentation.py',
+]
+
+# mmseg's Mask2Former is made of mmdet's parts.
+custom_imports = dict(imports=['mmvitdense', 'mmdet.models'], allow_failed_imports=False)
+model = dict(
+    backbone=dict(
+        vit=dict(
+            init_cfg=dict(
+                type='ViTPretrained',
+                checkpoint='https://huggingface.co/timm/beitv2_large_patch16_224.in1k_ft_in22k/resolve/main/model.safetensors',
+            ),
+        ),
+    ),
+)
+train_dataloader = dict(batch_size=1)

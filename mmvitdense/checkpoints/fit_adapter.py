@@ -1,0 +1,76 @@
+"""Fitting the converted weights of a whole ViT-CoMer or ViT-Adapter to a model."""
+
+from __future__ import annotations
+
+import re
+
+from torch import Tensor, nn
+
+from .adapter_parts import VIT, holds_adapter, trunk_of
+from .fit import FitReport, fit_to_vit
+from .reading import CheckpointError
+
+_PARTS = re.compile(r'^(interactions|spm|up|norm[1-4])\.|^level_embed$')
+_COUNTER = '.num_batches_tracked'
+
+
+def fit_to_adapter(
+    state_dict: dict[str, Tensor], model: nn.Module, patch_resize: str = 'pinv'
+) -> tuple[dict[str, Tensor], FitReport]:
+    """Make converted weights loadable by a ``ViTCoMer`` or ``ViTAdapter``.
+
+    Tables of positions of the ViT are resized as ``fit_to_vit`` does it; all else has to fit as it is.
+
+    Args:
+        state_dict: Names of the model, without 'backbone.'.
+        model: The model that will load them.
+        patch_resize: 'pinv' or 'bilinear', see ``resize_patch_embedding``.
+
+    Returns:
+        What ``model.load_state_dict(..., strict=False)`` may load, and the report.
+
+    Raises:
+        CheckpointError: The checkpoint holds a plain ViT alone, lacks weights of the model, has others in the parts
+            that surround the ViT, or some of another shape.
+    """
+    kind = type(model).__name__
+    if not holds_adapter(state_dict) or not (trunk := trunk_of(state_dict)):
+        raise CheckpointError(
+            f'the checkpoint holds a plain ViT, not a {kind}: give it to the ViT inside, '
+            "vit=dict(init_cfg=dict(type='ViTPretrained', checkpoint=...), ...)"
+        )
+    weights, report = fit_to_vit(trunk, model.vit, patch_resize)
+    weights = {f'{VIT}{name}': weight for name, weight in weights.items()}
+    for names in (report.missing, report.left_over):
+        names[:] = [f'{VIT}{name}' for name in names]
+    around = {name: weight for name, weight in state_dict.items() if not name.startswith(VIT)}
+    expected = {name: weight for name, weight in model.state_dict().items() if not name.startswith(VIT)}
+    report.missing += [name for name in expected if name not in around and not name.endswith(_COUNTER)]
+    _check(around, expected, report.missing, kind)
+    weights.update((name, weight) for name, weight in around.items() if name in expected)
+    report.left_over += [name for name in around if name not in expected]
+    report.loaded = len(weights)
+    return weights, report
+
+
+def _check(around: dict[str, Tensor], expected: dict[str, Tensor], missing: list[str], kind: str) -> None:
+    surplus = [name for name in around if name not in expected and _PARTS.match(name)]
+    if missing or surplus:
+        lists = {'lacks': missing, 'has no place for': surplus}
+        told = [f'{verb} {len(names)}, first {", ".join(names[:4])}' for verb, names in lists.items() if names]
+        told = [f'the {"checkpoint" if text.startswith("lacks") else "model"} {text}' for text in told]
+        raise CheckpointError(
+            f'the weights of the checkpoint are not those of this {kind}: {"; ".join(told)}. Give the model the '
+            'options of the checkpoint, which `tools/convert.py CHECKPOINT --dry-run` tells'
+        )
+    shapes = [
+        f'{name} {tuple(around[name].shape)} in the file, {tuple(weight.shape)} in the model'
+        for name, weight in expected.items()
+        if name in around and around[name].shape != weight.shape
+    ]
+    if shapes:
+        raise CheckpointError(
+            f'{len(shapes)} weights of the checkpoint have another shape than those of this {kind}: '
+            f'{"; ".join(shapes[:4])}. Give the model the options of the checkpoint, which '
+            '`tools/convert.py CHECKPOINT --dry-run` tells'
+        )

@@ -1,0 +1,103 @@
+"""Fitting weights to a model that holds a ViT and a decoder: those of MAE, and those of MIMDet."""
+
+from __future__ import annotations
+
+import re
+
+from torch import Tensor, nn
+
+from .fit import FitReport, fit_to_vit
+from .reading import CheckpointError
+from .renaming import rename
+
+_PARTS = ('vit.', 'decoder.')
+# What MAE and MIMDet have in common, by MAE's names.
+_OF_MAE = (
+    (r'^(blocks\.|norm\.|pos_embed$)', r'vit.\1'),
+    (r'^decoder_(blocks\.|norm\.|pos_embed$)', r'decoder.\1'),
+)
+_NOT_OF_MAE = ('stem.', 'conv_feat_proj.')
+_DECODER_BLOCK = re.compile(r'^decoder\.blocks\.(\d+)\.')
+
+
+def fit_to_mimdet(state_dict: dict[str, Tensor], model: nn.Module) -> tuple[dict[str, Tensor], FitReport]:
+    """Make converted weights loadable by a ``MIMDet``.
+
+    Of MAE it takes the encoder, and as many of the first blocks of the decoder as the model has; the stem and the
+    projection of its features are new. Position tables are resized to those of the model.
+
+    Args:
+        state_dict: Names of ``PlainViT`` and, for the decoder, of MAE; or names of ``MIMDet``.
+        model: The model that will load them.
+
+    Returns:
+        What ``model.load_state_dict(..., strict=False)`` may load, and the report.
+
+    Raises:
+        CheckpointError: The file is of an encoder alone, weights that the model needs are missing, or have another
+            shape.
+    """
+    of_mae = not any(name.startswith('stem.') for name in state_dict)
+    weights = rename(state_dict, _OF_MAE) if of_mae else dict(state_dict)
+    if not any(name.startswith('decoder.blocks.') for name in weights):
+        raise CheckpointError(
+            'the checkpoint holds an encoder alone, and MIMDet needs the decoder it was trained with (from a random '
+            'one, training diverges): take the full model of MAE, such as mae_pretrain_vit_base_full.pth'
+        )
+    kept, report = {}, FitReport()
+    spare = [name for name in weights if _is_spare(name, model.decoder.num_layers)] if of_mae else []
+    for prefix in _PARTS:
+        part = {
+            name.removeprefix(prefix): weights[name]
+            for name in weights
+            if name.startswith(prefix) and name not in spare
+        }
+        fitted, told = _fit_part(part, prefix, model.get_submodule(prefix.rstrip('.')))
+        kept.update({f'{prefix}{name}': value for name, value in fitted.items()})
+        report.resized += [f'{prefix}{line}' for line in told.resized]
+        report.missing += [f'{prefix}{name}' for name in told.missing]
+        report.left_over += [f'{prefix}{name}' for name in told.left_over]
+    _fit_rest(weights, model, of_mae, kept, report)
+    report.left_over += spare
+    report.loaded = len(kept)
+    return kept, report
+
+
+def _is_spare(name: str, num_layers: int) -> bool:
+    """Whether this is of a block of MAE's decoder that the model has not."""
+    match = _DECODER_BLOCK.match(name)
+    return match is not None and int(match[1]) >= num_layers
+
+
+def _fit_part(part: dict[str, Tensor], prefix: str, model: nn.Module) -> tuple[dict[str, Tensor], FitReport]:
+    try:
+        return fit_to_vit(part, model)
+    except CheckpointError as error:
+        raise CheckpointError(f'{prefix.rstrip(".")} of MIMDet: {error}') from error
+
+
+def _fit_rest(
+    weights: dict[str, Tensor], model: nn.Module, of_mae: bool, kept: dict[str, Tensor], report: FitReport
+) -> None:
+    """The stem and the layers between encoder and decoder."""
+    expected = {name: value for name, value in model.state_dict().items() if not name.startswith(_PARTS)}
+    rest = {name: value for name, value in weights.items() if not name.startswith(_PARTS)}
+    missing = [name for name in expected if name not in rest]
+    if absent := [name for name in missing if not (of_mae and name.startswith(_NOT_OF_MAE))]:
+        raise CheckpointError(
+            f'the checkpoint lacks {len(absent)} weights of the model, first {", ".join(absent[:4])}: files of MIMDet '
+            "1.0.0 need fill='mask_token', those of 1.2.0 fill='conv_feat'"
+        )
+    shapes = [
+        f'{name} {tuple(rest[name].shape)} in the file, {tuple(value.shape)} in the model'
+        for name, value in expected.items()
+        if name in rest and rest[name].shape != value.shape
+    ]
+    if shapes:
+        raise CheckpointError(
+            f'{len(shapes)} weights of the checkpoint have another shape than those of the model: '
+            f'{"; ".join(shapes[:4])}. Give the model the sizes of the checkpoint'
+        )
+    kept.update({name: value for name, value in rest.items() if name in expected})
+    report.missing += missing
+    report.left_over += [name for name in rest if name not in expected]

@@ -1,0 +1,29 @@
+"""Fitting converted weights to a model of this project, whichever it is."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from .adapter_parts import VIT, holds_adapter, trunk_of
+from .fit import FitReport, fit_to_vit
+from .fit_adapter import fit_to_adapter
+from .fit_mimdet import fit_to_mimdet
+
+
+def fit_to_model(
+    state_dict: dict[str, Tensor], model: nn.Module, patch_resize: str = 'pinv'
+) -> tuple[dict[str, Tensor], FitReport]:
+    """Make converted weights loadable by a ``PlainViT``, or by a ``MIMDet``, ``ViTCoMer`` or ``ViTAdapter``.
+
+    A ``PlainViT`` takes its own of the weights of an adapter, and leaves over what surrounds it. See ``fit_to_vit``,
+    ``fit_to_mimdet`` and ``fit_to_adapter`` for the arguments, what is returned and what is refused.
+    """
+    if hasattr(model, 'decoder'):
+        return fit_to_mimdet(state_dict, model)
+    if hasattr(model, 'vit'):
+        return fit_to_adapter(state_dict, model, patch_resize)
+    if not holds_adapter(state_dict):
+        return fit_to_vit(state_dict, model, patch_resize)
+    weights, report = fit_to_vit(trunk_of(state_dict), model, patch_resize)
+    report.left_over += [name for name in state_dict if not name.startswith(VIT)]
+    return weights, report

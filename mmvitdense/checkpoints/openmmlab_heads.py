@@ -1,0 +1,26 @@
+"""Heads of mmdet 2 and mmsegmentation 0 that have other names in mmdet 3 and mmsegmentation 1.
+
+Those of Mask R-CNN, Cascade R-CNN, HTC, ATSS, GFL, UPerNet and FCN are unchanged. In Mask2Former the layers of the two
+transformers call their parts by name instead of by number.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from .renaming import rename
+
+_PIXEL_LAYER = r'^(\w+_head\.pixel_decoder\.encoder\.layers\.\d+)\.'
+_QUERY_LAYER = r'^(\w+_head\.transformer_decoder\.layers\.\d+)\.'
+_RULES = (
+    (rf'{_PIXEL_LAYER}attentions\.0\.', r'\1.self_attn.'),
+    (rf'{_PIXEL_LAYER}ffns\.0\.', r'\1.ffn.'),
+    (rf'{_QUERY_LAYER}attentions\.0\.', r'\1.cross_attn.'),
+    (rf'{_QUERY_LAYER}attentions\.1\.', r'\1.self_attn.'),
+    (rf'{_QUERY_LAYER}ffns\.0\.', r'\1.ffn.'),
+)
+
+
+def convert_heads(weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Rename the heads and necks of a whole model; names that no rule knows stay."""
+    return rename(weights, _RULES)

@@ -1,0 +1,45 @@
+"""The feed-forward network of ViT-Adapter and ViT-CoMer, with a convolution between its two layers."""
+
+from __future__ import annotations
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from mmvitdense.ops import Linear
+
+from .token_levels import TokenLevels
+
+
+class LevelwiseDepthwiseConv(nn.Module):
+    """One 3x3 depth-wise convolution, applied to the map of each level.
+
+    Args:
+        channels: Channels of a token.
+    """
+
+    def __init__(self, channels: int):
+        super().__init__()
+        self.dwconv = nn.Conv2d(channels, channels, 3, padding=1, groups=channels)
+
+    def forward(self, tokens: Tensor, levels: TokenLevels) -> Tensor:
+        """Map B x N x channels to the same shape."""
+        return levels.join([self.dwconv(level) for level in levels.maps(tokens)])
+
+
+class ConvFFN(nn.Module):
+    """Linear, depth-wise convolution of each level, GELU, Linear (``adapter_modules.py`` of ViT-Adapter).
+
+    Args:
+        embed_dims: Channels in and out.
+        hidden_channels: Channels between.
+    """
+
+    def __init__(self, embed_dims: int, hidden_channels: int):
+        super().__init__()
+        self.fc1 = Linear(embed_dims, hidden_channels)
+        self.dwconv = LevelwiseDepthwiseConv(hidden_channels)
+        self.fc2 = Linear(hidden_channels, embed_dims)
+
+    def forward(self, tokens: Tensor, levels: TokenLevels) -> Tensor:
+        """Map B x N x embed_dims to the same shape."""
+        return self.fc2(F.gelu(self.dwconv(self.fc1(tokens), levels)))

@@ -1,0 +1,189 @@
+"""What ViT-Adapter and ViT-CoMer share: a plain ViT and a convolutional branch that exchange between stages."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import contextmanager, nullcontext
+from functools import partial
+
+import torch
+import torch.nn.functional as F
+from mmengine.model import BaseModule
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from mmvitdense.layers import SpatialPriorModule, TokenLevels, build_norm2d, with_gradient_layout
+from mmvitdense.registry import MODELS
+
+from .vit_sizes import evenly_spaced
+
+STRIDES = (4, 8, 16, 32)
+VIT_FEATURES = ('last', 'stagewise', None)
+
+
+class InteractionBackbone(BaseModule):
+    """A plain ViT, cut into stages, beside the maps of a convolutional stem.
+
+    Subclasses fill ``interactions`` with one module for each stage, which has two methods:
+    ``inject(patches, conv, levels) -> patches, conv`` is called before the blocks of the stage and
+    ``extract(patches, conv, levels) -> conv`` after them, on the patches of the ViT, B x h*w x C, and the tokens of the
+    branch, B x N x C.
+
+    Images are padded with zeros at the bottom and on the right to multiples of 32 pixels, and the outputs are cropped.
+
+    Args:
+        vit: Config of the plain ViT, its type ``PlainViT`` if not given, or the module. Its patches have 16 pixels; its
+            ``out_indices`` are of no account. With ``final_norm`` its maps are normed before they are added to the
+            outputs.
+        interaction_indexes: First and last block of each stage, such as [[0, 2], [3, 5], [6, 8], [9, 11]]; None for
+            four stages of one length.
+        conv_inplane: Channels of the stem.
+        vit_feature: Which maps of the ViT are added to the four outputs: 'last', the last one to all (detection code of
+            both models); 'stagewise', that of each of four stages to one output, the first to the largest
+            (segmentation code); None, none. A wrong choice loads cleanly and gives wrong numbers.
+        norm_cfg: Norm of the stem and of the outputs, see ``build_norm2d``; 'SyncBN' in the published models.
+        out_vit_map: Whether the last map of the ViT is returned before the four others.
+        with_cp: Whether the blocks of the ViT and the interactions are recomputed in the backward pass.
+        init_cfg: As in mmengine. The weights of the ViT have their own in ``vit``.
+    """
+
+    def __init__(
+        self,
+        vit: dict | nn.Module,
+        interaction_indexes: Sequence[Sequence[int]] | None = None,
+        conv_inplane: int = 64,
+        vit_feature: str | None = 'last',
+        norm_cfg: dict | None = None,
+        out_vit_map: bool = False,
+        with_cp: bool = False,
+        init_cfg: dict | list[dict] | None = None,
+    ):
+        super().__init__(init_cfg)
+        self.vit = vit if isinstance(vit, nn.Module) else MODELS.build({'type': 'mmvitdense.PlainViT', **vit})
+        self.stages = _stages(interaction_indexes, self.vit.num_layers)
+        self._check(vit_feature)
+        self.embed_dims = dims = self.vit.embed_dims
+        self.vit_feature, self.out_vit_map, self.with_cp = vit_feature, out_vit_map, with_cp
+        self.vit.with_cp = self.vit.with_cp or with_cp
+        norm = partial(build_norm2d, norm_cfg or {'type': 'BN'})
+        self.level_embed = nn.Parameter(torch.zeros(3, dims))
+        nn.init.normal_(self.level_embed)
+        self.spm = SpatialPriorModule(dims, conv_inplane, norm)
+        self.up = nn.ConvTranspose2d(dims, dims, 2, stride=2)
+        self.norm1, self.norm2, self.norm3, self.norm4 = (norm(dims) for _ in STRIDES)
+        self.interactions = nn.ModuleList()
+
+    def forward(self, image: Tensor) -> tuple[Tensor, ...]:
+        """Map an image, B x 3 x H x W, to B x C x ceil(H/s) x ceil(W/s) for s = 4, 8, 16, 32."""
+        height, width = image.shape[2:]
+        padded = F.pad(image, (0, -width % 32, 0, -height % 32))
+        finest, conv, levels = self._embed(padded)
+        tokens, grid = self.vit.embed(padded)
+        positions, prefix = self.vit.positions(grid), self.vit.num_prefix_tokens
+        features = []
+        for (start, stop), interaction in zip(self.stages, self.interactions):
+            patches, conv = self._run(interaction.inject, tokens[:, prefix:], conv, levels)
+            tokens = torch.cat([tokens[:, :prefix], patches], dim=1) if prefix else patches
+            tokens = self.vit.run_blocks(tokens, grid, start, stop, positions)
+            conv = self._run(interaction.extract, tokens[:, prefix:], conv, levels)
+            features.append(tokens)
+        outputs = self._outputs(finest, conv, levels, self._vit_maps(features, grid))
+        outputs = [level[..., : -(-height // s), : -(-width // s)] for level, s in zip(outputs, STRIDES)]
+        if self.out_vit_map:
+            outputs.insert(0, self.vit.to_map(tokens, grid)[..., : -(-height // 16), : -(-width // 16)])
+        return tuple(outputs)
+
+    def get_layer_depth(self, param_name: str, prefix: str = '') -> tuple[int, int]:
+        """Depth of a parameter, see ``PlainViT``: its own in the ViT, the last for all that is beside it."""
+        return self.vit.get_layer_depth(param_name, f'{prefix}vit.')
+
+    def _embed(self, image: Tensor) -> tuple[Tensor, Tensor, TokenLevels]:
+        """The finest map, and the three others as tokens with the embedding of their level."""
+        finest, *maps = self.spm(image.contiguous(memory_format=torch.channels_last))
+        levels = TokenLevels([level.shape[2:] for level in maps], image.device)
+        maps = [level + embedding[:, None, None] for level, embedding in zip(maps, self.level_embed)]
+        return finest, levels.join(maps), levels
+
+    def _run(self, function: Callable, patches: Tensor, conv: Tensor, levels: TokenLevels):
+        if self.with_cp and self.training and torch.is_grad_enabled():
+            contexts = partial(_contexts_of_recomputing, function.__self__)
+            return checkpoint(function, patches, conv, levels, use_reentrant=False, context_fn=contexts)
+        return function(patches, conv, levels)
+
+    def _vit_maps(self, features: list[Tensor], grid: tuple[int, int]) -> list[Tensor]:
+        if self.vit_feature is None:
+            return []
+        if self.vit_feature == 'last':
+            return [self.vit.output_map(features[-1], grid, last=True)] * len(STRIDES)
+        return [self.vit.output_map(tokens, grid, last=tokens is features[-1]) for tokens in features]
+
+    def _outputs(self, finest: Tensor, conv: Tensor, levels: TokenLevels, vit_maps: list[Tensor]) -> list[Tensor]:
+        maps = levels.maps(conv)
+        maps = [finest + self.up(maps[0]), *maps]
+        if vit_maps:
+            maps = [level + _resize(feature, level.shape[2:]) for level, feature in zip(maps, vit_maps)]
+        norms = (self.norm1, self.norm2, self.norm3, self.norm4)
+        return [with_gradient_layout(norm(level.contiguous())) for norm, level in zip(norms, maps)]
+
+    def _check(self, vit_feature: str | None) -> None:
+        if self.vit.patch_size != 16:
+            raise ValueError(
+                'the patches of the ViT must have 16 pixels beside maps of strides 8, 16 and 32, got patch_size='
+                f'{self.vit.patch_size}: give vit=dict(patch_size=16, ...), ViTPretrained resizes the weights'
+            )
+        if vit_feature not in VIT_FEATURES:
+            raise ValueError(f'vit_feature must be one of {VIT_FEATURES}, got {vit_feature!r}')
+        if vit_feature == 'stagewise' and len(self.stages) != len(STRIDES):
+            raise ValueError(f"vit_feature='stagewise' needs 4 stages, one for each output, got {len(self.stages)}")
+        if vit_feature is None and self.vit.final_norm:
+            raise ValueError(
+                f'the final norm of the ViT, {self.vit.final_norm!r}, has nothing to norm with vit_feature=None: give '
+                'vit=dict(final_norm=None, ...)'
+            )
+
+
+def per_stage(name: str, value: bool | Sequence[bool], num_stages: int) -> tuple[bool, ...]:
+    """One value for each stage, from the option ``name``."""
+    values = (value,) * num_stages if isinstance(value, bool) else tuple(value)
+    if len(values) != num_stages:
+        raise ValueError(f'{name} must be one value or one for each of the {num_stages} stages, got {value}')
+    return values
+
+
+def _stages(indexes: Sequence[Sequence[int]] | None, num_layers: int) -> tuple[tuple[int, int], ...]:
+    """Ranges of blocks, the second number exclusive."""
+    if indexes is None:
+        stops = [last + 1 for last in evenly_spaced(num_layers)]
+        return tuple(zip([0, *stops[:-1]], stops))
+    stages = tuple((first, last + 1) for first, last in indexes)
+    bounds = [0, *(stop for _, stop in stages)]
+    if [start for start, _ in stages] != bounds[:-1] or bounds[-1] != num_layers or bounds != sorted(set(bounds)):
+        raise ValueError(
+            f'interaction_indexes must give the first and last block of stages that follow each other from 0 to '
+            f'{num_layers - 1}, got {indexes}'
+        )
+    return stages
+
+
+def _resize(maps: Tensor, size: tuple[int, int]) -> Tensor:
+    if maps.shape[2:] == size:
+        return maps
+    return F.interpolate(maps, size=size, mode='bilinear', align_corners=False)
+
+
+def _contexts_of_recomputing(module: nn.Module):
+    return nullcontext(), _statistics_kept(module)
+
+
+@contextmanager
+def _statistics_kept(module: nn.Module):
+    """Batch norms that run a second time count once: the second time they write to copies."""
+    norms = [layer for layer in module.modules() if isinstance(layer, nn.modules.batchnorm._BatchNorm)]
+    kept = [(layer, name, buffer) for layer in norms for name, buffer in layer.named_buffers()]
+    try:
+        for layer, name, buffer in kept:
+            setattr(layer, name, buffer.clone())
+        yield
+    finally:
+        for layer, name, buffer in kept:
+            setattr(layer, name, buffer)

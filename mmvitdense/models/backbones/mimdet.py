@@ -1,0 +1,224 @@
+"""MIMDet: an MAE encoder and decoder as the backbone of a detector."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from mmengine.model import BaseModule
+from torch import Tensor, nn
+
+from mmvitdense.layers import ConvStem, inside_images, sincos_position_table
+from mmvitdense.registry import MODELS
+
+from .plain_vit import PlainViT
+
+STRIDE = 16
+FILLS = ('conv_feat', 'mask_token')
+_AS_PUBLISHED = {
+    'type': 'mmvitdense.PlainViT',
+    'with_cls_token': False,
+    'pos_embed_cls_slot': True,
+    'final_norm': 'last',
+    'norm_eps': 1e-5,
+}
+_DECODER = {'embed_dims': 512, 'num_layers': 4, 'num_heads': 16}
+
+
+@MODELS.register_module()
+class MIMDet(BaseModule):
+    """A pre-trained encoder that sees a random part of the image, and a decoder that fills in the rest.
+
+    MIMDet (arXiv 2204.02964; hustvl/MIMDet ``models/mimdet.py``). A convolutional stem gives the maps of strides 4 and
+    8 and the tokens; a random part of these passes the ViT; the decoder of MAE gets what comes out, and something in
+    the place of what was left out; its output is the map of stride 16 and, max-pooled, of stride 32. Images of any
+    height and width work.
+
+    The tokens of a training step come from torch's random generator, so that ``torch.manual_seed`` repeats them. In
+    evaluation (with a ``test_sample_ratio`` below 1) they come from ``seed`` and depend on nothing but the size of the
+    canvas.
+
+    Args:
+        vit: The encoder, a ``PlainViT`` or its config, by default ViT-B with what was published besides (no class
+            token, a final norm, epsilon 1e-5; 'type' may be left out). All blocks attend globally without relative
+            positions. Its patch embedding gives way to the stem, and its position table stays fixed, starting from
+            sines and cosines.
+        decoder: Options of the ``PlainViT`` that is the decoder; by default 512 channels, 4 blocks, 16 heads, all else
+            as for ``vit``. Its position table is fixed as well.
+        sample_ratio: Part of the tokens that the encoder sees in training, above 0 and at most 1.
+        test_sample_ratio: The same in evaluation.
+        fill: What the decoder gets in place of the others: 'conv_feat', the projected token of the stem (release
+            1.2.0), or 'mask_token', a learned token (release 1.0.0).
+        mask_padding: Whether the stem computes an image in a padded batch as if it were alone, see ``ConvStem``.
+        seed: Of the tokens in evaluation.
+        with_cp: Whether stem, encoder and decoder are recomputed in the backward pass to save memory.
+        init_cfg: ``dict(type='ViTPretrained', checkpoint=PATH_OR_URL)`` loads a file of MAE that holds the decoder, or
+            an official file of MIMDet.
+    """
+
+    def __init__(
+        self,
+        vit: dict | PlainViT | None = None,
+        decoder: dict | None = None,
+        sample_ratio: float = 0.5,
+        test_sample_ratio: float = 1.0,
+        fill: str = 'conv_feat',
+        mask_padding: bool = False,
+        seed: int = 0,
+        with_cp: bool = False,
+        init_cfg: dict | list[dict] | None = None,
+    ):
+        super().__init__(init_cfg)
+        for name, ratio in (('sample_ratio', sample_ratio), ('test_sample_ratio', test_sample_ratio)):
+            if not 0 < ratio <= 1:
+                raise ValueError(f'{name} must be above 0 and at most 1, got {ratio}')
+        if fill not in FILLS:
+            raise ValueError(f'fill must be one of {FILLS}, got {fill!r}')
+        self.sample_ratio, self.test_sample_ratio, self.seed = sample_ratio, test_sample_ratio, seed
+
+        defaults = {**_AS_PUBLISHED, 'with_cp': with_cp}
+        self.vit = vit if isinstance(vit, nn.Module) else MODELS.build({**defaults, **(vit or {})})
+        _check_vit('vit', self.vit)
+        self.vit.with_cp = self.vit.with_cp or with_cp
+        defaults['pretrain_img_size'] = tuple(STRIDE * side for side in self.vit.pos_grid)
+        self.decoder = MODELS.build({**defaults, **_DECODER, **(decoder or {})})
+        _check_vit('decoder', self.decoder)
+        self.stem = ConvStem(self.vit.embed_dims, self.vit.patch_embed.proj.in_channels, mask_padding, with_cp=with_cp)
+        self.decoder_embed = nn.Linear(self.vit.embed_dims, self.decoder.embed_dims)
+        self.conv_feat_proj = self.mask_token = None
+        if fill == 'conv_feat':
+            self.conv_feat_proj = nn.Linear(self.vit.embed_dims, self.decoder.embed_dims)
+        else:
+            self.mask_token = nn.Parameter(torch.zeros(1, 1, self.decoder.embed_dims))
+        for part in (self.vit, self.decoder):
+            part.patch_embed = nn.Identity()
+        self._draw_initial_weights()
+
+    def forward(
+        self,
+        image: Tensor,
+        image_sizes: Sequence[tuple[int, int]] | Tensor | None = None,
+        noise: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Map an image to four maps.
+
+        Args:
+            image: B x in_channels x H x W.
+            image_sizes: Height and width of each image before it was padded to H x W at the bottom and on the right.
+                Tokens of padding are drawn only where an image has too few others; without sizes nothing is padding.
+            noise: B x h*w (h = H/16, w = W/16, rounded up); the tokens with the smallest values are seen. Drawn when
+                None.
+
+        Returns:
+            Maps of strides 4, 8, 16 and 32, sides rounded up, with D/4, D/2 and twice the decoder's channels.
+        """
+        quarter, eighth, sixteenth = self.stem(image, image_sizes)
+        grid = (sixteenth.shape[-2], sixteenth.shape[-1])
+        features = sixteenth.flatten(2).transpose(1, 2).contiguous()
+        tokens = self.vit.norm_pre(features + self.vit.position_table(grid))
+        ratio = self.sample_ratio if self.training else self.test_sample_ratio
+        if ratio < 1:
+            if noise is None:
+                noise = self._draw_noise(tokens)
+            seen = self._choose(noise, ratio, grid, image_sizes)
+            tokens = self._fill(features, self._encode(_take(tokens, seen)), seen)
+        else:
+            tokens = self._connect_fill(self._encode(tokens))
+        tokens = self.decoder.norm_pre(tokens + self.decoder.position_table(grid))
+        decoded = self.decoder.to_map(self.decoder.norm(self.decoder.run_blocks(tokens, grid)), grid)
+        return quarter, eighth, decoded, F.max_pool2d(decoded, 2, ceil_mode=True)
+
+    def get_layer_depth(self, param_name: str, prefix: str = '') -> tuple[int, int]:
+        """Depth of a parameter, for layer-wise learning-rate decay.
+
+        Args:
+            param_name: Full name of the parameter.
+            prefix: What precedes the names of this module, 'backbone.' in a detector.
+
+        Returns:
+            Its depth and the number of depths: 0 for the stem, that of ``PlainViT`` for the encoder, the last for the
+            decoder and all else.
+        """
+        if param_name.startswith(f'{prefix}stem.'):
+            return 0, self.vit.num_layers + 2
+        return self.vit.get_layer_depth(param_name, f'{prefix}vit.')
+
+    def _encode(self, tokens: Tensor) -> Tensor:
+        """Tokens of the encoder in the width of the decoder; their order is of no importance."""
+        tokens = self.vit.run_blocks(tokens, (1, tokens.shape[1]))
+        return self.decoder_embed(self.vit.norm(tokens))
+
+    def _draw_noise(self, tokens: Tensor) -> Tensor:
+        batch, count, _ = tokens.shape
+        if self.training:
+            return torch.rand(batch, count, device=tokens.device)
+        return _fixed_noise(count, self.seed).to(tokens.device).expand(batch, -1)
+
+    @staticmethod
+    def _choose(noise: Tensor, ratio: float, grid: tuple[int, int], image_sizes) -> Tensor:
+        """Indices of the tokens that are seen, B x K."""
+        if image_sizes is not None:
+            inside = inside_images(image_sizes, len(noise), grid, STRIDE, noise.device)
+            noise = noise.masked_fill(~inside.flatten(1), torch.inf)
+        count = max(int(noise.shape[1] * ratio), 1)
+        return noise.argsort(dim=1, stable=True)[:, :count]
+
+    def _fill(self, features: Tensor, encoded: Tensor, seen: Tensor) -> Tensor:
+        """Put what the encoder gave in its places, and the fill everywhere else."""
+        if self.conv_feat_proj is not None:
+            filled = self.conv_feat_proj(features)
+        else:
+            filled = self.mask_token.to(encoded.dtype).expand(*features.shape[:2], -1)
+        return filled.scatter(1, seen[..., None].expand_as(encoded), encoded)
+
+    def _connect_fill(self, tokens: Tensor) -> Tensor:
+        """Give the unused fill gradients of zero, which distributed training needs, instead of none."""
+        if not torch.is_grad_enabled():
+            return tokens
+        unused = self.conv_feat_proj.parameters() if self.conv_feat_proj is not None else [self.mask_token]
+        return tokens + 0.0 * sum(parameter.sum() for parameter in unused)
+
+    def _draw_initial_weights(self) -> None:
+        for part in (self.vit.blocks, self.decoder.blocks, self.decoder_embed, self.conv_feat_proj):
+            for layer in part.modules() if part is not None else ():
+                if isinstance(layer, nn.Linear):
+                    nn.init.xavier_uniform_(layer.weight)
+                    if layer.bias is not None:
+                        nn.init.zeros_(layer.bias)
+        if self.mask_token is not None:
+            nn.init.normal_(self.mask_token, std=0.02)
+        for part in (self.vit, self.decoder):
+            slot = int(part.pos_embed_cls_slot)
+            part.pos_embed.requires_grad_(False)
+            part.pos_embed[:, :slot].zero_()
+            part.pos_embed[:, slot:].copy_(sincos_position_table(part.pos_grid, part.embed_dims))
+
+
+def _take(tokens: Tensor, indices: Tensor) -> Tensor:
+    return tokens.gather(1, indices[..., None].expand(-1, -1, tokens.shape[2]))
+
+
+@torch.compiler.assume_constant_result
+def _fixed_noise(count: int, seed: int) -> Tensor:
+    """Drawn on the CPU, so that every device sees the same."""
+    return torch.rand(1, count, generator=torch.Generator().manual_seed(seed), device='cpu')
+
+
+def _check_vit(name: str, vit: PlainViT) -> None:
+    """Refuse what needs tokens in their places, which a part of them is not."""
+    own_tables = any(block.attn.has_rel_pos or block.attn.bias_grid is not None for block in vit.blocks)
+    found = {
+        f'patch_size={vit.patch_size} instead of {STRIDE}': vit.patch_size != STRIDE,
+        'class or register tokens': vit.num_prefix_tokens,
+        'no absolute positions': vit.pos_embed is None,
+        'rope': vit.rope is not None,
+        'windows': vit.window_sizes,
+        'rel_pos': vit.has_shared_biases or own_tables,
+        'conv_blocks': vit.conv_blocks,
+    }
+    if wrong := [what for what, is_there in found.items() if is_there]:
+        raise ValueError(
+            f'the {name} of MIMDet has {" and ".join(wrong)}: give it absolute positions, patches of {STRIDE} pixels '
+            'and none of the others, as MAE has'
+        )

@@ -1,0 +1,124 @@
+"""ViT-Adapter (arXiv 2205.08534): a plain ViT that exchanges with a spatial prior by deformable attention."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from mmvitdense.layers import DeformableExchange, Extractor, Sampling, TokenLevels, draw_adapter_weights
+from mmvitdense.registry import MODELS
+
+from .interaction import InteractionBackbone
+
+_SIXTEENTH = 1
+"""Which level of the branch has the grid of the ViT."""
+
+
+@MODELS.register_module()
+class ViTAdapter(InteractionBackbone):
+    """ViT-Adapter: before each stage of a plain ViT its patches collect from three maps of a convolutional stem, and
+    after each stage these collect from the patches.
+
+    The detection code has ``vit_feature='last'``, the segmentation code 'stagewise' (``vit_adapter.py`` of both). With
+    a frozen ViT, ``use_injector=False``, ``vit_feature='stagewise'`` and ``vit=dict(final_norm='all', ...)`` it is the
+    adapter of DINOv3 (``dinov3/eval/segmentation/models/backbone/dinov3_adapter.py``).
+
+    Args:
+        vit: See ``InteractionBackbone``. The released models have ``window_pad='qkv'`` and ``layer_scale_init=1.0``.
+        interaction_indexes: First and last block of each stage; None for four equal ones.
+        conv_inplane: Channels of the stem.
+        n_points: Sampling points of the deformable attention for each head and level.
+        deform_num_heads: Its heads.
+        deform_ratio: Channels of its values as a share of those of the ViT.
+        cffn_ratio: Channels inside the convolutional networks, as a share; None for none of these.
+        use_injector: Whether the ViT collects from the branch.
+        num_extra_extractors: How many more times the branch collects from the ViT at the end.
+        gamma_init: Gain at the start of what is added to the ViT; 0 leaves it as it was pre-trained.
+        vit_feature: See ``InteractionBackbone``.
+        drop_path_rate: Stochastic depth of the extractors, the same in all; that of the last block of the ViT if None.
+        norm_cfg: See ``InteractionBackbone``.
+        out_vit_map: See ``InteractionBackbone``.
+        with_cp: See ``InteractionBackbone``.
+        init_cfg: See ``InteractionBackbone``.
+    """
+
+    def __init__(
+        self,
+        vit: dict | nn.Module,
+        interaction_indexes: Sequence[Sequence[int]] | None = None,
+        conv_inplane: int = 64,
+        n_points: int = 4,
+        deform_num_heads: int = 6,
+        deform_ratio: float = 1.0,
+        cffn_ratio: float | None = 0.25,
+        use_injector: bool = True,
+        num_extra_extractors: int = 2,
+        gamma_init: float = 0.0,
+        vit_feature: str | None = 'last',
+        drop_path_rate: float | None = None,
+        norm_cfg: dict | None = None,
+        out_vit_map: bool = False,
+        with_cp: bool = False,
+        init_cfg: dict | list[dict] | None = None,
+    ):
+        super().__init__(vit, interaction_indexes, conv_inplane, vit_feature, norm_cfg, out_vit_map, with_cp, init_cfg)
+        attention = {
+            'num_heads': deform_num_heads,
+            'num_points': n_points,
+            'value_ratio': deform_ratio,
+            'norm_eps': self.vit.norm_eps,
+        }
+        drop_path_rate = self.vit.drop_path_rate if drop_path_rate is None else drop_path_rate
+
+        def extractor() -> Extractor:
+            network = {'cffn_ratio': cffn_ratio, 'drop_path_rate': drop_path_rate}
+            return Extractor(self.embed_dims, num_levels=1, **attention, **network)
+
+        for index in range(len(self.stages)):
+            injector = Injector(self.embed_dims, gamma_init, num_levels=3, **attention) if use_injector else None
+            extra = num_extra_extractors if index == len(self.stages) - 1 else 0
+            self.interactions.append(AdapterStage(injector, extractor(), [extractor() for _ in range(extra)]))
+        draw_adapter_weights(self.spm, self.up, self.interactions)
+
+
+class AdapterStage(nn.Module):
+    """What surrounds the blocks of a stage; there may be no injector."""
+
+    def __init__(self, injector: Injector | None, extractor: Extractor, extra_extractors: list[Extractor]):
+        super().__init__()
+        self.injector, self.extractor = injector, extractor
+        self.extra_extractors = nn.ModuleList(extra_extractors)
+
+    def inject(self, patches: Tensor, conv: Tensor, levels: TokenLevels) -> tuple[Tensor, Tensor]:
+        """Before the blocks: update the patches, B x h*w x C, from the tokens of the branch, B x N x C."""
+        if self.injector is None:
+            return patches, conv
+        centres = levels.centres.split(levels.lengths, dim=1)[_SIXTEENTH]
+        return self.injector(patches, conv, Sampling(centres, levels.grids)), conv
+
+    def extract(self, patches: Tensor, conv: Tensor, levels: TokenLevels) -> Tensor:
+        """After the blocks: update the tokens of the branch."""
+        sampling = Sampling(levels.centres, levels.grids[_SIXTEENTH : _SIXTEENTH + 1])
+        for extractor in (self.extractor, *self.extra_extractors):
+            conv = extractor(conv, patches, levels, sampling)
+        return conv
+
+
+class Injector(DeformableExchange):
+    """Patches that collect from the maps of the branch, with a gain for each channel.
+
+    Args:
+        embed_dims: Channels of a token.
+        gamma_init: The gain at the start.
+        attention: The options of ``DeformableExchange``.
+    """
+
+    def __init__(self, embed_dims: int, gamma_init: float, **attention: float):
+        super().__init__(embed_dims, **attention)
+        self.gamma = nn.Parameter(gamma_init * torch.ones(embed_dims))
+
+    def forward(self, patches: Tensor, conv: Tensor, sampling: Sampling) -> Tensor:
+        """Update the patches, B x h*w x C, by what they sample of ``conv``, B x N x C."""
+        return patches + self.gamma * self.attend(patches, conv, sampling)

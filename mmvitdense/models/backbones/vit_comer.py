@@ -1,0 +1,260 @@
+"""ViT-CoMer (arXiv 2403.07392): a plain ViT that fuses with convolutional features of several receptive fields."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torchvision.ops import StochasticDepth
+
+from mmvitdense.layers import (
+    ConvFFN,
+    Extractor,
+    Sampling,
+    TokenLevels,
+    build_norm2d,
+    draw_adapter_weights,
+    with_gradient_layout,
+)
+from mmvitdense.ops import Linear
+from mmvitdense.registry import MODELS
+
+from .interaction import InteractionBackbone, per_stage
+
+_SIXTEENTH = 1
+"""Which level of the branch has the grid of the ViT."""
+
+
+@MODELS.register_module()
+class ViTCoMer(InteractionBackbone):
+    """ViT-CoMer: before each stage of a plain ViT the features of a convolutional branch, mixed in receptive fields of
+    3 and 5 pixels, are added to its patches, and after each stage the patches to the branch.
+
+    Follows the released code where the paper differs: the queries of both directions are the tokens of the branch, to
+    which the patches are added before (``comer_modules.py``). Its two copies differ in two options: detection has
+    ``vit_feature='last'`` and ``mrfp_ratio=0.5``; segmentation has ``vit_feature='stagewise'`` and a ratio of its own
+    for each size.
+
+    Args:
+        vit: See ``InteractionBackbone``. The released models have ``window_pad='qkv'`` and ``layer_scale_init=1.0``.
+        interaction_indexes: First and last block of each stage; None for four equal ones.
+        conv_inplane: Channels of the stem.
+        n_points: Sampling points of the deformable attention for each head and level.
+        deform_num_heads: Its heads.
+        deform_ratio: Channels of its values as a share of those of the ViT.
+        cffn_ratio: Channels inside the convolutional networks, as a share; None for none of these.
+        mrfp_ratio: Channels inside the multi-receptive-field module, as a multiple of those of the ViT.
+        use_cti_tov: Whether the branch is added to the ViT, for all stages or for each.
+        use_cti_toc: Whether the ViT is added to the branch, for all stages or for each.
+        cnn_feature_interaction: Whether the levels of the branch attend to each other after that, for all stages or
+            for each. (The released code defaults to no, the released models were trained with yes.)
+        num_extra_cti: How many more times the ViT is added to the branch at the end.
+        gamma_init: Gain at the start of what is added to the ViT; 0 leaves it as it was pre-trained.
+        vit_feature: See ``InteractionBackbone``.
+        drop_path_rate: Stochastic depth of the interactions, the same in all; that of the ViT's last block if None.
+        norm_cfg: See ``InteractionBackbone``.
+        mrfp_norm_cfg: Norm inside the multi-receptive-field modules; not synchronised in the released code.
+        out_vit_map: See ``InteractionBackbone``; for Co-DETR's pyramid.
+        with_cp: See ``InteractionBackbone``.
+        init_cfg: See ``InteractionBackbone``.
+    """
+
+    def __init__(
+        self,
+        vit: dict | nn.Module,
+        interaction_indexes: Sequence[Sequence[int]] | None = None,
+        conv_inplane: int = 64,
+        n_points: int = 4,
+        deform_num_heads: int = 6,
+        deform_ratio: float = 1.0,
+        cffn_ratio: float | None = 0.25,
+        mrfp_ratio: float = 0.5,
+        use_cti_tov: bool | Sequence[bool] = True,
+        use_cti_toc: bool | Sequence[bool] = True,
+        cnn_feature_interaction: bool | Sequence[bool] = True,
+        num_extra_cti: int = 4,
+        gamma_init: float = 0.0,
+        vit_feature: str | None = 'last',
+        drop_path_rate: float | None = None,
+        norm_cfg: dict | None = None,
+        mrfp_norm_cfg: dict | None = None,
+        out_vit_map: bool = False,
+        with_cp: bool = False,
+        init_cfg: dict | list[dict] | None = None,
+    ):
+        super().__init__(vit, interaction_indexes, conv_inplane, vit_feature, norm_cfg, out_vit_map, with_cp, init_cfg)
+        options = {
+            'num_heads': deform_num_heads,
+            'num_levels': 3,
+            'num_points': n_points,
+            'value_ratio': deform_ratio,
+            'norm_eps': self.vit.norm_eps,
+            'cffn_ratio': cffn_ratio,
+            'drop_path_rate': self.vit.drop_path_rate if drop_path_rate is None else drop_path_rate,
+        }
+        count = len(self.stages)
+        to_vit, to_conv = per_stage('use_cti_tov', use_cti_tov, count), per_stage('use_cti_toc', use_cti_toc, count)
+        interact = per_stage('cnn_feature_interaction', cnn_feature_interaction, count)
+        mrfp_norm_cfg = mrfp_norm_cfg or {'type': 'BN'}
+        for index in range(count):
+            stage = CTIStage(
+                MRFP(self.embed_dims, int(self.embed_dims * mrfp_ratio), mrfp_norm_cfg) if to_vit[index] else None,
+                CTIToViT(self.embed_dims, gamma_init, **options) if to_vit[index] else None,
+                CTIToConv(self.embed_dims, interact[index], **options) if to_conv[index] else None,
+                [
+                    ExtraCTI(self.embed_dims, interact[index], **options)
+                    for _ in range(num_extra_cti if index == count - 1 else 0)
+                ],
+            )
+            self.interactions.append(stage)
+        draw_adapter_weights(self.spm, self.up, self.interactions)
+
+
+class CTIStage(nn.Module):
+    """What surrounds the blocks of a stage; any part but the list may be None."""
+
+    def __init__(self, mrfp: MRFP | None, cti_tov: CTIToViT | None, cti_toc: CTIToConv | None, extra: list[ExtraCTI]):
+        super().__init__()
+        self.mrfp, self.cti_tov, self.cti_toc = mrfp, cti_tov, cti_toc
+        self.extra_CTIs = nn.ModuleList(extra)
+
+    def inject(self, patches: Tensor, conv: Tensor, levels: TokenLevels) -> tuple[Tensor, Tensor]:
+        """Before the blocks: update both the patches, B x h*w x C, and the tokens of the branch, B x N x C."""
+        if self.cti_tov is None:
+            return patches, conv
+        conv = levels.add_to(self.mrfp(conv, levels), _SIXTEENTH, patches)
+        return self.cti_tov(patches, conv, levels), conv
+
+    def extract(self, patches: Tensor, conv: Tensor, levels: TokenLevels) -> Tensor:
+        """After the blocks: update the tokens of the branch."""
+        if self.cti_toc is not None:
+            conv = self.cti_toc(patches, conv, levels)
+        for extra in self.extra_CTIs:
+            conv = extra(patches, conv, levels)
+        return conv
+
+
+class MRFP(nn.Module):
+    """Multi-receptive-field feature pyramid: depth-wise convolutions of 3 and 5 pixels on each level, between two
+    linear layers. It replaces the tokens; there is no residual connection.
+
+    Args:
+        embed_dims: Channels in and out.
+        hidden_channels: Channels between, an even number.
+        norm_cfg: Norm after the convolutions.
+    """
+
+    def __init__(self, embed_dims: int, hidden_channels: int, norm_cfg: dict):
+        super().__init__()
+        self.fc1 = Linear(embed_dims, hidden_channels)
+        self.dwconv = MultiDWConv(hidden_channels, norm_cfg)
+        self.fc2 = Linear(hidden_channels, embed_dims)
+
+    def forward(self, conv: Tensor, levels: TokenLevels) -> Tensor:
+        """Map B x N x embed_dims to the same shape."""
+        # The second of two GELUs in a row, as released.
+        return self.fc2(F.gelu(self.dwconv(self.fc1(conv), levels)))
+
+
+class MultiDWConv(nn.Module):
+    """For each of three levels a 3x3 convolution of the first half of the channels and a 5x5 of the second, norm, GELU.
+
+    Args:
+        channels: An even number.
+        norm_cfg: The norm.
+    """
+
+    def __init__(self, channels: int, norm_cfg: dict):
+        super().__init__()
+        if channels % 2:
+            raise ValueError(f'the channels inside MRFP must be even, got {channels}: change mrfp_ratio')
+        half = channels // 2
+        self.dwconv1, self.dwconv3, self.dwconv5 = (nn.Conv2d(half, half, 3, 1, 1, groups=half) for _ in range(3))
+        self.dwconv2, self.dwconv4, self.dwconv6 = (nn.Conv2d(half, half, 5, 1, 2, groups=half) for _ in range(3))
+        self.bn1, self.bn2, self.bn3 = (build_norm2d(norm_cfg, channels) for _ in range(3))
+
+    def forward(self, conv: Tensor, levels: TokenLevels) -> Tensor:
+        """Map B x N x channels to the same shape."""
+        small, large = (self.dwconv1, self.dwconv3, self.dwconv5), (self.dwconv2, self.dwconv4, self.dwconv6)
+        maps = []
+        for level, narrow, wide, norm in zip(levels.maps(conv), small, large, (self.bn1, self.bn2, self.bn3)):
+            first, second = level.chunk(2, dim=1)
+            # Joined as B x h x w x C, which keeps the memory in the order of the tokens.
+            mixed = torch.cat(
+                [layer(half).permute(0, 2, 3, 1) for layer, half in ((narrow, first), (wide, second))], -1
+            )
+            maps.append(F.gelu(with_gradient_layout(norm(mixed.permute(0, 3, 1, 2)))))
+        return levels.join(maps)
+
+
+class CTIToViT(Extractor):
+    """From the branch to the ViT: the levels attend to each other, and their sum at the grid of the ViT is added.
+
+    Args:
+        embed_dims: Channels of a token.
+        gamma_init: Gain of what is added, at the start.
+        options: Those of ``Extractor``.
+    """
+
+    def __init__(self, embed_dims: int, gamma_init: float, **options: float):
+        super().__init__(embed_dims, **options)
+        self.gamma = nn.Parameter(gamma_init * torch.ones(embed_dims))
+
+    def forward(self, patches: Tensor, conv: Tensor, levels: TokenLevels) -> Tensor:
+        """Return new patches, B x h*w x C."""
+        mixed = self.feed_forward(self.attend(conv, conv, Sampling(levels.centres, levels.grids)), levels)
+        eighth, sixteenth, last = levels.maps(mixed)
+        # Bilinear resizing to half the size is the mean of four pixels.
+        total = sixteenth + F.avg_pool2d(eighth, 2) + F.interpolate(last, scale_factor=2, mode='bilinear')
+        return patches + self.gamma * total.permute(0, 2, 3, 1).flatten(1, 2)
+
+
+class CTIToConv(nn.Module):
+    """From the ViT to the branch: the patches are added to the level of their grid, then all levels attend to all.
+
+    The norms before the attention replace the tokens: what goes on is normed, in the residual connection too.
+
+    Args:
+        embed_dims: Channels of a token.
+        interact: Whether the levels attend to each other.
+        options: Those of ``Extractor``.
+    """
+
+    def __init__(self, embed_dims: int, interact: bool, **options: float):
+        super().__init__()
+        self.cfinter = None
+        if interact:
+            self.query_norm = nn.LayerNorm(embed_dims, eps=options['norm_eps'])
+            self.feat_norm = nn.LayerNorm(embed_dims, eps=options['norm_eps'])
+            self.cfinter = Extractor(embed_dims, **options)
+
+    def forward(self, patches: Tensor, conv: Tensor, levels: TokenLevels) -> Tensor:
+        """Return new tokens of the branch, B x N x C."""
+        conv = levels.add_to(conv, _SIXTEENTH, patches)
+        return conv if self.cfinter is None else self.interact(conv, levels)
+
+    def interact(self, conv: Tensor, levels: TokenLevels) -> Tensor:
+        """Let the levels attend to each other: B x N x C to the same shape."""
+        sampling = Sampling(levels.centres, levels.grids)
+        return self.cfinter(self.query_norm(conv), self.feat_norm(conv), levels, sampling)
+
+
+class ExtraCTI(CTIToConv):
+    """As ``CTIToConv``, with a convolutional network of its own between the two steps (``Extractor_CTI``)."""
+
+    def __init__(self, embed_dims: int, interact: bool, **options: float):
+        super().__init__(embed_dims, interact, **options)
+        self.ffn = None
+        if options['cffn_ratio'] is not None:
+            self.ffn = ConvFFN(embed_dims, int(embed_dims * options['cffn_ratio']))
+            self.ffn_norm = nn.LayerNorm(embed_dims, eps=options['norm_eps'])
+            self.drop_path = StochasticDepth(options['drop_path_rate'], mode='row')
+
+    def forward(self, patches: Tensor, conv: Tensor, levels: TokenLevels) -> Tensor:
+        """Return new tokens of the branch, B x N x C."""
+        conv = levels.add_to(conv, _SIXTEENTH, patches)
+        if self.ffn is not None:
+            conv = conv + self.drop_path(self.ffn(self.ffn_norm(conv), levels))
+        return conv if self.cfinter is None else self.interact(conv, levels)

@@ -1,0 +1,106 @@
+"""Time whole models and attention against the formulation of their releases, side by side in one run.
+
+Subjects are named by model and size, t, s, b, l or h (`--list`); patterns such as 'attention-b-*' choose several. Both
+sides run on the same parameters, and their outputs (and gradients) are compared before they are timed. A ratio is the
+median over rounds in which both took turns, with the smallest and the largest of a round after it. Memory is what one
+call takes at its peak, measured in a process of its own.
+"""
+
+from __future__ import annotations
+
+import argparse
+import fnmatch
+import sys
+from typing import Any
+
+import torch
+from benchmarks.measure import Case, measure
+from benchmarks.subjects import SUBJECTS
+
+from mmvitdense.apis.errors import InputError, run_tool
+from mmvitdense.apis.files import write_json
+
+DEFAULT = ['vitdet-b', 'attention-b-*', 'vit-comer-[sb]', 'vit-adapter-[sb]', 'mimdet-b-*']
+PASSES = {'forward': False, 'training': True}
+COLUMNS = ('subject', 'size', 'batch', 'dtype', 'pass', 'baseline', 'baseline ms', 'ours ms', 'ratio', 'peak MB')
+
+
+def chosen(patterns: list[str]) -> list[str]:
+    """Names of subjects that match, in the order of the patterns."""
+    names = []
+    for pattern in patterns:
+        found = fnmatch.filter(SUBJECTS, pattern)
+        if not found:
+            raise InputError(f"no subject matches '{pattern}': --list shows what there is.")
+        names += [name for name in found if name not in names]
+    return names
+
+
+def format_row(row: dict[str, Any]) -> str:
+    """One line of the table."""
+    peaks = [row.get('baseline_peak_mb'), row.get('peak_mb')]
+    cells = (
+        *(row[name] for name in ('subject', 'size', 'batch', 'dtype', 'pass', 'baseline')),
+        f'{row["baseline_ms"]:.1f}',
+        f'{row["ours_ms"]:.1f}',
+        f'{row["ratio"]:.2f} ({row["ratio_low"]:.2f}-{row["ratio_high"]:.2f})',
+        '-' if None in peaks else f'{peaks[0]:.0f} to {peaks[1]:.0f}',
+    )
+    return '| ' + ' | '.join(map(str, cells)) + ' |'
+
+
+def environment(device: str) -> str:
+    """Hardware and version, to stand above a table."""
+    name = torch.cuda.get_device_name() if device == 'cuda' else f'CPU, {torch.get_num_threads()} threads'
+    return f'{name}; torch {torch.__version__}'
+
+
+def main() -> int:
+    """Parse the command line and measure."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('--device', choices=['cpu', 'cuda'], default='cuda' if torch.cuda.is_available() else 'cpu')
+    parser.add_argument('--subjects', nargs='+', default=DEFAULT, metavar='PATTERN')
+    parser.add_argument('--list', action='store_true', help='print the subjects and stop')
+    parser.add_argument('--sizes', nargs='+', type=int, default=[512], help='sides of the image in pixels')
+    parser.add_argument('--batch', type=int, default=1, help='images in a batch')
+    parser.add_argument('--passes', nargs='+', choices=[*PASSES], default=[*PASSES])
+    parser.add_argument('--dtype', nargs='+', choices=['float32', 'bfloat16'], default=['float32'])
+    parser.add_argument('--threads', type=int, help="threads on a CPU (default: torch's choice)")
+    parser.add_argument('--repeats', type=int, default=5, help='rounds')
+    parser.add_argument('--no-memory', action='store_true', help='leave out the peaks, which take two more processes')
+    parser.add_argument('--json', metavar='FILE', help='write the rows to this file too')
+    arguments = parser.parse_args()
+    if arguments.list:
+        print('\n'.join(SUBJECTS))
+        return 0
+    return run_tool(lambda: _measure(arguments))
+
+
+def _measure(arguments: argparse.Namespace) -> None:
+    if arguments.device == 'cuda' and not torch.cuda.is_available():
+        raise InputError('--device cuda was asked for, but torch sees no GPU.')
+    counts = [arguments.repeats, arguments.batch, *arguments.sizes]
+    if min(counts) < 1 or (arguments.threads is not None and arguments.threads < 1):
+        raise InputError('--repeats, --batch, --sizes and --threads must be at least 1.')
+    if arguments.threads:
+        torch.set_num_threads(arguments.threads)
+    cases = [
+        Case(subject, size, arguments.batch, arguments.device, dtype, PASSES[name])
+        for subject in chosen(arguments.subjects)
+        for size in arguments.sizes
+        for dtype in arguments.dtype
+        for name in arguments.passes
+    ]
+    print(environment(arguments.device))
+    print('| ' + ' | '.join(COLUMNS) + ' |')
+    print('|' + '---|' * len(COLUMNS), flush=True)
+    rows = []
+    for case in cases:
+        rows.append(measure(case, arguments.repeats, not arguments.no_memory))
+        print(format_row(rows[-1]), flush=True)
+    if arguments.json:
+        write_json(arguments.json, rows)
+
+
+if __name__ == '__main__':
+    sys.exit(main())

@@ -1,0 +1,162 @@
+"""Time, memory and agreement of the two computations of a pair."""
+
+from __future__ import annotations
+
+import ctypes
+import multiprocessing
+import statistics
+import time
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from .subjects import Pair, build
+
+AGREEMENT = {'float32': 1e-4, 'bfloat16': 0.1}
+"""Largest difference between the outputs of the two that is accepted, as a part of their standard deviation."""
+GRADIENT_AGREEMENT = {'float32': 1e-3, 'bfloat16': 0.1}
+"""The same for all gradients together, as a part of their norm."""
+VARIANTS = ('ours', 'baseline')
+
+
+class Case(NamedTuple):
+    """One row: what is measured and how."""
+
+    subject: str
+    size: int
+    batch: int
+    device: str
+    dtype: str
+    training: bool
+
+
+def runner(pair: Pair, variant: str, case: Case) -> Callable[[], list[Tensor]]:
+    """A call of one of the two that gives its outputs; in training with the backward pass, gradients left behind."""
+    function = getattr(pair, variant)
+    autocast = torch.autocast(case.device, torch.bfloat16, enabled=case.dtype == 'bfloat16')
+
+    def forward() -> list[Tensor]:
+        with autocast:
+            outputs = function(*pair.inputs)
+        return [outputs] if isinstance(outputs, Tensor) else list(outputs)
+
+    def step() -> list[Tensor]:
+        pair.model.zero_grad(set_to_none=True)
+        outputs = forward()
+        # A loss whose gradient is neither constant nor random, so that both variants get the same one.
+        torch.autograd.backward([(output.float().sin()).sum() for output in outputs])
+        return [output.detach() for output in outputs]
+
+    return step if case.training else torch.inference_mode()(forward)
+
+
+def measure(case: Case, repeats: int, memory: bool) -> dict[str, Any]:
+    """One row of the table: the two take turns, the one that begins changing each time.
+
+    Raises:
+        RuntimeError: They do not compute the same.
+    """
+    pair = build(case.subject, case.size, case.batch, case.device, case.training)
+    runs = {variant: runner(pair, variant, case) for variant in VARIANTS}
+    row: dict[str, Any] = case._asdict()
+    row['pass'] = 'training step' if row.pop('training') else 'forward'
+    row['baseline'] = pair.baseline_name
+    if pair.same:
+        row.update(check_agreement(pair, runs, case))
+    times: dict[str, list[float]] = {variant: [] for variant in VARIANTS}
+    for variant in VARIANTS:
+        runs[variant]()
+    for index in range(repeats):
+        for variant in VARIANTS if index % 2 else reversed(VARIANTS):
+            times[variant].append(_time_ms(runs[variant], case.device))
+    ratios = [theirs / ours for ours, theirs in zip(times['ours'], times['baseline'])]
+    row.update(ours_ms=statistics.median(times['ours']), baseline_ms=statistics.median(times['baseline']))
+    row.update(ratio=statistics.median(ratios), ratio_low=min(ratios), ratio_high=max(ratios))
+    if memory:
+        del pair, runs
+        row['peak_mb'], row['baseline_peak_mb'] = (peak_in_new_process(case, variant) for variant in VARIANTS)
+    return row
+
+
+def check_agreement(pair: Pair, runs: dict[str, Callable[[], list[Tensor]]], case: Case) -> dict[str, float]:
+    """The time of a wrong result means nothing."""
+    outputs, gradients = {}, {}
+    for variant, run in runs.items():
+        outputs[variant] = run()
+        gradients[variant] = {name: p.grad for name, p in pair.model.named_parameters() if p.grad is not None}
+    error = max(
+        ((ours.float() - theirs.float()).abs().max() / theirs.float().std()).item()
+        for ours, theirs in zip(outputs['ours'], outputs['baseline'], strict=True)
+    )
+    if not error < AGREEMENT[case.dtype]:
+        raise RuntimeError(f'{case.subject}: the outputs differ by {error:.1e} of the standard deviation')
+    found = {'difference': error}
+    if case.training:
+        found['gradient_difference'] = _gradient_difference(gradients['ours'], gradients['baseline'])
+        if not found['gradient_difference'] < GRADIENT_AGREEMENT[case.dtype]:
+            raise RuntimeError(
+                f'{case.subject}: the gradients differ by {found["gradient_difference"]:.1e} of their norm'
+            )
+    return found
+
+
+def _gradient_difference(ours: dict[str, Tensor], theirs: dict[str, Tensor]) -> float:
+    if ours.keys() != theirs.keys():
+        raise RuntimeError(f'only one of the two has a gradient for {sorted(ours.keys() ^ theirs.keys())}')
+    difference = sum((ours[name] - theirs[name]).double().square().sum() for name in ours)
+    return (difference / sum(theirs[name].double().square().sum() for name in ours)).sqrt().item()
+
+
+def _time_ms(run: Callable[[], Any], device: str) -> float:
+    _synchronize(device)
+    start = time.perf_counter()
+    run()
+    _synchronize(device)
+    return (time.perf_counter() - start) * 1000
+
+
+def _synchronize(device: str) -> None:
+    if device == 'cuda':
+        torch.cuda.synchronize()
+
+
+def peak_in_new_process(case: Case, variant: str) -> float | None:
+    """Peak memory of one call, see ``peak_mb``, in a process that has run nothing else."""
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context('spawn')) as pool:
+        return pool.submit(peak_mb, case, variant, torch.get_num_threads()).result()
+
+
+def peak_mb(case: Case, variant: str, threads: int) -> float | None:
+    """Memory in use at its peak during a call, in MB, beyond parameters and inputs; gradients count.
+
+    On a GPU that is memory of tensors; on a CPU that of the process, None where the system is not Linux.
+    """
+    torch.set_num_threads(threads)
+    pair = build(case.subject, case.size, case.batch, case.device, case.training)
+    run = runner(pair, variant, case)
+    # The first call may compile and load.
+    run()
+    pair.model.zero_grad(set_to_none=True)
+    if case.device == 'cuda':
+        before = torch.cuda.memory_allocated()
+        torch.cuda.reset_peak_memory_stats()
+        run()
+        return (torch.cuda.max_memory_allocated() - before) / 1e6
+    try:
+        # Memory that the first call has freed must not hide what this one takes.
+        ctypes.CDLL(None).malloc_trim(0)
+        Path('/proc/self/clear_refs').write_text('5')
+        before = _status_mb('VmRSS')
+    except (OSError, AttributeError):
+        return None
+    run()
+    return max(_status_mb('VmHWM') - before, 0.0)
+
+
+def _status_mb(key: str) -> float:
+    lines = Path('/proc/self/status').read_text().splitlines()
+    return next(int(line.split()[1]) * 1024 / 1e6 for line in lines if line.startswith(key))
