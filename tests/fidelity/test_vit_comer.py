@@ -63,7 +63,7 @@ def test_a_wrong_choice_loads_and_is_seen(name, untold):
 @pytest.mark.parametrize(('height', 'width'), [(83, 101), (64, 99), (33, 128)])
 def test_odd_sizes(golden, height, width):
     golden, untold = golden
-    assert_padding_is_cropped(golden.build(**untold), golden.image, height, width)
+    assert_padding_is_cropped(golden.build(**untold), height, width)
 
 
 @pytest.mark.parametrize('training', [False, True], ids=['evaluation', 'training'])
