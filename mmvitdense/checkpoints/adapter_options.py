@@ -62,7 +62,7 @@ def untold(options: dict[str, Any]) -> list[str]:
         "vit_feature: not in the weights; 'last' for models of the detection code (the default here), 'stagewise' for "
         'those of the segmentation code'
     ]
-    if vit.get('window_pad') == 'qkv':
+    if 'rel_pos' not in vit:
         lines.append(
             "windows of the ViT: not in the weights; models of the detection code have mostly window_size=14 in 'vit', "
             'those of the segmentation code none'

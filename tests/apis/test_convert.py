@@ -9,7 +9,7 @@ import torch
 
 from mmvitdense.apis.convert import convert_file, list_formats
 from mmvitdense.checkpoints import FORMATS, read_checkpoint
-from mmvitdense.models import MIMDet, PlainViT, SimpleFeaturePyramid
+from mmvitdense.models import MIMDet, PlainViT, SimpleFeaturePyramid, ViTCoMer
 from tests.fidelity.agreement import redraw
 
 TOOL = Path(__file__).parents[2] / 'tools' / 'convert.py'
@@ -91,6 +91,39 @@ def test_a_whole_detector(run, tmp_path):
     assert {'neck.lateral_convs.2.0.weight', 'roi_head.bbox_head.fc_cls.bias'} <= conversion.weights.keys()
     assert conversion.options['window_size'] == 2
     assert not conversion.unused
+
+
+@pytest.fixture
+def comer(tmp_path):
+    """A segmentor with ViT-CoMer, whose names are the official ones but for the ViT inside."""
+    vit = {name: size for name, size in SIZES.items() if name not in ('patch_size', 'img_size')}
+    model = ViTCoMer({**vit, 'pretrain_img_size': 64, 'pos_embed_cls_slot': True}, conv_inplane=4, deform_num_heads=4)
+    official = {f'backbone.{name.removeprefix("vit.")}': x for name, x in model.state_dict().items()}
+    official.update({'decode_head.conv_seg.bias': torch.zeros(3), 'backbone.head.bias': torch.zeros(3)})
+    torch.save({'state_dict': official}, tmp_path / 'comer.pth')
+    return tmp_path / 'comer.pth'
+
+
+def test_a_model_around_a_vit(run, comer, tmp_path):
+    """Its class is named, with what the weights do not tell."""
+    code, output, _ = run(comer, tmp_path / 'out.pth', '--num-heads', 4)
+    assert code == 0
+    options = next(line for line in output.splitlines() if line.startswith('options: '))
+    built = eval(options.removeprefix('options: '), {'ViTCoMer': ViTCoMer})
+    written = read_checkpoint(tmp_path / 'out.pth')
+    assert written.pop('decode_head.conv_seg.bias') is not None
+    assert written.pop('backbone.head.bias') is not None
+    built.load_state_dict({name.removeprefix('backbone.'): x for name, x in written.items()})
+    assert 'not of the ViTCoMer: head.bias\n' in output
+    assert 'vit_feature: not in the weights' in output
+    assert 'windows of the ViT: not in the weights' in output
+    assert 'interaction_indexes: not in the weights' not in output
+
+
+def test_timm_has_no_adapters(run, comer, tmp_path):
+    code, _, error = run(comer, tmp_path / 'out.pth', '--to', 'timm')
+    assert code == 2
+    assert 'timm has no layout for these weights: it has neither ViT-CoMer nor ViT-Adapter' in error
 
 
 @pytest.mark.parametrize(

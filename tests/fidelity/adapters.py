@@ -105,15 +105,68 @@ class Golden:
 def totals(model: nn.Module) -> tuple[int, int, int]:
     """Numbers of a model as the official code counts them: elements, entries of the state dict, parameters.
 
-    The bias of BEiT's keys, zero and frozen, is no parameter there, and each of its blocks has a buffer of indices and
-    two biases in place of one.
+    The official code has two biases where ours of BEiT is one, whose part of the keys is zero and frozen, and a buffer
+    of indices beside each table of biases. Its Uni-Perceiver has positions of eight frames beside those of patches.
     """
-    parameters = dict(model.named_parameters())
-    count = sum(parameter.numel() for parameter in parameters.values())
-    number, entries = len(parameters), len(model.state_dict())
+    parameters = list(model.parameters())
+    count, entries, number = sum(p.numel() for p in parameters), len(model.state_dict()), len(parameters)
     for block in model.vit.blocks:
-        if block.attn.qkv.bias is not None and block.attn.qkv.without_key_bias:
-            count -= model.embed_dims
-            number, entries = number + 1, entries + 1
-        entries += any(name.startswith('relative_position') for name, _ in block.attn.named_parameters())
+        if block.attn.qkv.without_key_bias:
+            count, entries, number = count - model.embed_dims, entries + 1, number + 1
+        entries += hasattr(block.attn, 'relative_position_bias_table')
+    if isinstance(model.vit.norm_pre, nn.LayerNorm):
+        count, entries, number = count + 8 * model.embed_dims, entries + 1, number + 1
     return count, entries, number
+
+
+DEFORMABLE = {
+    'tiny': {'deform_num_heads': 6},
+    'small': {'deform_num_heads': 6},
+    'base': {'deform_num_heads': 12, 'deform_ratio': 0.5},
+    'large': {'deform_num_heads': 16, 'deform_ratio': 0.5},
+}
+"""Deformable attention of the published models, by size of the ViT."""
+
+
+def build_published(model: type[nn.Module], arch: str, vit: dict[str, Any] | None = None, **options: Any) -> nn.Module:
+    """A published model without memory, around timm's ViT unless ``vit`` says otherwise."""
+    timm = {'pos_embed_cls_slot': True, 'layer_scale_init': 1.0}
+    with torch.device('meta'):
+        return model({'arch': arch, **(timm if vit is None else vit)}, **DEFORMABLE[arch], **options)
+
+
+def assert_padding_is_cropped(model: nn.Module, height: int, width: int) -> None:
+    """An image of odd size gives what it gives when it is padded with zeros to multiples of 32, cropped."""
+    image = torch.randn(1, 3, height, width, generator=torch.Generator().manual_seed(0))
+    padded = torch.zeros(1, 3, -(-height // 32) * 32, -(-width // 32) * 32)
+    padded[:, :, :height, :width] = image
+    with torch.no_grad():
+        outputs, wanted = model(image), model(padded)
+    assert len(outputs) == len(wanted)
+    for stride, actual, expected in zip((4, 8, 16, 32), outputs[-4:], wanted[-4:]):
+        expected = expected[:, :, : -(-height // stride), : -(-width // stride)]
+        assert_within(actual, expected, OUTPUTS, f'stride {stride}')
+
+
+def assert_gradients_of_one_image(model: nn.Module, image: Tensor) -> None:
+    """The gradients of one image are half of those of a batch that has it twice, of all parameters.
+
+    In float64, where rounding does not move a value over a kink.
+    """
+    model, image = model.double(), image.double()
+
+    def gradients(image: Tensor) -> dict[str, Tensor]:
+        model.zero_grad()
+        image = image.clone().requires_grad_()
+        generator = torch.Generator().manual_seed(0)
+        outputs = model(image)
+        sum((x * torch.randn(x.shape[1:], generator=generator)).sum() for x in outputs).backward()
+        # Of an image that is there twice, each has its own.
+        return {'image': image.grad[:1] * len(image)} | {name: p.grad for name, p in model.named_parameters()}
+
+    once, twice = gradients(image), gradients(torch.cat([image, image]))
+    for name, gradient in twice.items():
+        # Zero but for rounding is the gradient of a bias before the norm of a batch.
+        if gradient.abs().max() > 1e-9:
+            assert_within(once[name], gradient / 2, 1e-6, name)
+    assert once['image'].abs().max() > 1e-3

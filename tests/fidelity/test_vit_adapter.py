@@ -1,8 +1,18 @@
 """ViT-Adapter: numbers of the official code (detection, segmentation), and its published sizes."""
 
 import pytest
+import torch
 
-from tests.fidelity.adapters import Golden
+from mmvitdense.checkpoints import convert, detect, vit_adapter
+from mmvitdense.models import ViTAdapter
+from tests.fidelity.adapters import (
+    Golden,
+    assert_gradients_of_one_image,
+    assert_padding_is_cropped,
+    build_published,
+    totals,
+)
+from tests.fidelity.agreement import GRADIENTS, OUTPUTS, assert_within
 
 # What the weights do not tell.
 UNTOLD = {
@@ -30,3 +40,88 @@ def test_each_stage(golden):
 def test_gradients(golden):
     golden, untold = golden
     golden.assert_gradients(golden.build(**untold))
+
+
+@pytest.mark.parametrize(('height', 'width'), [(83, 101), (64, 99), (33, 128)])
+def test_odd_sizes(golden, height, width):
+    golden, untold = golden
+    assert_padding_is_cropped(golden.build(**untold), height, width)
+
+
+@pytest.mark.parametrize('training', [False, True], ids=['evaluation', 'training'])
+def test_gradients_of_a_single_image(golden, training):
+    golden, untold = golden
+    assert_gradients_of_one_image(golden.build(**untold).train(training), golden.image)
+
+
+class TestUniPerceiver:
+    """Golden file of the encoder alone, in an adapter whose other weights are random."""
+
+    def build(self, golden):
+        options = {'deform_num_heads': 2, 'conv_inplane': 8}
+        sizes = {'embed_dims': 32, 'num_layers': 4, 'num_heads': 2, 'pretrain_img_size': 112}
+        around = ViTAdapter({**sizes, 'layer_scale_init': 0.0}, **options).state_dict()
+        around = {name: tensor for name, tensor in around.items() if not name.startswith('vit.')}
+        official = {**golden.weights, **around}
+        assert detect(official) is vit_adapter
+        found = vit_adapter.options(official, num_heads=2)
+        found['vit']['window_size'] = [5, 0, 5, 0]
+        model = ViTAdapter(**found).eval()
+        model.load_state_dict(convert(official))
+        return model
+
+    def test_tokens_and_gradient(self):
+        golden = Golden('uniperceiver_trunk')
+        vit = self.build(golden).vit
+        image = golden.image.clone().requires_grad_()
+        tokens = vit.run_blocks(*vit.embed(image))
+        assert_within(tokens, golden.parts['out']['tokens'], OUTPUTS, 'tokens')
+        (tokens * golden.parts['cot']['tokens']).sum().backward()
+        assert_within(image.grad, golden.parts['grad']['image'], GRADIENTS, 'image')
+
+    def test_the_norms_of_the_adapter_have_the_same_epsilon(self):
+        model = self.build(Golden('uniperceiver_trunk'))
+        assert {m.eps for m in model.modules() if isinstance(m, torch.nn.LayerNorm)} == {1e-5}
+
+
+TIMM = {'pos_embed_cls_slot': True, 'layer_scale_init': 1.0}
+BEIT = {'qkv_bias': 'qv', 'rel_pos': 'bias', 'pos_embed': None, 'layer_scale_init': 1e-6}
+WINDOWS = {'window_size': [14, 14, 14, 14, 14, 56] * 4, 'rel_pos_at': 'window'}
+UNI_PERCEIVER = {'pre_norm': True, 'norm_eps': 1e-5, 'layer_scale_init': 0.0}
+LSJ = {'num_extra_extractors': 0}
+LIGHT = {**LSJ, 'interaction_indexes': [[0, 11]], 'cffn_ratio': None, 'vit_feature': None}
+
+
+@pytest.mark.parametrize(
+    ('arch', 'vit', 'options', 'expected'),
+    [
+        ('tiny', TIMM, {}, (7_966_640, 410, 380)),
+        ('small', TIMM, {}, (27_503_888, 410, 380)),
+        ('base', TIMM, {}, (99_495_392, 410, 380)),
+        ('large', TIMM, {}, (326_584_512, 578, 548)),
+        ('large', {**TIMM, 'pretrain_img_size': 384}, {}, (326_584_512 + 389_120, 578, 548)),
+        ('base', {'pos_embed_cls_slot': True}, LSJ, (97_468_736, 346, 316)),
+        ('base', TIMM, LIGHT, (91_394_432, 263, 233)),
+        ('base', UNI_PERCEIVER, {}, (99_502_304, 413, 383)),
+        ('large', UNI_PERCEIVER, {}, (326_593_728, 581, 551)),
+        ('large', {**BEIT, **WINDOWS}, {}, (327_380_032, 649, 595)),
+    ],
+)
+def test_published_sizes(arch, vit, options, expected):
+    assert totals(build_published(ViTAdapter, arch, vit, **options)) == expected
+
+
+@pytest.mark.parametrize(
+    ('arch', 'img_size', 'expected'),
+    [
+        ('base', 480, 99_837_344),
+        ('base', 512, 99_907_616),
+        ('large', 480, 327_697_088),
+        ('large', 512, 327_884_480),
+        ('large', 640, 328_756_928),
+        ('large', 896, 331_091_648),
+    ],
+)
+def test_published_sizes_of_beit_for_segmentation(arch, img_size, expected):
+    model = build_published(ViTAdapter, arch, {**BEIT, 'with_cls_token': True, 'pretrain_img_size': img_size})
+    assert totals(model) == (expected, *{'base': (446, 404), 'large': (650, 596)}[arch])
