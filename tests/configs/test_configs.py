@@ -214,7 +214,7 @@ class TestViTDet:
         test = model.test_cfg.rcnn
         assert (test.score_thr, test.max_per_img) == ((0.02, 300) if data == 'lvis-v1' else (0.05, 100))
         assert test.nms.iou_threshold == 0.5
-        assert (model.train_cfg.rpn.allowed_border, model.train_cfg.rpn.assigner.min_pos_iou) == (-1, 0)
+        assert (model.train_cfg.rpn.allowed_border, model.train_cfg.rpn.assigner.min_pos_iou) == (-1, 1e-6)
         assert model.rpn_head.anchor_generator.scales == [8]
         assert model.rpn_head.anchor_generator.strides == [4, 8, 16, 32, 64]
         assert not model.train_cfg.rcnn.assigner.match_low_quality

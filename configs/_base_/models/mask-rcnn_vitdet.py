@@ -33,8 +33,8 @@ model = dict(
         mask_head=dict(type='mmvitdense.Detectron2MaskHead', norm_cfg=norm_cfg),
     ),
     train_cfg=dict(
-        # Every object has the anchors that overlap it most, however little.
-        rpn=dict(assigner=dict(min_pos_iou=0.0)),
+        # Every object has the anchors that overlap it most, however little; with 0 one that none overlaps would have all.
+        rpn=dict(assigner=dict(min_pos_iou=1e-6)),
         rcnn=dict(assigner=dict(match_low_quality=False)),
     ),
 )
