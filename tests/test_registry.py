@@ -28,7 +28,7 @@ assert MODELS.get('SimpleFeaturePyramid').__name__ == 'SimpleFeaturePyramid'
 MODELS.get('BaseDataPreprocessor')
 assert not imported('mmdet') and not imported('mmseg') and not imported('mmvitdense.models.detection')
 assert MODELS.get('mmvitdense.NoSuchModel') is None
-assert imported('mmvitdense.models.detection') and not imported('mmseg')
+assert imported('mmdet') and imported('mmvitdense.models.detection') and not imported('mmseg')
 """)
 
 

@@ -6,7 +6,7 @@ mmcv-lite 2.1.0, mmdet 3.3.0 and mmsegmentation 1.2.2.
 
 import importlib.util
 
-from . import checkpoints, config_scope, mmcv_attention, mmpretrain, panopticapi, stand_in
+from . import checkpoints, config_scope, lvis, mmcv_attention, mmpretrain, panopticapi, stand_in
 
 __all__ = ['install', 'status']
 
@@ -20,6 +20,7 @@ def install() -> None:
     config_scope.register()
     mmcv_attention.register()
     mmpretrain.register()
+    lvis.register()
     panopticapi.register()
     checkpoints.register()
 

@@ -1,4 +1,4 @@
-"""A whole Mask R-CNN of detectron2 becomes our mmdet model, name by name."""
+"""A whole Mask R-CNN or Cascade Mask R-CNN of detectron2 becomes our mmdet model, name by name."""
 
 from pathlib import Path
 
@@ -9,19 +9,21 @@ from mmengine.config import Config
 from mmengine.registry import MODELS, DefaultScope
 
 from mmvitdense.checkpoints import convert, detect, detectron2_vitdet
+from mmvitdense.checkpoints.detectron2_heads import rename_heads
 
 ROOT = Path(__file__).parents[2]
-# (embed_dims, blocks, heads, global blocks, entries of the official file)
+# (embed_dims, blocks, heads, global blocks, entries of the official files of Mask R-CNN and of the cascade)
 SIZES = {
-    'b': (768, 12, 12, (2, 5, 8, 11), 245),
-    'l': (1024, 24, 16, (5, 11, 17, 23), 413),
-    'h': (1280, 32, 16, (7, 15, 23, 31), 525),
+    'b': (768, 12, 12, (2, 5, 8, 11), 245, 281),
+    'l': (1024, 24, 16, (5, 11, 17, 23), 413, 449),
+    'h': (1280, 32, 16, (7, 15, 23, 31), 525, 561),
 }
 
 
-def official_shapes(size):
-    """Names and shapes of detectron2's Mask R-CNN, written down from its modules."""
-    width, depth, heads, global_blocks, _ = SIZES[size]
+def official_shapes(size, cascade=False, lvis=False):
+    """Names and shapes of detectron2's detectors, written down from their modules."""
+    width, depth, heads, global_blocks, *_ = SIZES[size]
+    num_classes = 1203 if lvis else 80
     shapes = {'backbone.net.pos_embed': (1, 197, width)}
 
     def layer(name, *shape, bias=True):
@@ -58,24 +60,31 @@ def official_shapes(size):
     layer('proposal_generator.rpn_head.objectness_logits', 3, 256, 1, 1)
     layer('proposal_generator.rpn_head.anchor_deltas', 12, 256, 1, 1)
     for i in range(1, 5):
-        normed(f'roi_heads.box_head.conv{i}', 256, 256, 3, 3)
         normed(f'roi_heads.mask_head.mask_fcn{i}', 256, 256, 3, 3)
-    layer('roi_heads.box_head.fc1', 1024, 12544)
-    layer('roi_heads.box_predictor.cls_score', 81, 1024)
-    layer('roi_heads.box_predictor.bbox_pred', 320, 1024)
+    for stage in ('0.', '1.', '2.') if cascade else ('',):
+        for i in range(1, 5):
+            normed(f'roi_heads.box_head.{stage}conv{i}', 256, 256, 3, 3)
+        layer(f'roi_heads.box_head.{stage}fc1', 1024, 12544)
+        layer(f'roi_heads.box_predictor.{stage}cls_score', num_classes + 1, 1024)
+        layer(f'roi_heads.box_predictor.{stage}bbox_pred', 4 if cascade else 4 * num_classes, 1024)
+        if lvis:
+            shapes[f'roi_heads.box_predictor.{stage}fed_loss_cls_weights'] = (num_classes,)
     shapes['roi_heads.mask_head.deconv.weight'] = (256, 256, 2, 2)
     shapes['roi_heads.mask_head.deconv.bias'] = (256,)
-    layer('roi_heads.mask_head.predictor', 80, 256, 1, 1)
+    layer('roi_heads.mask_head.predictor', num_classes, 256, 1, 1)
     return shapes
 
 
 @pytest.mark.parametrize('size', list(SIZES))
-def test_every_name_of_the_detector(size):
+@pytest.mark.parametrize('cascade', [False, True], ids=['mask-rcnn', 'cascade'])
+@pytest.mark.parametrize('dataset', ['coco', 'lvis-v1'])
+def test_every_name_of_the_detector(size, cascade, dataset):
     """None left over, none missing, every shape equal; settings that are no weights are dropped."""
     pytest.importorskip('mmdet')
-    shapes = official_shapes(size)
-    assert len(shapes) == SIZES[size][-1]
-    (path,) = (ROOT / 'configs' / 'vitdet').glob(f'vitdet-{size}-mae_mask-rcnn_*.py')
+    shapes = official_shapes(size, cascade, lvis=dataset == 'lvis-v1')
+    assert len(shapes) == SIZES[size][5 if cascade else 4] + (3 if cascade else 1) * (dataset == 'lvis-v1')
+    kind = 'cascade-mask-rcnn' if cascade else 'mask-rcnn'
+    (path,) = (ROOT / 'configs' / 'vitdet').glob(f'vitdet-{size}-mae_{kind}_*_{dataset}.py')
     config = Config.fromfile(path)
     with DefaultScope.overwrite_default_scope('mmdet'), torch.device('meta'):
         expected = {name: tuple(tensor.shape) for name, tensor in MODELS.build(config.model).state_dict().items()}
@@ -83,12 +92,34 @@ def test_every_name_of_the_detector(size):
     settings = {
         'pixel_mean': torch.zeros(3, 1, 1),
         'pixel_std': torch.ones(3, 1, 1),
-        'roi_heads.box_predictor.fed_loss_cls_weights': torch.zeros(1203),
         'proposal_generator.anchor_generator.cell_anchors.0': torch.zeros(3, 4),
     }
     official = {**weights, **settings}
     assert detect(official) is detectron2_vitdet
     assert {name: tuple(tensor.shape) for name, tensor in convert(official).items()} == expected
+
+
+def test_stages_keep_their_places():
+    official = {name: torch.tensor(float(i)) for i, name in enumerate(official_shapes('b', cascade=True))}
+    converted = convert(official)
+    for ours, theirs in {
+        'roi_head.bbox_head.0.shared_convs.0.conv.weight': 'roi_heads.box_head.0.conv1.weight',
+        'roi_head.bbox_head.1.shared_convs.3.ln.bias': 'roi_heads.box_head.1.conv4.norm.bias',
+        'roi_head.bbox_head.2.shared_fcs.0.weight': 'roi_heads.box_head.2.fc1.weight',
+        'roi_head.bbox_head.1.fc_cls.weight': 'roi_heads.box_predictor.1.cls_score.weight',
+        'roi_head.bbox_head.2.fc_reg.bias': 'roi_heads.box_predictor.2.bbox_pred.bias',
+    }.items():
+        assert converted[ours] is official[theirs]
+
+
+@pytest.mark.parametrize('stage', ['', '1.'])
+def test_the_unused_row_of_a_federated_classifier_is_dropped(stage):
+    """It is the last one, of the background; without frequencies of classes the row of the background is used."""
+    predictor = f'roi_heads.box_predictor.{stage}'
+    official = {f'{predictor}cls_score.weight': torch.rand(6, 2), f'{predictor}cls_score.bias': torch.rand(6)}
+    for name, tensor in rename_heads({**official, f'{predictor}fed_loss_cls_weights': torch.ones(5)}).items():
+        assert tensor.equal(official[f'{predictor}cls_score.{name.split(".")[-1]}'][:5])
+    assert {len(tensor) for tensor in rename_heads(official).values()} == {6}
 
 
 def test_equal_shapes_keep_their_places():

@@ -130,6 +130,24 @@ def test_layer_scale_can_be_folded(tmp_path):
         build(path)
 
 
+def test_patches_of_14_pixels_in_a_vitdet_of_16(tmp_path):
+    """As MAE's ViT-H: kernels are resized, positions stay when ``pretrain_img_size`` is their grid times the patch."""
+    small = {**SMALL, 'patch_size': 7, 'img_size': 28}
+    source = redraw(PlainViT(**small, with_cls_token=True, final_norm='last'))
+    path = tmp_path / 'mae_pretrain_p7.pth'
+    torch.save({'model': source.state_dict()}, path)
+    vitdet = {'img_size': 128, 'window_size': 4, 'rel_pos': 'decomposed', 'pos_embed_cls_slot': True}
+    model = build(path, **vitdet, pretrain_img_size=32)
+    assert torch.equal(model.pos_embed, source.pos_embed)
+    assert model.patch_embed.proj.weight.shape[-2:] == (8, 8)
+    # An image of one colour in each channel gives the same tokens at both sizes.
+    image = torch.rand(1, 3, 1, 1)
+    ours, theirs = (vit.patch_embed.proj(image.expand(1, 3, side, side)) for vit, side in ((model, 8), (source, 7)))
+    torch.testing.assert_close(ours, theirs, rtol=1e-3, atol=1e-3)
+    resampled = build(path, **vitdet, pretrain_img_size=48)
+    assert resampled.pos_embed.shape[1] == 37
+
+
 def test_weights_that_stay_as_initialised(tmp_path, log):
     """For what the file lacks, and instead of what it has."""
     source = redraw(PlainViT(**SMALL, pos_embed=None, final_norm='last'))

@@ -34,9 +34,9 @@ def _double_precision():
     torch.set_default_dtype(torch.float32)
 
 
-def draw_weights(cascade, seed=0):
+def draw_weights(cascade, width=WIDTH, num_classes=CLASSES):
     """Random weights under detectron2's names."""
-    generator = torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(0)
     weights = {}
 
     def layer(name, *shape, std=0.2, bias=None):
@@ -44,25 +44,25 @@ def draw_weights(cascade, seed=0):
         weights[f'{name}.bias'] = 0.1 * torch.randn(bias or shape[0], generator=generator)
 
     def normed(name, inner):
-        weights[f'{name}.weight'] = 0.2 * torch.randn(WIDTH, inner, 3, 3, generator=generator)
-        weights[f'{name}.norm.weight'] = 1 + 0.2 * torch.randn(WIDTH, generator=generator)
-        weights[f'{name}.norm.bias'] = 0.2 * torch.randn(WIDTH, generator=generator)
+        weights[f'{name}.weight'] = 0.2 * torch.randn(width, inner, 3, 3, generator=generator)
+        weights[f'{name}.norm.weight'] = 1 + 0.2 * torch.randn(width, generator=generator)
+        weights[f'{name}.norm.bias'] = 0.2 * torch.randn(width, generator=generator)
 
     rpn = 'proposal_generator.rpn_head'
     for i in range(2):
-        layer(f'{rpn}.conv.conv{i}', WIDTH, WIDTH, 3, 3)
-    layer(f'{rpn}.objectness_logits', 3, WIDTH, 1, 1)
-    layer(f'{rpn}.anchor_deltas', 12, WIDTH, 1, 1)
+        layer(f'{rpn}.conv.conv{i}', width, width, 3, 3)
+    layer(f'{rpn}.objectness_logits', 3, width, 1, 1)
+    layer(f'{rpn}.anchor_deltas', 12, width, 1, 1)
     for stage in ('0.', '1.', '2.') if cascade else ('',):
         for i in range(1, 5):
-            normed(f'roi_heads.box_head.{stage}conv{i}', WIDTH)
-        layer(f'roi_heads.box_head.{stage}fc1', HIDDEN, 49 * WIDTH, std=0.1)
-        layer(f'roi_heads.box_predictor.{stage}cls_score', CLASSES + 1, HIDDEN, std=0.5)
-        layer(f'roi_heads.box_predictor.{stage}bbox_pred', 4 if cascade else 4 * CLASSES, HIDDEN)
+            normed(f'roi_heads.box_head.{stage}conv{i}', width)
+        layer(f'roi_heads.box_head.{stage}fc1', HIDDEN, 49 * width, std=0.1)
+        layer(f'roi_heads.box_predictor.{stage}cls_score', num_classes + 1, HIDDEN, std=0.5)
+        layer(f'roi_heads.box_predictor.{stage}bbox_pred', 4 if cascade else 4 * num_classes, HIDDEN)
     for i in range(1, 5):
-        normed(f'roi_heads.mask_head.mask_fcn{i}', WIDTH)
-    layer('roi_heads.mask_head.deconv', WIDTH, WIDTH, 2, 2)
-    layer('roi_heads.mask_head.predictor', CLASSES, WIDTH, 1, 1, std=1.0)
+        normed(f'roi_heads.mask_head.mask_fcn{i}', width)
+    layer('roi_heads.mask_head.deconv', width, width, 2, 2)
+    layer('roi_heads.mask_head.predictor', num_classes, width, 1, 1, std=1.0)
     return weights
 
 

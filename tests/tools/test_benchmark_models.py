@@ -17,16 +17,21 @@ SAME = [name for name in SUBJECTS if '-t' in name and not name.startswith(('mimd
 
 
 def _runs(name, size):
-    case = Case(name, size, 2, 'cpu', 'float32', training=True)
-    pair = build(name, size, 2, 'cpu', True)
+    # torch has pitfalls in the gradients of one image that several do not show.
+    batch = 1 if name.startswith('vit-') else 2
+    case = Case(name, size, batch, 'cpu', 'float32', training=True)
+    pair = build(name, size, batch, 'cpu', True)
+    # Batch norms of a few pixels blow up the rounding of float32.
+    pair.model.double()
+    pair = pair._replace(inputs=tuple(tensor.double() for tensor in pair.inputs))
     return pair, {variant: runner(pair, variant, case) for variant in VARIANTS}, case
 
 
 @pytest.mark.parametrize('name', SAME)
 def test_both_compute_the_same(name):
     differences = check_agreement(*_runs(name, 96))
-    assert 0 <= differences['difference'] < 1e-4
-    assert 0 < differences['gradient_difference'] < 1e-3
+    assert 0 <= differences['difference'] < 1e-5
+    assert 0 < differences['gradient_difference'] < 1e-5
 
 
 @pytest.mark.parametrize('what', ['outputs', 'gradients'])

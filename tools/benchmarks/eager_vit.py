@@ -53,7 +53,7 @@ def pyramid(neck: SimpleFeaturePyramid, params: Parameters, maps: Tensor) -> tup
             here = params.at(f'{convs}.{index}')
             level = channel_norm(here.at('1'), conv(here.at('0'), level))
         levels.append(level)
-    for _ in range(neck.num_extra):
+    for _ in neck.extra:
         levels.append(F.max_pool2d(levels[-1], 1, 2))
     return tuple(levels)
 

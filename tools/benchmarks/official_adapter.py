@@ -22,11 +22,11 @@ def stem(params: Parameters, image: Tensor) -> list[Tensor]:
     here = params.at('spm')
     maps = image
     for index, stride in ((0, 2), (3, 1), (6, 1)):
-        maps = F.relu_(batch_norm(here.at(f'stem.{index + 1}'), conv(here.at(f'stem.{index}'), maps, stride)))
+        maps = F.relu(batch_norm(here.at(f'stem.{index + 1}'), conv(here.at(f'stem.{index}'), maps, stride)))
     maps = F.max_pool2d(maps, 3, 2, 1)
     outputs = [conv(here.at('fc1'), maps)]
     for level in (2, 3, 4):
-        maps = F.relu_(batch_norm(here.at(f'conv{level}.1'), conv(here.at(f'conv{level}.0'), maps, 2)))
+        maps = F.relu(batch_norm(here.at(f'conv{level}.1'), conv(here.at(f'conv{level}.0'), maps, 2)))
         tokens = conv(here.at(f'fc{level}'), maps).flatten(2).transpose(1, 2)
         outputs.append(tokens + params['level_embed'][level - 2])
     return outputs

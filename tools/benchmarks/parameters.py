@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mmvitdense.layers import with_gradient_layout
+
 
 class Parameters:
     """Parameters and buffers below a prefix.
@@ -57,6 +59,7 @@ def up_conv(params: Parameters, maps: Tensor) -> Tensor:
 
 
 def batch_norm(params: Parameters, maps: Tensor) -> Tensor:
-    """``nn.BatchNorm2d`` with torch's momentum and epsilon."""
+    """``nn.BatchNorm2d`` with torch's momentum and epsilon, and right gradients on a CPU."""
     statistics = params['running_mean'], params['running_var']
-    return F.batch_norm(maps, *statistics, params['weight'], params['bias'], params.training, 0.1, 1e-5)
+    normed = F.batch_norm(maps, *statistics, params['weight'], params['bias'], params.training, 0.1, 1e-5)
+    return with_gradient_layout(normed)

@@ -12,6 +12,7 @@ from .coco_file import CocoFile, read_coco
 from .detection import Reader, check_coco, check_metrics
 from .heads import check_num_classes
 from .messages import DataError, note
+from .panoptic import check_panoptic_metrics, check_segments
 from .paths import evaluators
 from .segmentation import check_segmentation
 from .source import DataSource, find_sources
@@ -59,8 +60,11 @@ def _check_source(source: DataSource, cfg: dict, read: Reader, max_maps: int) ->
     elif _loads_like(source.cls, _COCO):
         classes, file = check_coco(source, cfg, read, _is_scored(source, cfg))
         check_num_classes(source, cfg, len(classes), _number_of_things(file, classes))
+        if file.panoptic and source.loads('LoadPanopticAnnotations'):
+            check_segments(source, file)
         if source.split != 'train':
             check_metrics(source, cfg, classes, file, read)
+            check_panoptic_metrics(source, cfg, file)
         _report(source, f'{len(file.image_ids)} images, {len(file.boxes)} objects of {len(classes)} classes', started)
     elif _loads_like(source.cls, _SEGMENTATION):
         classes, content = check_segmentation(source, cfg, max_maps)

@@ -12,8 +12,9 @@ from mmdet.models.utils import unpack_gt_instances
 from mmdet.registry import MODELS as MMDET_MODELS
 from mmdet.registry import TASK_UTILS
 from mmdet.structures.bbox import bbox2roi, scale_boxes
+from mmengine.model import ModuleList
 from mmengine.structures import InstanceData
-from torch import Tensor, nn
+from torch import Tensor
 
 from mmvitdense.registry import MODELS
 
@@ -79,7 +80,7 @@ class Detectron2CascadeRoIHead(StandardRoIHead):
     def init_bbox_head(self, bbox_roi_extractor: dict, bbox_head: dict) -> None:
         """Build a box head for each stage; the RoI extractor is common."""
         self.bbox_roi_extractor = MMDET_MODELS.build(bbox_roi_extractor)
-        self.bbox_head = nn.ModuleList()
+        self.bbox_head = ModuleList()
         for stds in self.stage_target_stds:
             coder = {**bbox_head.get('bbox_coder', {'type': 'DeltaXYWHBBoxCoder'}), 'target_stds': stds}
             self.bbox_head.append(MMDET_MODELS.build({**bbox_head, 'bbox_coder': coder}))

@@ -1,10 +1,16 @@
 """The number of classes that the heads of a model predict, against that of the data."""
 
 import json
+import logging
+import shutil
+from pathlib import Path
 
+import numpy as np
 import pytest
+from mmengine.config import Config
+from PIL import Image
 
-from mmvitdense.datasets.checks import check_data
+from mmvitdense.datasets.checks import DataError, check_data
 
 
 def test_detection_heads(coco, refused, mended):
@@ -76,6 +82,16 @@ def test_segmentation_heads(segmentation, refused, mended):
     mended(cfg, refused(cfg))
 
 
+def write_segments(coco, segments):
+    """Pictures in which each segment has a row."""
+    (coco.root / 'segments').mkdir(exist_ok=True)
+    for image in coco.content['images']:
+        picture = np.zeros((image['height'], image['width'], 3), np.uint8)
+        for row, segment in enumerate(segments.get(image['id'], ())):
+            picture[row] = segment['id'] & 255, segment['id'] >> 8 & 255, segment['id'] >> 16
+        Image.fromarray(picture).save(coco.root / 'segments' / image['file_name'].replace('.jpg', '.png'))
+
+
 def panoptic(coco):
     """Turn the data into a panoptic file whose last category is stuff; return a config that fits it."""
     segments = {}
@@ -87,13 +103,13 @@ def panoptic(coco):
     for category in coco.content['categories']:
         category['isthing'] = int(category['id'] < 3)
     coco.write()
-    (coco.root / 'segments').mkdir(exist_ok=True)
+    write_segments(coco, segments)
     cfg = coco.config(
         type='CocoPanopticDataset',
         data_prefix=dict(img='photos/', seg='segments/'),
         pipeline=[dict(type='LoadPanopticAnnotations')],
     )
-    cfg.val_evaluator = dict(type='CocoPanopticMetric')
+    cfg.val_evaluator = dict(type='CocoPanopticMetric', ann_file=str(coco.file), seg_prefix=str(coco.root / 'segments'))
     cfg.model = dict(
         type='PanopticFPN',
         semantic_head=dict(type='PanopticFPNHead', num_things_classes=2, num_stuff_classes=1),
@@ -138,5 +154,65 @@ def test_panoptic_files(coco, refused):
     del content['categories'][0]['isthing']
     coco.file.write_text(json.dumps(content))
     assert "must have 'isthing'" in refused(cfg)
-    (coco.root / 'segments').rmdir()
+    shutil.rmtree(coco.root / 'segments')
     assert 'data_prefix.seg' in refused(cfg)
+
+
+class TestPicturesOfSegments:
+    @pytest.fixture
+    def cfg(self, coco):
+        return panoptic(coco)
+
+    @pytest.fixture
+    def picture(self, coco):
+        return coco.root / 'segments/2.png'
+
+    def test_missing(self, cfg, picture, refused):
+        picture.unlink()
+        assert '2.png' in (message := refused(cfg))
+        assert 'data_prefix.seg=FOLDER' in message
+
+    def test_no_picture(self, cfg, picture, refused):
+        picture.write_text('<html>not found</html>')
+        assert 'cannot be read as a picture' in refused(cfg)
+
+    def test_another_size(self, cfg, picture, refused):
+        Image.open(picture).resize((32, 24), Image.NEAREST).save(picture)
+        assert '2.png has 32x24 pixels' in refused(cfg)
+
+    def test_a_listed_segment_that_is_not_drawn(self, cfg, picture, refused):
+        black = np.zeros_like(np.asarray(Image.open(picture)))
+        Image.fromarray(black).save(picture)
+        message = refused(cfg)
+        assert 'of 2.jpg' in message
+        assert 'lists the segments' in message
+
+    def test_a_drawn_segment_that_is_not_listed(self, cfg, picture, log):
+        pixels = np.array(Image.open(picture))
+        pixels[-1] = 9, 9, 9
+        Image.fromarray(pixels).save(picture)
+        check_data(cfg, splits=['train'])
+        assert [line for level, line in log if level == logging.WARNING and '2.png' in line]
+
+    def test_what_the_metric_compares_with(self, coco, cfg, refused, mended):
+        cfg.val_evaluator.seg_prefix = 'nowhere'
+        mended(cfg, refused(cfg))
+        cfg.val_evaluator.ann_file = 'other.json'
+        message = refused(cfg)
+        assert f'val_evaluator.ann_file={coco.file}' in message
+        mended(cfg, message)
+
+
+def test_the_built_in_panoptic_data(shapes_root):
+    cfg = Config.fromfile(Path(__file__).parents[3] / 'configs/vitdet/vitdet-tiny_mask2former-panoptic_shapes.py')
+    folder = f'{shapes_root}/annotations'
+    for loader in (cfg.train_dataloader, cfg.val_dataloader):
+        loader.dataset.data_root = str(shapes_root)
+    cfg.val_evaluator[0].update(
+        ann_file=f'{folder}/panoptic_validation.json', seg_prefix=f'{folder}/panoptic_validation'
+    )
+    cfg.val_evaluator[1].ann_file = f'{folder}/instances_validation.json'
+    check_data(cfg)
+    cfg.model.panoptic_head.num_stuff_classes = 2
+    with pytest.raises(DataError, match=r'5 thing and 1 stuff classes.*panoptic_head.num_stuff_classes=1'):
+        check_data(cfg)
