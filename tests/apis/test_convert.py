@@ -117,11 +117,19 @@ def test_a_model_around_a_vit(run, comer, tmp_path):
     assert 'not of the ViTCoMer: head.bias\n' in output
     assert 'vit_feature: not in the weights' in output
     assert 'windows of the ViT: not in the weights' in output
-    assert 'interaction_indexes: not in the weights' not in output
+    assert 'interaction_indexes: not in the weights; those above are a guess, 2 stages' in output
 
 
 def test_timm_has_no_adapters(run, comer, tmp_path):
     code, _, error = run(comer, tmp_path / 'out.pth', '--to', 'timm')
+    assert code == 2
+    assert 'timm has no ViTCoMer' in error
+
+
+def test_timm_has_none_of_our_own_adapters(run, tmp_path):
+    vit = {name: size for name, size in SIZES.items() if name not in ('patch_size', 'img_size')}
+    torch.save(ViTCoMer(vit, conv_inplane=4, deform_num_heads=4).state_dict(), tmp_path / 'ours.pth')
+    code, _, error = run(tmp_path / 'ours.pth', tmp_path / 'out.pth', '--to', 'timm')
     assert code == 2
     assert 'timm has no layout for these weights: it has neither ViT-CoMer nor ViT-Adapter' in error
 
