@@ -2,7 +2,7 @@
 
 from .attention import Attention, AttentionPosition
 from .block import TransformerBlock
-from .conv_ffn import ConvFFN
+from .conv_ffn import ConvFFN, depthwise_conv
 from .conv_propagation import ConvPropagation
 from .conv_stem import ConvStem
 from .deformable_exchange import DeformableExchange, Extractor, Sampling
@@ -41,6 +41,7 @@ __all__ = [
     'attention_with_relative_position',
     'build_norm2d',
     'build_rope',
+    'depthwise_conv',
     'draw_adapter_weights',
     'draw_initial_weights',
     'half_pairing',

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mmvitdense.ops import Linear
 
 from .token_levels import TokenLevels
+
+
+def depthwise_conv(channels: int, kernel: int) -> nn.Conv2d:
+    """A depth-wise convolution that keeps the size, its weights laid out as their gradients come from maps of tokens:
+    distributed training then copies none."""
+    layer = nn.Conv2d(channels, channels, kernel, padding=kernel // 2, groups=channels)
+    return layer.to(memory_format=torch.channels_last)
 
 
 class LevelwiseDepthwiseConv(nn.Module):
@@ -19,7 +27,7 @@ class LevelwiseDepthwiseConv(nn.Module):
 
     def __init__(self, channels: int):
         super().__init__()
-        self.dwconv = nn.Conv2d(channels, channels, 3, padding=1, groups=channels)
+        self.dwconv = depthwise_conv(channels, 3)
 
     def forward(self, tokens: Tensor, levels: TokenLevels) -> Tensor:
         """Map B x N x channels to the same shape."""

@@ -15,6 +15,7 @@ from mmvitdense.layers import (
     Sampling,
     TokenLevels,
     build_norm2d,
+    depthwise_conv,
     draw_adapter_weights,
     with_gradient_layout,
 )
@@ -171,8 +172,8 @@ class MultiDWConv(nn.Module):
         if channels % 2:
             raise ValueError(f'the channels inside MRFP must be even, got {channels}: change mrfp_ratio')
         half = channels // 2
-        self.dwconv1, self.dwconv3, self.dwconv5 = (nn.Conv2d(half, half, 3, 1, 1, groups=half) for _ in range(3))
-        self.dwconv2, self.dwconv4, self.dwconv6 = (nn.Conv2d(half, half, 5, 1, 2, groups=half) for _ in range(3))
+        self.dwconv1, self.dwconv3, self.dwconv5 = (depthwise_conv(half, 3) for _ in range(3))
+        self.dwconv2, self.dwconv4, self.dwconv6 = (depthwise_conv(half, 5) for _ in range(3))
         self.bn1, self.bn2, self.bn3 = (build_norm2d(norm_cfg, channels) for _ in range(3))
 
     def forward(self, conv: Tensor, levels: TokenLevels) -> Tensor:

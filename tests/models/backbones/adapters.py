@@ -94,6 +94,11 @@ class AdapterSuite(BackboneSuite):
         assert size[0] % 32 == size[1] % 32 == 0
         assert all(level.is_contiguous() for level in model(*example))
 
+    def test_gradients_have_the_layout_of_the_parameters(self, model, example):
+        """Distributed training copies others, and warns."""
+        sum(level.square().sum() for level in model(*example)).backward()
+        assert all(p.grad is None or p.grad.stride() == p.stride() for p in model.parameters())
+
     def test_norms_by_config(self, options):
         model = self.model_class(**{**options, 'norm_cfg': {'type': 'SyncBN', 'requires_grad': False}})
         assert isinstance(model.norm1, nn.SyncBatchNorm)
