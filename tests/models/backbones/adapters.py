@@ -6,6 +6,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from mmvitdense.models import PlainViT
+from mmvitdense.models.backbones.presets import PRESETS
 from tests.fidelity.agreement import assert_within, redraw
 from tests.models.suite import BackboneSuite
 
@@ -151,3 +152,18 @@ class AdapterSuite(BackboneSuite):
         model = self.model_class(**{**self.common, 'vit': {**VIT, 'init_cfg': init_cfg}})
         model.init_weights()
         assert_within(model.vit.blocks[2].mlp.fc1.weight, vit.blocks[2].mlp.fc1.weight, 1e-7, 'weight')
+
+    @pytest.mark.parametrize('preset', PRESETS)
+    def test_around_the_vit_of_any_pre_training(self, preset):
+        """Whatever its tokens, positions, norms and feed-forward network are."""
+        vit = {'preset': preset, 'patch_size': 16, 'embed_dims': 64, 'num_layers': 4, 'num_heads': 4}
+        model = self.model_class(**{**self.common, 'vit': vit}).eval()
+        with torch.no_grad():
+            outputs = model(torch.randn(1, 3, 50, 33))
+        assert [tuple(level.shape) for level in outputs] == [
+            (1, 64, 13, 9),
+            (1, 64, 7, 5),
+            (1, 64, 4, 3),
+            (1, 64, 2, 2),
+        ]
+        assert all(level.isfinite().all() for level in outputs)
