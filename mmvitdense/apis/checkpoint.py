@@ -15,7 +15,7 @@ from mmengine.logging import print_log
 from mmengine.model import is_model_wrapper
 from torch import nn
 
-from mmvitdense.checkpoints import CheckpointError, read_file
+from mmvitdense.checkpoints import CheckpointError, detect, plain_vit, read_file
 
 _SHOWN = 5
 _TOO_LITTLE = 0.1
@@ -70,12 +70,26 @@ def load_model_weights(model: nn.Module, checkpoint: str | Path, strict: bool = 
         f'{_listed(unexpected, "unexpected")}, {_listed(differing, "of another shape")}.'
     )
     if strict:
-        raise CheckpointError(f'{message} Use the config that the checkpoint was trained with.')
+        raise CheckpointError(f'{message} {_advice(state)}')
     fitting = [key for key in expected if shaped.get(key) == expected[key]]
     if _count(expected, fitting) < _TOO_LITTLE * _count(expected, expected):
         raise CheckpointError(f'{message} Hardly anything in it fits: it is a checkpoint of another model.')
     print_log(message, logger='current', level=logging.WARNING)
     return content
+
+
+def _advice(state: dict[str, torch.Tensor]) -> str:
+    """What to do with weights that do not fit."""
+    try:
+        form = detect(state)
+    except CheckpointError:
+        form = plain_vit
+    if form is plain_vit:
+        return 'Use the config that the checkpoint was trained with.'
+    return (
+        f'Its names are those of {form.NAME}: convert it with `python tools/convert.py IN OUT`, and use the config '
+        'that it was trained with.'
+    )
 
 
 def _with_state_dict(content: Any, name: str) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from torch import nn
 
 from mmvitdense.apis.checkpoint import load_model_weights, read_run_checkpoint
 from mmvitdense.checkpoints import CheckpointError
+from mmvitdense.models import ViTCoMer
 
 
 class Net(nn.Module):
@@ -131,3 +132,18 @@ def test_damaged_files(save, tmp_path):
         read_run_checkpoint(tmp_path / 'absent.pth')
     with pytest.raises(CheckpointError, match='does not exist'):
         read_run_checkpoint(tmp_path)
+
+
+def test_files_of_official_code_are_to_be_converted(save):
+    vit = {'embed_dims': 32, 'num_layers': 4, 'num_heads': 2, 'layer_scale_init': 1.0, 'pos_embed_cls_slot': True}
+    net = nn.ModuleDict({'backbone': ViTCoMer(vit, deform_num_heads=2, conv_inplane=4)})
+    official = {
+        key.replace('.vit.', '.').replace('ls1.gamma', 'gamma1').replace('ls2.gamma', 'gamma2'): value
+        for key, value in net.state_dict().items()
+    }
+    with pytest.raises(
+        CheckpointError, match=r'names are those of ViT-CoMer: convert it with `python tools/convert.py'
+    ):
+        load_model_weights(net, save(official))
+    with pytest.raises(CheckpointError, match='Use the config that the checkpoint was trained with'):
+        load_model_weights(net, save({**net.state_dict(), 'backbone.more': torch.zeros(1)}))
