@@ -62,10 +62,15 @@ def build_norm2d(cfg: dict, num_channels: int) -> nn.Module:
 
 
 class _GradientLayout(torch.autograd.Function):
+    generate_vmap_rule = True
+
     @staticmethod
-    def forward(ctx, maps: Tensor) -> Tensor:
-        ctx.layout = torch.contiguous_format if maps.is_contiguous() else torch.channels_last
+    def forward(maps: Tensor) -> Tensor:
         return maps.view_as(maps)
+
+    @staticmethod
+    def setup_context(ctx, inputs: tuple[Tensor], output: Tensor) -> None:
+        ctx.layout = torch.contiguous_format if output.is_contiguous() else torch.channels_last
 
     @staticmethod
     def backward(ctx, grad: Tensor) -> Tensor:

@@ -85,10 +85,13 @@ def _times(left: Tensor, right: Tensor) -> Tensor:
 
 class _SlicedAttention(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, query, key, value, rows, columns, prefix):
-        ctx.save_for_backward(query, key, value, rows, columns)
-        ctx.prefix = prefix
+    def forward(query, key, value, rows, columns, prefix):
         return _forward(query, key, value, rows, columns, prefix)
+
+    @staticmethod
+    def setup_context(ctx, inputs, output):
+        *tensors, ctx.prefix = inputs
+        ctx.save_for_backward(*tensors)
 
     @staticmethod
     @once_differentiable

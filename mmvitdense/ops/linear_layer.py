@@ -85,10 +85,15 @@ def _dense(tensor: Tensor) -> Tensor:
 
 
 class _OneDnnLinear(torch.autograd.Function):
+    generate_vmap_rule = True
+
     @staticmethod
-    def forward(ctx, tokens, weight, bias):
-        ctx.save_for_backward(tokens, weight)
+    def forward(tokens, weight, bias):
         return _product(tokens, weight, bias)
+
+    @staticmethod
+    def setup_context(ctx, inputs, output):
+        ctx.save_for_backward(*inputs[:2])
 
     @staticmethod
     def backward(ctx, grad):
