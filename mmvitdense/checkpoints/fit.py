@@ -176,6 +176,16 @@ def _check(weights: dict[str, Tensor], expected: dict[str, Tensor], missing: lis
             f'{", ".join(surplus[-4:])}: give the model the num_layers and the options (layer_scale_init, rel_pos, '
             'pre_norm, ...) of the checkpoint'
         )
+    check_shapes(weights, expected)
+
+
+def check_shapes(
+    weights: dict[str, Tensor],
+    expected: dict[str, Tensor],
+    model: str = 'the model',
+    advice: str = 'Give the model the sizes of the checkpoint',
+) -> None:
+    """Raise CheckpointError for weights of another shape than those expected under their names."""
     shapes = [
         f'{name} {tuple(value.shape)} in the file, {tuple(expected[name].shape)} in the model'
         for name, value in weights.items()
@@ -183,6 +193,6 @@ def _check(weights: dict[str, Tensor], expected: dict[str, Tensor], missing: lis
     ]
     if shapes:
         raise CheckpointError(
-            f'{len(shapes)} weights of the checkpoint have another shape than those of the model: '
-            f'{"; ".join(shapes[:4])}. Give the model the sizes of the checkpoint'
+            f'{len(shapes)} weights of the checkpoint have another shape than those of {model}: '
+            f'{"; ".join(shapes[:4])}. {advice}'
         )

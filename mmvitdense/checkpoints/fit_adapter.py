@@ -7,7 +7,7 @@ import re
 from torch import Tensor, nn
 
 from .adapter_parts import VIT, holds_adapter, trunk_of
-from .fit import FitReport, fit_to_vit
+from .fit import FitReport, check_shapes, fit_to_vit
 from .reading import CheckpointError
 
 _PARTS = re.compile(r'^(interactions|spm|up|norm[1-4])\.|^level_embed$')
@@ -63,14 +63,5 @@ def _check(around: dict[str, Tensor], expected: dict[str, Tensor], missing: list
             f'the weights of the checkpoint are not those of this {kind}: {"; ".join(told)}. Give the model the '
             'options of the checkpoint, which `tools/convert.py CHECKPOINT --dry-run` tells'
         )
-    shapes = [
-        f'{name} {tuple(around[name].shape)} in the file, {tuple(weight.shape)} in the model'
-        for name, weight in expected.items()
-        if name in around and around[name].shape != weight.shape
-    ]
-    if shapes:
-        raise CheckpointError(
-            f'{len(shapes)} weights of the checkpoint have another shape than those of this {kind}: '
-            f'{"; ".join(shapes[:4])}. Give the model the options of the checkpoint, which '
-            '`tools/convert.py CHECKPOINT --dry-run` tells'
-        )
+    advice = 'Give the model the options of the checkpoint, which `tools/convert.py CHECKPOINT --dry-run` tells'
+    check_shapes(around, expected, f'this {kind}', advice)

@@ -6,7 +6,7 @@ import re
 
 from torch import Tensor, nn
 
-from .fit import FitReport, fit_to_vit
+from .fit import FitReport, check_shapes, fit_to_vit
 from .reading import CheckpointError
 from .renaming import rename
 
@@ -88,16 +88,7 @@ def _fit_rest(
             f'the checkpoint lacks {len(absent)} weights of the model, first {", ".join(absent[:4])}: files of MIMDet '
             "1.0.0 need fill='mask_token', those of 1.2.0 fill='conv_feat'"
         )
-    shapes = [
-        f'{name} {tuple(rest[name].shape)} in the file, {tuple(value.shape)} in the model'
-        for name, value in expected.items()
-        if name in rest and rest[name].shape != value.shape
-    ]
-    if shapes:
-        raise CheckpointError(
-            f'{len(shapes)} weights of the checkpoint have another shape than those of the model: '
-            f'{"; ".join(shapes[:4])}. Give the model the sizes of the checkpoint'
-        )
+    check_shapes(rest, expected)
     kept.update({name: value for name, value in rest.items() if name in expected})
     report.missing += missing
     report.left_over += [name for name in rest if name not in expected]

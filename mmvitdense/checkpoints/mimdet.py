@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from .detectron2_fpn import rename_fpn
 from .detectron2_heads import rename_heads
 from .implied_options import implied_options
 from .renaming import rename
@@ -26,7 +27,6 @@ _RENAMES = (
     (r'^(|backbone\.)decoder\.(decoder_embed|conv_feat_proj|mask_token)\b', r'\1\2'),
     (r'^(|backbone\.)decoder\.decoder_', r'\1decoder.'),
 )
-_FPN = re.compile(r'^backbone\.fpn_(lateral|output)(\d)\.(norm\.)?(\w+)$')
 
 
 def matches(state_dict: dict[str, Tensor]) -> bool:
@@ -46,8 +46,8 @@ def convert(state_dict: dict[str, Tensor]) -> dict[str, Tensor]:
     for name, value in state_dict.items():
         if prefix and name.startswith(prefix):
             name = f'{_BACKBONE}{name.removeprefix(prefix)}'
-        renamed[_fpn_name(name)] = value
-    weights = rename_heads(rename(renamed, _RENAMES), norm='bn')
+        renamed[name] = value
+    weights = rename_heads(rename(rename_fpn(renamed), _RENAMES), norm='bn')
     for backbone in ('', _BACKBONE):
         if f'{backbone}conv_feat_proj.weight' in weights:
             weights.pop(f'{backbone}mask_token', None)
@@ -78,12 +78,3 @@ def _part_options(weights: dict[str, Tensor], prefix: str, given: dict[str, Any]
     for name in ('patch_size', 'with_cls_token', 'final_norm'):
         del implied[name]
     return implied
-
-
-def _fpn_name(name: str) -> str:
-    match = _FPN.match(name)
-    if match is None:
-        return name
-    kind, level, norm, rest = match.groups()
-    convs = {'lateral': 'lateral_convs', 'output': 'fpn_convs'}[kind]
-    return f'neck.{convs}.{int(level) - 2}.{"bn" if norm else "conv"}.{rest}'

@@ -2,32 +2,23 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from mmvitdense import models
 from mmvitdense.checkpoints import convert, detect
 from tests.fidelity.agreement import GRADIENTS, OUTPUTS, assert_within
-
-DIRECTORY = Path(__file__).parents[1] / 'golden'
+from tests.fidelity.golden import read_golden
 
 
 class Golden:
     """A file: ``meta`` and the parts 'sd', 'in', 'out', 'mid', 'cot' and 'grad' as dicts of tensors."""
 
     def __init__(self, name: str):
-        with np.load(DIRECTORY / f'{name}.npz') as file:
-            self.meta = json.loads(str(file['meta']))
-            self.parts: dict[str, dict[str, Tensor]] = {}
-            for key in file.files:
-                kind, _, rest = key.partition('/')
-                if rest:
-                    self.parts.setdefault(kind, {})[rest] = torch.from_numpy(file[key])
+        self.parts = read_golden(name)
+        self.meta = self.parts.pop('meta')
         self.weights, self.image = self.parts['sd'], self.parts['in']['image']
         self.kwargs = self.meta['kwargs']
 

@@ -1,9 +1,5 @@
 """The detection-transfer baseline: numbers of MIMDet's BenchmarkingViTDet itself."""
 
-import json
-from pathlib import Path
-
-import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -12,19 +8,12 @@ from mmvitdense.checkpoints import benchmarking_vitdet, convert, detect
 from mmvitdense.layers import window_merge
 from mmvitdense.models import PlainViT, ViTFPN
 from tests.fidelity.agreement import GRADIENTS, OUTPUTS, assert_within
-
-GOLDEN = Path(__file__).parents[1] / 'golden'
+from tests.fidelity.golden import read_golden
 
 
 @pytest.fixture(params=['mimdet_benchmarking', 'mimdet_benchmarking_beit'])
 def golden(request):
-    with np.load(GOLDEN / f'{request.param}.npz') as file:
-        parts = {'meta': json.loads(str(file['meta']))}
-        for name in file.files:
-            kind, _, rest = name.partition('/')
-            if rest:
-                parts.setdefault(kind, {})[rest] = torch.from_numpy(file[name])
-    return parts
+    return read_golden(request.param)
 
 
 def build(golden, prefix=''):

@@ -1,31 +1,20 @@
 """MIMDet: numbers of the official code of both releases, through the converter."""
 
-import json
-from pathlib import Path
-
-import numpy as np
 import pytest
 import torch
 
 from mmvitdense.checkpoints import convert, detect, mimdet
 from mmvitdense.models import MIMDet
 from tests.fidelity.agreement import GRADIENTS, OUTPUTS, assert_within
+from tests.fidelity.golden import read_golden
 
-GOLDEN = Path(__file__).parents[1] / 'golden'
 LEVELS = ('c2', 'c3', 'c4', 'c5')
 
 
 @pytest.fixture(params=['v120_sr100', 'v120_sr050', 'v100_sr100', 'v100_sr050'])
 def golden(request):
     """Two images of different size on one canvas, position tables at another grid than the canvas."""
-    parts = {'name': request.param}
-    with np.load(GOLDEN / f'mimdet_{request.param}.npz') as file:
-        parts['meta'] = json.loads(str(file['meta']))
-        for name in file.files:
-            kind, _, rest = name.partition('/')
-            if rest:
-                parts.setdefault(kind, {})[rest] = torch.from_numpy(file[name])
-    return parts
+    return {'name': request.param, **read_golden(f'mimdet_{request.param}')}
 
 
 def build(golden, prefix=''):

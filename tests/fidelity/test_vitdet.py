@@ -1,10 +1,7 @@
 """ViTDet: numbers of detectron2 itself, and the independent implementations in transformers and timm (SAM)."""
 
-import json
 from functools import partial
-from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -12,8 +9,8 @@ from torch import nn
 from mmvitdense.checkpoints import convert
 from mmvitdense.models import PlainViT, SimpleFeaturePyramid
 from tests.fidelity.agreement import GRADIENTS, OUTPUTS, assert_agreement, assert_within
+from tests.fidelity.golden import read_golden
 
-GOLDEN = Path(__file__).parents[1] / 'golden'
 SMALL = {'embed_dims': 48, 'num_layers': 4, 'num_heads': 3, 'feedforward_channels': 96, 'patch_size': 8}
 
 
@@ -22,13 +19,7 @@ class TestDetectron2:
 
     @pytest.fixture(params=['vitdet_window', 'vitdet_convprop'])
     def golden(self, request):
-        with np.load(GOLDEN / f'{request.param}.npz') as file:
-            parts = {'meta': json.loads(str(file['meta']))}
-            for name in file.files:
-                kind, _, rest = name.partition('/')
-                if rest:
-                    parts.setdefault(kind, {})[rest] = torch.from_numpy(file[name])
-        return parts
+        return read_golden(request.param)
 
     @staticmethod
     def build(golden, prefix=''):

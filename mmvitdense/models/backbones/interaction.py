@@ -18,6 +18,8 @@ from mmvitdense.registry import MODELS
 from .vit_sizes import evenly_spaced
 
 STRIDES = (4, 8, 16, 32)
+VIT_LEVEL = 1
+"""Which of the three levels of tokens has the grid of the ViT."""
 VIT_FEATURES = ('last', 'stagewise', None)
 
 

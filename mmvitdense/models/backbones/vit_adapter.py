@@ -10,10 +10,7 @@ from torch import Tensor, nn
 from mmvitdense.layers import DeformableExchange, Extractor, Sampling, TokenLevels, draw_adapter_weights
 from mmvitdense.registry import MODELS
 
-from .interaction import InteractionBackbone
-
-_SIXTEENTH = 1
-"""Which level of the branch has the grid of the ViT."""
+from .interaction import VIT_LEVEL, InteractionBackbone
 
 
 @MODELS.register_module()
@@ -95,12 +92,12 @@ class AdapterStage(nn.Module):
         """Before the blocks: update the patches, B x h*w x C, from the tokens of the branch, B x N x C."""
         if self.injector is None:
             return patches, conv
-        centres = levels.centres.split(levels.lengths, dim=1)[_SIXTEENTH]
+        centres = levels.centres.split(levels.lengths, dim=1)[VIT_LEVEL]
         return self.injector(patches, conv, Sampling(centres, levels.grids)), conv
 
     def extract(self, patches: Tensor, conv: Tensor, levels: TokenLevels) -> Tensor:
         """After the blocks: update the tokens of the branch."""
-        sampling = Sampling(levels.centres, levels.grids[_SIXTEENTH : _SIXTEENTH + 1])
+        sampling = Sampling(levels.centres, levels.grids[VIT_LEVEL : VIT_LEVEL + 1])
         for extractor in (self.extractor, *self.extra_extractors):
             conv = extractor(conv, patches, levels, sampling)
         return conv

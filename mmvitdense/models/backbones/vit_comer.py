@@ -22,10 +22,7 @@ from mmvitdense.layers import (
 from mmvitdense.ops import Linear
 from mmvitdense.registry import MODELS
 
-from .interaction import InteractionBackbone, per_stage
-
-_SIXTEENTH = 1
-"""Which level of the branch has the grid of the ViT."""
+from .interaction import VIT_LEVEL, InteractionBackbone, per_stage
 
 
 @MODELS.register_module()
@@ -125,7 +122,7 @@ class CTIStage(nn.Module):
         """Before the blocks: update both the patches, B x h*w x C, and the tokens of the branch, B x N x C."""
         if self.cti_tov is None:
             return patches, conv
-        conv = levels.add_to(self.mrfp(conv, levels), _SIXTEENTH, patches)
+        conv = levels.add_to(self.mrfp(conv, levels), VIT_LEVEL, patches)
         return self.cti_tov(patches, conv, levels), conv
 
     def extract(self, patches: Tensor, conv: Tensor, levels: TokenLevels) -> Tensor:
@@ -233,11 +230,13 @@ class CTIToConv(nn.Module):
 
     def forward(self, patches: Tensor, conv: Tensor, levels: TokenLevels) -> Tensor:
         """Return new tokens of the branch, B x N x C."""
-        conv = levels.add_to(conv, _SIXTEENTH, patches)
-        return conv if self.cfinter is None else self.interact(conv, levels)
+        conv = levels.add_to(conv, VIT_LEVEL, patches)
+        return self.interact(conv, levels)
 
     def interact(self, conv: Tensor, levels: TokenLevels) -> Tensor:
-        """Let the levels attend to each other: B x N x C to the same shape."""
+        """Let the levels attend to each other, if they are to: B x N x C to the same shape."""
+        if self.cfinter is None:
+            return conv
         sampling = Sampling(levels.centres, levels.grids)
         return self.cfinter(self.query_norm(conv), self.feat_norm(conv), levels, sampling)
 
@@ -255,7 +254,7 @@ class ExtraCTI(CTIToConv):
 
     def forward(self, patches: Tensor, conv: Tensor, levels: TokenLevels) -> Tensor:
         """Return new tokens of the branch, B x N x C."""
-        conv = levels.add_to(conv, _SIXTEENTH, patches)
+        conv = levels.add_to(conv, VIT_LEVEL, patches)
         if self.ffn is not None:
             conv = conv + self.drop_path(self.ffn(self.ffn_norm(conv), levels))
-        return conv if self.cfinter is None else self.interact(conv, levels)
+        return self.interact(conv, levels)
