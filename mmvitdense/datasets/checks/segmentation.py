@@ -102,7 +102,7 @@ def _check_palette(source: DataSource, classes: tuple[str, ...], own: Sequence[s
     """Raise unless there is a colour for each class, or none at all: mmseg draws lots then."""
     given = (source.option('metainfo') or {}).get('palette')
     palette = given if given is not None else _own_meta(source, 'palette') or ()
-    if isinstance(palette, str) or any(len(colour) != 3 for colour in palette if not isinstance(colour, int)):
+    if isinstance(palette, str) or any(np.shape(colour) != (3,) for colour in palette):
         raise DataError(
             f'{source.key}.metainfo.palette is {palette!r}: write [red, green, blue] for each class, or leave it out.'
         )
@@ -212,6 +212,10 @@ def report_absent_classes(data: Sequence[LabelMaps]) -> None:
         names = listed(dict.fromkeys(absent))
         if all(maps.complete for maps in parts):
             use = 'learnt' if split == 'train' else 'scored'
-            warn(f'{keys}: no label map holds the classes {names} ({looked}), so they cannot be {use}.')
+            borrowed = 2 * len(absent) > len(parts[0].classes) and 'metainfo' not in parts[0].source.cfg
+            hint = '; data with classes of its own is of type mmseg.BaseSegDataset and names them in metainfo.classes'
+            warn(
+                f'{keys}: no label map holds the classes {names} ({looked}), so they cannot be {use}{hint * borrowed}.'
+            )
         else:
             note(f'{keys}: the classes {names} were not among the {looked}.')
