@@ -212,7 +212,7 @@ def report_absent_classes(data: Sequence[LabelMaps]) -> None:
         names = listed(dict.fromkeys(absent))
         if all(maps.complete for maps in parts):
             use = 'learnt' if split == 'train' else 'scored'
-            borrowed = 2 * len(absent) > len(parts[0].classes) and 'metainfo' not in parts[0].source.cfg
+            borrowed = 2 * len(absent) > len(parts[0].classes) and not parts[0].source.cfg.get('metainfo')
             hint = '; data with classes of its own is of type mmseg.BaseSegDataset and names them in metainfo.classes'
             warn(
                 f'{keys}: no label map holds the classes {names} ({looked}), so they cannot be {use}{hint * borrowed}.'
