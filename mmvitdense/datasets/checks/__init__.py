@@ -19,6 +19,7 @@ from .paths import evaluators
 from .segmentation import check_segmentation, report_absent_classes
 from .source import DataSource, find_sources
 from .windows import check_windows
+from .zero_label import compare_splits
 
 __all__ = ['DataError', 'check_data', 'check_windows']
 
@@ -56,7 +57,9 @@ def check_data(cfg: dict, splits: Sequence[str] = ('train', 'val'), max_maps: in
                 _check_source(source, cfg, read, max_maps, maps)
                 done.append((source.cfg, metrics))
     check_ignored(cfg, maps, splits)
-    report_absent_classes(maps)
+    if maps:
+        compare_splits(cfg)
+        report_absent_classes(maps)
 
 
 def _check_source(source: DataSource, cfg: dict, read: Reader, max_maps: int, maps: list[LabelMaps]) -> None:

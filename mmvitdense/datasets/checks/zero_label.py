@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from .label_maps import IGNORED, LabelMaps
-from .messages import DataError, listed
+from .messages import DataError, listed, warn
 from .source import DataSource, find_sources, type_name
 
 _MAX_SECONDS = 60.0
@@ -48,6 +48,23 @@ def check_zero_label_agrees(maps: LabelMaps, cfg: dict) -> None:
             f'unlabelled, --cfg-options {zero_label_options(cfg, True)}'
         )
     raise DataError(f'{said}, which must be the same: {advice}')
+
+
+def compare_splits(cfg: dict) -> None:
+    """Warn if data sets of one kind differ on it: scores are those of neighbours unless their maps differ too."""
+    by_kind: dict[tuple, dict[bool, str]] = {}
+    for split in ('train', 'val', 'test'):
+        for source in find_sources(cfg, split):
+            said = source.option('reduce_zero_label')
+            if said is not None and source.loads('LoadAnnotations'):
+                kind = by_kind.setdefault((source.cls, str(source.option('metainfo'))), {})
+                kind.setdefault(bool(said), source.key)
+    for said in by_kind.values():
+        if len(said) == 2:
+            warn(
+                f'{said[True]}.reduce_zero_label is True and {said[False]}.reduce_zero_label is False: unless their '
+                'label maps differ by one, every class of the one is another class of the other.'
+            )
 
 
 def check_zero_is_no_class(maps: LabelMaps, cfg: dict, read: Callable[[DataSource], LabelMaps | None]) -> None:

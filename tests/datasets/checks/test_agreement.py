@@ -147,6 +147,19 @@ class TestTheLabelZero:
             for loader in (cfg.train_dataloader, cfg.val_dataloader):
                 assert loader.dataset.reduce_zero_label is loader.dataset.pipeline[1].reduce_zero_label is fits
 
+    def test_splits_that_differ_are_named(self, segmentation, log):
+        """Validation maps that happen to lack the last class fit both readings."""
+        segmentation.change_maps(lambda values: values + 1)
+        (segmentation.root / 'few').mkdir()
+        for number in range(4):
+            segmentation.write_map(f'../few/{number}', np.arange(64)[None, :] % 3 + np.zeros((48, 1)))
+        cfg = segmentation.config()
+        cfg.train_dataloader.dataset.reduce_zero_label = True
+        cfg.val_dataloader.dataset.data_prefix.seg_map_path = 'few'
+        check_data(cfg)
+        (warning,) = [line for level, line in log if level == logging.WARNING]
+        assert 'train_dataloader.dataset.reduce_zero_label is True and val_dataloader.dataset' in warning
+
     def test_maps_that_leave_it_open(self, segmentation, refused):
         segmentation.change_maps(lambda values: np.maximum(values, 1))
         cfg = segmentation.config()
