@@ -6,14 +6,15 @@ import os.path as osp
 from collections.abc import Sequence
 
 import numpy as np
+from mmengine.registry import METRICS
 
 from .classes import class_names
 from .heads import check_num_classes, decode_heads
 from .ignored import ignored_labels
 from .label_maps import IGNORED, LabelMaps
 from .messages import DataError, listed, note, warn
-from .paths import check_folder, check_root, describe_suffixes, find_files
-from .source import DataSource, find_sources
+from .paths import check_folder, check_root, describe_suffixes, evaluators, find_files
+from .source import DataSource, find_sources, registered_class, type_name
 from .zero_label import check_zero_is_no_class, check_zero_label_agrees, zero_label_options
 
 
@@ -29,6 +30,7 @@ def check_segmentation(source: DataSource, cfg: dict, max_maps: int) -> LabelMap
         Its label maps, so far as they were looked at: none where the pipeline loads none.
     """
     check_root(source, cfg)
+    _check_loading(source, cfg)
     maps = _find_maps(source, cfg, _class_names(source, cfg))
     if maps.loaded:
         maps.look(max_maps)
@@ -39,6 +41,26 @@ def check_segmentation(source: DataSource, cfg: dict, max_maps: int) -> LabelMap
     if maps.classes is not None:
         check_num_classes(source, cfg, len(maps.classes))
     return maps
+
+
+def _check_loading(source: DataSource, cfg: dict) -> None:
+    """Raise if the pipeline loads no labels although the model learns from them or a metric compares with them."""
+    kinds = [type_name(transform) for transform in source.transforms()]
+    loads = any(kind.startswith('Load') and 'Image' not in kind for kind in kinds)
+    scored = [key for key, metric in evaluators(cfg, source.split) if _compares(metric, cfg)]
+    if 'PackSegInputs' in kinds and not loads and (source.split == 'train' or scored):
+        use = f'{scored[0]} compares' if scored else 'training compares'
+        raise DataError(
+            f'{source.key}.pipeline loads no label maps, with which {use} the predictions: write '
+            "dict(type='LoadAnnotations') into it, in testing after the resize."
+        )
+    if source.cfg.get('filter_cfg'):
+        warn(f'{source.key}.filter_cfg: not used, data sets of label maps filter nothing.')
+
+
+def _compares(metric: dict, cfg: dict) -> bool:
+    cls = registered_class(METRICS, metric, cfg.get('default_scope') or 'mmengine')
+    return hasattr(cls, 'intersect_and_union') and not metric.get('format_only')
 
 
 def _find_maps(source: DataSource, cfg: dict, classes: tuple[str, ...] | None) -> LabelMaps:

@@ -61,9 +61,18 @@ def test_an_image_without_map(segmentation, refused):
     assert "'2.png'" in message
 
 
-def test_maps_are_not_needed_where_none_are_loaded(segmentation):
+def test_maps_are_not_needed_where_none_are_loaded(segmentation, refused):
     (segmentation.root / 'maps/2.png').unlink()
-    check_data(segmentation.config(pipeline=[dict(type='LoadImageFromFile')]))
+    cfg = segmentation.config(pipeline=[dict(type='LoadImageFromFile'), dict(type='PackSegInputs')])
+    assert 'val_evaluator compares' in refused(cfg, splits=['val'])
+    assert 'training compares' in refused(cfg, splits=['train'])
+    cfg.val_evaluator.format_only = True
+    check_data(cfg, splits=['val'])
+
+
+def test_a_filter_that_filters_nothing_is_named(segmentation, log):
+    check_data(segmentation.config(filter_cfg=dict(min_size=32)), splits=['train'])
+    assert [line for level, line in log if level == logging.WARNING and 'filter_cfg: not used' in line]
 
 
 def test_images_listed_in_a_file(segmentation, refused):
