@@ -52,6 +52,7 @@ def test_the_advice_leads_to_the_right_labels(recipe, segmentation, kind, palett
     assert cfg.model.decode_head.num_classes == cfg.model.auxiliary_head.num_classes == 3
     for loader in (cfg.train_dataloader, cfg.val_dataloader, cfg.test_dataloader):
         settings = loader.dataset.copy()
+        settings.serialize_data = False  # which collects garbage, for a second
         settings.pipeline = [step for step in settings.pipeline if step.type.startswith('Load')]
         with DefaultScope.overwrite_default_scope('mmseg'):
             loaded = DATASETS.build(settings)[0]['gt_seg_map']
