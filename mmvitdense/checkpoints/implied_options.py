@@ -31,14 +31,14 @@ def implied_options(weights: dict[str, Tensor], given: Mapping[str, Any], **know
         Keyword arguments of ``PlainViT``.
 
     Raises:
-        CheckpointError: The number of heads cannot be told.
+        CheckpointError: The number of heads, or the grid of a table that is no square, cannot be told.
     """
     projection = weights['patch_embed.proj.weight']
     options = {
         'embed_dims': projection.shape[0],
         'num_layers': 1 + max(int(match[1]) for name in weights if (match := _BLOCK.match(name))),
         'patch_size': projection.shape[-1],
-        **_embedding(weights, projection.shape[-1]),
+        **_embedding(weights, projection.shape[-1], 'pretrain_img_size' in given or 'pretrain_img_size' in known),
         **_block(weights),
         **_relative_positions(weights, projection.shape[-1]),
     }
@@ -49,7 +49,7 @@ def implied_options(weights: dict[str, Tensor], given: Mapping[str, Any], **know
     return options
 
 
-def _embedding(weights: dict[str, Tensor], patch_size: int) -> dict[str, Any]:
+def _embedding(weights: dict[str, Tensor], patch_size: int, grid_is_known: bool) -> dict[str, Any]:
     has_cls = 'cls_token' in weights
     options: dict[str, Any] = {'with_cls_token': has_cls}
     if 'patch_embed.proj.bias' not in weights:
@@ -67,6 +67,13 @@ def _embedding(weights: dict[str, Tensor], patch_size: int) -> dict[str, Any]:
     side = math.isqrt(rows)
     # A square has no row for the class token; anything else has one.
     slot = side**2 != rows
+    if side**2 + slot != rows:
+        if not grid_is_known:
+            raise CheckpointError(
+                f'the position table has {rows} rows, which is no square grid with or without a row for the class '
+                'token: give pretrain_img_size as (height, width) in pixels'
+            )
+        slot = has_cls
     if slot != has_cls:
         options['pos_embed_cls_slot'] = slot
     return {**options, 'pretrain_img_size': side * patch_size}
