@@ -145,7 +145,7 @@ def _check_missing(weights: Mapping[str, Tensor], model: nn.Module, missing: lis
     if absent:
         raise CheckpointError(
             f'the checkpoint lacks {len(absent)} weights of the model, first {_listed(absent[:4], prefix)}: give the '
-            f'model the sizes and options of the checkpoint ({_options_for(absent)}), or list what is to stay as it starts '
+            f'model the sizes and options of the checkpoint ({_options_for(absent)}), or list what stays as it starts '
             'in init_cfg=dict(..., as_initialized=[...])'
         )
 

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from mmvitdense.checkpoints import CheckpointError, FitReport, fit_to_vit
+from mmvitdense.checkpoints.fit_options import FitOptions
 from mmvitdense.layers import resize_bias_table, resize_position_table
 from mmvitdense.models import PlainViT
 from tests.fidelity.agreement import assert_within, redraw
@@ -91,8 +92,11 @@ class TestPositions:
         cls_token = target.cls_token + (target.pos_embed[:, :1] if slot else 0)
         torch.testing.assert_close(cls_token, source.cls_token + source.pos_embed[:, :1])
 
-    def test_a_model_without_positions_leaves_the_table_over(self):
-        report = load(build(), build(seed=1, pos_embed=None))
+    def test_a_model_without_positions(self):
+        source, target = build(), build(seed=1, pos_embed=None)
+        with pytest.raises(CheckpointError, match=r'has 1 weights that the model has not, last pos_embed.*unused='):
+            load(source, target)
+        _, report = fit_to_vit(source.state_dict(), target, FitOptions(unused=('pos_embed',)))
         assert report.left_over == ['pos_embed']
 
     @pytest.mark.parametrize('rows', [18, 5 * 7, 198])
@@ -136,13 +140,11 @@ def test_half_precision():
 
 class TestReport:
     def test_what_pre_training_cannot_have_keeps_its_start(self):
-        """A ViTDet from plain weights: positions, convolutions, registers and gains are learned later."""
-        target = build(
-            seed=1, rel_pos='decomposed', conv_blocks=(1,), num_registers=1, final_norm='last', layer_scale_init=1.0
-        )
+        """A ViTDet from plain weights: relative positions, convolutions and gains, which start without an effect."""
+        target = build(seed=1, rel_pos='decomposed', conv_blocks=(1,), layer_scale_init=1.0)
         before = {name: tensor.clone() for name, tensor in target.state_dict().items()}
         report = load(build(), target)
-        kinds = {'rel_pos_h', 'rel_pos_w', 'residual', 'register_tokens', 'norm', 'ls1', 'ls2'}
+        kinds = {'rel_pos_h', 'rel_pos_w', 'residual', 'ls1', 'ls2'}
         assert {kind for name in report.missing for kind in kinds & set(name.split('.'))} == kinds
         assert all(torch.equal(target.state_dict()[name], before[name]) for name in report.missing)
 
@@ -235,6 +237,7 @@ class TestBiases:
 
     def test_rows_of_the_class_token_that_the_file_has_not(self):
         source, target = build(rel_pos='bias'), build(seed=1, rel_pos='bias', with_cls_token=True)
+        source.cls_token = target.cls_token
         with pytest.raises(CheckpointError, match='relative_position_bias_table'):
             load(source, target)
 

@@ -112,9 +112,8 @@ def test_no_file(tmp_path):
 def test_options_unlike_the_pre_training_are_told(pretrained, log):
     path, _ = pretrained
     build(path, norm_eps=1e-5, qkv_bias='qv')
-    assert log[0].endswith(
-        "; norm_eps is 1e-05, the weights come with 1e-06; qkv_bias is 'qv', the weights come with True"
-    )
+    assert len(log) == 2
+    assert "norm_eps is 1e-05, the weights come with 1e-06; qkv_bias is 'qv', the weights come with True" in log[1]
 
 
 def test_layer_scale_can_be_folded(tmp_path):
@@ -161,5 +160,5 @@ def test_weights_that_stay_as_initialised(tmp_path, log):
     assert (model.blocks[0].norm1.weight == 1).all()
     assert torch.equal(model.blocks[0].norm1.bias, source.blocks[0].norm1.bias)
     assert log[-1].endswith('as initialised: pos_embed, blocks.0.norm1.weight')
-    with pytest.raises(ValueError, match=r"as_initialized has \['rope'\], which are no weights of the model"):
+    with pytest.raises(ValueError, match=r"as_initialized has 'rope', which are no weights of the model"):
         build(None, init_cfg={**init_cfg, 'as_initialized': ['rope']})

@@ -76,8 +76,7 @@ def test_shapes_of_timm(preset, name):
     assert report.missing == []
     assert report.resized == []
     assert {name for name in report.left_over if name.startswith(('blocks', 'pos_embed', 'cls', 'reg'))} == set()
-    assert {n: tuple(x.shape) for n, x in kept.items()} == {
-        n: tuple(x.shape) for n, x in model.state_dict().items()    }
+    assert {n: tuple(x.shape) for n, x in kept.items()} == {n: tuple(x.shape) for n, x in model.state_dict().items()}
 
 
 class TestGivenArguments:
