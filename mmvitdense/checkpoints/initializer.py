@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from types import ModuleType
 
 from mmengine.logging import print_log
@@ -19,6 +19,7 @@ from .differences import ALLOWED, differences
 from .file_pages import release_file_pages
 from .fit_model import fit_to_model
 from .fit_options import FitOptions
+from .init_info import note_initialization
 from .layer_scale import fold_layer_scale
 from .name_patterns import check_patterns
 from .reading import local_path, read_checkpoint
@@ -96,15 +97,15 @@ class ViTPretrained:
         """Load the weights into ``module``, a ``PlainViT`` or a backbone that holds one."""
         state_dict = read_checkpoint(self.checkpoint)
         form = detect(state_dict)
-        unlike = differences(form, state_dict, module, self.allow)
         weights = form.convert(state_dict)
-        release_file_pages(local_path(self.checkpoint))
         if any(name.startswith(_BACKBONE) for name in weights):
             weights = {n.removeprefix(_BACKBONE): v for n, v in weights.items() if n.startswith(_BACKBONE)}
         check_patterns('as_initialized', self.as_initialized, module.state_dict(), 'the model')
         check_patterns('unused', self.unused, weights, 'the file')
         if 'preset' not in self.allow:
             check_preset(form, state_dict, weights, module, (*self.as_initialized, *self.unused))
+        unlike = differences(form, state_dict, module, self.allow)
+        release_file_pages(local_path(self.checkpoint))
         if self.fold_layer_scale:
             weights = fold_layer_scale(weights)
         weights, report = fit_to_model(weights, module, self._fit_options(form, state_dict))
@@ -131,20 +132,6 @@ class ViTPretrained:
             recorded=recorded_grids(state_dict, form),
             oblong=form in _OURS,
         )
-
-
-def note_initialization(module: nn.Module, names: Collection[str], text: str) -> None:
-    """Tell mmengine, which logs how each parameter was initialised, of those that were given values.
-
-    mmengine asks this of initializers; of those that do not, it says that the value is the same.
-    """
-    told = getattr(module, '_params_init_info', None)
-    if told is None:  # not called by init_weights
-        return
-    for name, parameter in module.named_parameters():
-        if name in names and parameter in told:
-            told[parameter]['init_info'] = text
-            told[parameter]['tmp_mean_value'] = parameter.data.mean().cpu()
 
 
 def _load(module: nn.Module, weights: dict[str, Tensor], path: str) -> None:

@@ -103,7 +103,7 @@ def check_preset(
     rope = rope_of(options_of_weights(form, state_dict, vit))
     told = structure(weights, recorded_rope(state_dict, rope))
     ignored = {key for key, name in _SIGNS.items() if matches_any(name, meant)}
-    if 'positions' in ignored:
+    if ignored & {'positions', 'registers'}:
         ignored.add('cls_row')
     if vit.preset_family in (families := vit.fitting_presets(told, ignored)) or not families:
         return

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 import torch
+from mmengine.runner.checkpoint import get_state_dict, weights_to_cpu
 
-from mmvitdense.checkpoints import CheckpointError, FitReport, fit_to_vit
+from mmvitdense.checkpoints import CheckpointError, FitReport, ViTPretrained, fit_to_vit
 from mmvitdense.checkpoints.fit_options import FitOptions
 from mmvitdense.layers import resize_bias_table, resize_position_table
 from mmvitdense.models import PlainViT
@@ -112,6 +113,116 @@ class TestPositions:
         assert torch.equal(target.pos_embed, source.pos_embed)
 
 
+def foreign(model):
+    """Weights as a file has them that records nothing."""
+    return dict(model.state_dict())
+
+
+class TestGrids:
+    """The rows of a table do not tell its grid."""
+
+    @pytest.mark.parametrize(
+        ('source', 'target', 'slot'),
+        [
+            ((24, 24), (18, 32), True),
+            ((16, 16), (8, 32), True),
+            ((16, 16), (8, 32), False),
+            ((15, 15), (14, 16), True),  # 225 rows without that of the class token, and 224 with it
+            ((8, 8), (9, 7), True),
+        ],
+        ids=str,
+    )
+    def test_a_square_into_as_many_rows(self, source, target, slot):
+        """The model computes what the original does at its image size."""
+        old = build(with_cls_token=True, img_size=8 * source[0], pos_embed_cls_slot=slot and source[0] != 15)
+        size = tuple(8 * side for side in target)
+        new = build(seed=1, with_cls_token=True, img_size=size, pos_embed_cls_slot=slot)
+        weights, report = fit_to_vit(foreign(old), new)
+        new.load_state_dict(weights)
+        assert report.resized == [f'pos_embed {source[0]}x{source[1]} -> {target[0]}x{target[1]}']
+        image = torch.randn(1, 3, *size)
+        assert_within(new(image)[0], old(image)[0], 2e-6, 'output')
+
+    @pytest.mark.parametrize(('source', 'target'), [((8, 18), (12, 12)), ((5, 7), (7, 5)), ((18, 8), (8, 18))])
+    def test_our_own_files_record_theirs(self, source, target, tmp_path):
+        old = build(with_cls_token=True, img_size=tuple(8 * side for side in source))
+        torch.save({'state_dict': old.state_dict()}, tmp_path / 'vit.pth')
+        new = build(seed=1, with_cls_token=True, img_size=tuple(8 * side for side in target))
+        assert new.pos_embed.shape == old.pos_embed.shape
+        ViTPretrained(tmp_path / 'vit.pth')(new)
+        expected = resize_position_table(old.pos_embed[:, 1:], source, target)
+        assert torch.equal(new.pos_embed[:, 1:], expected)
+        with pytest.raises(RuntimeError, match=rf'pos_embed is a table of {source[0]} x {source[1]} positions'):
+            new.load_state_dict(torch.load(tmp_path / 'vit.pth', weights_only=True)['state_dict'])
+
+    def test_within_a_detector(self, tmp_path):
+        """As mmengine's runner saves it."""
+        old = build(img_size=(64, 144), rel_pos='decomposed')
+        detector = torch.nn.ModuleDict({'backbone': old, 'neck': torch.nn.Linear(2, 2)})
+        torch.save({'state_dict': weights_to_cpu(get_state_dict(detector))}, tmp_path / 'epoch.pth')
+        new = build(seed=1, img_size=96, rel_pos='decomposed')
+        ViTPretrained(tmp_path / 'epoch.pth')(new)
+        assert torch.equal(new.pos_embed, resize_position_table(old.pos_embed, (8, 18), (12, 12)))
+
+    def test_our_own_file_without_a_record_is_asked_for(self):
+        old, new = build(img_size=(144, 256)), build(seed=1, img_size=(144, 256))
+        message = 'pos_embed has 576 rows, which is 24 x 24 or the 18 x 32 of the model .*pos_grid='
+        with pytest.raises(CheckpointError, match=message):
+            fit_to_vit(foreign(old), new, FitOptions(oblong=True))
+        weights, report = fit_to_vit(foreign(old), new, FitOptions(oblong=True, pos_grid=(18, 32)))
+        assert torch.equal(weights['pos_embed'], old.pos_embed)
+        assert not report.resized
+
+    def test_a_grid_that_is_told(self):
+        old, new = build(img_size=(40, 56), with_cls_token=True), build(seed=1, with_cls_token=True)
+        weights, _ = fit_to_vit(foreign(old), new, FitOptions(pos_grid=(5, 7)))
+        assert torch.equal(weights['pos_embed'][:, 1:], resize_position_table(old.pos_embed[:, 1:], (5, 7), (4, 4)))
+        with pytest.raises(CheckpointError, match='has 36 rows, a grid of 6 x 7 has 42, or 43 with the class token'):
+            fit_to_vit(foreign(old), new, FitOptions(pos_grid=(6, 7)))
+        with pytest.raises(CheckpointError, match='pos_grid is 7 x 5, the file tells 5 x 7'):
+            fit_to_vit(foreign(old), new, FitOptions(pos_grid=(7, 5), recorded={'pos_embed': (5, 7)}))
+        with pytest.raises(CheckpointError, match='pos_grid is given, but the file has no table'):
+            fit_to_vit(foreign(build(pos_embed=None)), build(pos_embed=None), FitOptions(pos_grid=(7, 5)))
+
+    def test_sam_tells_its_grid(self, tmp_path):
+        old = build(img_size=(64, 144), rel_pos='decomposed')
+        weights = foreign(old)
+        weights['pos_embed'] = weights['pos_embed'].unflatten(1, (8, 18))
+        torch.save(weights, tmp_path / 'sam.pth')
+        new = build(seed=1, img_size=96, rel_pos='decomposed')
+        ViTPretrained(tmp_path / 'sam.pth')(new)
+        assert torch.equal(new.pos_embed, resize_position_table(old.pos_embed, (8, 18), (12, 12)))
+
+    @pytest.mark.parametrize('with_cls_token', [True, False])
+    @pytest.mark.parametrize('kind', ['bias', 'bias_shared'])
+    def test_biases_of_as_many_rows(self, kind, with_cls_token):
+        """8 x 8 patches have 15 x 15 offsets, 5 x 13 patches 9 x 25."""
+        options = {'rel_pos': kind, 'pos_embed': None, 'with_cls_token': with_cls_token}
+        old, new = build(img_size=64, **options), build(seed=1, img_size=(40, 104), **options)
+        weights, _ = fit_to_vit(foreign(old), new)
+        new.load_state_dict(weights)
+        image = torch.randn(1, 3, 40, 104)
+        assert_within(new(image)[0], old(image)[0], 2e-6, 'output')
+        back, _ = fit_to_vit(new.state_dict(), old)
+        name = next(name for name in back if name.endswith('bias_table'))
+        offsets = new.state_dict()[name][: 9 * 25]
+        assert torch.equal(back[name][: 15**2], resize_bias_table(offsets, (5, 13), (8, 8)))
+
+    def test_oblong_biases_are_asked_for(self):
+        """Of 4 x 6 patches the first 49 of 77 rows would pass for 4 x 4."""
+        old, new = build(rel_pos='bias', img_size=(32, 48)), build(rel_pos='bias', pos_embed=None)
+        with pytest.raises(CheckpointError, match='bias_table has 77 rows, which is no square grid'):
+            fit_to_vit({n: x for n, x in foreign(old).items() if n != 'pos_embed'}, new)
+
+    def test_float64(self):
+        old, new = build(with_cls_token=True).double(), build(seed=1, with_cls_token=True, img_size=48).double()
+        for weights in (foreign(old), {name: x.float() for name, x in foreign(old).items()}):
+            fitted, _ = fit_to_vit(weights, new)
+            expected = resize_position_table(weights['pos_embed'][:, 1:].double(), (4, 4), (6, 6))
+            assert fitted['pos_embed'].dtype == torch.float64
+            assert torch.equal(fitted['pos_embed'][:, 1:], expected)
+
+
 def test_relative_positions_are_resized_linearly():
     options = {'window_size': 2, 'global_blocks': (1,), 'rel_pos': 'decomposed'}
     source, target = build(**options), build(seed=1, **{**options, 'window_size': 3, 'img_size': (48, 32)})
@@ -136,6 +247,58 @@ def test_half_precision():
     assert all(tensor.dtype == torch.float32 for tensor in target.state_dict().values())
     expected = source.blocks[0].attn.qkv.weight.half().float()
     assert torch.equal(target.blocks[0].attn.qkv.weight, expected)
+
+
+class TestMissing:
+    """What would make the model compute something else than was trained."""
+
+    @pytest.mark.parametrize(
+        ('options', 'message'),
+        [
+            ({'with_cls_token': True, 'pos_embed_cls_slot': False}, r'first cls_token: .*with_cls_token'),
+            ({'num_registers': 2}, r'first register_tokens: .*num_registers'),
+            ({'final_norm': 'last'}, r'first norm.weight, norm.bias: .*final_norm'),
+            ({'layer_scale_init': 1e-5}, r'first blocks.0.ls1.gamma, .*layer_scale_init'),
+            ({'pre_norm': True}, r'first norm_pre.weight, .*pre_norm'),
+            ({'num_layers': 3}, r'first blocks.2.norm1.weight, .*checkpoint \(num_layers\)'),
+        ],
+        ids=lambda value: next(iter(value)) if isinstance(value, dict) else '',
+    )
+    def test_is_refused_or_asked_for(self, options, message):
+        target = build(seed=1, **options)
+        with pytest.raises(CheckpointError, match=f'lacks .* weights of the model, {message}.*as_initialized='):
+            load(build(), target)
+        missing = set(target.state_dict()) - set(build().state_dict())
+        weights, report = fit_to_vit(build().state_dict(), target, FitOptions(as_initialized=tuple(missing)))
+        assert not missing & {*weights, *report.missing}
+
+    @pytest.mark.parametrize('kind', ['rel_pos_h', 'residual', 'ls1'])
+    def test_a_part_of_some_blocks_alone(self, kind):
+        """What dense prediction adds is missing as a whole; some of it shows another model."""
+        options = {'rel_pos': 'decomposed', 'conv_blocks': (0, 1), 'layer_scale_init': 1.0}
+        weights = build(**options).state_dict()
+        for name in [name for name in weights if name.startswith('blocks.1.') and kind in name]:
+            del weights[name]
+        with pytest.raises(CheckpointError, match=rf'lacks .*first blocks.1.*{kind}'):
+            fit_to_vit(weights, build(seed=1, **options))
+
+    @pytest.mark.parametrize(
+        ('options', 'message'),
+        [
+            ({'num_registers': 2}, r'last register_tokens: .*num_registers'),
+            ({'rel_pos': 'bias_shared'}, r'last rel_pos_bias.*: .*rel_pos='),
+        ],
+    )
+    def test_what_the_model_would_ignore(self, options, message):
+        source, target = build(**options), build(seed=1)
+        with pytest.raises(CheckpointError, match=f'weights that the model has not, {message}.*unused='):
+            load(source, target)
+        _, report = fit_to_vit(source.state_dict(), target, FitOptions(unused=('register_tokens', 'rel_pos_bias')))
+        assert len(report.left_over) == 1
+
+    def test_a_bias_of_the_patches_that_the_model_would_ignore(self):
+        with pytest.raises(CheckpointError, match=r'last patch_embed.proj.bias: .*patch_bias'):
+            load(build(), build(seed=1, patch_bias=False))
 
 
 class TestReport:
