@@ -64,12 +64,16 @@ def with_record(weights: Mapping[str, Tensor], grids: Mapping[str, Grid], owner:
         owner: 'backbone' where the weights are of a whole model.
     """
     weights = OrderedDict(weights)
-    weights._metadata = OrderedDict({owner: {RECORD: {'grids': dict(grids)}}} if grids else {})
+    weights._metadata = OrderedDict()
+    for name, grid in grids.items():
+        module, _, table = name.rpartition('.')
+        path = '.'.join(part for part in (owner, module) if part)
+        weights._metadata.setdefault(path, {RECORD: {'grids': {}}})[RECORD]['grids'][table] = grid
     return weights
 
 
 def _records(state_dict: Mapping[str, Tensor]) -> dict[str, dict]:
-    """{what precedes its names in the backbone: record of a ViT}."""
+    """{what precedes its names in the backbone: record of a module}."""
     metadata = getattr(state_dict, '_metadata', None) or {}
     owners = {_OUTER.sub('', owner): values[RECORD] for owner, values in metadata.items() if RECORD in values}
     return {f'{owner}.' if owner else '': record for owner, record in owners.items()}

@@ -1,12 +1,16 @@
 """Fitting weights to a model: resized tables, the row of the class token, the report, what does not fit."""
 
+import copy
+
 import numpy as np
 import pytest
 import torch
-from mmengine.runner.checkpoint import get_state_dict, weights_to_cpu
+from mmengine.runner.checkpoint import get_state_dict, load_checkpoint, weights_to_cpu
 
+from mmvitdense.apis.checkpoint import load_model_weights
 from mmvitdense.checkpoints import CheckpointError, FitReport, ViTPretrained, fit_to_vit
 from mmvitdense.checkpoints.fit_options import FitOptions
+from mmvitdense.checkpoints.implied_options import implied_options
 from mmvitdense.layers import resize_bias_table, resize_position_table
 from mmvitdense.models import PlainViT
 from tests.fidelity.agreement import assert_within, redraw
@@ -163,6 +167,22 @@ class TestGrids:
         new = build(seed=1, img_size=96, rel_pos='decomposed')
         ViTPretrained(tmp_path / 'epoch.pth')(new)
         assert torch.equal(new.pos_embed, resize_position_table(old.pos_embed, (8, 18), (12, 12)))
+
+    @pytest.mark.parametrize('kind', ['positions', 'biases'])
+    def test_plain_loading_refuses_another_grid(self, kind, tmp_path):
+        """Whatever loads it; the table stays as it was."""
+        options = {'rel_pos': 'bias', 'pos_embed': None} if kind == 'biases' else {}
+        sizes = [(64, 64), (40, 104)] if kind == 'biases' else [(144, 64), (64, 144)]
+        old, new = (build(seed=seed, img_size=size, **options) for seed, size in enumerate(sizes))
+        torch.save({'state_dict': old.state_dict()}, tmp_path / 'vit.pth')
+        tables = ('pos_embed', 'bias_table')
+        before = {name: tensor.clone() for name, tensor in new.state_dict().items() if name.endswith(tables)}
+        with pytest.raises(CheckpointError, match='is a table of .* positions, the model has'):
+            load_model_weights(new, tmp_path / 'vit.pth')
+        load_checkpoint(new, str(tmp_path / 'vit.pth'))  # mmengine's, which logs
+        assert before
+        assert all(torch.equal(new.state_dict()[name], tensor) for name, tensor in before.items())
+        load_model_weights(copy.deepcopy(old), tmp_path / 'vit.pth')
 
     def test_our_own_file_without_a_record_is_asked_for(self):
         old, new = build(img_size=(144, 256)), build(seed=1, img_size=(144, 256))
@@ -428,3 +448,20 @@ def test_an_encoder_does_not_do_where_a_decoder_is_needed():
     target.decoder_embed = torch.nn.Linear(16, 8)
     with pytest.raises(CheckpointError, match=r'lacks 2 weights of the model, first decoder_embed'):
         fit_to_vit(build().state_dict(), target)
+
+
+class TestImpliedOptions:
+    """Of tables that are no square, what a format reads off the weights."""
+
+    @pytest.mark.parametrize('options', [{}, {'pos_embed': None, 'rel_pos': 'bias'}])
+    def test_a_grid_is_asked_for(self, options):
+        weights = build(img_size=(40, 56), **options).state_dict()
+        with pytest.raises(CheckpointError, match=r'no square grid .*give pretrain_img_size as \(height, width\)'):
+            implied_options(weights, {}, num_heads=2)
+        told = implied_options(weights, {'pretrain_img_size': (40, 56)}, num_heads=2)
+        PlainViT(**told).load_state_dict(weights)
+
+    def test_both_axes_of_decomposed_tables(self):
+        weights = build(img_size=(40, 56), window_size=2, global_blocks=(1,), rel_pos='decomposed').state_dict()
+        told = implied_options(weights, {'pretrain_img_size': (40, 56)}, num_heads=2)
+        assert (told['img_size'], told['window_size'], told['global_blocks']) == ((40, 56), 2, (1,))

@@ -295,6 +295,14 @@ class PlainViT(RecordsPositions, BaseModule):
             return int(parts[1]) + 1, num_depths
         return num_depths - 1, num_depths
 
+    def table_grids(self) -> dict[str, tuple[int, int]]:
+        """See ``RecordsPositions``."""
+        return {} if self.pos_embed is None else {'pos_embed': tuple(self.pos_grid)}
+
+    def position_record(self) -> dict[str, Any]:
+        """See ``RecordsPositions``."""
+        return {'grids': self.table_grids(), 'rope': None if self.rope is None else self.rope.kind}
+
     @staticmethod
     def fitting_presets(structure: Mapping[str, Any], ignored: Collection[str] = ()) -> dict[str, list[str]]:
         """{family: presets} that have this structure, see ``presets.fitting_presets``."""
