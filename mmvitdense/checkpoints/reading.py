@@ -7,6 +7,7 @@ import os
 import pickle
 import re
 import zipfile
+from collections import OrderedDict
 from typing import Any
 
 import torch
@@ -145,4 +146,7 @@ def _open_containers(content: object, path: str) -> dict[str, Tensor]:
         tensors = without_wrappers({str(name): value for name, value in content.items() if isinstance(value, Tensor)})
     if not tensors:
         raise CheckpointError(f"'{path}' holds no tensors, found {type(content).__name__}: expected a state dict")
+    tensors = OrderedDict(tensors)
+    if hasattr(content, '_metadata'):
+        tensors._metadata = content._metadata  # the grids that our models record
     return tensors

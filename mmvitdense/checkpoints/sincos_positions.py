@@ -8,6 +8,8 @@ from torch import nn
 from mmvitdense.layers.position import sincos_position_table
 from mmvitdense.registry import WEIGHT_INITIALIZERS
 
+from .init_info import note_initialization
+
 
 @WEIGHT_INITIALIZERS.register_module()
 class SinCosPositions:
@@ -38,3 +40,4 @@ class SinCosPositions:
         with torch.no_grad():
             module.pos_embed[:, :slot].zero_()
             module.pos_embed[:, slot:].copy_(table)
+        note_initialization(module, {'pos_embed'}, f'{type(self).__name__}: rows_first={self.rows_first}')
