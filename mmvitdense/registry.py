@@ -1,8 +1,8 @@
 """The registries of this package: scope ``mmvitdense``, children of mmengine's.
 
 Classes register with ``@MODELS.register_module()``; a config of any OpenMMLab library names them
-``mmvitdense.Name``. The modules that hold them are imported at the first look-up; those that import mmdet at the first
-look-up of a name that the others do not have.
+``mmvitdense.Name``. The modules that hold them are imported at the first look-up; those that import mmdet or mmseg at
+the first look-up of a name that the others do not have.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ MODELS = RegistryWithRooms(
     parent=root.MODELS,
     scope=_SCOPE,
     locations=['mmvitdense.models'],
-    rooms={'mmvitdense.models.detection': 'mmdet'},
+    rooms={'mmvitdense.models.detection': 'mmdet', 'mmvitdense.models.segmentation': 'mmseg'},
 )
 WEIGHT_INITIALIZERS = Registry(
     'weight initializer', parent=root.WEIGHT_INITIALIZERS, scope=_SCOPE, locations=['mmvitdense.checkpoints']

@@ -27,8 +27,10 @@ assert MODELS.get('mmvitdense.PlainViT').__name__ == 'PlainViT'
 assert MODELS.get('SimpleFeaturePyramid').__name__ == 'SimpleFeaturePyramid'
 MODELS.get('BaseDataPreprocessor')
 assert not imported('mmdet') and not imported('mmseg') and not imported('mmvitdense.models.detection')
-assert MODELS.get('mmvitdense.NoSuchModel') is None
+assert MODELS.get('mmvitdense.Detectron2MaskHead') is not None
 assert imported('mmdet') and imported('mmvitdense.models.detection') and not imported('mmseg')
+assert MODELS.get('mmvitdense.NoSuchModel') is None
+assert MODELS.get('mmvitdense.Mask2FormerSegHead').__module__ == 'mmvitdense.models.segmentation.mask2former_head'
 """)
 
 

@@ -17,6 +17,23 @@ _READ_BY_MMENGINE = {
     'activation_checkpointing', 'compile', 'custom_imports', 'efficient_conv_bn_eval', 'find_unused_parameters',
     'model_wrapper_cfg', 'runner_type', 'strategy', 'sync_bn', 'tta_model', 'tta_pipeline',
 }  # fmt: skip
+_OF_OLD_RUNNERS = {
+    'checkpoint_config': 'default_hooks.checkpoint',
+    'data': 'train_dataloader, val_dataloader and test_dataloader',
+    'dist_params': 'env_cfg.dist_cfg',
+    'evaluation': 'val_evaluator, and how often is train_cfg.val_interval',
+    'fp16': '--amp',
+    'log_config': 'default_hooks.logger and vis_backends',
+    'lr_config': 'param_scheduler',
+    'optimizer': 'optim_wrapper.optimizer',
+    'optimizer_config': 'optim_wrapper.clip_grad',
+    'resume_from': '--resume',
+    'runner': 'train_cfg',
+    'total_epochs': 'train_cfg.max_epochs',
+    'total_iters': 'train_cfg.max_iters',
+    'workflow': 'train_cfg.val_interval',
+}
+"""Fields that mmdet 2 and mmseg 0 read and nothing reads any more, and what has taken their place."""
 _TYPO_SIMILARITY = 0.9
 """difflib ratio from which a key is another one mistyped: `max_iter` for `max_iters`, not `in_` for `out_channels`."""
 
@@ -55,6 +72,26 @@ def option_notes(cfg_options: dict[str, Any] | None) -> list[str]:
         'computed from it keep their values. Set those fields themselves if that is what you want.'
         for name in sorted(names)
     ]
+
+
+def unused_notes(cfg: Any) -> list[str]:
+    """A line for each field of a config that looks like one a run would follow, and is not read by anything."""
+    notes = [
+        f'{key}: not used, each image is predicted once, as it is; test-time augmentation is not built.'
+        for key in ('tta_model', 'tta_pipeline')
+        if cfg.get(key) is not None
+    ]
+    if cfg.get('strategy') is not None and cfg.get('runner_type', 'Runner') == 'Runner':
+        notes.append("strategy: not used, only runner_type='FlexibleRunner' reads it.")
+    for key, successor in _OF_OLD_RUNNERS.items():
+        # Many a config writes a field by way of a variable of the old name.
+        if isinstance(cfg.get(key), (dict, list, int)) and cfg[key] != _inner(cfg, successor):
+            notes.append(f'{key}: not used, its place is now {successor}.')
+    read = _run_keys()
+    for name in set(cfg) - read:
+        if close := difflib.get_close_matches(name, read, n=1, cutoff=_TYPO_SIMILARITY):
+            notes.append(f'{name}: not used, nothing reads such a field; did you mean {close[0]!r}?')
+    return notes
 
 
 def config_name(config: Any) -> str:
@@ -100,6 +137,12 @@ def _closest(path: Path) -> str:
     names = [file.name for file in folder.glob('*.py')] if folder.is_dir() else []
     close = difflib.get_close_matches(path.name, names, n=1)
     return f'; did you mean {folder / close[0]}?' if close else ''
+
+
+def _inner(cfg: Any, dotted: str) -> Any:
+    for name in dotted.split('.'):
+        cfg = cfg.get(name) if hasattr(cfg, 'get') else None
+    return cfg
 
 
 def _run_keys() -> set[str]:

@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 import torch
 
+from mmvitdense.datasets.checks import check_windows
 from mmvitdense.datasets.drawing import Artist, panoptic_segments
 
 from .build import build_model
@@ -35,7 +36,7 @@ class ImageInferencer:
         classes: Class names, from the checkpoint if it has them, else from the config.
 
     Raises:
-        InputError, CheckpointError: something given cannot be used.
+        InputError, DataError, CheckpointError: something given cannot be used.
 
     Example:
         >>> inferencer = ImageInferencer('configs/vitdet/....py', 'epoch_12.pth')
@@ -53,6 +54,7 @@ class ImageInferencer:
         self.cfg = load_config(config, cfg_options)
         self.device = _usable(device)
         sync_bn_to_bn(self.cfg)
+        check_windows(self.cfg)
         model = build_model(self.cfg)
         meta = {}
         if checkpoint is None:

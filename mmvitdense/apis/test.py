@@ -15,7 +15,8 @@ from mmvitdense.datasets.checks import check_data
 
 from .build import build_model, build_runner
 from .checkpoint import load_model_weights
-from .config import load_config, option_notes, set_work_dir
+from .class_scores import class_scores
+from .config import load_config, option_notes, set_work_dir, unused_notes
 from .errors import InputError
 from .files import write_json, written_whole
 from .launch import on_main_process, start_process_group
@@ -43,7 +44,8 @@ def evaluate_model(
         work_dir: Where the log goes; by default the field of the config, else `./work_dirs/<config name>`.
         out: A .pkl for the predictions: a list with a dict for each image; instance masks as RLE, segmentation
             without logits.
-        json_file: A .json for the metrics, {name: number}, with the names that mmengine prints.
+        json_file: A .json for the metrics, {name: number}, with the names that mmengine prints; for a segmentation also
+            the scores of each class, as `IoU.<class>`, null where a class does not occur.
         show_dir: A folder for pictures, labels on the left and predictions on the right.
         show_interval: Draw every n-th image.
         score_thr: Draw detections with at least this score.
@@ -58,13 +60,15 @@ def evaluate_model(
     """
     if out is not None and Path(out).suffix not in ('.pkl', '.pickle'):
         raise InputError(f'--out {out}: expected a file name that ends with .pkl or .pickle.')
+    if show_dir is None and (show_interval, score_thr) != (1, 0.3):
+        raise InputError('--show-interval and --score-thr say what to draw: add --show-dir, the folder for it.')
     cfg = load_config(config, cfg_options)
     if cfg.get('test_dataloader') is None or cfg.get('test_evaluator') is None:
         raise InputError(f'{cfg.filename} cannot be tested: it has no test_dataloader or no test_evaluator.')
     set_work_dir(cfg, work_dir, config)
     cfg.load_from, cfg.resume = None, False
     start_process_group(cfg, launcher)
-    notes = option_notes(cfg_options) + adapt_to_machine(cfg)
+    notes = option_notes(cfg_options) + unused_notes(cfg) + adapt_to_machine(cfg)
     on_main_process(lambda: check_data(cfg, splits=('test',)))
     model = build_model(cfg)
     load_model_weights(model, checkpoint)
@@ -72,10 +76,10 @@ def evaluate_model(
     log_notes(runner, notes)
     if show_dir is not None:
         runner.register_hook(ShowHook(show_dir, show_interval, score_thr))
-    with _predictions_to(runner, cfg, out):
+    with _predictions_to(runner, cfg, out), class_scores(runner.test_evaluator) as of_classes:
         metrics = {name: round(float(value), 6) for name, value in runner.test().items()}
     if json_file is not None and is_main_process():
-        write_json(json_file, metrics)
+        write_json(json_file, metrics | of_classes)
     return metrics
 
 

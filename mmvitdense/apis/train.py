@@ -13,7 +13,7 @@ from mmvitdense.datasets.checks import check_data
 from .amp import amp_for_device, enable_amp
 from .build import build_model, build_runner
 from .checkpoint import load_model_weights
-from .config import load_config, option_notes, set_work_dir
+from .config import load_config, option_notes, set_work_dir, unused_notes
 from .errors import InputError
 from .launch import on_main_process, start_process_group
 from .repeatable import IterationSeedHook, fix_seed
@@ -50,7 +50,7 @@ def train_model(
     cfg = load_config(config, cfg_options)
     set_work_dir(cfg, work_dir, config)
     set_resume(cfg, resume)
-    notes = option_notes(cfg_options) + _apply_options(cfg, amp, auto_scale_lr)
+    notes = option_notes(cfg_options) + unused_notes(cfg) + _apply_options(cfg, amp, auto_scale_lr)
     start_process_group(cfg, launcher)
     notes += adapt_to_machine(cfg)
     cfg.load_from, seed, found = on_main_process(lambda: _check(cfg))

@@ -3,7 +3,7 @@
 import pytest
 from mmengine.config import Config
 
-from mmvitdense.apis.config import config_name, load_config, option_notes, set_work_dir
+from mmvitdense.apis.config import config_name, load_config, option_notes, set_work_dir, unused_notes
 from mmvitdense.apis.errors import InputError
 
 
@@ -64,6 +64,30 @@ def test_a_variable_of_the_file_is_pointed_out(config):
     assert 'width' in note
     assert load_config(config, {'width': 8}).width == 8
     assert option_notes({'train_cfg.max_iters': 3}) == option_notes(None) == []
+
+
+@pytest.mark.parametrize(
+    ('fields', 'words'),
+    [
+        (dict(tta_model=dict(type='SegTTAModel')), ['tta_model: not used', 'test-time augmentation is not built']),
+        (dict(tta_pipeline=[]), ['tta_pipeline: not used']),
+        (dict(strategy=dict(type='DDPStrategy')), ['strategy: not used', 'FlexibleRunner']),
+        (
+            dict(optimizer=dict(type='SGD'), optim_wrapper=dict(optimizer=dict(type='AdamW'))),
+            ['optim_wrapper.optimizer'],
+        ),
+        (dict(lr_config=dict(policy='poly')), ['lr_config: not used', 'param_scheduler']),
+        (dict(total_epochs=12), ['train_cfg.max_epochs']),
+        (dict(val_evalutor=dict(type='IoUMetric')), ["did you mean 'val_evaluator'"]),
+        (dict(strategy=dict(type='DDPStrategy'), runner_type='FlexibleRunner'), None),
+        (dict(optimizer=dict(lr=1), optim_wrapper=dict(optimizer=dict(lr=1))), None),
+        (dict(train_pipeline=[], test_pipeline=[], num_classes=3, norm_cfg=dict(type='BN'), tta_model=None), None),
+    ],
+)
+def test_fields_that_nothing_reads_are_pointed_out(fields, words):
+    notes = unused_notes(Config(fields))
+    assert len(notes) == (words is not None)
+    assert all(word in notes[0] for word in words or ())
 
 
 def test_names_find_the_configs_of_the_package():

@@ -17,6 +17,7 @@ from mmengine.model import revert_sync_batchnorm
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import DATA_SAMPLERS, DATASETS, HOOKS, MODELS, PARAM_SCHEDULERS, DefaultScope
 
+from mmvitdense.apis.config import unused_notes
 from tests.configs.shrink import SIDE, image_side, shrink
 
 pytest.importorskip('mmdet')
@@ -72,6 +73,7 @@ class TestEveryConfig:
         config = load(name)
         assert 'mmvitdense' in config.custom_imports.imports
         assert config.default_scope in ('mmdet', 'mmseg')
+        assert unused_notes(config) == [], 'every field is one that something reads'
 
     def test_a_training_step(self, small):
         """The losses are finite, reach the first layer, and an optimizer as in the config lowers them."""

@@ -7,6 +7,7 @@ import torch
 
 from mmvitdense.apis.checkpoint import read_run_checkpoint
 from mmvitdense.apis.errors import run_tool
+from mmvitdense.apis.inference import ImageInferencer
 from mmvitdense.apis.test import evaluate_model
 from mmvitdense.apis.train import train_model
 
@@ -96,6 +97,16 @@ def test_evaluating_a_checkpoint_that_does_not_fit(refused, segmentor, tmp_path)
 
 def test_predictions_need_a_pickle_name(refused):
     assert '.pkl' in refused(evaluate_model, DETECTOR, 'w.pth', out='predictions.txt')
+
+
+@pytest.mark.parametrize('option', [{'show_interval': 2}, {'score_thr': 0.5}])
+def test_options_of_pictures_need_a_folder_for_them(refused, option):
+    assert 'add --show-dir' in refused(evaluate_model, SEGMENTOR, 'w.pth', **option)
+
+
+def test_a_demo_by_windows_without_a_step(refused):
+    options = {'model.test_cfg.mode': 'slide', 'model.test_cfg.crop_size': (64, 64)}
+    assert 'model.test_cfg.stride="(43,43)"' in refused(ImageInferencer, SEGMENTOR, cfg_options=options)
 
 
 def test_the_tools_say_it_in_one_line_too(workshop):

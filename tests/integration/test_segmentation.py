@@ -46,6 +46,10 @@ def test_two_processes_evaluate_like_the_run_did(workshop, segmentor):
     for name in ('mIoU', 'aAcc', 'mAcc'):
         assert metrics[name] == pytest.approx(validated[name], abs=1e-4)
 
+    of_classes = [metrics[f'IoU.{name}'] for name in CLASSES]
+    assert np.mean([value for value in of_classes if value is not None]) == pytest.approx(metrics['mIoU'], abs=0.01)
+    assert {name.partition('.')[0] for name in metrics if '.' in name} == {'IoU', 'Acc'}
+
     predictions = pickle.loads((out / 'p.pkl').read_bytes())
     assert len(predictions) == 5
     assert all(prediction['pred_sem_seg']['data'].shape == (1, 64, 64) for prediction in predictions)

@@ -17,8 +17,7 @@ test_pipeline = [
     dict(type='ResizeToMultiple', size_divisor=32),
     # The ground truth stays at its own size, so it is loaded after the resize.
     dict(type='LoadAnnotations'),
-    # With the shape of the whole image among the meta data, mmseg's Mask2Former would stretch every window to it.
-    dict(type='PackSegInputs', meta_keys=('img_path', 'seg_map_path', 'ori_shape', 'img_shape', 'scale_factor')),
+    dict(type='PackSegInputs'),
 ]
 train_dataloader = dict(
     batch_size=2,

@@ -37,7 +37,7 @@ model = dict(
         with_cp=True,
     ),
     decode_head=dict(
-        type='Mask2FormerHead',
+        type='mmvitdense.Mask2FormerSegHead',
         in_channels=[1024, 1024, 1024, 1024],
         strides=[4, 8, 16, 32],
         feat_channels=channels,

@@ -11,14 +11,22 @@ import numpy as np
 from .coco_file import CocoFile, read_coco
 from .detection import Reader, check_coco, check_metrics
 from .heads import check_num_classes
+from .ignored import check_ignored
+from .label_maps import LabelMaps
 from .messages import DataError, note
 from .panoptic import check_panoptic_metrics, check_segments
 from .paths import evaluators
+<<<<<<< HEAD
 from .pickles import check_pickles
 from .segmentation import check_segmentation
+=======
+from .segmentation import check_segmentation, report_absent_classes
+>>>>>>> segdata
 from .source import DataSource, find_sources
+from .windows import check_windows
+from .zero_label import compare_splits
 
-__all__ = ['DataError', 'check_data']
+__all__ = ['DataError', 'check_data', 'check_windows']
 
 # Those who change one of these methods read their data in their own way, so that nothing here need hold for them.
 _COCO = {
@@ -43,19 +51,24 @@ def check_data(cfg: dict, splits: Sequence[str] = ('train', 'val'), max_maps: in
     Raises:
         DataError: With one sentence that says what is wrong and how to mend it.
     """
+    check_windows(cfg)
     read = cache(read_coco)
-    done = []
+    done, maps = [], []
     for split in splits:
         check_pickles(cfg, split)
         metrics = [metric for _, metric in evaluators(cfg, split)]
         for source in find_sources(cfg, split):
             # A test loader is often the validation loader under another name.
             if split == 'train' or (source.cfg, metrics) not in done:
-                _check_source(source, cfg, read, max_maps)
+                _check_source(source, cfg, read, max_maps, maps)
                 done.append((source.cfg, metrics))
+    check_ignored(cfg, maps, splits)
+    if maps:
+        compare_splits(cfg)
+        report_absent_classes(maps)
 
 
-def _check_source(source: DataSource, cfg: dict, read: Reader, max_maps: int) -> None:
+def _check_source(source: DataSource, cfg: dict, read: Reader, max_maps: int, maps: list[LabelMaps]) -> None:
     started = time.monotonic()
     if source.is_remote():
         note(f'{source.key}: not checked, the data is on remote storage.')
@@ -69,10 +82,9 @@ def _check_source(source: DataSource, cfg: dict, read: Reader, max_maps: int) ->
             check_panoptic_metrics(source, cfg, file)
         _report(source, f'{len(file.image_ids)} images, {len(file.boxes)} objects of {len(classes)} classes', started)
     elif _loads_like(source.cls, _SEGMENTATION):
-        classes, content = check_segmentation(source, cfg, max_maps)
-        if classes is not None:
-            check_num_classes(source, cfg, len(classes))
-        _report(source, f'{content}, {len(classes or ())} classes', started)
+        found = check_segmentation(source, cfg, max_maps)
+        maps += [found] * found.loaded
+        _report(source, found.content, started)
     else:
         kind = source.cfg.get('type')
         note(f'{source.key}: not checked, there are no checks for {kind}.')

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from mmvitdense.registry import MODELS
@@ -12,14 +13,17 @@ from .source import DataSource, constructor_default, registered_class, type_name
 
 # Heads whose num_classes counts the classes of the data. Others count something else: an RPN has one class, the
 # semantic head of HTC has those of COCO-stuff, a keypoint head has keypoints.
-_CLASS_HEADS = ('bbox_head', 'mask_head', 'mask_iou_head', 'point_head', 'query_head', 'decode_head', 'auxiliary_head')
+_DECODE_HEADS = ('decode_head', 'auxiliary_head', 'kernel_generate_head')
+_CLASS_HEADS = (
+    'bbox_head', 'mask_head', 'mask_iou_head', 'point_head', 'query_head', 'kernel_update_head', *_DECODE_HEADS,
+)  # fmt: skip
 _THING_HEADS = ('panoptic_head', 'panoptic_fusion_head', 'semantic_head')
 # Predicts edges, not classes.
 _EXCEPTIONS = ('STDCHead',)
 
 
 def check_num_classes(source: DataSource, cfg: dict, classes: int, things: int | None = None) -> None:
-    """Raise if a head of the model predicts another number of classes than the data has.
+    """Raise if a head of the model predicts another number of classes than the data has, or weights another number.
 
     Args:
         source: The data set.
@@ -30,20 +34,58 @@ def check_num_classes(source: DataSource, cfg: dict, classes: int, things: int |
     scope = cfg.get('default_scope') or 'mmengine'
     wrong = {}
     for key, head in _heads(cfg.get('model') or {}, 'model'):
-        for name, expected in _expected(key, head, classes, things):
+        expected = dict(_expected(key, head, classes, things))
+        for name, number in expected.items():
             found = head[name] if name in head else _default(head, name, scope)
-            if isinstance(found, int) and found != expected:
-                wrong[f'{key}.{name}'] = (found, expected)
+            if isinstance(found, int) and found != number:
+                wrong[f'{key}.{name}'] = (str(found), f'{key}.{name}={number}')
+        if expected:
+            wrong.update(_wrong_weights(key, head, sum(expected.values()), scope))
     if wrong:
         found = ', '.join(f'{key} is {value}' for key, (value, _) in wrong.items())
-        options = ' '.join(f'{key}={expected}' for key, (_, expected) in wrong.items())
+        options = ' '.join(option for _, option in wrong.values())
         data = f'{classes} classes' if things is None else f'{things} thing and {classes - things} stuff classes'
         raise DataError(f'The data of {source.key} has {data}, but {found}: set --cfg-options {options}')
 
 
+def decode_heads(cfg: dict) -> Iterator[tuple[str, dict]]:
+    """Yield (key, settings) of each head of a segmentor that compares its predictions with label maps."""
+    for key, head in _heads(cfg.get('model') or {}, 'model'):
+        holds_another = 'kernel_generate_head' in head
+        if _name(key) in _DECODE_HEADS and type_name(head) not in _EXCEPTIONS and not holds_another:
+            yield key, head
+
+
+def _wrong_weights(key: str, head: dict, classes: int, scope: str) -> Iterator[tuple[str, tuple[str, str]]]:
+    """Yield (key, (what is found, options that mend it)) for losses with a list of class weights of another length."""
+    losses = {'loss_cls': head.get('loss_cls') or _default(head, 'loss_cls', scope)}
+    own = head.get('loss_decode') or {}
+    parts = {'': own} if isinstance(own, dict) else {f'.{index}': part for index, part in enumerate(own)}
+    losses |= {f'loss_decode{index}': part for index, part in parts.items()}
+    for name, loss in losses.items():
+        weights = loss.get('class_weight') if isinstance(loss, dict) else None
+        if not isinstance(weights, (list, tuple)):
+            continue
+        # A head that classifies by softmax has one class more, 'no object'; label maps have none.
+        expected = classes + (name == 'loss_cls' and not loss.get('use_sigmoid', False))
+        if len(weights) != expected:
+            mended = {'class_weight': _weights(weights, expected, classes)}
+            # What is not in the config is not merged into but replaced, so all of it has to be written.
+            mended = mended if name.partition('.')[0] in head else {**loss, **mended}
+            options = ' '.join(f'{key}.{name}.{option}={value}' for option, value in mended.items())
+            yield f'{key}.{name}.class_weight', (f'a list of {len(weights)}', options)
+
+
+def _weights(weights: Sequence[float], number: int, classes: int) -> str:
+    """Return a list of class weights of another length, the last of ``classes + 1`` kept for 'no object'."""
+    usual = Counter(weights).most_common(1)[0][0]
+    kept = [weights[-1]] if number > classes else []
+    return repr([usual] * (number - len(kept)) + kept).replace(' ', '')
+
+
 def _expected(key: str, head: dict, classes: int, things: int | None) -> Iterator[tuple[str, int]]:
     """Yield (argument, value it should have) for a head."""
-    name = next(part for part in reversed(key.split('.')) if not part.isdigit())
+    name = _name(key)
     if name in _CLASS_HEADS and type_name(head) not in _EXCEPTIONS:
         yield 'num_classes', classes if things is None else things
     elif name in _THING_HEADS and ('num_things_classes' in head or name != 'semantic_head'):
@@ -58,12 +100,15 @@ def _heads(value: Any, key: str) -> Iterator[tuple[str, dict]]:
         for index, part in enumerate(value):
             yield from _heads(part, f'{key}.{index}')
     elif isinstance(value, dict):
-        name = next(part for part in reversed(key.split('.')) if not part.isdigit())
-        if name in _CLASS_HEADS + _THING_HEADS and 'type' in value:
+        if _name(key) in _CLASS_HEADS + _THING_HEADS and 'type' in value:
             yield key, value
         for name, part in value.items():
             yield from _heads(part, f'{key}.{name}')
 
 
-def _default(head: dict, name: str, scope: str) -> int | None:
+def _name(key: str) -> str:
+    return next(part for part in reversed(key.split('.')) if not part.isdigit())
+
+
+def _default(head: dict, name: str, scope: str) -> Any:
     return constructor_default(registered_class(MODELS, head, scope), name)

@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import os.path as osp
-import random
-import time
+from collections.abc import Sequence
 
 import numpy as np
-from PIL import Image
+from mmengine.registry import METRICS
 
 from .classes import class_names
-from .image_files import image_size
-from .messages import DataError, listed
-from .paths import check_folder, check_root, describe_suffixes, evenly_spaced, find_files
-from .source import DataSource
+from .heads import check_num_classes, decode_heads
+from .ignored import ignored_labels
+from .label_maps import IGNORED, LabelMaps
+from .messages import DataError, listed, note, warn
+from .paths import check_folder, check_root, describe_suffixes, evaluators, find_files
+from .source import DataSource, find_sources, registered_class, type_name
+from .zero_label import check_zero_is_no_class, check_zero_label_agrees, zero_label_options
 
-_MAX_SECONDS = 10.0
 
-
-def check_segmentation(source: DataSource, cfg: dict, max_maps: int) -> tuple[tuple[str, ...] | None, str]:
+def check_segmentation(source: DataSource, cfg: dict, max_maps: int) -> LabelMaps:
     """Check one data set of images and label maps.
 
     Args:
@@ -27,32 +27,79 @@ def check_segmentation(source: DataSource, cfg: dict, max_maps: int) -> tuple[tu
         max_maps: How many label maps to look into at most.
 
     Returns:
-        Its classes, None if nothing names them, and what was looked at.
+        Its label maps, so far as they were looked at: none where the pipeline loads none.
     """
     check_root(source, cfg)
-    classes = _class_names(source)
-    images = check_folder(source, 'img_path')
-    names = _image_names(source, images)
-    loader = source.loads('LoadAnnotations')
-    if loader is None:
-        return classes, f'{len(names)} images'
-    maps = check_folder(source, 'seg_map_path')
-    suffix = source.option('seg_map_suffix', '.png')
-    expected = [name + suffix for name in names]
-    present = set(find_files(maps))
-    if absent := [name for name in expected if name not in present]:
+    _check_loading(source, cfg)
+    maps = _find_maps(source, cfg, _class_names(source, cfg))
+    if maps.loaded:
+        maps.look(max_maps)
+        check_zero_label_agrees(maps, cfg)
+        _check_values(maps, cfg)
+        _check_variety(maps)
+        check_zero_is_no_class(maps, cfg, lambda other: _maps_if_there(other, cfg))
+    if maps.classes is not None:
+        check_num_classes(source, cfg, len(maps.classes))
+    return maps
+
+
+def _check_loading(source: DataSource, cfg: dict) -> None:
+    """Raise if the pipeline loads no labels although the model learns from them or a metric compares with them."""
+    kinds = [type_name(transform) for transform in source.transforms()]
+    loads = any(kind.startswith('Load') and 'Image' not in kind for kind in kinds)
+    scored = [key for key, metric in evaluators(cfg, source.split) if _compares(metric, cfg)]
+    if 'PackSegInputs' in kinds and not loads and (source.split == 'train' or scored):
+        use = f'{scored[0]} compares' if scored else 'training compares'
         raise DataError(
-            f'{source.key}: {len(absent)} of {len(expected)} images have no label map: {maps!r} lacks {absent[0]!r} '
+            f'{source.key}.pipeline loads no label maps, with which {use} the predictions: write '
+            "dict(type='LoadAnnotations') into it, in testing after the resize."
+        )
+    if source.cfg.get('filter_cfg'):
+        warn(f'{source.key}.filter_cfg: not used, data sets of label maps filter nothing.')
+
+
+def _compares(metric: dict, cfg: dict) -> bool:
+    cls = registered_class(METRICS, metric, cfg.get('default_scope') or 'mmengine')
+    return hasattr(cls, 'intersect_and_union') and not metric.get('format_only')
+
+
+def _find_maps(source: DataSource, cfg: dict, classes: tuple[str, ...] | None) -> LabelMaps:
+    """Find the images and label maps of a data set, of which none is looked at yet."""
+    images, suffix = check_folder(source, 'img_path'), source.option('img_suffix', '.jpg')
+    names = _image_names(source, images)
+    loaded = source.loads('LoadAnnotations') is not None
+    paths = _map_paths(source, names) if loaded else [''] * len(names)
+    pairs = [(osp.join(images, name + suffix), path) for name, path in zip(names, paths, strict=True)]
+    heads = [head.get('num_classes') for _, head in decode_heads(cfg)]
+    number = len(classes) if classes else next((count for count in heads if isinstance(count, int)), 256)
+    # Where metainfo selects from the classes of the data set's type, the maps still hold the values of all of them.
+    in_files = _own_meta(source, 'classes') or classes
+    reduce_zero = bool(source.option('reduce_zero_label', False))
+    return LabelMaps(source, pairs, loaded, reduce_zero, classes, in_files and tuple(in_files), number)
+
+
+def _map_paths(source: DataSource, names: list[str]) -> list[str]:
+    """Return the path of the label map of each image, all of which must be there."""
+    folder, suffix = check_folder(source, 'seg_map_path'), source.option('seg_map_suffix', '.png')
+    present = set(find_files(folder))
+    if absent := [name + suffix for name in names if name + suffix not in present]:
+        raise DataError(
+            f'{source.key}: {len(absent)} of {len(names)} images have no label map: {folder!r} lacks {absent[0]!r} '
             f'for one and holds {describe_suffixes(sorted(present))}: add the maps, or name their folder or suffix '
             f'with --cfg-options {source.key}.data_prefix.seg_map_path=FOLDER {source.key}.seg_map_suffix=SUFFIX'
         )
-    pairs = [
-        (osp.join(images, name + source.option('img_suffix', '.jpg')), osp.join(maps, name + suffix)) for name in names
-    ]
-    return classes, f'{len(names)} images, {_check_maps(source, cfg, classes, pairs, max_maps)}'
+    return [osp.join(folder, name + suffix) for name in names]
 
 
-def _class_names(source: DataSource) -> tuple[str, ...] | None:
+def _maps_if_there(source: DataSource, cfg: dict) -> LabelMaps | None:
+    try:
+        maps = _find_maps(source, cfg, class_names(source))
+    except DataError:
+        return None
+    return maps if maps.loaded else None
+
+
+def _class_names(source: DataSource, cfg: dict) -> tuple[str, ...] | None:
     classes = class_names(source)
     if classes is None:
         if source.option('test_mode', False):
@@ -61,13 +108,37 @@ def _class_names(source: DataSource) -> tuple[str, ...] | None:
                 "metainfo=dict(classes=('NAME OF VALUE 0', 'NAME OF VALUE 1')) for this data set."
             )
         return None
-    own = (getattr(source.cls, 'METAINFO', None) or {}).get('classes')
+    own = _own_meta(source, 'classes')
     if own is not None and (foreign := [name for name in classes if name not in own]):
+        others = (other for split in ('train', 'val', 'test') for other in find_sources(cfg, split))
+        options = ' '.join(f'{other.key}.type=mmseg.BaseSegDataset' for other in others if other.cls is source.cls)
         raise DataError(
-            f'{source.key}.metainfo.classes names {listed(foreign)}, which {source.cls.__name__} does not have; a '
-            f'data set with classes of its own is --cfg-options {source.key}.type=mmseg.BaseSegDataset'
+            f'{source.key}.metainfo.classes names {listed(foreign)}, which {source.cls.__name__} does not have; data '
+            f'with classes of its own is --cfg-options {options}'
         )
+    _check_palette(source, classes, own)
     return classes
+
+
+def _check_palette(source: DataSource, classes: tuple[str, ...], own: Sequence[str] | None) -> None:
+    """Raise unless there is a colour for each class, or none at all: mmseg draws lots then."""
+    given = (source.option('metainfo') or {}).get('palette')
+    palette = given if given is not None else _own_meta(source, 'palette') or ()
+    if isinstance(palette, str) or any(np.shape(colour) != (3,) for colour in palette):
+        raise DataError(
+            f'{source.key}.metainfo.palette is {palette!r}: write [red, green, blue] for each class, or leave it out.'
+        )
+    selects = own is not None and tuple(own) != classes and len(palette) == len(own)
+    if len(palette) not in (0, len(classes)) and not selects:
+        raise DataError(
+            f'{source.key}.metainfo.palette has {len(palette)} colours for {len(classes)} classes: write one '
+            '[red, green, blue] for each class in the order of the classes, or leave the palette out.'
+        )
+
+
+def _own_meta(source: DataSource, name: str) -> Sequence | None:
+    """Return what the type of a data set says of its classes or palette, None if it says nothing."""
+    return (getattr(source.cls, 'METAINFO', None) or {}).get(name)
 
 
 def _image_names(source: DataSource, folder: str) -> list[str]:
@@ -105,101 +176,68 @@ def _image_names(source: DataSource, folder: str) -> list[str]:
     return names
 
 
-def _check_maps(
-    source: DataSource, cfg: dict, classes: tuple | None, pairs: list[tuple[str, str]], max_maps: int
-) -> str:
-    """Check values and sizes of label maps, evenly spread over all of them, and return how many were looked at."""
-    reduce_zero = bool(source.option('reduce_zero_label', False))
-    counts = np.zeros(256, np.int64)
-    offenders: dict[int, str] = {}
-    allowed = _allowed_values(source, cfg, classes, reduce_zero)
-    from_file = source.loads('LoadImageFromFile')
-    sample = evenly_spaced(pairs, max_maps)
-    # In random order, what was seen when time is up is still spread over all of them.
-    random.Random(0).shuffle(sample)
-    started, looked = time.monotonic(), 0
-    for image, label_map in sample:
-        histogram, size = _histogram(label_map, source.key)
-        if from_file and (of_image := image_size(image, source.key)) != size:
-            raise DataError(
-                f'{source.key}: {image} has {of_image[0]}x{of_image[1]} pixels and its label map {label_map} '
-                f'{size[0]}x{size[1]}: make them equal (resize maps without interpolation, nearest neighbour).'
-            )
-        for value in np.flatnonzero((histogram > 0) & ~allowed):
-            offenders.setdefault(int(value), label_map)
-        counts += histogram > 0
-        looked += 1
-        if time.monotonic() - started > _MAX_SECONDS:
-            break
-    seen = f'{looked} of {len(pairs)} label maps looked at'
-    if offenders:
-        raise DataError(_wrong_values(source, offenders, counts, allowed, reduce_zero, seen))
-    _check_variety(source, counts, reduce_zero, seen)
-    return seen
-
-
-def _allowed_values(source: DataSource, cfg: dict, classes: tuple | None, reduce_zero: bool) -> np.ndarray:
-    """Return which of the values 0 to 255 a label map may hold, following mmseg's LoadAnnotations."""
-    decode_head = (cfg.get('model') or {}).get('decode_head') or {}
-    decode_head = decode_head[0] if isinstance(decode_head, (list, tuple)) else decode_head
-    own = (getattr(source.cls, 'METAINFO', None) or {}).get('classes')
-    # Where metainfo selects from the classes of the data set's type, the maps still hold the values of all of them.
-    number = len(own or classes) if own or classes else decode_head.get('num_classes', 256)
+def _check_values(maps: LabelMaps, cfg: dict) -> None:
+    """Raise if labels occur that are neither a class nor ignored."""
     values = np.arange(256)
-    if reduce_zero:
-        values = np.where((values == 0) | (values == 255), 255, values - 1)
-    return (values < number) | (values == decode_head.get('ignore_index', 255))
+    number = len(maps.file_classes or ()) or maps.number
+    labels = np.where((values == 0) | (values == IGNORED), IGNORED, values - 1) if maps.reduce_zero else values
+    allowed = (labels < number) | np.isin(labels, list(ignored_labels(cfg) or {IGNORED}))
+    # That nothing else is ignored where 0 turns into 255 is for `check_ignored` to say.
+    allowed[0] = True
+    if offenders := [value for value in sorted(maps.examples) if not allowed[value]]:
+        raise DataError(_wrong_values(maps, cfg, offenders, int(np.flatnonzero(labels < number).max())))
 
 
-def _histogram(path: str, key: str) -> tuple[np.ndarray, tuple[int, int]]:
-    """Return how often each value 0 to 255 occurs in a label map, and the map's (width, height)."""
-    try:
-        with Image.open(path) as image:
-            values = np.asarray(image)
-    except OSError as error:
-        raise DataError(f'{key}: {path} cannot be read as a label map ({error}): replace it.') from None
-    if values.ndim != 2:
-        raise DataError(
-            f'{key}: {path} is a colour picture ({image.mode}); the pixels of a label map are class numbers: convert '
-            'it to an 8-bit picture of one channel.'
-        )
-    if values.dtype != np.uint8 and values.dtype != bool and (values.min() < 0 or values.max() > 255):
-        raise DataError(
-            f'{key}: {path} holds the label value {values.max()}, and mmseg reads labels as 8-bit numbers: renumber '
-            'the labels from 0 to 254, 255 is ignored.'
-        )
-    return np.bincount(values.astype(np.uint8).ravel(), minlength=256), (values.shape[1], values.shape[0])
-
-
-def _wrong_values(
-    source: DataSource, offenders: dict, counts: np.ndarray, allowed: np.ndarray, reduce_zero: bool, seen: str
-) -> str:
-    limit = int(np.flatnonzero(allowed[:255]).max())
-    largest = max(offenders)
+def _wrong_values(maps: LabelMaps, cfg: dict, offenders: list[int], limit: int) -> str:
+    key = maps.source.key
     found = (
-        f'{source.key}: label values {listed(sorted(offenders))} occur ({seen}), {offenders[largest]} for one, but the '
+        f'{key}: label values {listed(offenders)} occur ({maps.seen}), {maps.examples[offenders[-1]]} for one, but the '
         f'classes of the data leave only values up to {limit}'
     )
     advice = 'name a class for each value in metainfo.classes and in num_classes of the heads, or renumber the maps'
-    if not reduce_zero and largest == limit + 1:
-        option = f'set --cfg-options {source.key}.reduce_zero_label=True'
-        if not counts[0]:
+    if not maps.reduce_zero and offenders[-1] == limit + 1:
+        option = f'set --cfg-options {zero_label_options(cfg, True)}'
+        if not maps.counts[0]:
             return f'{found}; as 0 never occurs, labels seem to start at 1: {option}'
         advice += f', or if 0 stands for unlabelled, {option}'
+    elif len(offenders) == 1:
+        advice += ', or if it stands for unlabelled, write 255 in its place'
     return f'{found}: {advice}.'
 
 
-def _check_variety(source: DataSource, counts: np.ndarray, reduce_zero: bool, seen: str) -> None:
+def _check_variety(maps: LabelMaps) -> None:
     """Raise if the maps hold nothing to learn: every pixel ignored, or a mask of 0 and 255 whose 255 is ignored."""
-    labelled = np.flatnonzero(counts[:255]) if not reduce_zero else np.flatnonzero(counts[1:255]) + 1
-    if not len(labelled):
+    source, zero = maps.source, maps.reduce_zero
+    labelled = [value for value in sorted(maps.examples) if value != IGNORED and (value or not zero)]
+    if not labelled:
         raise DataError(
-            f'{source.key}: every pixel is ignored ({seen}): 255'
-            f'{" and, with reduce_zero_label=True, 0 are" if reduce_zero else " is"} not a class; renumber the maps'
-            f'{", or set reduce_zero_label=False" if reduce_zero else ""}.'
+            f'{source.key}: every pixel is ignored ({maps.seen}): 255'
+            f'{" and, with reduce_zero_label=True, 0 are" if zero else " is"} not a class; renumber the maps'
+            f'{", or set reduce_zero_label=False" if zero else ""}.'
         )
-    if source.split == 'train' and labelled.tolist() == [0] and counts[255]:
+    if source.split == 'train' and labelled == [0] and maps.counts[IGNORED]:
         raise DataError(
-            f'{source.key}: the label maps hold 0 and 255 alone ({seen}), and 255 is ignored, so there is one class: '
-            'if 255 marks a class, write 1 instead.'
+            f'{source.key}: the label maps hold 0 and 255 alone ({maps.seen}), and 255 is ignored, so there is one '
+            'class: if 255 marks a class, write 1 instead.'
         )
+
+
+def report_absent_classes(data: Sequence[LabelMaps]) -> None:
+    """Log the classes of each split that occur in no label map looked at."""
+    for split in dict.fromkeys(maps.source.split for maps in data):
+        parts = [maps for maps in data if maps.source.split == split and maps.classes]
+        labels = set().union(*(maps.labels() for maps in parts))
+        absent = [name for maps in parts for index, name in enumerate(maps.classes) if index not in labels]
+        if not absent:
+            continue
+        keys, looked = ', '.join(maps.source.key for maps in parts), ', '.join(maps.seen for maps in parts)
+        names = listed(dict.fromkeys(absent))
+        if all(maps.complete for maps in parts):
+            use = 'learnt' if split == 'train' else 'scored'
+            borrowed = 2 * len(absent) > len(parts[0].classes) and not parts[0].source.cfg.get('metainfo')
+            hint = '; data with classes of its own is of type mmseg.BaseSegDataset and names them in metainfo.classes'
+            warn(
+                f'{keys}: no label map holds the classes {names} ({looked}), so they cannot be {use}{hint * borrowed}.'
+            )
+        else:
+            note(f'{keys}: the classes {names} were not among the {looked}.')

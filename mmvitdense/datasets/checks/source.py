@@ -56,7 +56,11 @@ class DataSource:
 
     def transforms(self) -> Iterator[dict]:
         """Yield every transform of the pipeline, those inside of other transforms too."""
-        yield from _nested_transforms(self.option('pipeline') or [])
+        yield from (transform for _, transform in self.keyed_transforms())
+
+    def keyed_transforms(self) -> Iterator[tuple[str, dict]]:
+        """Yield (key, settings) of every transform, the key as --cfg-options writes it."""
+        yield from _nested_transforms(self.option('pipeline') or [], f'{self.key}.pipeline')
 
     def loads(self, name: str) -> dict | None:
         """Return the first transform of the pipeline with this class name, whatever its scope, or None."""
@@ -108,12 +112,12 @@ def _unwrap(split: str, key: str, cfg: dict, scope: str) -> Iterator[DataSource]
         yield DataSource(split, key, cfg, registered_class(DATASETS, cfg, scope))
 
 
-def _nested_transforms(value: Any) -> Iterator[dict]:
+def _nested_transforms(value: Any, key: str) -> Iterator[tuple[str, dict]]:
     if isinstance(value, dict):
         if 'type' in value:
-            yield value
-        for part in value.values():
-            yield from _nested_transforms(part)
+            yield key, value
+        for name, part in value.items():
+            yield from _nested_transforms(part, f'{key}.{name}')
     elif isinstance(value, (list, tuple)):
-        for part in value:
-            yield from _nested_transforms(part)
+        for index, part in enumerate(value):
+            yield from _nested_transforms(part, f'{key}.{index}')

@@ -122,7 +122,12 @@ class SegmentationData:
                 train_dataloader=dict(dataset=self.dataset(**changes)),
                 val_dataloader=dict(dataset=self.dataset(**{'test_mode': True, **changes})),
                 val_evaluator=dict(type='IoUMetric'),
-                model=dict(type='EncoderDecoder', decode_head=head, auxiliary_head=[dict(head)]),
+                model=dict(
+                    type='EncoderDecoder',
+                    decode_head=head,
+                    auxiliary_head=[dict(head)],
+                    test_cfg=dict(mode='whole'),
+                ),
             )
         )
 

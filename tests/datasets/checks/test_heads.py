@@ -62,7 +62,11 @@ def test_instance_queries(coco, refused, mended):
         panoptic_head=dict(type='Mask2FormerHead', num_things_classes=3, num_stuff_classes=0),
         panoptic_fusion_head=dict(type='MaskFormerFusionHead', num_things_classes=3, num_stuff_classes=0),
     )
-    check_data(cfg)
+    message = refused(cfg)
+    assert 'model.panoptic_head.loss_cls.class_weight is a list of 134' in message
+    mended(cfg, message)
+    assert cfg.model.panoptic_head.loss_cls.class_weight == [1.0, 1.0, 1.0, 0.1]
+    assert cfg.model.panoptic_head.loss_cls.type == 'CrossEntropyLoss', 'the whole default, as nothing is merged'
     cfg.model.panoptic_head.num_things_classes = 80
     message = refused(cfg)
     assert 'model.panoptic_head.num_things_classes=3' in message

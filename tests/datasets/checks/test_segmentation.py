@@ -61,9 +61,18 @@ def test_an_image_without_map(segmentation, refused):
     assert "'2.png'" in message
 
 
-def test_maps_are_not_needed_where_none_are_loaded(segmentation):
+def test_maps_are_not_needed_where_none_are_loaded(segmentation, refused):
     (segmentation.root / 'maps/2.png').unlink()
-    check_data(segmentation.config(pipeline=[dict(type='LoadImageFromFile')]))
+    cfg = segmentation.config(pipeline=[dict(type='LoadImageFromFile'), dict(type='PackSegInputs')])
+    assert 'val_evaluator compares' in refused(cfg, splits=['val'])
+    assert 'training compares' in refused(cfg, splits=['train'])
+    cfg.val_evaluator.format_only = True
+    check_data(cfg, splits=['val'])
+
+
+def test_a_filter_that_filters_nothing_is_named(segmentation, log):
+    check_data(segmentation.config(filter_cfg=dict(min_size=32)), splits=['train'])
+    assert [line for level, line in log if level == logging.WARNING and 'filter_cfg: not used' in line]
 
 
 def test_images_listed_in_a_file(segmentation, refused):
@@ -125,7 +134,8 @@ def test_another_ignore_index(segmentation, refused):
     segmentation.change_maps(lambda values: np.where(np.arange(64) < 30, 99, values))
     cfg = segmentation.config()
     assert '99' in refused(cfg)
-    cfg.model.decode_head.ignore_index = 99
+    for place in (cfg.model.decode_head, cfg.model.auxiliary_head[0], cfg.val_evaluator):
+        place.ignore_index = 99
     check_data(cfg)
 
 
@@ -151,6 +161,9 @@ def test_allowed_values_are_those_that_mmseg_loads_as_classes(segmentation, redu
     with DefaultScope.overwrite_default_scope('mmseg'):
         loaded = DATASETS.build(settings)[0]['gt_seg_map'].ravel()
     fine = (loaded < 3) | (loaded == 255)
+    # Without the last class among the others, 0 would be taken for a class that is lost.
+    last = {'own': 3, 'selected': 5}[kind] if reduce_zero_label else 1
+    segmentation.write_map(1, np.full((48, 64), last))
     for value in [*range(8), 100, 253, 254, 255]:
         segmentation.write_map(0, np.where(np.arange(256) < 200, 1, value).reshape(16, 16))
         cfg = segmentation.config(reduce_zero_label=reduce_zero_label, **with_classes)

@@ -1,0 +1,71 @@
+"""Our Mask2Former head for label maps gives its logits the size of what it was given."""
+
+import pytest
+import torch
+from mmengine.config import ConfigDict
+from mmengine.registry import DefaultScope
+
+from mmvitdense.registry import MODELS
+
+pytest.importorskip('mmdet')
+pytest.importorskip('mmseg')
+
+WIDTH = 32
+
+
+@pytest.fixture(scope='module')
+def heads():
+    """Ours and mmseg's, with the same weights."""
+    attention = dict(embed_dims=WIDTH, num_heads=4, batch_first=True)
+    ffn = dict(embed_dims=WIDTH, feedforward_channels=32, num_fcs=2, act_cfg=dict(type='ReLU'))
+    encoder = dict(num_layers=1, layer_cfg=dict(self_attn_cfg=dict(**attention, num_levels=3), ffn_cfg=ffn))
+    layer = dict(self_attn_cfg=attention, cross_attn_cfg=attention, ffn_cfg=ffn)
+    positions = dict(num_feats=WIDTH // 2, normalize=True)
+    options = ConfigDict(
+        in_channels=[WIDTH] * 4,
+        strides=[4, 8, 16, 32],
+        feat_channels=WIDTH,
+        out_channels=WIDTH,
+        num_classes=5,
+        num_queries=6,
+        loss_cls=dict(type='mmdet.CrossEntropyLoss', class_weight=[1.0] * 5 + [0.1]),
+        loss_mask=dict(type='mmdet.CrossEntropyLoss', use_sigmoid=True),
+        loss_dice=dict(type='mmdet.DiceLoss'),
+        positional_encoding=positions,
+        pixel_decoder=dict(
+            type='mmdet.MSDeformAttnPixelDecoder',
+            num_outs=3,
+            norm_cfg=dict(type='GN', num_groups=8),
+            act_cfg=dict(type='ReLU'),
+            encoder=encoder,
+            positional_encoding=positions,
+        ),
+        transformer_decoder=dict(return_intermediate=True, num_layers=1, layer_cfg=layer),
+    )
+    with DefaultScope.overwrite_default_scope('mmseg'):
+        ours = MODELS.build(ConfigDict(type='mmvitdense.Mask2FormerSegHead', **options))
+        theirs = MODELS.build(ConfigDict(type='mmseg.Mask2FormerHead', **options))
+    theirs.load_state_dict(ours.state_dict())
+    return ours.eval(), theirs.eval()
+
+
+@pytest.mark.parametrize(
+    ('metas', 'size'),
+    [
+        (dict(img_shape=torch.Size((48, 64)), pad_shape=(128, 128)), (48, 64)),  # a window
+        (dict(img_shape=torch.Size((48, 64))), (48, 64)),
+        (dict(img_shape=(40, 60), pad_shape=(48, 64)), (48, 64)),
+        (dict(img_shape=(40, 60), pad_shape=(48, 64, 3)), (48, 64)),  # as mmcv's Pad leaves it
+        (dict(img_shape=(48, 64)), (48, 64)),
+    ],
+)
+def test_size(heads, metas, size):
+    ours, theirs = heads
+    x = [torch.randn(2, WIDTH, 48 // stride, 64 // stride) for stride in (4, 8, 16, 32)]
+    given = [dict(metas), dict(metas)]
+    with torch.no_grad():
+        found = ours.predict(x, given, None)
+        expected = theirs.predict(x, [dict(img_shape=size)] * 2, None)
+    assert found.shape == (2, 5, *size)
+    torch.testing.assert_close(found, expected, rtol=0, atol=0)
+    assert given == [metas, metas], 'the meta data is left alone'
