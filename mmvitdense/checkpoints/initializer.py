@@ -6,14 +6,13 @@ import os
 from collections.abc import Sequence
 
 from mmengine.logging import print_log
-from mmengine.registry import WEIGHT_INITIALIZERS as ROOT_INITIALIZERS
 from torch import Tensor, nn
 
 from mmvitdense.registry import WEIGHT_INITIALIZERS
 
 from .detect import detect
 from .differences import differences
-from .file_pages import release_file_pages
+from .file_pages import FilePages
 from .fit_model import fit_to_model
 from .layer_scale import fold_layer_scale
 from .reading import local_path, read_checkpoint
@@ -23,7 +22,6 @@ _CHUNK_BYTES = 1 << 27
 
 
 @WEIGHT_INITIALIZERS.register_module()
-@ROOT_INITIALIZERS.register_module()  # mmengine looks up init_cfg types in its own registry alone
 class ViTPretrained:
     """Load published weights of a plain ViT, whatever their format, or of a model that holds one.
 
@@ -62,7 +60,8 @@ class ViTPretrained:
         form = detect(state_dict)
         notes = differences(form, state_dict, module)
         weights = form.convert(state_dict)
-        release_file_pages(local_path(self.checkpoint))
+        pages = FilePages(local_path(self.checkpoint), state_dict.values())
+        pages.release()
         if any(name.startswith(_BACKBONE) for name in weights):
             weights = {n.removeprefix(_BACKBONE): v for n, v in weights.items() if n.startswith(_BACKBONE)}
         if self.as_initialized:
@@ -71,7 +70,7 @@ class ViTPretrained:
         if self.fold_layer_scale:
             weights = fold_layer_scale(weights)
         weights, report = fit_to_model(weights, module, self.patch_resize)
-        _load(module, weights, local_path(self.checkpoint))
+        _load(module, weights, pages)
         print_log(f'{self.checkpoint} ({form.NAME}): {"; ".join([str(report), *notes])}', logger='current')
 
 
@@ -85,7 +84,7 @@ def _initial_weights(module: nn.Module, names: Sequence[str]) -> dict[str, Tenso
     return {name: own[name].clone() for name in names}
 
 
-def _load(module: nn.Module, weights: dict[str, Tensor], path: str) -> None:
+def _load(module: nn.Module, weights: dict[str, Tensor], pages: FilePages) -> None:
     """Load in chunks, so that the file, which is mapped, and its copy are never in memory as a whole together."""
     chunk: dict[str, Tensor] = {}
     for name in list(weights):
@@ -93,4 +92,4 @@ def _load(module: nn.Module, weights: dict[str, Tensor], path: str) -> None:
         if not weights or sum(tensor.nbytes for tensor in chunk.values()) > _CHUNK_BYTES:
             module.load_state_dict(chunk, strict=False)
             chunk = {}
-            release_file_pages(path)
+            pages.release()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import torch
-from mmengine.registry import WEIGHT_INITIALIZERS as ROOT_INITIALIZERS
 from torch import nn
 
 from mmvitdense.layers.position import sincos_position_table
@@ -11,7 +10,6 @@ from mmvitdense.registry import WEIGHT_INITIALIZERS
 
 
 @WEIGHT_INITIALIZERS.register_module()
-@ROOT_INITIALIZERS.register_module()  # mmengine looks up init_cfg types in its own registry alone
 class SinCosPositions:
     """Start the absolute positions of a ``PlainViT`` from sines and cosines; they stay learned.
 

@@ -14,6 +14,7 @@ from .heads import check_num_classes
 from .messages import DataError, note
 from .panoptic import check_panoptic_metrics, check_segments
 from .paths import evaluators
+from .pickles import check_pickles
 from .segmentation import check_segmentation
 from .source import DataSource, find_sources
 
@@ -45,6 +46,7 @@ def check_data(cfg: dict, splits: Sequence[str] = ('train', 'val'), max_maps: in
     read = cache(read_coco)
     done = []
     for split in splits:
+        check_pickles(cfg, split)
         metrics = [metric for _, metric in evaluators(cfg, split)]
         for source in find_sources(cfg, split):
             # A test loader is often the validation loader under another name.
