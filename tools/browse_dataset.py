@@ -34,11 +34,11 @@ def _browse(arguments: argparse.Namespace) -> None:
     cfg = load_config(arguments.config, arguments.cfg_options)
     if not cfg.get('train_dataloader'):
         raise InputError(f'{arguments.config} has no train_dataloader, so there is nothing to draw.')
+    folder = arguments.output_dir or f'work_dirs/{config_name(arguments.config)}/browse'
+    check_output_folder(folder, '--output-dir')
     # Data can be looked at before a model fits it.
     cfg.model = None
     check_data(cfg, splits=['train'])
-    folder = arguments.output_dir or f'work_dirs/{config_name(arguments.config)}/browse'
-    check_output_folder(folder, '--output-dir')
     for path in browse(cfg, folder, arguments.num):
         print(path, flush=True)
 

@@ -45,7 +45,7 @@ class ImageLoading:
             load labels are left out, as in `mmseg.apis.inference_model`.
 
     Raises:
-        InputError: there is no test pipeline, or it cannot be built.
+        InputError: there is no test pipeline, it cannot be built, or it would run what is in an image.
     """
 
     def __init__(self, cfg: Any):
@@ -60,6 +60,11 @@ class ImageLoading:
             transforms = Compose(list(steps)).transforms
         except Exception as error:  # whatever a transform raises that lacks a library or an argument
             raise InputError(f'The test pipeline of {cfg.filename} cannot be built: {_first_line(error)}.') from error
+        if any(getattr(step, 'decode_backend', None) == 'pickle' for step in transforms):
+            raise InputError(
+                f"{cfg.filename} reads images as pickles (decode_backend='pickle'), and reading one can run code that it "
+                "holds: write them with numpy.save and set decode_backend='numpy'."
+            )
         self._loading, self._preparing = _split(transforms)
 
     def read(self, image: str | Path | np.ndarray) -> dict[str, Any]:

@@ -192,10 +192,17 @@ def test_which_pipeline_is_that_of_the_test(images):
         ImageInferencer(nothing, device='cpu')
 
 
-def test_a_loader_that_lacks_its_library():
+@pytest.mark.parametrize(
+    ('loader', 'message'),
+    [
+        ({'type': 'LoadNoSuchImage'}, r'The test pipeline of .* cannot be built: KeyError: .*LoadNoSuchImage'),
+        ({'type': 'LoadBiomedicalImageFromFile', 'decode_backend': 'pickle'}, 'reading one can run code'),
+    ],
+)
+def test_loaders_that_cannot_be_used(loader, message):
     cfg = config('mmseg')
-    cfg.test_dataloader.dataset.pipeline[0] = {'type': 'LoadNoSuchImage'}
-    with pytest.raises(InputError, match=r'The test pipeline of .* cannot be built: KeyError: .*LoadNoSuchImage'):
+    cfg.test_dataloader.dataset.pipeline[0] = loader
+    with pytest.raises(InputError, match=message):
         ImageInferencer(cfg, device='cpu')
 
 
