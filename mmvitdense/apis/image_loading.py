@@ -62,8 +62,8 @@ class ImageLoading:
             raise InputError(f'The test pipeline of {cfg.filename} cannot be built: {_first_line(error)}.') from error
         if any(getattr(step, 'decode_backend', None) == 'pickle' for step in transforms):
             raise InputError(
-                f"{cfg.filename} reads images as pickles (decode_backend='pickle'), and reading one can run code that it "
-                "holds: write them with numpy.save and set decode_backend='numpy'."
+                f"{cfg.filename} reads images as pickles (decode_backend='pickle'), and reading one can run code that "
+                "it holds: write them with numpy.save and set decode_backend='numpy'."
             )
         self._loading, self._preparing = _split(transforms)
 
