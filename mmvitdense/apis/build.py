@@ -12,12 +12,17 @@ from torch import nn
 from .errors import InputError
 
 
-def build_model(cfg: Any) -> nn.Module:
-    """Build the model of a config on the CPU, with random weights, as the runner would build it."""
+def enter_scope(cfg: Any) -> None:
+    """Let the library of a config, mmdet or mmseg, build what the config names without saying whose it is."""
     scope = cfg.get('default_scope')
     if scope is None:
         raise InputError("The config has no default_scope; expected 'mmdet' or 'mmseg' (it decides who builds what).")
     init_default_scope(scope)
+
+
+def build_model(cfg: Any) -> nn.Module:
+    """Build the model of a config on the CPU, with random weights, as the runner would build it."""
+    enter_scope(cfg)
     model = copy.deepcopy(cfg.model)
     if cfg.get('data_preprocessor') is not None:
         model.setdefault('data_preprocessor', cfg.data_preprocessor)

@@ -16,6 +16,7 @@ from torch import Tensor
 from .numpy_archive import load_archive
 from .numpy_pickle import load_arrays
 from .prefix import without_wrappers
+from .run_folder import folder_message
 from .torchscript import is_torchscript, load_torchscript
 
 # The first of these that a file has is opened, and what it holds likewise.
@@ -46,6 +47,8 @@ def read_file(path_or_url: str | os.PathLike) -> Any:
     """
     name = os.fspath(path_or_url)
     path = local_path(name)
+    if os.path.isdir(path):
+        raise CheckpointError(folder_message(path))
     if not os.path.isfile(path):
         raise CheckpointError(f'The checkpoint {name} does not exist (a path is relative to {os.getcwd()}).')
     try:

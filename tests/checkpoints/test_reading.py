@@ -108,7 +108,7 @@ def test_no_file(tmp_path):
     path = tmp_path / 'nothing.pth'
     with pytest.raises(CheckpointError, match=re.escape(f'The checkpoint {path} does not exist')):
         read_checkpoint(path)
-    with pytest.raises(CheckpointError, match='does not exist'):
+    with pytest.raises(CheckpointError, match='is a folder without checkpoints'):
         read_checkpoint(tmp_path)
 
 
