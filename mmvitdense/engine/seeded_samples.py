@@ -44,8 +44,10 @@ class SeededLoading:
         self.dataset = dataset
         self.seed = seed
 
-    def __call__(self, samples: list[Sample]) -> list[Any]:
-        """Load the samples of a batch."""
+    def __call__(self, samples: list[Any]) -> list[Any]:
+        """Load the samples of a batch; plain indices, from a loader of someone else's, as that expects it."""
+        if not all(isinstance(sample, Sample) for sample in samples):
+            return [self.dataset[index] for index in samples]
         with loading_state_kept():
             return [self._load(sample) for sample in samples]
 

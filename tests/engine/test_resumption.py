@@ -85,20 +85,18 @@ def test_two_processes_between_two_steps_of_the_optimizer(tmp_path):
 
 
 if __name__ == '__main__':
-    # All cases, with one and two processes: python -m tests.engine.test_resumption
+    # All cases, or those that are named, with one and two processes: python -m tests.engine.test_resumption [NAME ...]
     import sys
     import tempfile
     import time
     from pathlib import Path
 
-    rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 1
-    for _ in range(rounds):
-        for name, case in CASES.items():
-            for processes in (1, 2):
-                start = time.time()
-                with tempfile.TemporaryDirectory() as folder:
-                    try:
-                        compare(Path(folder), case, processes)
-                        print(f'same  {processes}p {name} {time.time() - start:.1f} s', flush=True)
-                    except AssertionError as error:
-                        print(f'OTHER {processes}p {name}: {str(error)[:300]}', flush=True)
+    for case in sys.argv[1:] or CASES:
+        for number in (1, 2):
+            start = time.time()
+            with tempfile.TemporaryDirectory() as folder:
+                try:
+                    compare(Path(folder), CASES[case], number)
+                    print(f'same: {case}, {number} process(es), {time.time() - start:.0f} s', flush=True)
+                except AssertionError as error:
+                    print(f'OTHER: {case}, {number} process(es): {str(error)[:300]}', flush=True)
