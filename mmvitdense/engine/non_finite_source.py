@@ -63,20 +63,27 @@ def find_source(model: nn.Module, batch: Any, context: Any = None) -> Source:
 @contextmanager
 def _outputs_watched(model: nn.Module, source: Source) -> Iterator[None]:
     """Note the first module with an output, or a gradient of an output, that is not finite."""
+    kinds = {name: type(module).__name__ for name, module in model.named_modules()}
     with ExitStack() as handles:
         for name, module in model.named_modules():
-            handle = module.register_forward_hook(_watch(name, type(module).__name__, source))
+            handle = module.register_forward_hook(_watch(name, kinds, source), with_kwargs=True)
             handles.callback(handle.remove)
         yield
 
 
-def _watch(name: str, kind: str, source: Source) -> Any:
-    where = f'{name} ({kind})' if name else f'the losses of {kind}, after modules that all gave finite numbers'
+def _watch(name: str, kinds: dict[str, str], source: Source) -> Any:
+    where = f'{name} ({kinds[name]})' if name else f'the losses of {kinds[""]}, after modules that gave finite numbers'
+    parent = name.rpartition('.')[0]
+    within = f', that is within {parent} ({kinds[parent]})' if parent else ''
 
-    def hook(module: nn.Module, inputs: Any, output: Any) -> None:
+    def hook(module: nn.Module, arguments: tuple, named: dict, output: Any) -> None:
         for tensor in _tensors(output):
             if source.place is None and not _is_finite(tensor):
-                source.place = f'{where}, {_count(tensor)}'
+                # The code around the module is the source if it was given such numbers.
+                given = [each for each in _tensors((arguments, named)) if not _is_finite(each)]
+                source.place = (
+                    f'the input of {where}{within}, {_count(given[0])}' if given else f'{where}, {_count(tensor)}'
+                )
             if tensor.requires_grad and tensor.is_floating_point():
                 tensor.register_hook(watch_gradient)
 
