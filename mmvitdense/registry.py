@@ -80,6 +80,7 @@ OPTIM_WRAPPER_CONSTRUCTORS = Registry(
     scope=_SCOPE,
     locations=['mmvitdense.engine'],
 )
+OPTIM_WRAPPERS = Registry('optim_wrapper', parent=root.OPTIM_WRAPPERS, scope=_SCOPE, locations=['mmvitdense.engine'])
 DATASETS = Registry('dataset', parent=root.DATASETS, scope=_SCOPE, locations=['mmvitdense.datasets'])
 # These import mmengine alone; the rest of the room asks for what it needs.
 DATA_SAMPLERS = Registry(
@@ -88,4 +89,6 @@ DATA_SAMPLERS = Registry(
     scope=_SCOPE,
     locations=['mmvitdense.datasets.repeat_factor_sampler'],
 )
-HOOKS = Registry('hook', parent=root.HOOKS, scope=_SCOPE, locations=['mmvitdense.datasets.class_counts'])
+HOOKS = Registry(
+    'hook', parent=root.HOOKS, scope=_SCOPE, locations=['mmvitdense.engine', 'mmvitdense.datasets.class_counts']
+)

@@ -32,11 +32,23 @@ def build_model(cfg: Any) -> nn.Module:
 def build_runner(cfg: Any, model: nn.Module | None = None) -> Runner:
     """Build the runner of a config, around a model that is already built if one is given."""
     runner_class = RUNNERS.get(cfg.get('runner_type', 'Runner'))
-    if model is None:
-        return runner_class.from_cfg(cfg)
 
     class RunnerOfModel(runner_class):
-        def build_model(self, _: Any) -> nn.Module:
-            return model
+        def build_model(self, described: Any) -> nn.Module:
+            return super().build_model(described) if model is None else model
+
+        def scale_lr(self, optim_wrapper: Any, auto_scale_lr: dict | None = None) -> None:
+            super().scale_lr(optim_wrapper, _for_summed_gradients(optim_wrapper, auto_scale_lr))
 
     return RunnerOfModel.from_cfg(cfg)
+
+
+def _for_summed_gradients(optim_wrapper: Any, auto_scale_lr: dict | None) -> dict | None:
+    """Let `base_batch_size` be that of one batch, `accumulative_counts` of which make a step of the optimizer.
+
+    mmengine compares it with the size of one batch, although the gradients of several are averaged for a step.
+    """
+    counts = getattr(optim_wrapper, '_accumulative_counts', 1)
+    if counts == 1 or not (auto_scale_lr or {}).get('enable'):
+        return auto_scale_lr
+    return {**auto_scale_lr, 'base_batch_size': auto_scale_lr['base_batch_size'] / counts}
