@@ -16,12 +16,8 @@ from .label_maps import LabelMaps
 from .messages import DataError, note
 from .panoptic import check_panoptic_metrics, check_segments
 from .paths import evaluators
-<<<<<<< HEAD
 from .pickles import check_pickles
-from .segmentation import check_segmentation
-=======
 from .segmentation import check_segmentation, report_absent_classes
->>>>>>> segdata
 from .source import DataSource, find_sources
 from .windows import check_windows
 from .zero_label import compare_splits
