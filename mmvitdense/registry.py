@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+from collections.abc import Callable
+from typing import Any
 
 from mmengine import registry as root
 from mmengine.registry import Registry
@@ -48,23 +50,37 @@ class RegistryWithRooms(Registry):
         return registry is not None
 
 
-# Looking up a model also makes the init_cfg types of checkpoints known.
 MODELS = RegistryWithRooms(
     'model',
     parent=root.MODELS,
     scope=_SCOPE,
-    locations=['mmvitdense.models', 'mmvitdense.checkpoints'],
+    locations=['mmvitdense.models'],
     rooms={'mmvitdense.models.detection': 'mmdet', 'mmvitdense.models.segmentation': 'mmseg'},
 )
 WEIGHT_INITIALIZERS = Registry(
     'weight initializer', parent=root.WEIGHT_INITIALIZERS, scope=_SCOPE, locations=['mmvitdense.checkpoints']
 )
+
+
+def _initializer(name: str) -> Callable[..., Any]:
+    def build(**arguments: Any) -> Any:
+        return getattr(importlib.import_module('mmvitdense.checkpoints'), name)(**arguments)
+
+    return build
+
+
+# mmengine looks up the types of init_cfg in its own registry alone. There they stand for as long as the models can be
+# imported, while what they are is imported when the first is built.
+for _name in ('SinCosPositions', 'ViTPretrained'):
+    root.WEIGHT_INITIALIZERS.register_module(name=_name, module=_initializer(_name))
+
 OPTIM_WRAPPER_CONSTRUCTORS = Registry(
     'optimizer wrapper constructor',
     parent=root.OPTIM_WRAPPER_CONSTRUCTORS,
     scope=_SCOPE,
     locations=['mmvitdense.engine'],
 )
+OPTIM_WRAPPERS = Registry('optim_wrapper', parent=root.OPTIM_WRAPPERS, scope=_SCOPE, locations=['mmvitdense.engine'])
 DATASETS = Registry('dataset', parent=root.DATASETS, scope=_SCOPE, locations=['mmvitdense.datasets'])
 # These import mmengine alone; the rest of the room asks for what it needs.
 DATA_SAMPLERS = Registry(
@@ -73,4 +89,6 @@ DATA_SAMPLERS = Registry(
     scope=_SCOPE,
     locations=['mmvitdense.datasets.repeat_factor_sampler'],
 )
-HOOKS = Registry('hook', parent=root.HOOKS, scope=_SCOPE, locations=['mmvitdense.datasets.class_counts'])
+HOOKS = Registry(
+    'hook', parent=root.HOOKS, scope=_SCOPE, locations=['mmvitdense.engine', 'mmvitdense.datasets.class_counts']
+)

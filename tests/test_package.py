@@ -56,6 +56,23 @@ def test_backbones_need_no_library_beside_mmengine():
     assert result.stdout.strip() == 'set()'
 
 
+def test_init_cfg_works_before_anything_is_looked_up(tmp_path):
+    """mmengine finds the type in its own registry, whoever imported the model and however."""
+    path = tmp_path / 'vit.pth'
+    code = (
+        'import torch\n'
+        'from mmvitdense.models import PlainViT\n'
+        'sizes = dict(embed_dims=48, num_layers=1, num_heads=3, img_size=32)\n'
+        f"torch.save(PlainViT(**sizes).state_dict(), '{path}')\n"
+        f"model = PlainViT(**sizes, init_cfg=dict(type='ViTPretrained', checkpoint='{path}'))\n"
+        'model.init_weights()\n'
+        f"assert torch.equal(model.patch_embed.proj.weight, torch.load('{path}')['patch_embed.proj.weight'])\n"
+        "PlainViT(**sizes, init_cfg=dict(type='SinCosPositions')).init_weights()\n"
+    )
+    result = run_python(code)
+    assert result.returncode == 0, result.stderr
+
+
 def test_without_openmmlab_one_sentence_says_what_to_install():
     # -S leaves site-packages out, so that mmengine is absent as on a machine without it.
     result = run_python('import mmvitdense', '-S')

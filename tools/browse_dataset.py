@@ -25,6 +25,7 @@ def main() -> int:
 
 def _browse(arguments: argparse.Namespace) -> None:
     from mmvitdense.apis.config import config_name, load_config
+    from mmvitdense.apis.files import check_output_folder
     from mmvitdense.datasets.browse import browse
     from mmvitdense.datasets.checks import check_data
 
@@ -33,10 +34,11 @@ def _browse(arguments: argparse.Namespace) -> None:
     cfg = load_config(arguments.config, arguments.cfg_options)
     if not cfg.get('train_dataloader'):
         raise InputError(f'{arguments.config} has no train_dataloader, so there is nothing to draw.')
+    folder = arguments.output_dir or f'work_dirs/{config_name(arguments.config)}/browse'
+    check_output_folder(folder, '--output-dir')
     # Data can be looked at before a model fits it.
     cfg.model = None
     check_data(cfg, splits=['train'])
-    folder = arguments.output_dir or f'work_dirs/{config_name(arguments.config)}/browse'
     for path in browse(cfg, folder, arguments.num):
         print(path, flush=True)
 

@@ -1,7 +1,9 @@
 """Show what a model sees in an image or in a folder of images.
 
-Writes DIR/vis/<image>.png, DIR/predictions.json and, for segmentation, DIR/labels/<image>.png. Files that are no
-images are skipped and named at the end; the exit code is then 1.
+Writes DIR/vis/<image>.png, DIR/predictions.json and, for segmentation, DIR/labels/<image>.png. Of a folder all files
+are taken that are images by their content; hidden ones are left out, links followed. Images that cannot be read or
+predicted for are skipped, named and counted at the end; the exit code is then 1. After Ctrl-C it is 130, and
+predictions.json holds what was done.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ from mmvitdense.apis.errors import run_tool
 def main() -> int:
     """Parse the command line and predict."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('input', help='an image, or a folder (with its subfolders)')
+    parser.add_argument('input', help='an image, a folder (with its subfolders), or the http(s) address of an image')
     parser.add_argument('config', help='a config file, or a name such as mmvitdense::vitdet/NAME.py')
     parser.add_argument('checkpoint', help='weights of that config, a file or an http(s) address')
     parser.add_argument('--out-dir', default='outputs', metavar='DIR', help='where to write (default: outputs)')

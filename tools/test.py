@@ -15,7 +15,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('config', help='a config file, or a name such as mmvitdense::vitdet/NAME.py')
     parser.add_argument('checkpoint', help='weights of that config, a file or an http(s) address')
-    parser.add_argument('--out', metavar='FILE.pkl', help='write the predictions')
+    parser.add_argument('--out', metavar='FILE.pkl', help='write the predictions, as a pickle')
     parser.add_argument('--json', metavar='FILE.json', help='write the metrics and scores of classes')
     parser.add_argument(
         '--show-dir', metavar='DIR', help='write pictures: labels on the left, predictions on the right'

@@ -5,7 +5,9 @@ default_hooks = dict(
     timer=dict(type='IterTimerHook'),
     logger=dict(type='LoggerHook', interval=50, log_metric_by_epoch=False),
     param_scheduler=dict(type='ParamSchedulerHook'),
-    checkpoint=dict(type='CheckpointHook', by_epoch=False, interval=16000, max_keep_ckpts=2),
+    checkpoint=dict(type='mmvitdense.WholeCheckpointHook', by_epoch=False, interval=16000, max_keep_ckpts=2),
+    repeatable=dict(type='mmvitdense.RepeatableHook'),
+    finite_loss=dict(type='mmvitdense.FiniteLossHook'),
     sampler_seed=dict(type='DistSamplerSeedHook'),
     visualization=dict(type='SegVisualizationHook'),
 )

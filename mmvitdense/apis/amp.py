@@ -2,34 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
-import torch
 from mmengine.device import get_device
-from mmengine.optim import OptimWrapper
-from mmengine.registry import OPTIM_WRAPPERS
-from torch import nn
 
 from .errors import InputError
 
 _ONLY_AMP = ('loss_scale', 'dtype', 'use_fsdp')
-
-
-@OPTIM_WRAPPERS.register_module()
-class CpuAmpOptimWrapper(OptimWrapper):
-    """What mmengine's `AmpOptimWrapper` is on GPUs, for CPUs, where that class refuses to be built.
-
-    The forward pass runs under bfloat16 autocast. bfloat16 has the exponent range of float32, so the loss is not
-    scaled.
-    """
-
-    @contextmanager
-    def optim_context(self, model: nn.Module) -> Iterator[None]:
-        """Forward passes in this context are autocast; gradients accumulate as in `OptimWrapper`."""
-        with super().optim_context(model), torch.autocast('cpu', dtype=torch.bfloat16):
-            yield
 
 
 def enable_amp(cfg: Any) -> list[str]:
@@ -56,7 +35,7 @@ def amp_for_device(cfg: Any) -> list[str]:
     wrapper = cfg.get('optim_wrapper') or {}
     if wrapper.get('type') != 'AmpOptimWrapper' or get_device() != 'cpu':
         return []
-    wrapper.type = 'CpuAmpOptimWrapper'
+    wrapper.type = 'mmvitdense.CpuAmpOptimWrapper'
     for key in _ONLY_AMP:
         wrapper.pop(key, None)
     return ['No GPU: mixed precision is bfloat16 autocast on the CPU, without loss scaling']

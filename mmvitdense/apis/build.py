@@ -12,12 +12,17 @@ from torch import nn
 from .errors import InputError
 
 
-def build_model(cfg: Any) -> nn.Module:
-    """Build the model of a config on the CPU, with random weights, as the runner would build it."""
+def enter_scope(cfg: Any) -> None:
+    """Let the library of a config, mmdet or mmseg, build what the config names without saying whose it is."""
     scope = cfg.get('default_scope')
     if scope is None:
         raise InputError("The config has no default_scope; expected 'mmdet' or 'mmseg' (it decides who builds what).")
     init_default_scope(scope)
+
+
+def build_model(cfg: Any) -> nn.Module:
+    """Build the model of a config on the CPU, with random weights, as the runner would build it."""
+    enter_scope(cfg)
     model = copy.deepcopy(cfg.model)
     if cfg.get('data_preprocessor') is not None:
         model.setdefault('data_preprocessor', cfg.data_preprocessor)
@@ -27,11 +32,23 @@ def build_model(cfg: Any) -> nn.Module:
 def build_runner(cfg: Any, model: nn.Module | None = None) -> Runner:
     """Build the runner of a config, around a model that is already built if one is given."""
     runner_class = RUNNERS.get(cfg.get('runner_type', 'Runner'))
-    if model is None:
-        return runner_class.from_cfg(cfg)
 
     class RunnerOfModel(runner_class):
-        def build_model(self, _: Any) -> nn.Module:
-            return model
+        def build_model(self, described: Any) -> nn.Module:
+            return super().build_model(described) if model is None else model
+
+        def scale_lr(self, optim_wrapper: Any, auto_scale_lr: dict | None = None) -> None:
+            super().scale_lr(optim_wrapper, _for_summed_gradients(optim_wrapper, auto_scale_lr))
 
     return RunnerOfModel.from_cfg(cfg)
+
+
+def _for_summed_gradients(optim_wrapper: Any, auto_scale_lr: dict | None) -> dict | None:
+    """Let `base_batch_size` be that of one batch, `accumulative_counts` of which make a step of the optimizer.
+
+    mmengine compares it with the size of one batch, although the gradients of several are averaged for a step.
+    """
+    counts = getattr(optim_wrapper, '_accumulative_counts', 1)
+    if counts == 1 or not (auto_scale_lr or {}).get('enable'):
+        return auto_scale_lr
+    return {**auto_scale_lr, 'base_batch_size': auto_scale_lr['base_batch_size'] / counts}

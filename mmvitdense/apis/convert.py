@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,8 @@ from torch import Tensor
 from mmvitdense.apis.errors import InputError
 from mmvitdense.apis.files import written_whole
 from mmvitdense.checkpoints import FORMATS, CheckpointError, FitReport, detect, fit_to_model, read_checkpoint
+from mmvitdense.checkpoints.fit_options import FitOptions
+from mmvitdense.checkpoints.table_grids import recorded_grids, with_record
 from mmvitdense.checkpoints.to_timm import to_timm
 
 LAYOUTS = ('mmvitdense', 'timm')
@@ -93,6 +96,9 @@ def convert_file(source: str | Path, layout: str = 'mmvitdense', num_heads: int 
         _describe(conversion, form, state_dict, backbone, {} if num_heads is None else {'num_heads': num_heads})
     if layout == 'timm':
         conversion.weights = to_timm(backbone)
+    else:
+        grids = recorded_grids(state_dict, form)
+        conversion.weights = with_record(weights, grids, 'backbone' if conversion.whole_model else '')
     return conversion
 
 
@@ -104,15 +110,15 @@ def _describe(conversion: Conversion, form: Any, state_dict: dict, backbone: dic
         return
     if hasattr(form, 'untold'):
         conversion.notes += form.untold(conversion.options)
-    conversion.unused = _report(backbone, conversion).left_over
+    conversion.unused = _report(backbone, conversion, FitOptions(recorded=recorded_grids(state_dict, form))).left_over
 
 
-def _report(vit: dict[str, Tensor], conversion: Conversion) -> FitReport:
+def _report(vit: dict[str, Tensor], conversion: Conversion, how: FitOptions) -> FitReport:
     from mmvitdense import models
 
     with torch.device('meta'):
         model = getattr(models, conversion.model)(**conversion.options)
-    return fit_to_model({name: tensor.to('meta') for name, tensor in vit.items()}, model)[1]
+    return fit_to_model({name: tensor.to('meta') for name, tensor in vit.items()}, model, how)[1]
 
 
 def write_checkpoint(weights: dict[str, Tensor], target: str | Path) -> None:
@@ -138,11 +144,13 @@ def write_checkpoint(weights: dict[str, Tensor], target: str | Path) -> None:
 
 def _with_own_memory(weights: dict[str, Tensor]) -> dict[str, Tensor]:
     """Copy what is part of a larger tensor, or the same as another: it would be written as a whole, or refused."""
-    owned, seen = {}, set()
+    owned, seen = OrderedDict(), set()
     for name, tensor in weights.items():
         storage = tensor.untyped_storage()
         if storage.nbytes() != tensor.nbytes or storage.data_ptr() in seen or not tensor.is_contiguous():
             tensor = tensor.clone(memory_format=torch.contiguous_format)
         seen.add(tensor.untyped_storage().data_ptr())
         owned[name] = tensor
+    if hasattr(weights, '_metadata'):
+        owned._metadata = weights._metadata
     return owned

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import errno
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.progress import track
 
+from .config import load_config
 from .errors import InputError
-from .files import write_image, write_json
-from .inference import ImageInferencer, read_image
+from .files import check_output_folder, write_image, write_json
+from .image_files import ImageFiles, image_files
+from .image_loading import ImageLoading
+from .inference import ImageInferencer
 
-IMAGE_SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp', '.webp', '.tif', '.tiff', '.ppm', '.jp2')
+INTERRUPTED = 130
+"""Exit code after Ctrl-C, as in a shell."""
+_OF_ONE_NAME = (errno.ENAMETOOLONG, errno.EEXIST, errno.EISDIR, errno.ENOTDIR, errno.EILSEQ)
+_LISTED = 5
 
 
 def run_demo(
@@ -29,93 +36,124 @@ def run_demo(
     """Predict for an image, or for all images in a folder and its subfolders, and write what is seen.
 
     Writes `<out_dir>/vis/<image>.png` with the drawn predictions, `<out_dir>/labels/<image>.png` with the label map of
-    a segmentation, and `<out_dir>/predictions.json`. `<image>` is the path inside the folder with its own suffix
-    (`a/b.jpg` becomes `a/b.jpg.png`), so that no two images share a name.
+    a segmentation, and at the end `<out_dir>/predictions.json`. `<image>` is the path inside the folder with its own
+    suffix (`a/b.jpg` becomes `a/b.jpg.png`), so that no two images share a name.
 
     Args:
-        source: An image file or a folder.
+        source: As for `image_files`: an image file, a folder, or the http(s) address of an image.
         config, checkpoint, device, cfg_options: As for `ImageInferencer`.
         out_dir: Where to write.
         score_thr: Detections below it are neither drawn nor written.
 
     Returns:
-        0, or 1 if some files were no images; they are named at the end, and the others are done.
+        0; 1 if some images could not be read, predicted for or written (they are named at the end and under 'skipped',
+        and the others are done); 130 after Ctrl-C (`predictions.json` then holds what was done, with 'complete' false).
 
     Raises:
         InputError: there is nothing to predict for; nothing was written then.
     """
-    source, out_dir = Path(source), Path(out_dir)
-    images = list_images(source, out_dir)
-    if len(images) == 1:
-        read_image(images[0])
-    inferencer = ImageInferencer(config, checkpoint, device, cfg_options)
-    root = source if source.is_dir() else source.parent
-    done, skipped = {}, {}
-    for path in _with_progress(images):
-        name = path.relative_to(root).as_posix()
+    out_dir = Path(out_dir)
+    check_output_folder(out_dir, '--out-dir')
+    with image_files(source, out_dir) as found:
+        cfg = load_config(config, cfg_options)
+        if len(found.images) == 1:
+            ImageLoading(cfg).read(*found.images.values())
+        inferencer = ImageInferencer(cfg, checkpoint, device)
+        run = _Run(inferencer, out_dir, score_thr, dict(found.unreadable))
+        complete = run.predict(found.images)
+    if run.done:
+        description = {'config': str(inferencer.cfg.filename), 'checkpoint': str(checkpoint)}
+        run.write_summary(description, found, complete)
+    elif complete:
+        run.refuse(source, len(found.images))
+    run.report(found, complete)
+    return INTERRUPTED if not complete else 1 if run.skipped else 0
+
+
+class _Run:
+    """What became of each image."""
+
+    def __init__(self, inferencer: ImageInferencer, out_dir: Path, score_thr: float, skipped: dict[str, str]):
+        self.inferencer = inferencer
+        self.out_dir = out_dir
+        self.score_thr = score_thr
+        self.done: dict[str, Any] = {}
+        self.skipped = skipped
+        self._failures: list[Exception] = []
+
+    def predict(self, images: Mapping[str, Path]) -> bool:
+        """Predict for all images; False if the person at the keyboard stopped it."""
         try:
-            done[name] = _predict(inferencer, path, name, out_dir, score_thr)
+            for name, path in track(images.items(), description='Images', console=Console(stderr=True)):
+                self._predict(name, path)
+        except KeyboardInterrupt:
+            return False
+        return True
+
+    def refuse(self, source: str | Path, number: int) -> None:
+        """Raise what says why there is no result at all."""
+        if self._failures:
+            raise self._failures[0]
+        reason = next(iter(self.skipped.values()))
+        raise InputError(f'None of the {number} images in {source} can be done: {reason}.')
+
+    def write_summary(self, description: dict[str, str], found: ImageFiles, complete: bool) -> None:
+        content = {
+            **description,
+            'classes': self.inferencer.classes,
+            'score_thr': self.score_thr,
+            'complete': complete,
+            'images': self.done,
+            'skipped': self.skipped,
+            'not_images': found.others,
+        }
+        write_json(self.out_dir / 'predictions.json', content, indent=None)
+
+    def report(self, found: ImageFiles, complete: bool) -> None:
+        print(f'{len(self.done)} image(s) done: {self.out_dir}/vis, {self.out_dir}/predictions.json')
+        if found.others:
+            more = ', ...' if len(found.others) > _LISTED else ''
+            names = ', '.join(found.others[:_LISTED]) + more
+            print(f'{len(found.others)} file(s) not looked at, as they are no images: {names}', file=sys.stderr)
+        for name, reason in self.skipped.items():
+            print(f'skipped {name}: {reason}', file=sys.stderr)
+        if self.skipped:
+            print(f'{len(self.skipped)} of {len(found.images)} image(s) skipped', file=sys.stderr)
+        if not complete:
+            rest = len(found.images) - len(self.done) - len(self.skipped.keys() - found.unreadable.keys())
+            print(f'interrupted: {rest} image(s) not done', file=sys.stderr)
+
+    def _predict(self, name: str, path: Path) -> None:
+        try:
+            sample = self.inferencer(path)
+            picture = self.inferencer.draw(path, sample, self.score_thr)
+            labels = self.inferencer.label_map(sample)
+            files = {'vis': f'vis/{name}.png', 'labels': f'labels/{name}.png'}
+            content = {
+                'picture': files['vis'],
+                **self.inferencer.to_json(sample, self.score_thr, files['labels']),
+            }
         except InputError as error:
-            skipped[name] = str(error)
-    if not done:
-        raise InputError(f'None of the {len(images)} files in {source} is an image: {next(iter(skipped.values()))}.')
-    write_json(
-        out_dir / 'predictions.json',
-        {
-            'config': str(inferencer.cfg.filename),
-            'checkpoint': str(checkpoint),
-            'classes': inferencer.classes,
-            'score_thr': score_thr,
-            'images': done,
-            'skipped': skipped,
-        },
-        indent=None,
-    )
-    _report(done, skipped, out_dir)
-    return 1 if skipped else 0
+            self.skipped[name] = str(error)
+            return
+        except Exception as error:  # a model may fail on an image in any way; the other images are none the worse
+            self._failures.append(error)
+            lines = str(error).strip().splitlines()
+            self.skipped[name] = f'the prediction failed ({type(error).__name__}{": " + lines[0] if lines else ""})'
+            return
+        self._write(name, picture, labels, files, content)
 
-
-def list_images(source: Path, out_dir: Path) -> list[Path]:
-    """The images of a folder and its subfolders in order of name, without those that an earlier demo wrote there.
-
-    Raises:
-        InputError: there is nothing at `source`, or no image in it.
-    """
-    if source.is_file():
-        return [source]
-    if not source.is_dir():
-        raise InputError(f'{source} does not exist; expected an image or a folder of images.')
-    written = [(out_dir / folder).resolve() for folder in ('vis', 'labels')]
-    images = [
-        path
-        for path in sorted(source.rglob('*'))
-        if path.suffix.lower() in IMAGE_SUFFIXES
-        and path.is_file()
-        and not any(folder in path.resolve().parents for folder in written)
-    ]
-    if not images:
-        raise InputError(f'{source} has no images in it; expected files that end with {", ".join(IMAGE_SUFFIXES)}.')
-    return images
-
-
-def _predict(inferencer: ImageInferencer, path: Path, name: str, out_dir: Path, score_thr: float) -> dict[str, Any]:
-    image = read_image(path)
-    sample = inferencer(path)
-    picture, label_file = f'vis/{name}.png', f'labels/{name}.png'
-    labels = inferencer.label_map(sample)
-    if labels is not None:
-        write_image(out_dir / label_file, labels)
-    write_image(out_dir / picture, inferencer.draw(image, sample, score_thr))
-    return {'picture': picture, **inferencer.to_json(sample, score_thr, label_file)}
-
-
-def _with_progress(images: Sequence[Path]) -> Any:
-    return track(images, description='Images', console=Console(stderr=True))
-
-
-def _report(done: dict[str, Any], skipped: dict[str, str], out_dir: Path) -> None:
-    print(f'{len(done)} image(s) done: {out_dir}/vis, {out_dir}/predictions.json')
-    for name, reason in skipped.items():
-        print(f'skipped {name}: {reason}', file=sys.stderr)
-    if skipped:
-        print(f'{len(skipped)} file(s) skipped', file=sys.stderr)
+    def _write(self, name: str, picture: Any, labels: Any, files: dict[str, str], content: dict[str, Any]) -> None:
+        if not self.done:
+            # Of another run, which it would describe wrongly from now on.
+            (self.out_dir / 'predictions.json').unlink(missing_ok=True)
+        try:
+            write_image(self.out_dir / files['vis'], picture)
+            if labels is not None:
+                write_image(self.out_dir / files['labels'], labels)
+        except OSError as error:
+            if error.errno not in _OF_ONE_NAME:
+                raise InputError(f'{self.out_dir} cannot be written to: {error}.') from error
+            self.skipped[name] = f'its picture cannot be written ({error.strerror})'
+            return
+        self.done[name] = content

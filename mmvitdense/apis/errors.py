@@ -9,6 +9,8 @@ from types import ModuleType
 
 BAD_INPUT = 2
 """Exit code of a run that was refused, the same as argparse's for an unknown option."""
+NOT_FINITE = 3
+"""Exit code of a training run that ended because its numbers became NaN or infinite."""
 
 
 class InputError(Exception):
@@ -18,21 +20,22 @@ class InputError(Exception):
 def run_tool(main: Callable[[], int | None]) -> int:
     """Run the body of a tool and return its exit code.
 
-    `InputError`, `DataError` and `CheckpointError` end with one line on stderr; every other exception keeps its
-    traceback. In a distributed run every process fails alike, and only the first of them prints.
+    `InputError`, `DataError`, `CheckpointError` and `NonFiniteError` end with one line on stderr; every other exception
+    keeps its traceback. In a distributed run every process fails alike, and only the first of them prints.
     """
     from mmvitdense.checkpoints import CheckpointError
     from mmvitdense.datasets.checks import DataError
+    from mmvitdense.engine import NonFiniteError
 
     try:
         code = main() or 0
         _wait_for_others()
         return code
-    except (InputError, DataError, CheckpointError) as error:
+    except (InputError, DataError, CheckpointError, NonFiniteError) as error:
         if int(os.environ.get('RANK', 0)) == 0:
             sys.stdout.flush()
             print(f'error: {" ".join(str(error).split())}', file=sys.stderr)
-        return BAD_INPUT
+        return NOT_FINITE if isinstance(error, NonFiniteError) else BAD_INPUT
     finally:
         _leave_process_group()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +13,8 @@ from typing import Any
 
 import cv2
 import numpy as np
+
+from .errors import InputError
 
 
 @contextmanager
@@ -22,7 +25,8 @@ def written_whole(path: str | Path) -> Iterator[Path]:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f'.{path.stem}.{os.getpid()}{path.suffix}')
+    # As long as the names of files may be, a longer one made of it would not do.
+    temporary = path.with_name(f'.{os.getpid()}-{zlib.crc32(os.fsencode(path.name)):08x}{path.suffix}')
     try:
         yield temporary
         os.replace(temporary, path)
@@ -39,9 +43,35 @@ def write_json(path: str | Path, content: Any, indent: int | None = 2) -> None:
 
 def write_image(path: str | Path, image: np.ndarray) -> None:
     """Write a BGR picture or a single-channel map in the format of the suffix of `path`."""
+    done, content = cv2.imencode(Path(path).suffix, image)
+    if not done:
+        raise OSError(f'OpenCV could not write {path} (array of shape {image.shape}, {image.dtype}).')
     with written_whole(path) as temporary:
-        if not cv2.imwrite(str(temporary), image):
-            raise OSError(f'OpenCV could not write {path} (array of shape {image.shape}, {image.dtype}).')
+        temporary.write_bytes(content)  # names that are no text are names for Python, not for OpenCV
+
+
+def check_output_file(path: str | Path, option: str) -> None:
+    """Refuse a name under which no file could be written, before the work that the file is for.
+
+    Raises:
+        InputError: it is a folder, or its folder is a file or may not be written to.
+    """
+    if Path(path).is_dir():
+        raise InputError(f'{option} {path} is a folder; expected the name of a file.')
+    check_output_folder(Path(path).parent, option)
+
+
+def check_output_folder(folder: str | Path, option: str) -> None:
+    """Refuse a folder that could not be made or written to.
+
+    Raises:
+        InputError: it, or a folder above it, is a file, or it may not be written to.
+    """
+    nearest = next(path for path in (Path(folder).absolute(), *Path(folder).absolute().parents) if path.exists())
+    if not nearest.is_dir():
+        raise InputError(f'{option} {folder}: {nearest} is a file, so there can be no such folder. Give another name.')
+    if not os.access(nearest, os.W_OK | os.X_OK):
+        raise InputError(f'{option} {folder}: the folder {nearest} may not be written to. Give another name.')
 
 
 def _plain(value: Any) -> Any:

@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import torch
 
 from mmvitdense.datasets.checks import check_windows
-from mmvitdense.datasets.drawing import Artist, panoptic_segments
+from mmvitdense.datasets.drawing import Artist, as_picture, panoptic_segments
 
 from .build import build_model
 from .checkpoint import load_model_weights
 from .config import load_config
 from .errors import InputError
+from .image_loading import ImageLoading, test_dataset
 from .sync_bn import sync_bn_to_bn
-
-_LOADING = re.compile(r'Load\w*(Image|Annotation)')
 
 
 class ImageInferencer:
@@ -56,6 +52,7 @@ class ImageInferencer:
         sync_bn_to_bn(self.cfg)
         check_windows(self.cfg)
         model = build_model(self.cfg)
+        self._images = ImageLoading(self.cfg)
         meta = {}
         if checkpoint is None:
             model.init_weights()
@@ -65,13 +62,13 @@ class ImageInferencer:
         dataset_meta = _dataset_meta(self.cfg, meta)
         self.classes = tuple(dataset_meta.get('classes') or ())
         self._artist = Artist(self.classes, dataset_meta.get('palette'))
-        self._load_options, self._pipeline = _test_pipeline(self.cfg)
 
     def __call__(self, image: str | Path | np.ndarray) -> Any:
         """Predict for one image.
 
         Args:
-            image: Path of an image file, or H x W x 3 array in BGR order, uint8.
+            image: Path or http(s) address of an image file, read as the config reads its test images; or an array as
+                `ImageLoading.read` takes it, normally H x W x 3 in BGR order, uint8.
 
         Returns:
             The data sample of the library, on the CPU and in the size of the image: `pred_instances` (boxes as
@@ -79,21 +76,11 @@ class ImageInferencer:
             index + 1000 x instance) or `pred_sem_seg` (1 x H x W of class indices).
 
         Raises:
-            InputError: the file is not an image.
+            InputError: the file is not an image, or the array is not what the model was made for.
         """
         from mmengine.dataset import pseudo_collate
 
-        pixels = self._pixels(image)
-        path = None if isinstance(image, np.ndarray) else str(image)
-        data = self._pipeline(
-            {
-                'img': pixels.astype(np.float32) if self._load_options.get('to_float32') else pixels,
-                'img_path': path,
-                'img_id': 0,
-                'img_shape': pixels.shape[:2],
-                'ori_shape': pixels.shape[:2],
-            }
-        )
+        data = self._images.prepare(self._images.read(image))
         with torch.no_grad():
             return self.model.test_step(pseudo_collate([data]))[0].cpu()
 
@@ -106,9 +93,10 @@ class ImageInferencer:
             score_thr: Detections below it are left out.
 
         Returns:
-            The picture in BGR order, uint8: H x W x 3, or a whole multiple of it if the image is small.
+            The picture in BGR order, uint8: H x W x 3 of the image as the config reads it, or a whole multiple of it if
+            the image is small.
         """
-        return self._artist.prediction(self._pixels(image), sample, score_thr)
+        return self._artist.prediction(as_picture(self._images.read(image)['img']), sample, score_thr)
 
     def to_json(self, sample: Any, score_thr: float = 0.0, label_map: str | None = None) -> dict[str, Any]:
         """Turn a prediction into what JSON can hold.
@@ -165,37 +153,6 @@ class ImageInferencer:
     def _name(self, label: int) -> str:
         return self.classes[label] if label < len(self.classes) else f'class {label}'
 
-    def _pixels(self, image: str | Path | np.ndarray) -> np.ndarray:
-        if isinstance(image, np.ndarray):
-            if image.ndim != 3 or image.shape[2] != 3:
-                raise InputError(f'expected an image of H x W x 3 values in BGR order, got an array of {image.shape}')
-            return image
-        return read_image(image, self._load_options)
-
-
-def read_image(path: str | Path, options: dict[str, Any] | None = None) -> np.ndarray:
-    """Read an image file as H x W x 3 in BGR order, uint8, turned upright as its EXIF data say.
-
-    Raises:
-        InputError: there is no such file, or it is not an image.
-    """
-    path = Path(path)
-    if not path.is_file():
-        raise InputError(f'the image {path} does not exist')
-    if path.stat().st_size == 0:
-        raise InputError(f'{path} is an empty file')
-    if (options or {}).get('imdecode_backend', 'cv2') != 'cv2':
-        from mmcv import imread
-
-        return imread(path, backend=options['imdecode_backend'])
-    try:
-        image = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_COLOR)
-    except cv2.error:  # sizes that are too large to be true
-        image = None
-    if image is None:
-        raise InputError(f'{path} is not an image that can be read')
-    return image
-
 
 def _usable(device: str | None) -> torch.device:
     if device is None:
@@ -216,34 +173,11 @@ def _dataset_meta(cfg: Any, checkpoint_meta: dict[str, Any]) -> dict[str, Any]:
     meta = {str(key).lower(): value for key, value in (checkpoint_meta.get('dataset_meta') or {}).items()}
     if meta.get('classes'):
         return meta
-    dataset = _innermost(cfg)
-    dataset_class = DATASETS.get(
-        f'{cfg.default_scope}.{dataset.type}' if '.' not in str(dataset.type) else dataset.type
-    )
-    return {**(getattr(dataset_class, 'METAINFO', None) or {}), **(dataset.get('metainfo') or {})}
-
-
-def _innermost(cfg: Any) -> Any:
-    """The test data set itself, inside wrappers such as `RepeatDataset`."""
-    dataset = cfg.test_dataloader.dataset
-    while 'dataset' in dataset:
-        dataset = dataset.dataset
-    return dataset
-
-
-def _test_pipeline(cfg: Any) -> tuple[dict[str, Any], Callable[[dict], dict]]:
-    """The options of the config's image loading, and its test pipeline without the loading of images and labels."""
-    from mmengine.dataset import Compose
-
-    steps = list(_innermost(cfg).pipeline)
-    loading = [dict(step) for step in steps if re.fullmatch(r'Load\w*Image\w*', _kind(step))]
-    rest: Sequence[Any] = [step for step in steps if not _LOADING.match(_kind(step))]
-    return (loading[0] if loading else {}), Compose(rest)
-
-
-def _kind(step: Any) -> str:
-    kind = step['type']
-    return kind.__name__ if isinstance(kind, type) else kind.rpartition('.')[2]
+    dataset = test_dataset(cfg)
+    kind = dataset.get('type')
+    if isinstance(kind, str):
+        kind = DATASETS.get(kind if '.' in kind else f'{cfg.default_scope}.{kind}')
+    return {**(getattr(kind, 'METAINFO', None) or {}), **(dataset.get('metainfo') or {})}
 
 
 def _rle(mask: np.ndarray) -> dict[str, Any]:

@@ -1,17 +1,13 @@
-"""Random numbers that depend on the seed and the iteration alone."""
+"""The seed of a run, and the hooks that make it one that can be repeated."""
 
 from __future__ import annotations
 
-import random
 from typing import Any
 
-import numpy as np
-import torch
-from mmengine.dist import get_rank, sync_random_seed
-from mmengine.hooks import Hook
-from mmengine.runner import Runner
+from mmengine.dist import sync_random_seed
 
-from .resume import skip_trained_data
+_HOOKS = {'repeatable': 'mmvitdense.RepeatableHook', 'finite_loss': 'mmvitdense.FiniteLossHook'}
+_PLAIN_CHECKPOINTS = ('CheckpointHook', 'mmengine.CheckpointHook')
 
 
 def fix_seed(cfg: Any, resumed_seed: int | None) -> None:
@@ -25,37 +21,16 @@ def fix_seed(cfg: Any, resumed_seed: int | None) -> None:
     cfg.randomness = randomness
 
 
-class IterationSeedHook(Hook):
-    """Seed Python, NumPy and torch anew before each training iteration, from the seed, the rank and the iteration.
+def add_training_hooks(cfg: Any) -> None:
+    """Give a config of another project the hooks that those of this one have in `configs/_base_/runtime*.py`.
 
-    What an iteration draws (augmentation in the main process, sampled proposals, drop path) then does not depend on
-    what ran before it, so a run that was killed and resumed repeats the uninterrupted one. Loader processes
-    (`num_workers > 0`) draw their augmentation from generators of their own, which start anew when a run resumes:
-    the images still come in the same order.
+    A hook that is set to None stays away.
     """
-
-    priority = 'LOWEST'
-
-    def before_train_epoch(self, runner: Runner) -> None:
-        """Seed what loads the first batch."""
-        skip_trained_data(runner.train_loop)
-        self._seed(runner, runner.iter, 0)
-
-    def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
-        """Seed the forward pass."""
-        self._seed(runner, runner.iter, 1)
-
-    def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
-        """Seed what loads the next batch."""
-        self._seed(runner, runner.iter + 1, 0)
-
-    def after_val(self, runner: Runner) -> None:
-        """Undo what the evaluation drew."""
-        self._seed(runner, runner.iter, 0)
-
-    @staticmethod
-    def _seed(runner: Runner, iteration: int, part: int) -> None:
-        words = np.random.SeedSequence([runner.seed, get_rank(), iteration, part]).generate_state(3)
-        random.seed(int(words[0]))
-        np.random.seed(words[1])
-        torch.manual_seed(int(words[2]))
+    hooks = {name: hook for name, hook in (cfg.get('default_hooks') or {}).items() if hook or name not in _HOOKS}
+    for name, kind in _HOOKS.items():
+        if name in hooks or name not in (cfg.get('default_hooks') or {}):
+            hooks[name] = {'type': kind, **hooks.get(name, {})}
+    checkpoint = hooks.setdefault('checkpoint', {'type': 'CheckpointHook', 'interval': 1})
+    if checkpoint is not None and checkpoint.get('type') in _PLAIN_CHECKPOINTS:
+        hooks['checkpoint'] = {**checkpoint, 'type': 'mmvitdense.WholeCheckpointHook'}
+    cfg.default_hooks = hooks

@@ -1,14 +1,10 @@
-"""Which checkpoint a run goes on from, and with which data."""
+"""Which checkpoint a run goes on from."""
 
 from __future__ import annotations
 
-import itertools
 import re
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-
-from mmengine.dataset import InfiniteSampler
 
 from mmvitdense.checkpoints import CheckpointError
 
@@ -62,37 +58,3 @@ def _candidates(work_dir: Path) -> list[Path]:
     }
     rest = sorted(numbered, key=lambda path: -numbered[path])
     return noted + [path for path in rest if not noted or path.resolve() != noted[0].resolve()]
-
-
-def skip_trained_data(loop: Any) -> None:
-    """Let an iteration-based loop that was resumed begin with the batch whose turn it is.
-
-    mmengine 0.10.7 loads every batch that the run was trained on and throws it away, which takes hours in a long run
-    and draws random numbers that the uninterrupted run drew elsewhere. The onedl line moves the sampler forward
-    instead, as is done here for the other one.
-    """
-    batches = getattr(loop, 'dataloader_iterator', None)
-    if not loop.iter or batches is None or hasattr(batches, 'skip_iter'):
-        return
-    sampler, size = loop.dataloader.sampler, loop.dataloader.batch_size
-    if not isinstance(sampler, InfiniteSampler) or size is None:
-        return
-    sampler.indices = itertools.islice(sampler._indices_of_rank(), loop.iter * size, None)
-    loop.dataloader_iterator = _Skipping(loop.iter, lambda: type(batches)(loop.dataloader))
-
-
-class _Skipping:
-    """The batches of `start()`, after `count` empty ones."""
-
-    def __init__(self, count: int, start: Callable[[], Any]):
-        self._left = count
-        self._start = start
-        self._batches = None
-
-    def __next__(self) -> Any:
-        if self._left:
-            self._left -= 1
-            return None
-        if self._batches is None:
-            self._batches = self._start()
-        return next(self._batches)

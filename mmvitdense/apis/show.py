@@ -10,10 +10,10 @@ from mmengine.dist import get_rank, get_world_size
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
-from mmvitdense.datasets.drawing import Artist
+from mmvitdense.datasets.drawing import Artist, as_picture
 
 from .files import write_image
-from .inference import read_image
+from .image_loading import loading_of
 
 
 class ShowHook(Hook):
@@ -45,8 +45,11 @@ class ShowHook(Hook):
             self._count += 1
             # With several processes the sampler repeats images at the end, so that all have the same number.
             if place % self.interval == 0 and place < len(dataset):
-                self._draw(artist, sample, place)
+                image = as_picture(loading_of(dataset, place)())
+                picture = artist.side_by_side(image, sample, self.score_thr)
+                write_image(self.folder / _name(sample, place), picture)
 
-    def _draw(self, artist: Artist, sample: Any, place: int) -> None:
-        picture = artist.side_by_side(read_image(sample.img_path), sample, self.score_thr)
-        write_image(self.folder / f'{place:06d}_{Path(sample.img_path).stem}.png', picture)
+
+def _name(sample: Any, place: int) -> str:
+    path = sample.get('img_path')
+    return f'{place:06d}_{Path(path).stem[-200:]}.png' if isinstance(path, (str, Path)) else f'{place:06d}.png'

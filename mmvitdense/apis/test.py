@@ -18,7 +18,7 @@ from .checkpoint import load_model_weights
 from .class_scores import class_scores
 from .config import load_config, option_notes, set_work_dir, unused_notes
 from .errors import InputError
-from .files import write_json, written_whole
+from .files import check_output_file, check_output_folder, write_json, written_whole
 from .launch import on_main_process, start_process_group
 from .show import ShowHook
 from .train import adapt_to_machine, log_notes
@@ -43,7 +43,7 @@ def evaluate_model(
         checkpoint: Path or address of the weights; all of them must fit the model.
         work_dir: Where the log goes; by default the field of the config, else `./work_dirs/<config name>`.
         out: A .pkl for the predictions: a list with a dict for each image; instance masks as RLE, segmentation
-            without logits.
+            without logits. Files of this kind run what is in them when they are loaded: load none that is not yours.
         json_file: A .json for the metrics, {name: number}, with the names that mmengine prints; for a segmentation also
             the scores of each class, as `IoU.<class>`, null where a class does not occur.
         show_dir: A folder for pictures, labels on the left and predictions on the right.
@@ -58,14 +58,14 @@ def evaluate_model(
     Raises:
         InputError, DataError, CheckpointError: something given cannot be used; nothing was written then.
     """
-    if out is not None and Path(out).suffix not in ('.pkl', '.pickle'):
-        raise InputError(f'--out {out}: expected a file name that ends with .pkl or .pickle.')
+    _check_outputs(out, json_file, show_dir)
     if show_dir is None and (show_interval, score_thr) != (1, 0.3):
         raise InputError('--show-interval and --score-thr say what to draw: add --show-dir, the folder for it.')
     cfg = load_config(config, cfg_options)
     if cfg.get('test_dataloader') is None or cfg.get('test_evaluator') is None:
         raise InputError(f'{cfg.filename} cannot be tested: it has no test_dataloader or no test_evaluator.')
     set_work_dir(cfg, work_dir, config)
+    check_output_folder(cfg.work_dir, '--work-dir')
     cfg.load_from, cfg.resume = None, False
     start_process_group(cfg, launcher)
     notes = option_notes(cfg_options) + unused_notes(cfg) + adapt_to_machine(cfg)
@@ -81,6 +81,19 @@ def evaluate_model(
     if json_file is not None and is_main_process():
         write_json(json_file, metrics | of_classes)
     return metrics
+
+
+def _check_outputs(out: str | None, json_file: str | None, show_dir: str | None) -> None:
+    """Refuse before the evaluation what could not be written after it."""
+    if out is not None and Path(out).suffix not in ('.pkl', '.pickle'):
+        raise InputError(f'--out {out}: expected a file name that ends with .pkl or .pickle.')
+    if None not in (out, json_file) and Path(out).absolute() == Path(json_file).absolute():
+        raise InputError(f'--out and --json are the same file {out}; expected two.')
+    for path, option in ((out, '--out'), (json_file, '--json')):
+        if path is not None:
+            check_output_file(path, option)
+    if show_dir is not None:
+        check_output_folder(show_dir, '--show-dir')
 
 
 @contextmanager

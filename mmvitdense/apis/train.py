@@ -16,7 +16,7 @@ from .checkpoint import load_model_weights
 from .config import load_config, option_notes, set_work_dir, unused_notes
 from .errors import InputError
 from .launch import on_main_process, start_process_group
-from .repeatable import IterationSeedHook, fix_seed
+from .repeatable import add_training_hooks, fix_seed
 from .resume import latest_checkpoint, set_resume
 from .sync_bn import sync_bn_to_bn
 
@@ -37,7 +37,8 @@ def train_model(
         work_dir: Where checkpoints and logs go; by default the field of the config, else `./work_dirs/<config name>`.
         resume: 'auto' for the latest checkpoint of the work dir, or the path of a checkpoint.
         amp: Mixed precision: with loss scaling on GPUs, bfloat16 on CPUs.
-        auto_scale_lr: Scale the learning rate by the real batch size over `auto_scale_lr.base_batch_size`.
+        auto_scale_lr: Scale the learning rate by the real batch size, `optim_wrapper.accumulative_counts` included,
+            over `auto_scale_lr.base_batch_size`.
         cfg_options: {dotted key: value} merged into the config.
         launcher: 'none', 'pytorch', 'slurm' or 'mpi'.
 
@@ -46,6 +47,7 @@ def train_model(
 
     Raises:
         InputError, DataError, CheckpointError: something given cannot be used; no work dir was made then.
+        NonFiniteError: the loss became NaN or infinite.
     """
     cfg = load_config(config, cfg_options)
     set_work_dir(cfg, work_dir, config)
@@ -55,9 +57,9 @@ def train_model(
     notes += adapt_to_machine(cfg)
     cfg.load_from, seed, found = on_main_process(lambda: _check(cfg))
     fix_seed(cfg, seed)
+    add_training_hooks(cfg)
     runner = build_runner(cfg)
     log_notes(runner, notes + found)
-    runner.register_hook(IterationSeedHook())
     runner.train()
     return runner
 

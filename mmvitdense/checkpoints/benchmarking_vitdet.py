@@ -73,6 +73,11 @@ def options(state_dict: dict[str, Tensor], **given: Any) -> dict[str, Any]:
     )
 
 
+def pos_grid(state_dict: dict[str, Tensor]) -> tuple[int, int]:
+    """Rows and columns of the table of positions."""
+    return _grid(_body_of(state_dict))
+
+
 def _body_of(state_dict: dict[str, Tensor]) -> dict[str, Tensor]:
     """The ViT and its adaptors, without the prefix of a whole detector."""
     if f'{_BODY}pos_embed' not in state_dict:

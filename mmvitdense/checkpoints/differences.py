@@ -2,52 +2,75 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Collection, Mapping
 from types import ModuleType
 from typing import Any
 
 from torch import Tensor, nn
 
 from .reading import CheckpointError
+from .table_grids import recorded_rope
+
+ALLOWED = ('preset', 'rope', 'num_heads')
+"""What a model may have otherwise than its weights where the ``init_cfg`` allows it."""
 
 # Values are read of small tensors alone: tables, periods, masks.
 _SMALL = 1 << 20
+# Tables of rotary positions, and kernels with an axis of heads, in names of the files.
+_TELLS_HEADS = re.compile(r'(^|\.)(rope_embed\.periods|rope\.freqs_cos)$|/query/kernel$')
 
 
-def differences(form: ModuleType, state_dict: dict[str, Tensor], model: nn.Module) -> list[str]:
+def differences(
+    form: ModuleType, state_dict: Mapping[str, Tensor], model: nn.Module, allowed: Collection[str] = ()
+) -> list[str]:
     """Compare a model with the options that a format reads off its weights, where names and shapes do not show them.
 
     Args:
         form: Format of the checkpoint, see ``detect``.
         state_dict: The checkpoint, not converted.
         model: The ``PlainViT`` that the weights are for, or the model that holds it.
+        allowed: Of ``ALLOWED``, what is told instead of refused.
 
     Returns:
-        Lines such as 'norm_eps is 1e-06, the weights come with 1e-05'.
+        Lines such as 'norm_eps is 1e-06, the weights come with 1e-05', of what the format knows of its family or
+        guesses.
 
     Raises:
-        CheckpointError: The weights need rotary positions that the model has not.
+        CheckpointError: The weights have other rotary positions, or tell that they have another number of heads.
     """
     if not hasattr(form, 'options'):
         return []
     model = getattr(model, 'vit', model)
+    options = options_of_weights(form, state_dict, model)
+    mine = {'rope': getattr(model.rope, 'kind', None), **_options_of(model)}
+    theirs = {'rope': recorded_rope(state_dict, rope_of(options)), **_expected(options)}
+    certain = {'rope'} | ({'num_heads'} if any(_TELLS_HEADS.search(name) for name in state_dict) else set())
+    differing = [key for key in theirs if mine[key] != theirs[key]]
+    if wrong := [key for key in differing if key in certain and key not in allowed]:
+        told = ' and '.join(f'{key} {theirs[key]!r}, the model has {mine[key]!r}' for key in wrong)
+        raise CheckpointError(
+            f'the weights ({form.NAME}) were trained with {told}: every tensor would fit and the outputs mean nothing. '
+            'Give the model the option or the preset of the weights, or, if this is meant, '
+            f'init_cfg=dict(..., allow={wrong})'
+        )
+    return [f'{key} is {mine[key]!r}, the weights come with {theirs[key]!r}' for key in differing]
+
+
+def options_of_weights(form: ModuleType, state_dict: Mapping[str, Tensor], model: nn.Module) -> dict[str, Any]:
+    """Options of the ``PlainViT`` that the format reads off the weights; of large tensors the shape alone is read."""
     skeleton = {n: t if t.numel() <= _SMALL else t.to('meta') for n, t in state_dict.items()}
     try:
         options = form.options(skeleton)
-    except CheckpointError:  # a width that nobody published
-        options = form.options(skeleton, num_heads=model.num_heads)
-    options = options.get('vit', options)
-    rope = (options.get('rope') or {}).get('kind')
-    mine = {'rope': getattr(model.rope, 'kind', None), **_options_of(model)}
-    if rope and rope != mine['rope']:
-        raise CheckpointError(
-            f"the weights ({form.NAME}) were trained with rope=dict(kind='{rope}'), the model has "
-            f'{mine["rope"] or "none"}: every tensor would fit and the outputs mean nothing. Give the model the rope '
-            'or the preset of the weights'
-        )
-    theirs = {'rope': rope, **_expected(options)}
-    return [
-        f'{key} is {mine[key]!r}, the weights come with {theirs[key]!r}' for key in theirs if mine[key] != theirs[key]
-    ]
+    except CheckpointError:  # a width that nobody published, or a table that is no square
+        sides = tuple(side * model.patch_size for side in model.pos_grid)
+        options = form.options(skeleton, num_heads=model.num_heads, pretrain_img_size=sides)
+    return options.get('vit', options)
+
+
+def rope_of(options: Mapping[str, Any]) -> str | None:
+    """Kind of rotary positions in options of ``PlainViT``."""
+    return (options.get('rope') or {}).get('kind')
 
 
 def _options_of(model: nn.Module) -> dict[str, Any]:

@@ -2,29 +2,53 @@
 
 from __future__ import annotations
 
-import math
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mmvitdense.layers import resize_bias_table, resize_position_table
-
+from .fit_options import FitOptions
+from .fit_tables import fit_tables
 from .patch_size import resize_patch_embedding
 from .reading import CheckpointError
+from .table_grids import grids_of_record
 
-# What a model may have and its pre-training not: it starts as initialised, which computes the same function or is
-# meant to be learned.
-_OPTIONAL = re.compile(
-    r'^(cls_token|register_tokens|norm\.\w+|(window_)?rel_pos_bias\..+)$'
-    r'|^blocks\.\d+\.(attn\.(rel_pos_[hw]|relative_position_bias_table)|ls[12]\.gamma|residual\..+)$'
+# What dense prediction adds to a pre-trained ViT. It may be missing as a whole, because at its start (tables of zeros,
+# convolution blocks whose last norm is zero, gains of one) the model computes what it computes without it.
+_GAINS = r'blocks\.\d+\.ls[12]\.gamma'
+_ADDED = tuple(
+    re.compile(rf'^{pattern}$')
+    for pattern in (
+        r'blocks\.\d+\.attn\.rel_pos_[hw]',
+        r'(blocks\.\d+\.attn|rel_pos_bias|window_rel_pos_bias\.\d+)\.relative_position_bias_table',
+        r'blocks\.\d+\.residual\..+',
+        _GAINS,
+    )
 )
-# Names that change the function which the blocks compute.
-_COMPUTING = ('blocks.', 'norm_pre.', 'rel_pos_', 'window_rel_pos_')
-_SHARED_TABLE = 'rel_pos_bias.relative_position_bias_table'
-_TABLE = re.compile(r'^(blocks\.\d+\.attn|rel_pos_bias|window_rel_pos_bias\.\d+)\.relative_position_bias_table$')
+# What ViTDet and others leave out of a pre-trained ViT: class tokens and the norm after the last block. All else that a
+# ViT has changes what its blocks compute.
+_COMPUTING = re.compile(
+    r'^(blocks|norm_pre|rel_pos_bias|window_rel_pos_bias|patch_embed|register_tokens|pos_embed)(\.|$)'
+)
+_STEM = 'patch_embed.'
+# Options of ``PlainViT`` by the weights that they decide about.
+_OPTIONS = (
+    (r'ls[12]\.gamma$', 'layer_scale_init, or fold_layer_scale=True in the init_cfg'),
+    (r'rel_pos_[hw]$', "rel_pos='decomposed'"),
+    (r'relative_position_bias_table$', "rel_pos='bias' or 'bias_shared'"),
+    (r'^register_tokens$', 'num_registers'),
+    (r'^cls_token$', 'with_cls_token'),
+    (r'^norm\.', 'final_norm'),
+    (r'^norm_pre\.', 'pre_norm'),
+    (r'^pos_embed$', 'pos_embed'),
+    (r'^patch_embed\.proj\.bias$', 'patch_bias'),
+    (r'\.residual\.', 'conv_blocks'),
+    (r'attn\.qkv\.bias$', 'qkv_bias'),
+    (r'mlp\.norm\.', 'ffn_norm'),
+    (r'inner_norm\.', 'attn_inner_norm'),
+)
 
 
 @dataclass
@@ -53,7 +77,7 @@ class FitReport:
 
 
 def fit_to_vit(
-    state_dict: dict[str, Tensor], model: nn.Module, patch_resize: str = 'pinv'
+    state_dict: Mapping[str, Tensor], model: nn.Module, how: FitOptions | None = None
 ) -> tuple[dict[str, Tensor], FitReport]:
     """Make converted weights loadable by a ``PlainViT``.
 
@@ -63,120 +87,94 @@ def fit_to_vit(
     BEiT's biases by BEiT's rule; a table that the blocks of the file share is copied to each block where those of the
     model have their own. The patch embedding is resized where the model has another patch size.
 
+    Missing may be what dense prediction adds and what starts without an effect: tables of relative positions,
+    convolution blocks, LayerScale with gains of one. Left over may be a class token and the last norm, and what is not
+    of the ViT. All else is refused unless ``how`` asks for it.
+
     Args:
         state_dict: Names of ``PlainViT``.
         model: The model that will load them.
-        patch_resize: 'pinv' or 'bilinear', see ``resize_patch_embedding``.
+        how: See ``FitOptions``; by default nothing is asked for.
 
     Returns:
         What ``model.load_state_dict(..., strict=False)`` may load, and the report. Tensors that are not resized are
         those of ``state_dict``, in their type.
 
     Raises:
-        CheckpointError: Weights of a block or of the patch embedding are missing, have another shape, or have no
-            place in the model.
+        CheckpointError: Weights are missing, have another shape or grid, or have no place in the model, so that it
+            would compute something else than what was trained.
     """
-    weights = dict(state_dict)
+    how = how or FitOptions(recorded=grids_of_record(state_dict))
+    weights = {name: value for name, value in state_dict.items() if not how.stays(name)}
     report = FitReport()
     expected = model.state_dict()
-    _fit_patch_embedding(weights, expected, patch_resize, report)
-    if 'pos_embed' in weights and model.pos_embed is not None:
-        _fit_positions(weights, model, report)
-    _fit_decomposed_positions(weights, expected, report)
-    _fit_biases(weights, expected, model, report)
-    report.missing = [name for name in expected if name not in weights]
+    report.resized += _fit_patch_embedding(weights, expected, how.patch_resize)
+    report.resized += fit_tables(weights, model, how)
+    # A table that blocks share may have given them theirs.
+    weights = {name: value for name, value in weights.items() if not how.stays(name)}
+    report.missing = [name for name in expected if name not in weights and not how.stays(name)]
     report.left_over = [name for name in weights if name not in expected]
-    _check(weights, expected, report.missing)
+    _check_missing(weights, model, report.missing, how.prefix)
+    surplus = [name for name in report.left_over if _COMPUTING.match(name) and not how.is_unused(name)]
+    if not any(name.startswith(_STEM) for name in expected):  # MIMDet has put another one before its ViT
+        surplus = [name for name in surplus if not name.startswith(_STEM)]
+    _check_left_over(surplus, how.prefix)
+    check_shapes(weights, expected)
     kept = {name: value for name, value in weights.items() if name in expected}
     report.loaded = len(kept)
     return kept, report
 
 
-def _fit_patch_embedding(weights: dict[str, Tensor], expected: dict[str, Tensor], mode: str, report: FitReport) -> None:
+def _fit_patch_embedding(weights: dict[str, Tensor], expected: Mapping[str, Tensor], mode: str) -> list[str]:
     weight, wanted = weights.get('patch_embed.proj.weight'), expected.get('patch_embed.proj.weight')
     if weight is None or wanted is None:
-        return
+        return []
     if 'patch_embed.proj.bias' in expected and 'patch_embed.proj.bias' not in weights:
         # CLIP has none, which is the same as zeros.
         weights['patch_embed.proj.bias'] = torch.zeros(len(weight))
     source, target = tuple(weight.shape[2:]), tuple(wanted.shape[2:])
-    if source != target and weight.shape[:2] == wanted.shape[:2]:
-        weights['patch_embed.proj.weight'] = resize_patch_embedding(weight, target, mode)
-        report.resized.append(f'patch_embed {source[0]}x{source[1]} -> {target[0]}x{target[1]} pixels ({mode})')
+    if source == target or weight.shape[:2] != wanted.shape[:2]:
+        return []
+    weights['patch_embed.proj.weight'] = resize_patch_embedding(weight, target, mode)
+    return [f'patch_embed {source[0]}x{source[1]} -> {target[0]}x{target[1]} pixels ({mode})']
 
 
-def _fit_decomposed_positions(weights: dict[str, Tensor], expected: dict[str, Tensor], report: FitReport) -> None:
-    for name, value in list(weights.items()):
-        if name in expected and name.endswith(('rel_pos_h', 'rel_pos_w')) and len(value) != len(expected[name]):
-            weights[name] = F.interpolate(value.float().T[None], size=len(expected[name]), mode='linear')[0].T
-            report.resized.append(f'{name} {len(value)} -> {len(expected[name])}')
-
-
-def _fit_biases(weights: dict[str, Tensor], expected: dict[str, Tensor], model: nn.Module, report: FitReport) -> None:
-    wanted = [name for name in expected if _TABLE.match(name)]
-    absent = [name for name in wanted if name not in weights]
-    if _SHARED_TABLE in weights and absent:
-        shared = weights[_SHARED_TABLE] if _SHARED_TABLE in wanted else weights.pop(_SHARED_TABLE)
-        weights.update((name, shared) for name in absent)
-    for name in wanted:
-        if name not in weights or weights[name].shape == expected[name].shape:
-            continue
-        table, grid = weights[name].float(), _table_grid(model, name)
-        # (2g - 1)^2 rows for the offsets, then perhaps three of the class token.
-        side = (math.isqrt(len(table)) + 1) // 2
-        offsets, cls_rows = table[: (2 * side - 1) ** 2], table[(2 * side - 1) ** 2 :]
-        if (side, side) != grid:
-            offsets = resize_bias_table(offsets, (side, side), grid)
-            report.resized.append(f'{name} {side}x{side} -> {grid[0]}x{grid[1]}')
-        has_cls_rows = len(expected[name]) != len(offsets)
-        weights[name] = torch.cat([offsets, cls_rows]) if has_cls_rows else offsets
-
-
-def _table_grid(model: nn.Module, name: str) -> tuple[int, int]:
-    owner = model.get_submodule(name.rpartition('.')[0])
-    return tuple(owner.bias_grid if hasattr(owner, 'bias_grid') else owner.table_grid)
-
-
-def _fit_positions(weights: dict[str, Tensor], model: nn.Module, report: FitReport) -> None:
-    table = weights['pos_embed']
-    rows = table.shape[1]
-    if rows == model.pos_embed.shape[1]:
-        return
-    slot = math.isqrt(rows) ** 2 != rows
-    side = math.isqrt(rows - slot)
-    if side**2 != rows - slot:
-        raise CheckpointError(
-            f'pos_embed has {rows} rows, which is no square grid with or without a row for the class token; the model '
-            f'expects {model.pos_grid[0]} x {model.pos_grid[1]}'
-        )
-    cls_row, patches = table[:, :slot], table[:, slot:]
-    if (side, side) != model.pos_grid:
-        report.resized.append(f'pos_embed {side}x{side} -> {model.pos_grid[0]}x{model.pos_grid[1]}')
-        patches = resize_position_table(patches.float(), (side, side), model.pos_grid, **model.pos_resize)
-    if model.pos_embed_cls_slot:
-        cls_row = cls_row if slot else torch.zeros_like(patches[:, :1])
-        patches = torch.cat([cls_row, patches], dim=1)
-    elif slot and model.cls_token is not None and 'cls_token' in weights:
-        weights['cls_token'] = weights['cls_token'].float() + cls_row.float()
-    weights['pos_embed'] = patches
-
-
-def _check(weights: dict[str, Tensor], expected: dict[str, Tensor], missing: list[str]) -> None:
-    absent = [name for name in missing if not _OPTIONAL.match(name)]
+def _check_missing(weights: Mapping[str, Tensor], model: nn.Module, missing: list[str], prefix: str) -> None:
+    added = [kind for kind in _ADDED if not any(kind.match(name) for name in weights)]
+    absent = [name for name in missing if not any(kind.match(name) for kind in added) or _is_small_gain(name, model)]
     if absent:
         raise CheckpointError(
-            f'the checkpoint lacks {len(absent)} weights of the model, first {", ".join(absent[:4])}: the sizes or '
-            'options of the model are not those of the checkpoint'
+            f'the checkpoint lacks {len(absent)} weights of the model, first {_listed(absent[:4], prefix)}: give the '
+            f'model the sizes and options of the checkpoint ({_options_for(absent)}), or list what stays as it starts '
+            'in init_cfg=dict(..., as_initialized=[...])'
         )
-    # Without them the blocks would compute another function than the one that was trained.
-    surplus = [name for name in weights if name not in expected and name.startswith(_COMPUTING)]
+
+
+def _is_small_gain(name: str, model: nn.Module) -> bool:
+    """Whether this is a gain of LayerScale that does not start at one, so that it switches its branch off."""
+    return re.match(_GAINS, name) is not None and model.get_submodule(name.rpartition('.')[0]).init_value != 1.0
+
+
+def _check_left_over(surplus: list[str], prefix: str) -> None:
     if surplus:
         raise CheckpointError(
-            f'the checkpoint has {len(surplus)} weights that the blocks of the model have not, last '
-            f'{", ".join(surplus[-4:])}: give the model the num_layers and the options (layer_scale_init, rel_pos, '
-            'pre_norm, ...) of the checkpoint'
+            f'the checkpoint has {len(surplus)} weights that the model has not, last {_listed(surplus[-4:], prefix)}: '
+            f'give the model the options of the checkpoint ({_options_for(surplus)}), or list what is to be ignored in '
+            'init_cfg=dict(..., unused=[...])'
         )
-    check_shapes(weights, expected)
+
+
+def _listed(names: list[str], prefix: str) -> str:
+    return ', '.join(f'{prefix}{name}' for name in names)
+
+
+def _options_for(names: list[str]) -> str:
+    """The options of ``PlainViT`` that decide about these weights."""
+    blocks = {name.split('.')[1] for name in names if name.startswith('blocks.')}
+    whole = {index for index in blocks if f'blocks.{index}.norm1.weight' in names}
+    names = [name for name in names if name.split('.')[1:2] == [] or name.split('.')[1] not in whole]
+    found = dict.fromkeys(option for pattern, option in _OPTIONS for name in names if re.search(pattern, name))
+    return ', '.join([*(['num_layers'] if whole else []), *found]) or 'see its docstring'
 
 
 def check_shapes(

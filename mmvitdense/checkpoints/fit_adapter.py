@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 
 from torch import Tensor, nn
 
 from .adapter_parts import VIT, holds_adapter, trunk_of
 from .fit import FitReport, check_shapes, fit_to_vit
+from .fit_options import FitOptions
 from .reading import CheckpointError
 
 _PARTS = re.compile(r'^(interactions|spm|up|norm[1-4])\.|^level_embed$')
@@ -15,7 +17,7 @@ _COUNTER = '.num_batches_tracked'
 
 
 def fit_to_adapter(
-    state_dict: dict[str, Tensor], model: nn.Module, patch_resize: str = 'pinv'
+    state_dict: Mapping[str, Tensor], model: nn.Module, how: FitOptions
 ) -> tuple[dict[str, Tensor], FitReport]:
     """Make converted weights loadable by a ``ViTCoMer`` or ``ViTAdapter``.
 
@@ -24,7 +26,7 @@ def fit_to_adapter(
     Args:
         state_dict: Names of the model, without 'backbone.'.
         model: The model that will load them.
-        patch_resize: 'pinv' or 'bilinear', see ``resize_patch_embedding``.
+        how: See ``FitOptions``; names are those of the model.
 
     Returns:
         What ``model.load_state_dict(..., strict=False)`` may load, and the report.
@@ -39,14 +41,14 @@ def fit_to_adapter(
             f'the checkpoint holds a plain ViT, not a {kind}: give it to the ViT inside, '
             "vit=dict(init_cfg=dict(type='ViTPretrained', checkpoint=...), ...)"
         )
-    weights, report = fit_to_vit(trunk, model.vit, patch_resize)
+    weights, report = fit_to_vit(trunk, model.vit, how.within(VIT))
     weights = {f'{VIT}{name}': weight for name, weight in weights.items()}
     for names in (report.missing, report.left_over):
         names[:] = [f'{VIT}{name}' for name in names]
-    around = {name: weight for name, weight in state_dict.items() if not name.startswith(VIT)}
+    around = {name: x for name, x in state_dict.items() if not name.startswith(VIT) and not how.stays(name)}
     expected = {name: weight for name, weight in model.state_dict().items() if not name.startswith(VIT)}
-    report.missing += [name for name in expected if name not in around and not name.endswith(_COUNTER)]
-    _check(around, expected, report.missing, kind)
+    report.missing += [n for n in expected if n not in around and not n.endswith(_COUNTER) and not how.stays(n)]
+    _check({name: x for name, x in around.items() if not how.is_unused(name)}, expected, report.missing, kind)
     weights.update((name, weight) for name, weight in around.items() if name in expected)
     report.left_over += [name for name in around if name not in expected]
     report.loaded = len(weights)

@@ -2,28 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from torch import Tensor, nn
 
 from .adapter_parts import VIT, holds_adapter, trunk_of
 from .fit import FitReport, fit_to_vit
 from .fit_adapter import fit_to_adapter
 from .fit_mimdet import fit_to_mimdet
+from .fit_options import FitOptions
+from .table_grids import grids_of_record
 
 
 def fit_to_model(
-    state_dict: dict[str, Tensor], model: nn.Module, patch_resize: str = 'pinv'
+    state_dict: Mapping[str, Tensor], model: nn.Module, how: FitOptions | None = None
 ) -> tuple[dict[str, Tensor], FitReport]:
     """Make converted weights loadable by a ``PlainViT``, or by a ``MIMDet``, ``ViTCoMer`` or ``ViTAdapter``.
 
     A ``PlainViT`` takes its own of the weights of an adapter, and leaves over what surrounds it. See ``fit_to_vit``,
     ``fit_to_mimdet`` and ``fit_to_adapter`` for the arguments, what is returned and what is refused.
     """
+    how = how or FitOptions(recorded=grids_of_record(state_dict))
     if hasattr(model, 'decoder'):
-        return fit_to_mimdet(state_dict, model)
+        return fit_to_mimdet(state_dict, model, how)
     if hasattr(model, 'vit'):
-        return fit_to_adapter(state_dict, model, patch_resize)
+        return fit_to_adapter(state_dict, model, how)
     if not holds_adapter(state_dict):
-        return fit_to_vit(state_dict, model, patch_resize)
-    weights, report = fit_to_vit(trunk_of(state_dict), model, patch_resize)
+        return fit_to_vit(state_dict, model, how)
+    weights, report = fit_to_vit(trunk_of(state_dict), model, how.within(VIT, prefix=''))
     report.left_over += [name for name in state_dict if not name.startswith(VIT)]
     return weights, report

@@ -31,16 +31,17 @@ def implied_options(weights: dict[str, Tensor], given: Mapping[str, Any], **know
         Keyword arguments of ``PlainViT``.
 
     Raises:
-        CheckpointError: The number of heads cannot be told.
+        CheckpointError: The number of heads, or the grid of a table that is no square, cannot be told.
     """
     projection = weights['patch_embed.proj.weight']
+    grid_is_known = 'pretrain_img_size' in given or 'pretrain_img_size' in known
     options = {
         'embed_dims': projection.shape[0],
         'num_layers': 1 + max(int(match[1]) for name in weights if (match := _BLOCK.match(name))),
         'patch_size': projection.shape[-1],
-        **_embedding(weights, projection.shape[-1]),
+        **_embedding(weights, projection.shape[-1], grid_is_known),
         **_block(weights),
-        **_relative_positions(weights, projection.shape[-1]),
+        **_relative_positions(weights, projection.shape[-1], grid_is_known),
     }
     options.update((name, value) for name, value in known.items() if value is not None)
     options.update(given)
@@ -49,7 +50,7 @@ def implied_options(weights: dict[str, Tensor], given: Mapping[str, Any], **know
     return options
 
 
-def _embedding(weights: dict[str, Tensor], patch_size: int) -> dict[str, Any]:
+def _embedding(weights: dict[str, Tensor], patch_size: int, grid_is_known: bool) -> dict[str, Any]:
     has_cls = 'cls_token' in weights
     options: dict[str, Any] = {'with_cls_token': has_cls}
     if 'patch_embed.proj.bias' not in weights:
@@ -67,6 +68,13 @@ def _embedding(weights: dict[str, Tensor], patch_size: int) -> dict[str, Any]:
     side = math.isqrt(rows)
     # A square has no row for the class token; anything else has one.
     slot = side**2 != rows
+    if side**2 + slot != rows:
+        if not grid_is_known:
+            raise CheckpointError(
+                f'the position table has {rows} rows, which is no square grid with or without a row for the class '
+                'token: give pretrain_img_size as (height, width) in pixels'
+            )
+        slot = has_cls
     if slot != has_cls:
         options['pos_embed_cls_slot'] = slot
     return {**options, 'pretrain_img_size': side * patch_size}
@@ -89,15 +97,21 @@ def _block(weights: dict[str, Tensor]) -> dict[str, Any]:
     return options
 
 
-def _relative_positions(weights: dict[str, Tensor], patch_size: int) -> dict[str, Any]:
+def _relative_positions(weights: dict[str, Tensor], patch_size: int, grid_is_known: bool) -> dict[str, Any]:
     biases = [name for name in weights if name.endswith('relative_position_bias_table')]
     if biases:
         # Three rows are of the class token, the others of the offsets of a square grid.
-        side = (math.isqrt(len(weights[biases[0]])) + 1) // 2
+        rows = len(weights[biases[0]])
+        side = (math.isqrt(rows) + 1) // 2
+        if rows - (2 * side - 1) ** 2 not in (0, 3) and not grid_is_known:
+            raise CheckpointError(
+                f'{biases[0]} has {rows} rows, which is no square grid with or without rows of the class token: give '
+                'pretrain_img_size as (height, width) in pixels'
+            )
         kind = 'bias' if biases[0].startswith('blocks.') else 'bias_shared'
         return {'rel_pos': kind, 'pretrain_img_size': side * patch_size}
     lengths = {
-        int(_BLOCK.match(name)[1]): (len(table) + 1) // 2
+        int(_BLOCK.match(name)[1]): ((len(table) + 1) // 2, (len(weights[f'{name[:-1]}w']) + 1) // 2)
         for name, table in weights.items()
         if name.endswith('attn.rel_pos_h')
     }
@@ -105,10 +119,11 @@ def _relative_positions(weights: dict[str, Tensor], patch_size: int) -> dict[str
         return {}
     # The longest tables span the grid of the image, shorter ones a window.
     window, grid = min(lengths.values()), max(lengths.values())
-    options: dict[str, Any] = {'rel_pos': 'decomposed', 'img_size': grid * patch_size}
+    size = tuple(side * patch_size for side in grid)
+    options: dict[str, Any] = {'rel_pos': 'decomposed', 'img_size': size[0] if size[0] == size[1] else size}
     if window != grid:
         global_blocks = tuple(sorted(index for index, length in lengths.items() if length == grid))
-        options.update(window_size=window, global_blocks=global_blocks)
+        options.update(window_size=window[0], global_blocks=global_blocks)
     return options
 
 

@@ -2,37 +2,50 @@
 
 from __future__ import annotations
 
+import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import ModuleType
 
 from mmengine.logging import print_log
-from mmengine.registry import WEIGHT_INITIALIZERS as ROOT_INITIALIZERS
 from torch import Tensor, nn
 
 from mmvitdense.registry import WEIGHT_INITIALIZERS
 
+from . import mimdet, plain_vit
 from .detect import detect
-from .differences import differences
-from .file_pages import release_file_pages
+from .differences import ALLOWED, differences
+from .file_pages import FilePages
 from .fit_model import fit_to_model
+from .fit_options import FitOptions
+from .init_info import note_initialization
 from .layer_scale import fold_layer_scale
+from .name_patterns import check_patterns
 from .reading import local_path, read_checkpoint
+from .structure import check_preset
+from .table_grids import recorded_grids
 
 _BACKBONE = 'backbone.'
 _CHUNK_BYTES = 1 << 27
+# Files of this project have these formats.
+_OURS = (plain_vit, mimdet)
 
 
 @WEIGHT_INITIALIZERS.register_module()
-@ROOT_INITIALIZERS.register_module()  # mmengine looks up init_cfg types in its own registry alone
 class ViTPretrained:
     """Load published weights of a plain ViT, whatever their format, or of a model that holds one.
 
     Used as ``init_cfg=dict(type='ViTPretrained', checkpoint=...)`` of a ``PlainViT``, of a ``MIMDet``, which gets its
     decoder from the same file, or of a ``ViTCoMer`` or ``ViTAdapter`` for files of the whole backbone (of which a
     ``PlainViT`` takes what is its own). The format is told from the names, tables of positions are resized, and one
-    line of the log says what was loaded, resized, missing and left over, and which options of the ViT (epsilon,
-    activation, ...) are not those of the pre-training. Weights of blocks that are missing or have another shape raise
-    ``CheckpointError``.
+    line of the log says what was loaded, resized, missing and left over. A warning names options of the ViT (epsilon,
+    activation, ...) that are not those of the pre-training.
+
+    What would make the model compute something else than its weights were trained for raises ``CheckpointError``:
+    weights that are missing, have another shape or no place in the model, a preset of another pre-training, other
+    rotary positions, a table of positions of unknown grid. Missing may be what dense prediction adds and what starts
+    without an effect (tables of relative positions, convolution blocks, gains of one); left over may be a class token,
+    the last norm, and what is not of the ViT.
 
     Args:
         checkpoint: Path or http(s) address of the file.
@@ -40,8 +53,17 @@ class ViTPretrained:
             see ``resize_patch_embedding``.
         fold_layer_scale: Whether the gains of LayerScale are multiplied into the layers before it, for a model
             without LayerScale.
-        as_initialized: Names of weights that stay as the model initialises them, whether or not the file has them:
-            ('pos_embed',) for a position table learned on top of weights that have none.
+        as_initialized: Weights that stay as the model initialises them, whether or not the file has them: names, their
+            first parts, or regular expressions of these. ('pos_embed',) for a position table learned on top of weights
+            that have none.
+        unused: Weights of the file, by the names of this project, that the model is meant to ignore, given likewise:
+            ('register_tokens',) for a model without registers.
+        pos_grid: (rows, columns) of the position table of the file, where it is no square. Models of this project
+            record theirs.
+        allow: What the model may have otherwise than its weights, some of 'preset', 'rope' and 'num_heads'.
+
+    Raises:
+        ValueError: An entry of ``as_initialized``, ``unused`` or ``allow`` names nothing.
     """
 
     def __init__(
@@ -50,42 +72,68 @@ class ViTPretrained:
         patch_resize: str = 'pinv',
         fold_layer_scale: bool = False,
         as_initialized: Sequence[str] = (),
+        unused: Sequence[str] = (),
+        pos_grid: Sequence[int] | None = None,
+        allow: Sequence[str] = (),
     ):
+        for option, value in (('as_initialized', as_initialized), ('unused', unused), ('allow', allow)):
+            if isinstance(value, str):
+                raise ValueError(f'{option} must be a list of names, got {value!r}: write [{value!r}]')
+        if unknown := sorted(set(allow) - set(ALLOWED)):
+            raise ValueError(f'allow must be some of {ALLOWED}, got {unknown}')
+        if pos_grid is not None and (len(pos_grid) != 2 or min(pos_grid) < 1):
+            raise ValueError(f'pos_grid must be (rows, columns) in patches, got {pos_grid}')
         self.checkpoint = checkpoint
         self.patch_resize = patch_resize
         self.fold_layer_scale = fold_layer_scale
         self.as_initialized = tuple(as_initialized)
+        self.unused = tuple(unused)
+        self.pos_grid = None if pos_grid is None else tuple(pos_grid)
+        self.allow = tuple(allow)
 
     def __call__(self, module: nn.Module) -> None:
         """Load the weights into ``module``, a ``PlainViT`` or a backbone that holds one."""
         state_dict = read_checkpoint(self.checkpoint)
         form = detect(state_dict)
-        notes = differences(form, state_dict, module)
         weights = form.convert(state_dict)
-        release_file_pages(local_path(self.checkpoint))
         if any(name.startswith(_BACKBONE) for name in weights):
             weights = {n.removeprefix(_BACKBONE): v for n, v in weights.items() if n.startswith(_BACKBONE)}
-        if self.as_initialized:
-            weights.update(_initial_weights(module, self.as_initialized))
-            notes.append(f'as initialised: {", ".join(self.as_initialized)}')
+        check_patterns('as_initialized', self.as_initialized, module.state_dict(), 'the model')
+        check_patterns('unused', self.unused, weights, 'the file')
+        if 'preset' not in self.allow:
+            check_preset(form, state_dict, weights, module, (*self.as_initialized, *self.unused))
+        unlike = differences(form, state_dict, module, self.allow)
+        pages = FilePages(local_path(self.checkpoint), state_dict.values())
+        pages.release()
         if self.fold_layer_scale:
             weights = fold_layer_scale(weights)
-        weights, report = fit_to_model(weights, module, self.patch_resize)
-        _load(module, weights, local_path(self.checkpoint))
-        print_log(f'{self.checkpoint} ({form.NAME}): {"; ".join([str(report), *notes])}', logger='current')
+        weights, report = fit_to_model(weights, module, self._fit_options(form, state_dict))
+        loaded = set(weights)
+        _load(module, weights, pages)
+        note_initialization(module, loaded, f'{type(self).__name__}: loaded from {self.checkpoint}')
+        notes = [f'as initialised: {", ".join(self.as_initialized)}'] if self.as_initialized else []
+        source = f'{self.checkpoint} ({form.NAME})'
+        print_log(f'{source}: {"; ".join([str(report), *notes])}', logger='current')
+        if unlike:
+            print_log(
+                f'{source}: the model is unlike the pre-training as the format has it: {"; ".join(unlike)}. Give it '
+                'the options or the preset of the weights unless this is meant',
+                logger='current',
+                level=logging.WARNING,
+            )
 
-
-def _initial_weights(module: nn.Module, names: Sequence[str]) -> dict[str, Tensor]:
-    own = module.state_dict()
-    if unknown := [name for name in names if name not in own]:
-        raise ValueError(
-            f'as_initialized has {unknown}, which are no weights of the model: expected names such as '
-            f'{next(iter(own))!r}'
+    def _fit_options(self, form: ModuleType, state_dict: Mapping[str, Tensor]) -> FitOptions:
+        return FitOptions(
+            patch_resize=self.patch_resize,
+            as_initialized=self.as_initialized,
+            unused=self.unused,
+            pos_grid=self.pos_grid,
+            recorded=recorded_grids(state_dict, form),
+            oblong=form in _OURS,
         )
-    return {name: own[name].clone() for name in names}
 
 
-def _load(module: nn.Module, weights: dict[str, Tensor], path: str) -> None:
+def _load(module: nn.Module, weights: dict[str, Tensor], pages: FilePages) -> None:
     """Load in chunks, so that the file, which is mapped, and its copy are never in memory as a whole together."""
     chunk: dict[str, Tensor] = {}
     for name in list(weights):
@@ -93,4 +141,4 @@ def _load(module: nn.Module, weights: dict[str, Tensor], path: str) -> None:
         if not weights or sum(tensor.nbytes for tensor in chunk.values()) > _CHUNK_BYTES:
             module.load_state_dict(chunk, strict=False)
             chunk = {}
-            release_file_pages(path)
+            pages.release()

@@ -20,14 +20,14 @@ def resize_patch_embedding(weight: Tensor, patch_size: tuple[int, int], mode: st
             kernel like an image, as ViT-Adapter does, which makes the tokens larger by the ratio of the areas.
 
     Returns:
-        C x in_channels x patch_size, float32.
+        C x in_channels x patch_size, float32, or float64 where ``weight`` is.
 
     Raises:
         ValueError: ``mode`` is none of these.
     """
     if mode not in MODES:
         raise ValueError(f'a patch embedding is resized by one of {MODES}, got {mode!r}')
-    weight = weight.float()
+    weight = weight if weight.dtype == torch.float64 else weight.float()
     source = tuple(weight.shape[-2:])
     if source == tuple(patch_size):
         return weight
@@ -36,7 +36,7 @@ def resize_patch_embedding(weight: Tensor, patch_size: tuple[int, int], mode: st
     resize = _resize_matrix(source, tuple(patch_size))
     # Token of a patch x: <w, x>. Wanted is <v, R x> = <w, x> for every x, so R^T v = w in the least squares.
     inverse = torch.linalg.pinv(resize.T)
-    return (weight.flatten(2).double() @ inverse.T).unflatten(2, patch_size).float()
+    return (weight.flatten(2).double() @ inverse.T).unflatten(2, patch_size).to(weight.dtype)
 
 
 def _resize_matrix(source: tuple[int, int], target: tuple[int, int]) -> Tensor:

@@ -7,6 +7,7 @@ import os
 import pickle
 import re
 import zipfile
+from collections import OrderedDict
 from typing import Any
 
 import torch
@@ -15,12 +16,16 @@ from torch import Tensor
 from .numpy_archive import load_archive
 from .numpy_pickle import load_arrays
 from .prefix import without_wrappers
+from .run_folder import folder_message
+from .torchscript import is_torchscript, load_torchscript
 
 # The first of these that a file has is opened, and what it holds likewise.
 CONTAINERS = (
     *('model_ema', 'state_dict_ema', 'model', 'state_dict', 'teacher', 'target_encoder', 'module', 'network'),
     *('ema', 'encoder', 'student', 'params'),
 )
+# What unpicklers say of an object that they do not let through: torch's, then ours.
+_REFUSALS = (r'GLOBAL (\S+)', r'WeightsUnpickler error: (.+)', r'(TorchScript .+)')
 # Pickles of torch begin with this number, others with their content.
 _TORCH_MAGIC = 0x1950A86A20F9469CFC6C.to_bytes(10, 'little')
 
@@ -42,6 +47,8 @@ def read_file(path_or_url: str | os.PathLike) -> Any:
     """
     name = os.fspath(path_or_url)
     path = local_path(name)
+    if os.path.isdir(path):
+        raise CheckpointError(folder_message(path))
     if not os.path.isfile(path):
         raise CheckpointError(f'The checkpoint {name} does not exist (a path is relative to {os.getcwd()}).')
     try:
@@ -49,8 +56,8 @@ def read_file(path_or_url: str | os.PathLike) -> Any:
             return _load_safetensors(path)
         if path.endswith('.npz'):
             return load_archive(path)
-        if _is_torchscript(path):
-            return dict(torch.jit.load(path, map_location='cpu').state_dict())
+        if is_torchscript(path):
+            return load_torchscript(path)
         if _is_bare_pickle(path):
             with open(path, 'rb') as file:
                 return load_arrays(file.read())
@@ -104,13 +111,6 @@ def _load_safetensors(path: str) -> dict:
     return load_file(path)
 
 
-def _is_torchscript(path: str) -> bool:
-    if not zipfile.is_zipfile(path):
-        return False
-    with zipfile.ZipFile(path) as archive:
-        return any(name.endswith('/constants.pkl') for name in archive.namelist())
-
-
 def _is_bare_pickle(path: str) -> bool:
     with open(path, 'rb') as file:
         start = file.read(32)
@@ -124,12 +124,12 @@ def _why(path: str, error: Exception) -> str:
     # The beginning tells a file of torch.save; zipfile.is_zipfile looks at the end, which may be missing.
     with open(path, 'rb') as file:
         whole_format = file.read(2) == b'PK' or path.endswith('.safetensors')
-    refused = re.search(r'GLOBAL (\S+)', str(error)) or re.search(r'WeightsUnpickler error: (.+)', str(error))
+    refused = next((found for form in _REFUSALS if (found := re.search(form, str(error)))), None)
     if refused and isinstance(error, pickle.UnpicklingError):
+        load = 'torch.jit.load(...)' if is_torchscript(path) else 'torch.load(..., weights_only=False)'
         return (
             f'{path} holds more than weights ({refused[1]}), which could run code when it is loaded. If '
-            'you trust the file, load it with torch.load(..., weights_only=False) and save its state_dict with '
-            'torch.save.'
+            f'you trust the file, load it with {load} and save its state_dict with torch.save.'
         )
     if 'allow_pickle' in str(error):
         return f'{path} holds pickled objects beside its arrays, which could run code when they are loaded.'
@@ -149,4 +149,7 @@ def _open_containers(content: object, path: str) -> dict[str, Tensor]:
         tensors = without_wrappers({str(name): value for name, value in content.items() if isinstance(value, Tensor)})
     if not tensors:
         raise CheckpointError(f"'{path}' holds no tensors, found {type(content).__name__}: expected a state dict")
+    tensors = OrderedDict(tensors)
+    if hasattr(content, '_metadata'):
+        tensors._metadata = content._metadata  # the grids that our models record
     return tensors

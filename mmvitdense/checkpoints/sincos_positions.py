@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import torch
-from mmengine.registry import WEIGHT_INITIALIZERS as ROOT_INITIALIZERS
 from torch import nn
 
 from mmvitdense.layers.position import sincos_position_table
 from mmvitdense.registry import WEIGHT_INITIALIZERS
 
+from .init_info import note_initialization
+
 
 @WEIGHT_INITIALIZERS.register_module()
-@ROOT_INITIALIZERS.register_module()  # mmengine looks up init_cfg types in its own registry alone
 class SinCosPositions:
     """Start the absolute positions of a ``PlainViT`` from sines and cosines; they stay learned.
 
@@ -40,3 +40,4 @@ class SinCosPositions:
         with torch.no_grad():
             module.pos_embed[:, :slot].zero_()
             module.pos_embed[:, slot:].copy_(table)
+        note_initialization(module, {'pos_embed'}, f'{type(self).__name__}: rows_first={self.rows_first}')

@@ -6,7 +6,17 @@ mmcv-lite 2.1.0, mmdet 3.3.0 and mmsegmentation 1.2.2.
 
 import importlib.util
 
-from . import checkpoints, config_scope, lvis, mmcv_attention, mmpretrain, panopticapi, stand_in
+from . import (
+    checkpoints,
+    config_scope,
+    lvis,
+    mmcv_attention,
+    mmpretrain,
+    no_detections,
+    onedl,
+    panopticapi,
+    stand_in,
+)
 
 __all__ = ['install', 'status']
 
@@ -21,6 +31,8 @@ def install() -> None:
     mmcv_attention.register()
     mmpretrain.register()
     lvis.register()
+    no_detections.register()
+    onedl.register()
     panopticapi.register()
     checkpoints.register()
 

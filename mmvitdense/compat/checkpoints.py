@@ -8,6 +8,7 @@ executing it. Here the few names are allowed, for as long as the process lives, 
 
 import importlib
 from collections.abc import Callable
+from functools import partial
 from types import ModuleType
 from typing import Any
 
@@ -20,7 +21,7 @@ _STATISTICS = ('min', 'max', 'mean', 'current')
 def register() -> None:
     """Arrange for the names to be allowed when mmengine defines `HistoryBuffer`, which precedes every checkpoint."""
     after_import('mmengine.logging.history_buffer', _allow)
-    after_import('mmengine.runner.checkpoint', _refuse_on_onedl)
+    after_import('mmengine.runner.checkpoint', _refuse)
 
 
 def _allow(history_buffer: ModuleType) -> None:
@@ -71,17 +72,19 @@ def _statistics_of(buffer: type) -> Callable[[Any, str], Any]:
     return statistics_method
 
 
-def _refuse_on_onedl(checkpoint: ModuleType) -> None:
-    """Replace the loader of onedl-mmengine, which reads a refused file once more with `weights_only=False`.
+def _refuse(checkpoint: ModuleType) -> None:
+    """Let nothing that a checkpoint holds be executed, wherever it comes from.
 
-    That one also withdraws the permission for the classes above after each file. The original line has no such
-    function: it calls `torch.load`, as the replacement does.
+    Addresses: ``torch.hub`` reads what it fetches with ``weights_only=False`` unless it is told otherwise. Files: the
+    loader of onedl-mmengine reads a refused file once more with ``weights_only=False``, and withdraws the permission
+    for the classes above after each file. The original line has no such function: it calls ``torch.load``, as the
+    replacement does.
     """
-    if not hasattr(checkpoint, '_safe_torch_load'):
-        return
     import torch
 
     def load(file: Any, map_location: Any = None, weights_only: bool | None = None) -> Any:
         return torch.load(file, map_location=map_location, weights_only=weights_only)
 
-    checkpoint._safe_torch_load = load
+    if hasattr(checkpoint, '_safe_torch_load'):
+        checkpoint._safe_torch_load = load
+    checkpoint.load_url = partial(checkpoint.load_url, weights_only=True)

@@ -8,10 +8,9 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import torch
 from mmengine.registry import DATASETS, DefaultScope
 
-from .drawing import Artist
+from .drawing import Artist, as_picture
 
 
 def browse(cfg: dict, output_dir: str | Path, num: int = 16) -> Iterator[Path]:
@@ -44,7 +43,7 @@ def browse(cfg: dict, output_dir: str | Path, num: int = 16) -> Iterator[Path]:
                 'gt_sem_seg: the pipeline must load annotations and end with PackDetInputs or PackSegInputs.'
             )
         path = output_dir / f'{index:06d}_{Path(getattr(sample, "img_path", None) or "image").stem}.jpg'
-        _write(path, artist.truth(_to_bgr(item['inputs']), sample))
+        _write(path, artist.truth(as_picture(item['inputs'].permute(1, 2, 0).numpy()), sample))
         yield path
 
 
@@ -55,12 +54,3 @@ def _write(path: Path, picture: np.ndarray) -> None:
         os.replace(partial, path)
     finally:
         partial.unlink(missing_ok=True)
-
-
-def _to_bgr(inputs: torch.Tensor) -> np.ndarray:
-    """Return 3 x H x W, BGR as pipelines make it, as H x W x 3 uint8; normalised images are stretched to 0..255."""
-    image = inputs.permute(1, 2, 0).numpy()
-    if image.dtype != np.uint8:
-        low, high = image.min(), image.max()
-        image = ((image - low) / max(high - low, 1e-6) * 255).astype(np.uint8)
-    return np.ascontiguousarray(image if image.shape[2] == 3 else image[..., [0, 0, 0]])

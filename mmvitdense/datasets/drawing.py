@@ -133,6 +133,32 @@ class Artist:
         cv2.putText(picture, text, (left + 1, bottom - base + 1), _FONT, scale, ink, 1, cv2.LINE_AA)
 
 
+def as_picture(pixels: np.ndarray) -> np.ndarray:
+    """An image of any kind as one that can be looked at.
+
+    Args:
+        pixels: H x W or H x W x C. Of more than three channels the first three are shown, of two the first.
+
+    Returns:
+        H x W x 3, uint8, in the order of the channels (BGR where the image is). Values from 0 to 255 are rounded;
+        others, as normalised images or 16 bits have them, are stretched to that range.
+
+    Raises:
+        ValueError: it has other dimensions.
+    """
+    if pixels.ndim not in (2, 3):
+        raise ValueError(f'An image of H x W or H x W x C can be drawn, got an array of {pixels.shape}.')
+    if pixels.dtype != np.uint8:
+        pixels = np.nan_to_num(pixels.astype(np.float32))
+        low, high = pixels.min(), pixels.max()
+        if low < 0 or high > 255 or high <= 1:
+            pixels = (pixels - low) / max(high - low, 1e-6) * 255
+        pixels = pixels.round().astype(np.uint8)
+    if pixels.ndim == 2:
+        pixels = pixels[..., None]
+    return np.ascontiguousarray(pixels[..., :3] if pixels.shape[2] >= 3 else pixels[..., [0, 0, 0]])
+
+
 def panoptic_segments(sample: Any, num_classes: int) -> list[tuple[int, np.ndarray]]:
     """The segments of mmdet's `pred_panoptic_seg`, as (class index, H x W bool) in order of their ids.
 

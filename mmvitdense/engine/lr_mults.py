@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import logging
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
-from mmengine.logging import print_log
+from mmengine.logging import MMLogger, print_log
 from mmengine.optim import DefaultOptimWrapperConstructor
 from torch import nn
 
@@ -47,7 +49,8 @@ class LearningRateOptimWrapperConstructor(DefaultOptimWrapperConstructor):
             super().add_params(params, module, prefix, is_dcn_module)
             return
         single = []
-        super().add_params(single, module, prefix, is_dcn_module)
+        with _without_lines_of_frozen_parameters():
+            super().add_params(single, module, prefix, is_dcn_module)
         factors = self.factors(module)
         groups = {}
         for group in single:
@@ -61,6 +64,9 @@ class LearningRateOptimWrapperConstructor(DefaultOptimWrapperConstructor):
             f'learning rates {rates[0]:.3g} to {rates[-1]:.3g}',
             logger='current',
         )
+        frozen = [name for name, parameter in module.named_parameters() if not parameter.requires_grad]
+        if frozen:
+            print_log(f'{len(frozen)} parameters are frozen, first {", ".join(frozen[:4])}', logger='current')
 
     def factors(self, model: nn.Module) -> dict[int, float]:
         """Factor of the learning rate of every parameter of the model, by its id.
@@ -80,6 +86,21 @@ class LearningRateOptimWrapperConstructor(DefaultOptimWrapperConstructor):
     def describe(self) -> str:
         """What the log calls these rules."""
         return f'lr_mults {self.lr_mults}'
+
+
+@contextmanager
+def _without_lines_of_frozen_parameters() -> Iterator[None]:
+    """Keep mmengine from logging a warning for each."""
+    logger = MMLogger.get_current_instance()
+
+    def is_other(record: logging.LogRecord) -> bool:
+        return 'is skipped since its requires_grad=' not in record.getMessage()
+
+    logger.addFilter(is_other)
+    try:
+        yield
+    finally:
+        logger.removeFilter(is_other)
 
 
 def _factor(name: str, lr_mults: Mapping[str, float]) -> float:

@@ -13,6 +13,7 @@ from .norm import LayerNorm2d, build_norm2d, with_gradient_layout
 from .padding import inside_images
 from .patch_embed import PatchEmbed
 from .position import resize_position_table, sincos_position_table
+from .recorded_positions import RECORD, RecordsPositions
 from .relative_position import attention_with_relative_position
 from .relative_position_bias import RelativePositionBias, resize_bias_table
 from .rope import build_rope, half_pairing
@@ -21,6 +22,7 @@ from .token_levels import TokenLevels
 from .window import pad_to_windows, window_merge, window_partition
 
 __all__ = [
+    'RECORD',
     'Attention',
     'AttentionPosition',
     'ConvFFN',
@@ -32,6 +34,7 @@ __all__ = [
     'LayerScale',
     'Mlp',
     'PatchEmbed',
+    'RecordsPositions',
     'RelativePositionBias',
     'Sampling',
     'SpatialPriorModule',

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from mmvitdense.ops import Linear, linear
 
+from .recorded_positions import RecordsPositions
 from .relative_position import attention_with_relative_position
 from .relative_position_bias import num_bias_rows, relative_position_bias
 from .rope import Rotation, rotate
@@ -51,7 +52,7 @@ class QkvLinear(Linear):
         return linear(tokens, self.weight, self.used_bias())
 
 
-class Attention(nn.Module):
+class Attention(RecordsPositions):
     """Self-attention of a ViT block.
 
     Without a window every token attends to every other. With one, the patches of a window attend to each other; class
@@ -123,6 +124,10 @@ class Attention(nn.Module):
         if self.window_size:
             return self._attend_in_windows(tokens, grid, position)
         return self.proj(self.inner_norm(self._attend(self.qkv(tokens), grid, position, self.num_prefix_tokens)))
+
+    def table_grids(self) -> dict[str, tuple[int, int]]:
+        """See ``RecordsPositions``."""
+        return {} if self.bias_grid is None else {'relative_position_bias_table': tuple(self.bias_grid)}
 
     def _attend_in_windows(self, tokens: Tensor, grid: tuple[int, int], position: AttentionPosition) -> Tensor:
         size = self.window_size

@@ -20,14 +20,15 @@ def resize_position_table(
     Published models differ in how they do it, by several percent of the size of the features. The defaults are what
     MAE, BEiT and detectron2's ``get_abs_pos`` do. ``antialias=True`` is what timm, OpenCLIP and DINOv2 with registers
     do; it smooths where the table shrinks and changes the cubic kernel also where it grows. ``by='scale'`` is what
-    DINO, iBOT and DINOv2 without registers do. Computed in float32 whatever the storage type and autocast, because 16
-    bits lose the differences between neighbouring positions.
+    DINO, iBOT and DINOv2 without registers do. Computed in float32 or wider whatever the storage type and autocast,
+    because 16 bits lose the differences between neighbouring positions.
 
     Args:
         table: 1 x source_h*source_w x C, without rows for class or register tokens.
         source: Grid of the table, (rows, columns).
         target: Grid wanted, (rows, columns).
-        by: 'size' samples at the ratio of the grids, 'scale' at the factor (target + offset) / source.
+        by: 'size' samples at the ratio of the grids, 'scale' at the factor (target + offset) / source. The size is
+            that of ``target`` for both.
         offset: See ``by``.
         antialias: Whether to smooth.
 
@@ -43,12 +44,15 @@ def resize_position_table(
         )
     if tuple(source) == tuple(target):
         return table
-    image = table.float().reshape(1, source[0], source[1], -1).permute(0, 3, 1, 2)
+    image = table if table.dtype == torch.float64 else table.float()
+    image = image.reshape(1, source[0], source[1], -1).permute(0, 3, 1, 2)
     if by == 'size':
-        extent = {'size': tuple(target)}
+        image = F.interpolate(image, size=tuple(target), mode='bicubic', align_corners=False, antialias=antialias)
     else:
-        extent = {'scale_factor': tuple((new + offset) / old for new, old in zip(target, source))}
-    image = F.interpolate(image, **extent, mode='bicubic', align_corners=False, antialias=antialias)
+        # What F.interpolate calls with a factor, but with the size told: rounding the size down from the factor, as it
+        # does, is one short at some sizes (14 -> 61 without offset).
+        resize = torch.ops.aten._upsample_bicubic2d_aa if antialias else torch.ops.aten.upsample_bicubic2d
+        image = resize(image, list(target), False, *((new + offset) / old for new, old in zip(target, source)))
     return image.flatten(2).transpose(1, 2).to(table.dtype)
 
 

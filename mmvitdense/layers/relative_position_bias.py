@@ -11,6 +11,8 @@ from functools import lru_cache
 import torch
 from torch import Tensor, nn
 
+from .recorded_positions import RecordsPositions
+
 CLASS_ROWS = 3
 
 
@@ -19,7 +21,7 @@ def num_bias_rows(grid: tuple[int, int], with_cls_token: bool) -> int:
     return (2 * grid[0] - 1) * (2 * grid[1] - 1) + CLASS_ROWS * with_cls_token
 
 
-class RelativePositionBias(nn.Module):
+class RelativePositionBias(RecordsPositions):
     """A table of relative-position biases that blocks share, usable at any grid.
 
     Args:
@@ -34,6 +36,10 @@ class RelativePositionBias(nn.Module):
         self.with_cls_token = with_cls_token
         rows = num_bias_rows(table_grid, with_cls_token)
         self.relative_position_bias_table = nn.Parameter(torch.zeros(rows, num_heads))
+
+    def table_grids(self) -> dict[str, tuple[int, int]]:
+        """See ``RecordsPositions``."""
+        return {'relative_position_bias_table': self.table_grid}
 
     def forward(self, grid: tuple[int, int], num_prefix_tokens: int = 0) -> Tensor:
         """Return heads x N x N, see ``relative_position_bias``."""

@@ -41,7 +41,7 @@ def test_on_a_cpu_the_wrapper_is_replaced():
     cfg = config(type='AmpOptimWrapper', loss_scale='dynamic', dtype='float16')
     (note,) = amp_for_device(cfg)
     assert 'bfloat16' in note
-    assert cfg.optim_wrapper == {'type': 'CpuAmpOptimWrapper', 'optimizer': {'type': 'SGD', 'lr': 0.1}}
+    assert cfg.optim_wrapper == {'type': 'mmvitdense.CpuAmpOptimWrapper', 'optimizer': {'type': 'SGD', 'lr': 0.1}}
     assert amp_for_device(config(type='OptimWrapper')) == []
     assert amp_for_device(Config({})) == []
 
@@ -50,7 +50,7 @@ def test_the_cpu_wrapper_computes_in_bfloat16_and_steps_in_float32():
     model = nn.Linear(4, 1, bias=False)
     model.weight.data.fill_(1)
     wrapper = OPTIM_WRAPPERS.build(
-        {'type': 'CpuAmpOptimWrapper', 'optimizer': torch.optim.SGD(model.parameters(), lr=0.5)}
+        {'type': 'mmvitdense.CpuAmpOptimWrapper', 'optimizer': torch.optim.SGD(model.parameters(), lr=0.5)}
     )
     with wrapper.optim_context(model):
         out = model(torch.ones(2, 4))

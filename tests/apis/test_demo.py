@@ -1,49 +1,71 @@
-"""What the demo writes, with a model that is not one."""
+"""What the demo writes, with a model that sees the blue channel."""
 
+import errno
+import functools
+import http.server
 import json
+import os
+import threading
 from pathlib import Path
-from types import SimpleNamespace
 
 import cv2
 import numpy as np
 import pytest
+import torch
+from mmengine.config import Config
+from mmengine.model import BaseModel
+from mmengine.registry import MODELS
+from mmengine.structures import PixelData
+from PIL import Image
 
 from mmvitdense.apis import demo
 from mmvitdense.apis.errors import InputError
 
-
-class Inferencer:
-    classes = ('sky', 'sea')
-    cfg = SimpleNamespace(filename='net.py')
-
-    def __init__(self, *args):
-        pass
-
-    def __call__(self, path):
-        return cv2.imread(str(path))
-
-    def label_map(self, sample):
-        return sample[..., 0]
-
-    def draw(self, image, sample, score_thr):
-        return image
-
-    def to_json(self, sample, score_thr, label_map):
-        return {'label_map': label_map, 'score_thr': score_thr}
+FAILING = 200
+INTERRUPTING = 201
 
 
-@pytest.fixture(autouse=True)
-def _no_model(monkeypatch):
-    monkeypatch.setattr(demo, 'ImageInferencer', Inferencer)
+@MODELS.register_module()
+class BlueChannel(BaseModel):
+    """Labels each pixel by its blue value; cannot stand some colours."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.ones(1))
+
+    def forward(self, inputs, data_samples, mode):
+        blue = inputs[0][:1].long()
+        if blue.max() == FAILING:
+            raise RuntimeError('too blue\nfor me')
+        if blue.max() == INTERRUPTING:
+            raise KeyboardInterrupt
+        data_samples[0].pred_sem_seg = PixelData(data=blue)
+        return data_samples
+
+
+@pytest.fixture(scope='module')
+def run(tmp_path_factory):
+    """Run the demo on a source; where to is the second argument."""
+    pipeline = [{'type': 'LoadImageFromFile'}, {'type': 'PackSegInputs'}]
+    dataset = {'type': 'BaseSegDataset', 'metainfo': {'classes': ('sky', 'sea')}, 'pipeline': pipeline}
+    cfg = {'default_scope': 'mmseg', 'model': {'type': 'BlueChannel'}, 'test_dataloader': {'dataset': dataset}}
+    checkpoint = tmp_path_factory.mktemp('weights') / 'w.pth'
+    torch.save({'weight': torch.zeros(1)}, checkpoint)
+    return lambda source, out_dir: demo.run_demo(source, Config(cfg), checkpoint, out_dir, 'cpu', score_thr=0.4)
+
+
+def paint(path, value=0):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    cv2.imwrite(str(path), np.full((4, 6, 3), value, np.uint8))
+    return path
 
 
 @pytest.fixture
 def folder(tmp_path):
     source = tmp_path / 'in'
-    for value, name in enumerate(['a.jpg', 'a.png', 'b.PNG', 'sub/a.jpg']):
-        (source / name).parent.mkdir(parents=True, exist_ok=True)
-        cv2.imwrite(str(source / name), np.full((4, 6, 3), 20 * value, np.uint8))
-    (source / 'notes.txt').write_text('not looked at')
+    for value, name in enumerate(['a.bmp', 'a.png', 'b.PNG', 'sub/a.png']):
+        paint(source / name, value)
+    (source / 'notes.txt').write_text('BM looks like the beginning of a bitmap')
     return source
 
 
@@ -51,62 +73,177 @@ def files(folder):
     return sorted(path.relative_to(folder).as_posix() for path in folder.rglob('*') if path.is_file())
 
 
-def test_every_image_keeps_its_own_outputs(folder, tmp_path):
+def summary(out):
+    return json.loads((out / 'predictions.json').read_text())
+
+
+def test_every_image_keeps_its_own_outputs(folder, tmp_path, run, capsys):
     out = tmp_path / 'out'
-    assert demo.run_demo(folder, 'net.py', 'w.pth', out, score_thr=0.4) == 0
-    names = ['a.jpg', 'a.png', 'b.PNG', 'sub/a.jpg']
+    assert run(folder, out) == 0
+    names = ['a.bmp', 'a.png', 'b.PNG', 'sub/a.png']
     assert files(out) == sorted(
         ['predictions.json', *(f'{kind}/{name}.png' for kind in ('vis', 'labels') for name in names)]
     )
-    content = json.loads((out / 'predictions.json').read_text())
+    content = summary(out)
     assert sorted(content['images']) == names
-    assert content['images']['sub/a.jpg'] == {
-        'picture': 'vis/sub/a.jpg.png',
-        'label_map': 'labels/sub/a.jpg.png',
-        'score_thr': 0.4,
+    assert content['images']['sub/a.png'] == {
+        'picture': 'vis/sub/a.png.png',
+        'height': 4,
+        'width': 6,
+        'classes': {'class 3': 1.0},
+        'label_map': 'labels/sub/a.png.png',
     }
     assert content['classes'] == ['sky', 'sea']
-    assert content['skipped'] == {}
+    assert (content['skipped'], content['not_images'], content['complete']) == ({}, ['notes.txt'], True)
+    assert '1 file(s) not looked at, as they are no images: notes.txt' in capsys.readouterr().err
     for name in names:
         values = cv2.imread(str(out / f'labels/{name}.png'), cv2.IMREAD_UNCHANGED)
         np.testing.assert_array_equal(values, cv2.imread(str(folder / name))[..., 0])
 
 
-def test_what_is_not_an_image_is_skipped_and_named(folder, tmp_path, capsys):
+def test_images_are_told_by_their_content(tmp_path, run):
+    source = tmp_path / 'in'
+    source.mkdir()
+    image = Image.new('RGB', (6, 4))
+    for name, form in (
+        *(
+            ('a.gif', 'GIF'),
+            ('b.jfif', 'JPEG'),
+            ('c', 'PNG'),
+            ('d.part', 'JPEG'),
+            ('e.webp', 'WEBP'),
+            ('f.tif', 'TIFF'),
+        ),
+        *(('.hidden.png', 'PNG'), ('.cache/a.png', 'PNG')),
+    ):
+        (source / name).parent.mkdir(exist_ok=True)
+        image.save(source / name, form)
+    # Old builds of OpenCV do not read all formats, so that the demo may have to skip some; none is forgotten.
+    run(source, tmp_path / 'out')
+    content = summary(tmp_path / 'out')
+    assert sorted(content['images'] | content['skipped']) == ['a.gif', 'b.jfif', 'c', 'd.part', 'e.webp', 'f.tif']
+    assert {'b.jfif', 'c', 'd.part', 'f.tif'} <= content['images'].keys()
+    assert content['not_images'] == []
+
+
+def test_what_cannot_be_done_is_skipped_named_and_counted(folder, tmp_path, run, capsys):
     (folder / 'broken.jpg').write_text('no image')
-    assert demo.run_demo(folder, 'net.py', 'w.pth', tmp_path / 'out') == 1
-    content = json.loads((tmp_path / 'out/predictions.json').read_text())
+    (folder / 'loop.png').symlink_to('loop.png')
+    paint(folder / 'blue.png', FAILING)
+    assert run(folder, tmp_path / 'out') == 1
+    content = summary(tmp_path / 'out')
     assert len(content['images']) == 4
+    assert content['skipped']['blue.png'] == 'the prediction failed (RuntimeError: too blue)'
     assert 'is not an image' in content['skipped']['broken.jpg']
-    assert 'skipped broken.jpg' in capsys.readouterr().err
-    assert not list((tmp_path / 'out').rglob('broken*'))
+    assert 'does not exist' in content['skipped']['loop.png']
+    errors = capsys.readouterr().err
+    assert 'skipped broken.jpg' in errors
+    assert '3 of 7 image(s) skipped' in errors
+    assert not [path for path in files(tmp_path / 'out') if 'broken' in path or 'blue' in path]
 
 
-def test_a_second_run_does_not_take_its_own_pictures_for_input(folder):
-    for _ in range(2):
-        assert demo.run_demo(folder, 'net.py', 'w.pth', folder) == 0
-    assert len(json.loads((folder / 'predictions.json').read_text())['images']) == 4
+def test_names_that_cannot_be_written_are_skipped_too(folder, tmp_path, run, monkeypatch):
+    paint(folder / f'{"x" * 250}.png')
+    assert run(folder, tmp_path / 'out') == 1
+    ((name, reason),) = summary(tmp_path / 'out')['skipped'].items()
+    assert (len(name), reason) == (254, f'its picture cannot be written ({os.strerror(errno.ENAMETOOLONG)})')
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(demo, 'write_image', full)
+    with pytest.raises(InputError, match='cannot be written to: .*No space left'):
+        run(folder, tmp_path / 'out')
 
 
-def test_a_single_image(folder, tmp_path):
-    assert demo.run_demo(folder / 'b.PNG', 'net.py', 'w.pth', tmp_path / 'out') == 0
+def test_links_are_followed_once(folder, tmp_path, run):
+    paint(tmp_path / 'elsewhere/c.png')
+    (folder / 'linked').symlink_to(tmp_path / 'elsewhere')
+    (folder / 'sub/up').symlink_to(folder)
+    assert run(folder, tmp_path / 'out') == 0
+    assert sorted(summary(tmp_path / 'out')['images']) == ['a.bmp', 'a.png', 'b.PNG', 'linked/c.png', 'sub/a.png']
+
+
+def test_a_folder_that_cannot_be_looked_into_is_named(folder, tmp_path, run, monkeypatch):
+    look = Path.iterdir
+
+    def forbidden(path):
+        if path.name == 'sub':
+            raise PermissionError(errno.EACCES, 'Permission denied')
+        return look(path)
+
+    monkeypatch.setattr(Path, 'iterdir', forbidden)
+    assert run(folder, tmp_path / 'out') == 1
+    assert summary(tmp_path / 'out')['skipped'] == {'sub/': f'{folder}/sub cannot be read: Permission denied'}
+
+
+def test_later_runs_do_not_take_pictures_of_earlier_ones_for_input(folder, run):
+    for out in (folder, folder, folder / 'second', folder / 'third'):
+        assert run(folder, out) == 0
+        assert len(summary(out)['images']) == 4
+
+
+def test_a_run_that_is_interrupted_says_so(folder, tmp_path, run, capsys):
+    out = tmp_path / 'out'
+    assert run(folder, out) == 0
+    paint(folder / 'a2.png', INTERRUPTING)
+    assert run(folder, out) == 130
+    content = summary(out)
+    assert (list(content['images']), content['complete']) == (['a.bmp', 'a.png'], False)
+    assert 'interrupted: 3 image(s) not done' in capsys.readouterr().err
+
+
+def test_a_single_image(folder, tmp_path, run):
+    assert run(folder / 'b.PNG', tmp_path / 'out') == 0
     assert files(tmp_path / 'out') == ['labels/b.PNG.png', 'predictions.json', 'vis/b.PNG.png']
+
+
+def test_a_single_image_that_the_model_cannot_stand_shows_where_it_failed(tmp_path, run):
+    with pytest.raises(RuntimeError, match='too blue'):
+        run(paint(tmp_path / 'blue.png', FAILING), tmp_path / 'out')
+    assert not (tmp_path / 'out').exists()
+
+
+def test_an_address(folder, tmp_path, run, monkeypatch):
+    monkeypatch.setenv('no_proxy', '127.0.0.1')
+    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=folder)
+    with http.server.ThreadingHTTPServer(('127.0.0.1', 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        address = f'http://127.0.0.1:{server.server_port}'
+        assert run(f'{address}/sub/a.png?size=1', tmp_path / 'out') == 0
+        assert list(summary(tmp_path / 'out')['images']) == ['a.png']
+        with pytest.raises(InputError, match='is not an image'):
+            run(f'{address}/', tmp_path / 'none')
+        with pytest.raises(InputError, match=r'cannot be fetched \(HTTP Error 404'):
+            run(f'{address}/c.png', tmp_path / 'none')
+        server.shutdown()
+    with pytest.raises(InputError, match='an address with http or https'):
+        run('ftp://127.0.0.1/a.png', tmp_path / 'none')
+    assert not (tmp_path / 'none').exists()
 
 
 @pytest.mark.parametrize(
     ('name', 'message'),
     [
         ('absent', 'does not exist'),
-        ('empty', 'has no images'),
+        ('empty', 'has no images in it'),
+        ('other', r'the 2 files in it are none \(a.txt, b.mp4\)\. Of a video, write the frames'),
+        ('other/b.mp4', 'is a video; expected an image'),
         ('bad.jpg', 'is not an image'),
         ('bad', 'None of the 2'),
     ],
 )
-def test_nothing_to_predict_for_writes_nothing(tmp_path, name, message):
-    (tmp_path / 'empty').mkdir()
-    (tmp_path / 'bad').mkdir()
-    for path in ('bad.jpg', 'bad/1.jpg', 'bad/2.jpg'):
+def test_nothing_to_predict_for_writes_nothing(tmp_path, run, name, message):
+    for path in ('empty', 'other', 'bad'):
+        (tmp_path / path).mkdir()
+    for path in ('bad.jpg', 'bad/1.jpg', 'bad/2.jpg', 'other/a.txt', 'other/b.mp4'):
         Path(tmp_path, path).write_text('no image')
     with pytest.raises(InputError, match=message):
-        demo.run_demo(tmp_path / name, 'net.py', 'w.pth', tmp_path / 'out')
+        run(tmp_path / name, tmp_path / 'out')
     assert not (tmp_path / 'out').exists()
+
+
+def test_an_output_folder_that_cannot_be(folder, run):
+    for out in (folder / 'a.png', folder / 'a.png' / 'deeper'):
+        with pytest.raises(InputError, match=rf'--out-dir {out}: {folder}/a.png is a file'):
+            run(folder, out)

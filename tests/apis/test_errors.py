@@ -8,6 +8,7 @@ from mmvitdense.apis.arguments import add_cfg_options
 from mmvitdense.apis.errors import InputError, run_tool
 from mmvitdense.checkpoints import CheckpointError
 from mmvitdense.datasets.checks import DataError
+from mmvitdense.engine import NonFiniteError
 
 
 def fail_with(error):
@@ -21,6 +22,11 @@ def fail_with(error):
 def test_mistakes_end_with_one_line(kind, capsys):
     assert run_tool(fail_with(kind('first\n  second'))) == 2
     assert capsys.readouterr().err == 'error: first second\n'
+
+
+def test_a_run_that_diverged_has_a_code_of_its_own(capsys):
+    assert run_tool(fail_with(NonFiniteError('Iteration 2: ...'))) == 3
+    assert capsys.readouterr().err == 'error: Iteration 2: ...\n'
 
 
 def test_only_one_process_of_many_prints(capsys, monkeypatch):

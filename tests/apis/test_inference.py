@@ -11,7 +11,7 @@ from mmengine.structures import BaseDataElement, InstanceData, PixelData
 from pycocotools import mask as coco
 
 from mmvitdense.apis.errors import InputError
-from mmvitdense.apis.inference import ImageInferencer, read_image
+from mmvitdense.apis.inference import ImageInferencer
 from mmvitdense.checkpoints import CheckpointError
 
 
@@ -164,13 +164,3 @@ def test_a_device_that_is_not_there(tmp_path, device):
 def test_a_config_without_scope(tmp_path):
     with pytest.raises(InputError, match='default_scope'):
         ImageInferencer(Config({'model': {'type': 'BrightSpot'}}), device='cpu')
-
-
-def test_what_is_not_an_image(tmp_path, inferencer):
-    (tmp_path / 'bad.jpg').write_text('no image')
-    (tmp_path / 'empty.jpg').write_bytes(b'')
-    for path, message in [('bad.jpg', 'is not an image'), ('empty.jpg', 'empty file'), ('none.jpg', 'does not exist')]:
-        with pytest.raises(InputError, match=message):
-            read_image(tmp_path / path)
-    with pytest.raises(InputError, match=r'got an array of \(4, 4\)'):
-        inferencer(np.zeros((4, 4), np.uint8))

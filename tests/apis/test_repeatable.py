@@ -1,58 +1,8 @@
-"""Random numbers are a function of seed, process and iteration."""
+"""The seed and the hooks that every run is given."""
 
-import random
-from types import SimpleNamespace
-
-import numpy as np
-import pytest
-import torch
 from mmengine.config import Config
 
-from mmvitdense.apis import repeatable
-from mmvitdense.apis.repeatable import IterationSeedHook, fix_seed
-
-
-def draws():
-    return random.random(), np.random.rand(), torch.rand(1).item()
-
-
-def at(seed, iteration):
-    """What a hook sees of a runner at an iteration."""
-    return SimpleNamespace(seed=seed, iter=iteration, train_loop=SimpleNamespace(iter=iteration))
-
-
-@pytest.fixture
-def hook():
-    return IterationSeedHook()
-
-
-def test_an_iteration_draws_the_same_whatever_ran_before(hook):
-    fresh, resumed = at(5, 6), at(5, 7)
-    hook.before_train_iter(fresh, 6)
-    draws()
-    hook.after_train_iter(fresh, 6)
-    loading = draws()
-    fresh.iter = 7
-    hook.before_train_iter(fresh, 7)
-    forward = draws()
-
-    hook.before_train_epoch(resumed)
-    assert draws() == loading
-    hook.before_train_iter(resumed, 7)
-    assert draws() == forward
-    hook.after_val(resumed)
-    assert draws() == loading
-
-
-def test_everything_else_draws_differently(hook, monkeypatch):
-    seen = []
-    for rank, seed, iteration in [(0, 5, 7), (0, 5, 8), (0, 6, 7), (1, 5, 7)]:
-        monkeypatch.setattr(repeatable, 'get_rank', lambda rank=rank: rank)
-        runner = at(seed, iteration)
-        for stage in (hook.before_train_epoch, lambda runner: hook.before_train_iter(runner, 0)):
-            stage(runner)
-            seen += draws()
-    assert len(set(seen)) == len(seen) == 24
+from mmvitdense.apis.repeatable import add_training_hooks, fix_seed
 
 
 def test_the_seed_of_a_config_wins_then_that_of_the_resumed_run():
@@ -65,3 +15,27 @@ def test_the_seed_of_a_config_wins_then_that_of_the_resumed_run():
         assert cfg.randomness.seed == 9
     fix_seed(cfg := Config({}), None)
     assert isinstance(cfg.randomness.seed, int)
+
+
+def hooks_of(**given):
+    cfg = Config({'default_hooks': given} if given else {})
+    add_training_hooks(cfg)
+    return {name: hook and dict(hook) for name, hook in cfg.default_hooks.items()}
+
+
+REPEATABLE = {'type': 'mmvitdense.RepeatableHook'}
+FINITE = {'type': 'mmvitdense.FiniteLossHook'}
+
+
+def test_configs_of_other_projects_get_the_hooks_of_ours():
+    checkpoint = {'type': 'mmvitdense.WholeCheckpointHook', 'interval': 1}
+    assert hooks_of() == {'repeatable': REPEATABLE, 'finite_loss': FINITE, 'checkpoint': checkpoint}
+    found = hooks_of(checkpoint={'type': 'CheckpointHook', 'interval': 7}, finite_loss={'max_skips': 3})
+    assert found['checkpoint'] == {'type': 'mmvitdense.WholeCheckpointHook', 'interval': 7}
+    assert found['finite_loss'] == {**FINITE, 'max_skips': 3}
+
+
+def test_what_a_config_says_about_them_counts():
+    own = {'type': 'OwnCheckpointHook'}
+    assert hooks_of(checkpoint=own, repeatable=None) == {'checkpoint': own, 'finite_loss': FINITE}
+    assert hooks_of(checkpoint=None)['checkpoint'] is None

@@ -1,14 +1,10 @@
 """The checkpoint that a run goes on from."""
 
-from types import SimpleNamespace
-
 import pytest
 import torch
 from mmengine.config import Config
-from mmengine.dataset import DefaultSampler, InfiniteSampler
-from torch.utils.data import DataLoader
 
-from mmvitdense.apis.resume import latest_checkpoint, set_resume, skip_trained_data
+from mmvitdense.apis.resume import latest_checkpoint, set_resume
 from mmvitdense.checkpoints import CheckpointError
 
 
@@ -68,54 +64,3 @@ def test_option():
     assert settings(None) == (False, 'pretrained.pth')
     assert settings('auto') == (True, None)
     assert settings('iter_3.pth') == (True, 'iter_3.pth')
-
-
-class Data:
-    """Ten samples that are their own indices, and how often one was loaded."""
-
-    def __init__(self):
-        self.loaded = 0
-
-    def __len__(self):
-        return 10
-
-    def __getitem__(self, index):
-        self.loaded += 1
-        return index
-
-
-class Batches:
-    """The iterator of a loop in mmengine 0.10.7, which begins to load when it is made."""
-
-    def __init__(self, loader):
-        self._iterator = iter(loader)
-
-    def __next__(self):
-        return next(self._iterator)
-
-
-def resumed_loop(sampler_class, iteration):
-    data = Data()
-    loader = DataLoader(data, batch_size=3, sampler=sampler_class(data, shuffle=True, seed=1))
-    return SimpleNamespace(iter=iteration, dataloader=loader, dataloader_iterator=Batches(loader))
-
-
-def test_a_resumed_loop_begins_where_it_stood_without_loading_what_was_before():
-    def batches(loop, count):
-        return [next(loop.dataloader_iterator) for _ in range(count)]
-
-    uninterrupted = batches(resumed_loop(InfiniteSampler, 0), 9)
-    loop = resumed_loop(InfiniteSampler, 5)
-    skip_trained_data(loop)
-    batches(loop, 5)
-    assert loop.dataloader.dataset.loaded == 0
-    for found, expected in zip(batches(loop, 4), uninterrupted[5:], strict=True):
-        torch.testing.assert_close(found, expected)
-
-
-@pytest.mark.parametrize(('sampler', 'iteration'), [(InfiniteSampler, 0), (DefaultSampler, 2)])
-def test_other_loops_are_left_alone(sampler, iteration):
-    loop = resumed_loop(sampler, iteration)
-    before = loop.dataloader_iterator
-    skip_trained_data(loop)
-    assert loop.dataloader_iterator is before

@@ -44,7 +44,6 @@ def test_nothing_to_tell():
         ({'num_heads': 6}, 'num_heads is 6, the weights come with 3'),
         ({'norm_eps': 1e-5}, 'norm_eps is 1e-05, the weights come with 1e-06'),
         ({'qkv_bias': 'qv'}, "qkv_bias is 'qv', the weights come with True"),
-        ({'rope': {'kind': 'eva02'}}, "rope is 'eva02', the weights come with None"),
     ],
 )
 def test_one_thing_to_tell(options, line):
@@ -59,15 +58,43 @@ def test_the_options_of_the_weights_differ_in_nothing():
     assert differences(detect(weights), weights, model) == []
 
 
-@pytest.mark.parametrize(('rope', 'has'), [(None, 'none'), ({'kind': 'eva02'}, 'eva02')])
-def test_rotary_positions_that_the_model_lacks(rope, has):
+@pytest.mark.parametrize(
+    ('weights', 'rope', 'trained', 'has'),
+    [
+        (dinov3, None, "'dinov3'", 'None'),
+        (dinov3, {'kind': 'eva02'}, "'dinov3'", "'eva02'"),
+        (lambda: dict(plain()), {'kind': 'eva02'}, 'None', "'eva02'"),
+    ],
+    ids=['lacked', 'others', 'added'],
+)
+def test_other_rotary_positions(weights, rope, trained, has):
     """Nothing in the names would show it, and the features would be noise."""
-    with pytest.raises(
-        CheckpointError, match=rf"DINOv3.* trained with rope=dict\(kind='dinov3'\), the model has {has}"
-    ):
-        found(dinov3(), rope=rope)
+    with pytest.raises(CheckpointError, match=rf"trained with rope {trained}, the model has {has}.*allow=\['rope'\]"):
+        found(weights(), rope=rope)
+    weights, model = weights(), PlainViT(**{**SMALL, 'rope': rope})
+    lines = differences(detect(weights), weights, model, allowed=['rope'])
+    assert lines[0] == f'rope is {has}, the weights come with {trained}'
+
+
+def test_the_same_rotary_positions():
     lines = found(dinov3(), rope={'kind': 'dinov3'}, pos_embed=None)
     assert [line.split()[0] for line in lines] == ['norm_eps', 'qkv_bias']
+
+
+def test_rotary_positions_of_our_own_file():
+    """It has timm's names and records what they do not tell."""
+    weights = plain(rope={'kind': 'eva02'})
+    assert detect(weights).NAME == 'timm ViT'
+    assert found(weights, rope={'kind': 'eva02'}) == []
+    with pytest.raises(CheckpointError, match="trained with rope 'eva02', the model has None"):
+        found(weights)
+
+
+def test_heads_that_the_file_tells():
+    arrays = {name: torch.from_numpy(array) for name, array in Flax.arrays('augreg').items()}
+    heads = detect(arrays).options(arrays)['num_heads']
+    with pytest.raises(CheckpointError, match=rf'trained with num_heads {heads}, the model has {2 * heads}.*allow='):
+        found(arrays, num_heads=2 * heads)
 
 
 def test_a_width_that_nobody_published():

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from mmvitdense.checkpoints import initializer, read_checkpoint
-from mmvitdense.checkpoints.file_pages import release_file_pages
+from mmvitdense.checkpoints.file_pages import FilePages
 from mmvitdense.models import PlainViT
 from tests.fidelity.agreement import redraw
 
@@ -38,7 +38,7 @@ def test_memory_falls_and_the_values_stay(tmp_path, weights):
     read = read_checkpoint(path)
     assert torch.equal(read['a'], weights['a'])
     assert resident(path) > 4_000_000
-    release_file_pages(path)
+    FilePages(path, read.values()).release()
     assert resident(path) < 100_000
     assert all(torch.equal(read[name], weights[name]) for name in weights)
 
@@ -52,12 +52,25 @@ def test_files_of_other_kinds(tmp_path, weights, kind):
         path = tmp_path / 'weights.pth'
         torch.save(weights, path, _use_new_zipfile_serialization=False)
     read = read_checkpoint(path)
-    release_file_pages(path)
+    FilePages(path, read.values()).release()
     assert all(torch.equal(read[name], weights[name]) for name in weights)
 
 
-def test_no_such_file(tmp_path):
-    release_file_pages(tmp_path / 'nothing.pth')
+def test_no_such_file(tmp_path, weights):
+    FilePages(tmp_path / 'nothing.pth', weights.values()).release()
+
+
+def test_mappings_of_others_stay_as_they_are(tmp_path):
+    """Whoever mapped the file may have written to their tensors, which giving back all of its pages would undo."""
+    sizes = {'embed_dims': 48, 'num_layers': 1, 'num_heads': 3, 'img_size': 32}
+    path = tmp_path / 'vit.pth'
+    torch.save(redraw(PlainViT(**sizes)).state_dict(), path)
+    theirs = torch.load(path, mmap=True, weights_only=True)
+    theirs['pos_embed'].zero_()
+    model = PlainViT(**sizes, init_cfg={'type': 'ViTPretrained', 'checkpoint': str(path)})
+    model.init_weights()
+    assert not theirs['pos_embed'].any()
+    assert model.pos_embed.any()
 
 
 @linux

@@ -1,10 +1,16 @@
 """Fitting weights to a model: resized tables, the row of the class token, the report, what does not fit."""
 
+import copy
+
 import numpy as np
 import pytest
 import torch
+from mmengine.runner.checkpoint import get_state_dict, load_checkpoint, weights_to_cpu
 
-from mmvitdense.checkpoints import CheckpointError, FitReport, fit_to_vit
+from mmvitdense.apis.checkpoint import load_model_weights
+from mmvitdense.checkpoints import CheckpointError, FitReport, ViTPretrained, fit_to_vit
+from mmvitdense.checkpoints.fit_options import FitOptions
+from mmvitdense.checkpoints.implied_options import implied_options
 from mmvitdense.layers import resize_bias_table, resize_position_table
 from mmvitdense.models import PlainViT
 from tests.fidelity.agreement import assert_within, redraw
@@ -91,8 +97,11 @@ class TestPositions:
         cls_token = target.cls_token + (target.pos_embed[:, :1] if slot else 0)
         torch.testing.assert_close(cls_token, source.cls_token + source.pos_embed[:, :1])
 
-    def test_a_model_without_positions_leaves_the_table_over(self):
-        report = load(build(), build(seed=1, pos_embed=None))
+    def test_a_model_without_positions(self):
+        source, target = build(), build(seed=1, pos_embed=None)
+        with pytest.raises(CheckpointError, match=r'has 1 weights that the model has not, last pos_embed.*unused='):
+            load(source, target)
+        _, report = fit_to_vit(source.state_dict(), target, FitOptions(unused=('pos_embed',)))
         assert report.left_over == ['pos_embed']
 
     @pytest.mark.parametrize('rows', [18, 5 * 7, 198])
@@ -106,6 +115,132 @@ class TestPositions:
         source, target = build(img_size=(40, 56)), build(seed=1, img_size=(40, 56))
         load(source, target)
         assert torch.equal(target.pos_embed, source.pos_embed)
+
+
+def foreign(model):
+    """Weights as a file has them that records nothing."""
+    return dict(model.state_dict())
+
+
+class TestGrids:
+    """The rows of a table do not tell its grid."""
+
+    @pytest.mark.parametrize(
+        ('source', 'target', 'slot'),
+        [
+            ((24, 24), (18, 32), True),
+            ((16, 16), (8, 32), True),
+            ((16, 16), (8, 32), False),
+            ((15, 15), (14, 16), True),  # 225 rows without that of the class token, and 224 with it
+            ((8, 8), (9, 7), True),
+        ],
+        ids=str,
+    )
+    def test_a_square_into_as_many_rows(self, source, target, slot):
+        """The model computes what the original does at its image size."""
+        old = build(with_cls_token=True, img_size=8 * source[0], pos_embed_cls_slot=slot and source[0] != 15)
+        size = tuple(8 * side for side in target)
+        new = build(seed=1, with_cls_token=True, img_size=size, pos_embed_cls_slot=slot)
+        weights, report = fit_to_vit(foreign(old), new)
+        new.load_state_dict(weights)
+        assert report.resized == [f'pos_embed {source[0]}x{source[1]} -> {target[0]}x{target[1]}']
+        image = torch.randn(1, 3, *size)
+        assert_within(new(image)[0], old(image)[0], 2e-6, 'output')
+
+    @pytest.mark.parametrize(('source', 'target'), [((8, 18), (12, 12)), ((5, 7), (7, 5)), ((18, 8), (8, 18))])
+    def test_our_own_files_record_theirs(self, source, target, tmp_path):
+        old = build(with_cls_token=True, img_size=tuple(8 * side for side in source))
+        torch.save({'state_dict': old.state_dict()}, tmp_path / 'vit.pth')
+        new = build(seed=1, with_cls_token=True, img_size=tuple(8 * side for side in target))
+        assert new.pos_embed.shape == old.pos_embed.shape
+        ViTPretrained(tmp_path / 'vit.pth')(new)
+        expected = resize_position_table(old.pos_embed[:, 1:], source, target)
+        assert torch.equal(new.pos_embed[:, 1:], expected)
+        with pytest.raises(RuntimeError, match=rf'pos_embed is a table of {source[0]} x {source[1]} positions'):
+            new.load_state_dict(torch.load(tmp_path / 'vit.pth', weights_only=True)['state_dict'])
+
+    def test_within_a_detector(self, tmp_path):
+        """As mmengine's runner saves it."""
+        old = build(img_size=(64, 144), rel_pos='decomposed')
+        detector = torch.nn.ModuleDict({'backbone': old, 'neck': torch.nn.Linear(2, 2)})
+        torch.save({'state_dict': weights_to_cpu(get_state_dict(detector))}, tmp_path / 'epoch.pth')
+        new = build(seed=1, img_size=96, rel_pos='decomposed')
+        ViTPretrained(tmp_path / 'epoch.pth')(new)
+        assert torch.equal(new.pos_embed, resize_position_table(old.pos_embed, (8, 18), (12, 12)))
+
+    @pytest.mark.parametrize('kind', ['positions', 'biases'])
+    def test_plain_loading_refuses_another_grid(self, kind, tmp_path):
+        """Whatever loads it; the table stays as it was."""
+        options = {'rel_pos': 'bias', 'pos_embed': None} if kind == 'biases' else {}
+        sizes = [(64, 64), (40, 104)] if kind == 'biases' else [(144, 64), (64, 144)]
+        old, new = (build(seed=seed, img_size=size, **options) for seed, size in enumerate(sizes))
+        torch.save({'state_dict': old.state_dict()}, tmp_path / 'vit.pth')
+        tables = ('pos_embed', 'bias_table')
+        before = {name: tensor.clone() for name, tensor in new.state_dict().items() if name.endswith(tables)}
+        with pytest.raises(CheckpointError, match='is a table of .* positions, the model has'):
+            load_model_weights(new, tmp_path / 'vit.pth')
+        load_checkpoint(new, str(tmp_path / 'vit.pth'))  # mmengine's, which logs
+        assert before
+        assert all(torch.equal(new.state_dict()[name], tensor) for name, tensor in before.items())
+        load_model_weights(copy.deepcopy(old), tmp_path / 'vit.pth')
+
+    def test_our_own_file_without_a_record_is_asked_for(self):
+        old, new = build(img_size=(144, 256)), build(seed=1, img_size=(144, 256))
+        message = 'pos_embed has 576 rows, which is 24 x 24 or the 18 x 32 of the model .*pos_grid='
+        with pytest.raises(CheckpointError, match=message):
+            fit_to_vit(foreign(old), new, FitOptions(oblong=True))
+        weights, report = fit_to_vit(foreign(old), new, FitOptions(oblong=True, pos_grid=(18, 32)))
+        assert torch.equal(weights['pos_embed'], old.pos_embed)
+        assert not report.resized
+
+    def test_a_grid_that_is_told(self):
+        old, new = build(img_size=(40, 56), with_cls_token=True), build(seed=1, with_cls_token=True)
+        weights, _ = fit_to_vit(foreign(old), new, FitOptions(pos_grid=(5, 7)))
+        assert torch.equal(weights['pos_embed'][:, 1:], resize_position_table(old.pos_embed[:, 1:], (5, 7), (4, 4)))
+        with pytest.raises(CheckpointError, match='has 36 rows, a grid of 6 x 7 has 42, or 43 with the class token'):
+            fit_to_vit(foreign(old), new, FitOptions(pos_grid=(6, 7)))
+        with pytest.raises(CheckpointError, match='pos_grid is 7 x 5, the file tells 5 x 7'):
+            fit_to_vit(foreign(old), new, FitOptions(pos_grid=(7, 5), recorded={'pos_embed': (5, 7)}))
+        with pytest.raises(CheckpointError, match='pos_grid is given, but the file has no table'):
+            fit_to_vit(foreign(build(pos_embed=None)), build(pos_embed=None), FitOptions(pos_grid=(7, 5)))
+
+    def test_sam_tells_its_grid(self, tmp_path):
+        old = build(img_size=(64, 144), rel_pos='decomposed')
+        weights = foreign(old)
+        weights['pos_embed'] = weights['pos_embed'].unflatten(1, (8, 18))
+        torch.save(weights, tmp_path / 'sam.pth')
+        new = build(seed=1, img_size=96, rel_pos='decomposed')
+        ViTPretrained(tmp_path / 'sam.pth')(new)
+        assert torch.equal(new.pos_embed, resize_position_table(old.pos_embed, (8, 18), (12, 12)))
+
+    @pytest.mark.parametrize('with_cls_token', [True, False])
+    @pytest.mark.parametrize('kind', ['bias', 'bias_shared'])
+    def test_biases_of_as_many_rows(self, kind, with_cls_token):
+        """8 x 8 patches have 15 x 15 offsets, 5 x 13 patches 9 x 25."""
+        options = {'rel_pos': kind, 'pos_embed': None, 'with_cls_token': with_cls_token}
+        old, new = build(img_size=64, **options), build(seed=1, img_size=(40, 104), **options)
+        weights, _ = fit_to_vit(foreign(old), new)
+        new.load_state_dict(weights)
+        image = torch.randn(1, 3, 40, 104)
+        assert_within(new(image)[0], old(image)[0], 2e-6, 'output')
+        back, _ = fit_to_vit(new.state_dict(), old)
+        name = next(name for name in back if name.endswith('bias_table'))
+        offsets = new.state_dict()[name][: 9 * 25]
+        assert torch.equal(back[name][: 15**2], resize_bias_table(offsets, (5, 13), (8, 8)))
+
+    def test_oblong_biases_are_asked_for(self):
+        """Of 4 x 6 patches the first 49 of 77 rows would pass for 4 x 4."""
+        old, new = build(rel_pos='bias', img_size=(32, 48)), build(rel_pos='bias', pos_embed=None)
+        with pytest.raises(CheckpointError, match='bias_table has 77 rows, which is no square grid'):
+            fit_to_vit({n: x for n, x in foreign(old).items() if n != 'pos_embed'}, new)
+
+    def test_float64(self):
+        old, new = build(with_cls_token=True).double(), build(seed=1, with_cls_token=True, img_size=48).double()
+        for weights in (foreign(old), {name: x.float() for name, x in foreign(old).items()}):
+            fitted, _ = fit_to_vit(weights, new)
+            expected = resize_position_table(weights['pos_embed'][:, 1:].double(), (4, 4), (6, 6))
+            assert fitted['pos_embed'].dtype == torch.float64
+            assert torch.equal(fitted['pos_embed'][:, 1:], expected)
 
 
 def test_relative_positions_are_resized_linearly():
@@ -134,15 +269,65 @@ def test_half_precision():
     assert torch.equal(target.blocks[0].attn.qkv.weight, expected)
 
 
+class TestMissing:
+    """What would make the model compute something else than was trained."""
+
+    @pytest.mark.parametrize(
+        ('options', 'message'),
+        [
+            ({'with_cls_token': True, 'pos_embed_cls_slot': False}, r'first cls_token: .*with_cls_token'),
+            ({'num_registers': 2}, r'first register_tokens: .*num_registers'),
+            ({'final_norm': 'last'}, r'first norm.weight, norm.bias: .*final_norm'),
+            ({'layer_scale_init': 1e-5}, r'first blocks.0.ls1.gamma, .*layer_scale_init'),
+            ({'pre_norm': True}, r'first norm_pre.weight, .*pre_norm'),
+            ({'num_layers': 3}, r'first blocks.2.norm1.weight, .*checkpoint \(num_layers\)'),
+        ],
+        ids=lambda value: next(iter(value)) if isinstance(value, dict) else '',
+    )
+    def test_is_refused_or_asked_for(self, options, message):
+        target = build(seed=1, **options)
+        with pytest.raises(CheckpointError, match=f'lacks .* weights of the model, {message}.*as_initialized='):
+            load(build(), target)
+        missing = set(target.state_dict()) - set(build().state_dict())
+        weights, report = fit_to_vit(build().state_dict(), target, FitOptions(as_initialized=tuple(missing)))
+        assert not missing & {*weights, *report.missing}
+
+    @pytest.mark.parametrize('kind', ['rel_pos_h', 'residual', 'ls1'])
+    def test_a_part_of_some_blocks_alone(self, kind):
+        """What dense prediction adds is missing as a whole; some of it shows another model."""
+        options = {'rel_pos': 'decomposed', 'conv_blocks': (0, 1), 'layer_scale_init': 1.0}
+        weights = build(**options).state_dict()
+        for name in [name for name in weights if name.startswith('blocks.1.') and kind in name]:
+            del weights[name]
+        with pytest.raises(CheckpointError, match=rf'lacks .*first blocks.1.*{kind}'):
+            fit_to_vit(weights, build(seed=1, **options))
+
+    @pytest.mark.parametrize(
+        ('options', 'message'),
+        [
+            ({'num_registers': 2}, r'last register_tokens: .*num_registers'),
+            ({'rel_pos': 'bias_shared'}, r'last rel_pos_bias.*: .*rel_pos='),
+        ],
+    )
+    def test_what_the_model_would_ignore(self, options, message):
+        source, target = build(**options), build(seed=1)
+        with pytest.raises(CheckpointError, match=f'weights that the model has not, {message}.*unused='):
+            load(source, target)
+        _, report = fit_to_vit(source.state_dict(), target, FitOptions(unused=('register_tokens', 'rel_pos_bias')))
+        assert len(report.left_over) == 1
+
+    def test_a_bias_of_the_patches_that_the_model_would_ignore(self):
+        with pytest.raises(CheckpointError, match=r'last patch_embed.proj.bias: .*patch_bias'):
+            load(build(), build(seed=1, patch_bias=False))
+
+
 class TestReport:
     def test_what_pre_training_cannot_have_keeps_its_start(self):
-        """A ViTDet from plain weights: positions, convolutions, registers and gains are learned later."""
-        target = build(
-            seed=1, rel_pos='decomposed', conv_blocks=(1,), num_registers=1, final_norm='last', layer_scale_init=1.0
-        )
+        """A ViTDet from plain weights: relative positions, convolutions and gains, which start without an effect."""
+        target = build(seed=1, rel_pos='decomposed', conv_blocks=(1,), layer_scale_init=1.0)
         before = {name: tensor.clone() for name, tensor in target.state_dict().items()}
         report = load(build(), target)
-        kinds = {'rel_pos_h', 'rel_pos_w', 'residual', 'register_tokens', 'norm', 'ls1', 'ls2'}
+        kinds = {'rel_pos_h', 'rel_pos_w', 'residual', 'ls1', 'ls2'}
         assert {kind for name in report.missing for kind in kinds & set(name.split('.'))} == kinds
         assert all(torch.equal(target.state_dict()[name], before[name]) for name in report.missing)
 
@@ -235,6 +420,7 @@ class TestBiases:
 
     def test_rows_of_the_class_token_that_the_file_has_not(self):
         source, target = build(rel_pos='bias'), build(seed=1, rel_pos='bias', with_cls_token=True)
+        source.cls_token = target.cls_token
         with pytest.raises(CheckpointError, match='relative_position_bias_table'):
             load(source, target)
 
@@ -262,3 +448,20 @@ def test_an_encoder_does_not_do_where_a_decoder_is_needed():
     target.decoder_embed = torch.nn.Linear(16, 8)
     with pytest.raises(CheckpointError, match=r'lacks 2 weights of the model, first decoder_embed'):
         fit_to_vit(build().state_dict(), target)
+
+
+class TestImpliedOptions:
+    """Of tables that are no square, what a format reads off the weights."""
+
+    @pytest.mark.parametrize('options', [{}, {'pos_embed': None, 'rel_pos': 'bias'}])
+    def test_a_grid_is_asked_for(self, options):
+        weights = build(img_size=(40, 56), **options).state_dict()
+        with pytest.raises(CheckpointError, match=r'no square grid .*give pretrain_img_size as \(height, width\)'):
+            implied_options(weights, {}, num_heads=2)
+        told = implied_options(weights, {'pretrain_img_size': (40, 56)}, num_heads=2)
+        PlainViT(**told).load_state_dict(weights)
+
+    def test_both_axes_of_decomposed_tables(self):
+        weights = build(img_size=(40, 56), window_size=2, global_blocks=(1,), rel_pos='decomposed').state_dict()
+        told = implied_options(weights, {'pretrain_img_size': (40, 56)}, num_heads=2)
+        assert (told['img_size'], told['window_size'], told['global_blocks']) == ((40, 56), 2, (1,))

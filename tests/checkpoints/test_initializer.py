@@ -112,9 +112,8 @@ def test_no_file(tmp_path):
 def test_options_unlike_the_pre_training_are_told(pretrained, log):
     path, _ = pretrained
     build(path, norm_eps=1e-5, qkv_bias='qv')
-    assert log[0].endswith(
-        "; norm_eps is 1e-05, the weights come with 1e-06; qkv_bias is 'qv', the weights come with True"
-    )
+    assert len(log) == 2
+    assert "norm_eps is 1e-05, the weights come with 1e-06; qkv_bias is 'qv', the weights come with True" in log[1]
 
 
 def test_layer_scale_can_be_folded(tmp_path):
@@ -161,5 +160,57 @@ def test_weights_that_stay_as_initialised(tmp_path, log):
     assert (model.blocks[0].norm1.weight == 1).all()
     assert torch.equal(model.blocks[0].norm1.bias, source.blocks[0].norm1.bias)
     assert log[-1].endswith('as initialised: pos_embed, blocks.0.norm1.weight')
-    with pytest.raises(ValueError, match=r"as_initialized has \['rope'\], which are no weights of the model"):
+    with pytest.raises(ValueError, match=r"as_initialized has 'rope', which are no weights of the model"):
         build(None, init_cfg={**init_cfg, 'as_initialized': ['rope']})
+
+
+def test_names_for_as_initialized(tmp_path):
+    """First parts of names and regular expressions; each has to match something."""
+    source = redraw(PlainViT(**SMALL, layer_scale_init=1.0, final_norm='last'))
+    torch.save(source.state_dict(), tmp_path / 'vit.pth')
+    init_cfg = {'type': 'ViTPretrained', 'checkpoint': str(tmp_path / 'vit.pth')}
+    options = {'layer_scale_init': 0.1, 'final_norm': 'last'}
+    names = [r'blocks\.\d+\.ls1', 'norm', 'blocks.1.attn']
+    model = build(None, init_cfg={**init_cfg, 'as_initialized': names}, **options)
+    fresh = PlainViT(**SMALL, **options).state_dict()
+    kept = {'blocks.0.ls1.gamma', 'blocks.1.ls1.gamma', 'norm.weight', 'norm.bias'}
+    for name, tensor in model.state_dict().items():
+        if name in kept:
+            assert torch.equal(tensor, fresh[name]), name
+        elif not name.startswith('blocks.1.attn.'):
+            assert torch.equal(tensor, source.state_dict()[name]), name
+    assert not torch.equal(model.blocks[1].attn.proj.weight, source.blocks[1].attn.proj.weight)
+
+
+@pytest.mark.parametrize(
+    ('options', 'message'),
+    [
+        ({'as_initialized': 'pos_embed'}, r"as_initialized must be a list of names, got 'pos_embed'"),
+        ({'as_initialized': ['pos']}, "as_initialized has 'pos', which are no weights of the model"),
+        ({'as_initialized': ['bl(ocks']}, 'which is no regular expression'),
+        ({'unused': ['register_tokens']}, "unused has 'register_tokens', which are no weights of the file"),
+        ({'allow': ['everything']}, r"allow must be some of .*, got \['everything'\]"),
+        ({'pos_grid': (0, 3)}, r'pos_grid must be \(rows, columns\)'),
+        ({'pos_grid': [4]}, r'pos_grid must be \(rows, columns\)'),
+    ],
+)
+def test_options_that_name_nothing(pretrained, options, message):
+    with pytest.raises(ValueError, match=message):
+        build(None, init_cfg={'type': 'ViTPretrained', 'checkpoint': str(pretrained[0]), **options})
+
+
+def test_mmengine_is_told(pretrained, monkeypatch):
+    """Its log of the initialisation names the file for what came from there, and nothing else."""
+    path, _ = pretrained
+    told = {}
+
+    def read(self):
+        told.update({name: self._params_init_info[p]['init_info'] for name, p in self.named_parameters()})
+
+    monkeypatch.setattr(PlainViT, '_dump_init_info', read)
+    build(path, rel_pos='decomposed')
+    loaded = {name for name, text in told.items() if text == f'ViTPretrained: loaded from {path}'}
+    others = {name for name in told if 'rel_pos' in name}
+    assert loaded == set(told) - others
+    assert others
+    assert all('The value is the same' in told[name] for name in others)

@@ -70,12 +70,12 @@ class TestMAE:
             elif name.startswith('decoder_embed') or name == 'mask_token' in found:
                 assert torch.equal(found[name], tensor), name
         new = {name for name in fresh if name.startswith(('stem.', 'conv_feat_proj.'))}
-        (line,) = log
+        line, warning = log
         assert f'{len(fresh) - len(new)} tensors loaded' in line
         assert f'{len(new)} missing: ' in line
         # Two blocks of 12 tensors, class token, patch embedding, prediction, perhaps the mask token.
         assert f'{24 + 1 + 2 + 2 + (fill == "conv_feat")} left over: ' in line
-        assert 'norm_eps is 1e-05, the weights come with 1e-06' in line
+        assert 'norm_eps is 1e-05, the weights come with 1e-06' in warning
 
     def test_tables_are_resized(self, tmp_path, log):
         source = mae()
@@ -106,7 +106,7 @@ class TestMAE:
         ('options', 'message'),
         [
             ({'vit': {**VIT, 'num_layers': 3}}, r'vit of MIMDet: .*lacks 12 weights'),
-            ({'vit': {**VIT, 'num_layers': 1}}, r'vit of MIMDet: .*12 weights that the blocks of the model have not'),
+            ({'vit': {**VIT, 'num_layers': 1}}, r'vit of MIMDet: .*12 weights that the model has not'),
             ({'decoder': {**SMALL['decoder'], 'num_layers': 5}}, 'decoder of MIMDet: .*lacks 12 weights'),
             ({'decoder': {**SMALL['decoder'], 'embed_dims': 32}}, 'decoder of MIMDet: .*another shape'),
         ],

@@ -4,6 +4,7 @@ import os
 import pathlib
 import pickle
 import re
+import zipfile
 
 import numpy as np
 import pytest
@@ -107,7 +108,7 @@ def test_no_file(tmp_path):
     path = tmp_path / 'nothing.pth'
     with pytest.raises(CheckpointError, match=re.escape(f'The checkpoint {path} does not exist')):
         read_checkpoint(path)
-    with pytest.raises(CheckpointError, match='does not exist'):
+    with pytest.raises(CheckpointError, match='is a folder without checkpoints'):
         read_checkpoint(tmp_path)
 
 
@@ -191,14 +192,79 @@ class TestPickledArrays:
             read_checkpoint(path)
 
 
-def test_torchscript(tmp_path):
+class TestTorchScript:
     """As OpenAI publishes CLIP."""
-    path = tmp_path / 'clip.pt'
-    layer = torch.nn.Linear(3, 2)
-    torch.jit.script(layer).save(str(path))
-    found = read_checkpoint(path)
-    assert torch.equal(found['weight'], layer.weight)
-    assert found.keys() == {'weight', 'bias'}
+
+    class Model(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.blocks = torch.nn.ModuleList([torch.nn.Conv2d(3, 2, 1), torch.nn.BatchNorm2d(2)])
+            self.shared = self.blocks[0]
+            self.transposed = torch.nn.Parameter(torch.randn(6, 3).half().t())  # not contiguous
+            self.register_buffer('index', torch.arange(5))
+            self.register_buffer('empty', torch.empty(0))
+            self.sizes = [1, 2]
+
+        def forward(self, image):
+            return self.blocks[1](self.shared(image)) + float(self.sizes[0])
+
+    def test_equals_what_torch_reads(self, tmp_path):
+        path = tmp_path / 'model.pt'
+        torch.jit.script(self.Model()).save(str(path))
+        expected = torch.jit.load(path).state_dict()
+        found = read_checkpoint(path)
+        assert found.keys() == expected.keys()
+        assert all(found[name].dtype == value.dtype for name, value in expected.items())
+        assert all(torch.equal(found[name], value) for name, value in expected.items())
+
+    def test_its_program_is_not_run(self, tmp_path):
+        victim, path = tmp_path / 'victim', tmp_path / 'evil.pt'
+        victim.write_bytes(bytes(16))
+
+        class Evil(torch.nn.Module):
+            def __init__(self, target: str):
+                super().__init__()
+                self.target = target
+                self.weight = torch.nn.Parameter(torch.ones(2))
+
+            @torch.jit.export
+            def __getstate__(self):
+                return self.target, self.weight, self.training
+
+            @torch.jit.export
+            def __setstate__(self, state: tuple[str, torch.Tensor, bool]):
+                self.target, self.weight, self.training = state
+                self.weight = torch.from_file(state[0], shared=True, size=4, dtype=torch.float32).fill_(2.0)
+
+            def forward(self):
+                return self.weight
+
+        torch.jit.script(Evil(str(victim))).save(str(path))
+        torch.jit.load(path)
+        assert victim.read_bytes() == torch.full((4,), 2.0).numpy().tobytes()  # the file does what it is made for
+        victim.write_bytes(bytes(16))
+        with pytest.raises(CheckpointError, match=r'evil\.pt holds more than weights \(TorchScript .*torch\.jit\.load'):
+            read_checkpoint(path)
+        assert victim.read_bytes() == bytes(16)
+
+    def test_anything_but_tensors_is_refused(self, tmp_path):
+        victim, path = tmp_path / 'victim', tmp_path / 'evil.pt'
+        victim.touch()
+        with zipfile.ZipFile(path, 'w') as archive:
+            archive.writestr('evil/constants.pkl', pickle.dumps(()))
+            archive.writestr('evil/data.pkl', f'\x80\x02cos\nremove\n(V{victim}\ntR.'.encode('latin1'))
+        with pytest.raises(CheckpointError, match=r'evil\.pt holds more than weights \(os\.remove\)'):
+            read_checkpoint(path)
+        assert victim.exists()
+
+    @pytest.mark.parametrize('kept', [0.1, 0.5, 0.9])
+    def test_cut_short(self, tmp_path, kept):
+        path = tmp_path / 'part.pt'
+        torch.jit.script(self.Model()).save(str(path))
+        whole = path.read_bytes()
+        path.write_bytes(whole[: int(len(whole) * kept)])
+        with pytest.raises(CheckpointError, match=r'part\.pt is cut short or damaged'):
+            read_checkpoint(path)
 
 
 @pytest.mark.parametrize(

@@ -11,11 +11,6 @@ from mmengine.model import BaseModel
 from mmengine.runner import Runner, load_checkpoint
 from torch import nn
 
-pytestmark = pytest.mark.skipif(
-    tuple(int(part) for part in torch.__version__.split('.')[:2]) < (2, 5),
-    reason='weights_only=True cannot restore allowed classes before torch 2.5',
-)
-
 
 class Line(BaseModel):
     def __init__(self) -> None:
@@ -114,10 +109,25 @@ def test_any_other_class_is_refused(tmp_path, content, monkeypatch):
     torch.save({'state_dict': {}, 'extra': content}, path)
     with pytest.raises(pickle.UnpicklingError):
         torch.load(path, weights_only=True)
-    if tuple(int(part) for part in torch.__version__.split('.')[:2]) >= (2, 6):
-        with pytest.raises(pickle.UnpicklingError):
-            load_checkpoint(nn.Linear(1, 1), path, map_location='cpu')
+    with pytest.raises(pickle.UnpicklingError):
+        load_checkpoint(nn.Linear(1, 1), path, map_location='cpu')
     assert 'MMVITDENSE_EXECUTED' not in os.environ
+
+
+def test_what_is_fetched_is_not_executed_either(tmp_path, monkeypatch):
+    """torch.hub reads with weights_only=False by itself."""
+    monkeypatch.delenv('MMVITDENSE_EXECUTED', raising=False)
+    monkeypatch.setenv('TORCH_HOME', str(tmp_path))
+    (tmp_path / 'hub' / 'checkpoints').mkdir(parents=True)
+    path = tmp_path / 'hub' / 'checkpoints' / 'a.pth'  # where it would be fetched to
+    torch.save({'state_dict': {}, 'extra': Executed()}, path)
+    with pytest.raises(pickle.UnpicklingError):
+        load_checkpoint(nn.Linear(1, 1), 'https://example.org/a.pth', map_location='cpu')
+    assert 'MMVITDENSE_EXECUTED' not in os.environ
+    layer = nn.Linear(1, 1)
+    torch.save(layer.state_dict(), path)
+    load_checkpoint(other := nn.Linear(1, 1), 'https://example.org/a.pth', map_location='cpu')
+    assert torch.equal(other.weight, layer.weight)
 
 
 def test_loading_one_file_does_not_withdraw_the_permission(tmp_path):

@@ -99,7 +99,9 @@ def test_tool_refuses_bad_input(shapes_root, tmp_path, monkeypatch, capsys):
     config = tmp_path / 'shapes.py'
     Config(detection(shapes_root)).dump(config)
     output = tmp_path / 'pictures'
+    config_as_folder = ['--output-dir', config / 'pictures']
     for options, words in (
+        (config_as_folder, 'shapes.py is a file'),
         (['--cfg-options', 'train_dataloader.dataset.data_root=nowhere'], 'train_dataloader.dataset.data_root'),
         (['--num', 0], '--num must be at least 1'),
         (['--cfg-options', 'train_dataloader=None'], 'no train_dataloader'),

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from mmengine.logging import MMLogger
 from mmengine.optim import build_optim_wrapper
 from torch import nn
 
@@ -130,3 +131,17 @@ def test_a_start_of_no_parameter():
 def test_a_factor_that_is_none(factor):
     with pytest.raises(ValueError, match=r"factors of at least 0, got .* for 'head'"):
         options_by_name(Detector(), {'lr_mults': {'head': factor}})
+
+
+def test_frozen_parameters_take_one_line(monkeypatch):
+    lines = []
+    logger = MMLogger.get_current_instance()
+    monkeypatch.setattr(logger, 'handle', lambda record: logger.filter(record) and lines.append(record.getMessage()))
+    model = nn.ModuleDict({'backbone': PlainViT(embed_dims=8, num_layers=2, num_heads=2, frozen_stages=1)})
+    options_by_name(model, NOTHING_FLAT)
+    frozen = [name for name, parameter in model.named_parameters() if not parameter.requires_grad]
+    assert len(frozen) == 15
+    assert [line for line in lines if any(name in line for name in frozen)] == [
+        f'15 parameters are frozen, first {", ".join(frozen[:4])}'
+    ]
+    assert not logger.filters

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from mmvitdense.checkpoints import detect, fit_to_vit
+from mmvitdense.checkpoints.fit_options import FitOptions
 from mmvitdense.models import PlainViT
 from tests.fidelity.agreement import OUTPUTS, assert_within, redraw
 
@@ -22,7 +23,8 @@ def load(weights, name, **overrides):
     form = detect(weights)
     assert name == form.NAME
     model = PlainViT(**form.options(weights, **overrides)).eval()
-    kept, report = fit_to_vit(form.convert(weights), model)
+    told = FitOptions(pos_grid=model.pos_grid if 'pretrain_img_size' in overrides else None)
+    kept, report = fit_to_vit(form.convert(weights), model, told)
     assert not report.missing
     assert not report.resized
     model.load_state_dict(kept)

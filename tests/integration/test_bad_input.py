@@ -95,8 +95,19 @@ def test_evaluating_a_checkpoint_that_does_not_fit(refused, segmentor, tmp_path)
     assert 'cut short' in refused(evaluate_model, SEGMENTOR, cut, cfg_options=TINY_SEGMENTOR)
 
 
-def test_predictions_need_a_pickle_name(refused):
-    assert '.pkl' in refused(evaluate_model, DETECTOR, 'w.pth', out='predictions.txt')
+@pytest.mark.parametrize(
+    ('outputs', 'message'),
+    [
+        ({'out': 'predictions.txt'}, '--out predictions.txt: expected a file name that ends with .pkl'),
+        ({'out': 'a.pkl', 'json_file': './a.pkl'}, '--out and --json are the same file'),
+        ({'json_file': 'data'}, '--json data is a folder'),
+        ({'json_file': 'data/shapes/annotations/instances_training.json/m.json'}, 'instances_training.json is a file'),
+        ({'show_dir': 'data/shapes/annotations/instances_training.json'}, '--show-dir'),
+        ({'work_dir': 'data/shapes/annotations/instances_training.json/deeper'}, '--work-dir'),
+    ],
+)
+def test_outputs_that_could_not_be_written_are_refused_before_the_test(refused, outputs, message):
+    assert message in refused(evaluate_model, DETECTOR, 'w.pth', **outputs)
 
 
 @pytest.mark.parametrize('option', [{'show_interval': 2}, {'score_thr': 0.5}])

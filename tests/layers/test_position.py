@@ -42,6 +42,37 @@ def test_by_scale(target, offset):
     np.testing.assert_allclose(resized.numpy().reshape(*target, 3), expected, atol=1e-5)
 
 
+@pytest.mark.parametrize('source', [14, 16, 24, 32, 37])
+@pytest.mark.parametrize('antialias', [False, True])
+@pytest.mark.parametrize('offset', [0.1, 0.0])
+def test_by_scale_gives_the_grid_asked_for(source, antialias, offset):
+    """torch rounds the size down from the factor, one short at 14 -> 61 and 37 -> 39 without offset; else it agrees."""
+    table = torch.randn(1, source**2, 1)
+    image = table.reshape(1, source, source, 1).permute(0, 3, 1, 2)
+    short = []
+    for side in set(range(1, 121)) - {source}:
+        resized = resize_position_table(table, (source, source), (side, 9), 'scale', offset, antialias)
+        assert resized.shape == (1, side * 9, 1)
+        factors = ((side + offset) / source, (9 + offset) / source)
+        theirs = F.interpolate(image, scale_factor=factors, mode='bicubic', antialias=antialias)
+        if theirs.shape[2:] == (side, 9):
+            assert torch.equal(resized, theirs.flatten(2).transpose(1, 2)), side
+            continue
+        short.append(side)
+        # The rows that torch does give are the same.
+        assert torch.equal(resized[:, : 9 * (side - 1)], theirs.flatten(2).transpose(1, 2))
+    assert bool(short) == (offset == 0 and source in (14, 37))
+
+
+def test_float64_is_interpolated_in_float64():
+    table = torch.randn(1, 14 * 14, 3, dtype=torch.float64)
+    for by in ('size', 'scale'):
+        resized = resize_position_table(table, (14, 14), (20, 9), by=by, offset=0.0)
+        rows, columns = (bicubic_matrix(14, n) for n in (20, 9))
+        expected = np.einsum('ya,xb,abc->yxc', rows, columns, table.numpy().reshape(14, 14, 3))
+        np.testing.assert_allclose(resized.numpy().reshape(20, 9, 3), expected, atol=1e-12)
+
+
 def smoothing_matrix(source, target, a=-0.5):
     """Cubic convolution that widens where the table shrinks, borders cut off and weights made to sum to one."""
     width = max(source / target, 1.0)

@@ -16,6 +16,7 @@ from .label_maps import LabelMaps
 from .messages import DataError, note
 from .panoptic import check_panoptic_metrics, check_segments
 from .paths import evaluators
+from .pickles import check_pickles
 from .segmentation import check_segmentation, report_absent_classes
 from .source import DataSource, find_sources
 from .windows import check_windows
@@ -50,6 +51,7 @@ def check_data(cfg: dict, splits: Sequence[str] = ('train', 'val'), max_maps: in
     read = cache(read_coco)
     done, maps = [], []
     for split in splits:
+        check_pickles(cfg, split)
         metrics = [metric for _, metric in evaluators(cfg, split)]
         for source in find_sources(cfg, split):
             # A test loader is often the validation loader under another name.

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import partial
+from typing import Any
 
 import torch
 from mmengine.model import BaseModule
@@ -15,6 +16,7 @@ from mmvitdense.layers import (
     AttentionPosition,
     Mlp,
     PatchEmbed,
+    RecordsPositions,
     RelativePositionBias,
     SwiGLU,
     TransformerBlock,
@@ -24,13 +26,13 @@ from mmvitdense.layers import (
 )
 from mmvitdense.registry import MODELS
 
-from .presets import takes_preset
+from .presets import fitting_presets, takes_preset
 from .vit_options import check_choices, check_frozen_stages, check_positions
 from .vit_sizes import block_indices, patch_grid, resolve_sizes, window_sizes
 
 
 @MODELS.register_module()
-class PlainViT(BaseModule):
+class PlainViT(RecordsPositions, BaseModule):
     """Vision Transformer with one map or several as output (ViT, arXiv 2010.11929; ViTDet, arXiv 2203.16527).
 
     With the defaults it is a ViT with global attention and a learned position table. ``window_size`` and
@@ -292,6 +294,19 @@ class PlainViT(BaseModule):
         if parts[0] == 'blocks' and parts[2] != 'residual':
             return int(parts[1]) + 1, num_depths
         return num_depths - 1, num_depths
+
+    def table_grids(self) -> dict[str, tuple[int, int]]:
+        """See ``RecordsPositions``."""
+        return {} if self.pos_embed is None else {'pos_embed': tuple(self.pos_grid)}
+
+    def position_record(self) -> dict[str, Any]:
+        """See ``RecordsPositions``."""
+        return {'grids': self.table_grids(), 'rope': None if self.rope is None else self.rope.kind}
+
+    @staticmethod
+    def fitting_presets(structure: Mapping[str, Any], ignored: Collection[str] = ()) -> dict[str, list[str]]:
+        """{family: presets} that have this structure, see ``presets.fitting_presets``."""
+        return fitting_presets(structure, ignored)
 
     def train(self, mode: bool = True) -> PlainViT:
         """Switch between training and evaluation; frozen blocks stay in evaluation."""

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from functools import wraps
 from typing import Any
 
+from .vit_sizes import resolve_sizes
+
 _SIZES = ('arch', 'embed_dims', 'num_layers', 'num_heads', 'feedforward_channels')
+_WIDTH_AND_DEPTH = ('embed_dims', 'num_layers')
 
 _CLS = {'with_cls_token': True}
 # The rule that timm and OpenCLIP resize positions by.
@@ -129,14 +132,79 @@ def preset_options(name: str, given: dict[str, Any]) -> dict[str, Any]:
     return {**options, **given}
 
 
+def family_of(preset: str) -> str:
+    """The family of a preset, such as 'dinov2-reg' of 'dinov2-reg-small'."""
+    return next(family for family, sizes in _FAMILIES.items() if preset in {f'{family}-{size}' for size in sizes})
+
+
+def structure_of(preset: str) -> dict[str, Any]:
+    """What the names and shapes of weights of this pre-training tell, as ``checkpoints.structure`` reads it off them.
+
+    Parts are told as there or not; 'registers' is a number, 'relative' a kind of relative positions, 'rope' of rotary
+    ones, and 'cls_row' whether the table of positions has a row for the class token (None without table, and with
+    registers, whose files come with and without it).
+    """
+    options = PRESETS[preset]
+    embed_dims, num_layers, *_ = resolve_sizes(*(options.get(name) for name in _SIZES))
+    has_table = options.get('pos_embed', 'absolute') is not None
+    cls_token = options.get('with_cls_token', False)
+    relative = options.get('rel_pos')
+    row_counts = has_table and 'num_registers' not in options
+    return {
+        'embed_dims': embed_dims,
+        'num_layers': num_layers,
+        'cls_token': cls_token,
+        'registers': options.get('num_registers', 0),
+        'positions': has_table,
+        'cls_row': options.get('pos_embed_cls_slot', cls_token) if row_counts else None,
+        'relative': 'bias' if relative == 'bias_shared' else relative,
+        'rope': options.get('rope', {}).get('kind'),
+        'pre_norm': options.get('pre_norm', False),
+        'patch_bias': options.get('patch_bias', True),
+        'layer_scale': options.get('layer_scale_init') is not None,
+        'gated': options.get('ffn') == 'swiglu',
+        'ffn_norm': options.get('ffn_norm', False),
+        'attn_inner_norm': options.get('attn_inner_norm', False),
+        'qkv_bias': options.get('qkv_bias', True) is not False,
+    }
+
+
+def fitting_presets(structure: Mapping[str, Any], ignored: Collection[str] = ()) -> dict[str, list[str]]:
+    """The pre-trainings that weights of a structure may be of.
+
+    Args:
+        structure: What weights tell of themselves, keys as in ``structure_of``.
+        ignored: Keys that do not count.
+
+    Returns:
+        {family: its presets of the width and depth told}. Sizes do not decide whether a family fits, other sizes of it
+        may exist.
+    """
+    families = {}
+    for family, sizes in _FAMILIES.items():
+        theirs = {preset: structure_of(preset) for preset in (f'{family}-{size}' for size in sizes)}
+        differing = {
+            preset: {key for key, value in structure.items() if key not in ignored and known[key] != value}
+            for preset, known in theirs.items()
+        }
+        if any(keys <= set(_WIDTH_AND_DEPTH) for keys in differing.values()):
+            families[family] = [preset for preset, keys in differing.items() if not keys]
+    return families
+
+
 def takes_preset(init: Callable[..., None]) -> Callable[..., None]:
-    """Give a constructor the argument ``preset``, whose options are those that the caller does not give."""
+    """Give a constructor the argument ``preset``, whose options are those that the caller does not give.
+
+    The name is kept as the attribute ``preset`` and its family as ``preset_family``, against which pre-trained weights
+    are checked.
+    """
 
     @wraps(init)
     def completed(self: object, arch: str | None = None, *, preset: str | None = None, **options: Any) -> None:
         if arch is not None:
             options['arch'] = arch
         init(self, **(options if preset is None else preset_options(preset, options)))
+        self.preset, self.preset_family = preset, None if preset is None else family_of(preset)
 
     signature = inspect.signature(init)
     argument = inspect.Parameter('preset', inspect.Parameter.KEYWORD_ONLY, default=None, annotation='str | None')
