@@ -9,9 +9,12 @@ from functools import cache
 import numpy as np
 
 from .coco_file import CocoFile, read_coco
-from .detection import Reader, check_coco, check_metrics
+from .detection import Reader, check_coco
 from .heads import check_num_classes
+from .masks_needed import Found, check_masks_needed
 from .messages import DataError, note
+from .metrics import check_shown_once, check_truth
+from .outlines import check_outlines
 from .panoptic import check_panoptic_metrics, check_segments
 from .paths import evaluators
 from .segmentation import check_segmentation
@@ -28,7 +31,13 @@ _COCO = {
 _SEGMENTATION = {'load_data_list': ('mmseg.datasets.basesegdataset',)}
 
 
-def check_data(cfg: dict, splits: Sequence[str] = ('train', 'val'), max_maps: int = 500) -> None:
+def check_data(
+    cfg: dict,
+    splits: Sequence[str] = ('train', 'val'),
+    max_maps: int = 500,
+    every_image: bool = False,
+    bad_images: int = 0,
+) -> None:
     """Check that the data of a config is there, is whole, and fits the model.
 
     Known are data sets that load like mmdet's CocoDataset and CocoPanopticDataset or mmseg's BaseSegDataset, inside of
@@ -38,42 +47,64 @@ def check_data(cfg: dict, splits: Sequence[str] = ('train', 'val'), max_maps: in
         cfg: An mmengine Config.
         splits: Which of 'train', 'val' and 'test' to check: those that the run will use.
         max_maps: How many label maps of each data set to look into at most, evenly spread.
+        every_image: Decode every image of data in COCO format, not a sample.
+        bad_images: How many images that cannot be read the training may meet.
 
     Raises:
         DataError: With one sentence that says what is wrong and how to mend it.
     """
     read = cache(read_coco)
-    done = []
+    done, found, reports = [], [], []
     for split in splits:
         metrics = [metric for _, metric in evaluators(cfg, split)]
         for source in find_sources(cfg, split):
             # A test loader is often the validation loader under another name.
             if split == 'train' or (source.cfg, metrics) not in done:
-                _check_source(source, cfg, read, max_maps)
+                started = time.monotonic()
+                content = _check_source(source, cfg, read, max_maps, found, every=every_image, allowed=bad_images)
+                reports.append((source, content, time.monotonic() - started))
                 done.append((source.cfg, metrics))
+    _check_together(cfg, splits, found, read)
+    for source, content, seconds in reports:
+        note(
+            f'{source.key}: {content}' if content.startswith('not ') else f'{source.key}: {content} ({seconds:.1f} s).'
+        )
 
 
-def _check_source(source: DataSource, cfg: dict, read: Reader, max_maps: int) -> None:
-    started = time.monotonic()
+def _check_source(source: DataSource, cfg: dict, read: Reader, max_maps: int, found: list[Found], **images: int) -> str:
+    """Check a data set by itself, add it to what was found if it is in COCO format, and return what it holds."""
     if source.is_remote():
-        note(f'{source.key}: not checked, the data is on remote storage.')
-    elif _loads_like(source.cls, _COCO):
-        classes, file = check_coco(source, cfg, read, _is_scored(source, cfg))
+        return 'not checked, the data is on remote storage.'
+    if _loads_like(source.cls, _COCO):
+        classes, file = check_coco(source, cfg, read, _is_scored(source, cfg), **images)
         check_num_classes(source, cfg, len(classes), _number_of_things(file, classes))
         if file.panoptic and source.loads('LoadPanopticAnnotations'):
             check_segments(source, file)
-        if source.split != 'train':
-            check_metrics(source, cfg, classes, file, read)
-            check_panoptic_metrics(source, cfg, file)
-        _report(source, f'{len(file.image_ids)} images, {len(file.boxes)} objects of {len(classes)} classes', started)
-    elif _loads_like(source.cls, _SEGMENTATION):
+        found.append((source, classes, file))
+        return f'checked, {len(file.image_ids)} images, {len(file.boxes)} objects of {len(classes)} classes'
+    if _loads_like(source.cls, _SEGMENTATION):
         classes, content = check_segmentation(source, cfg, max_maps)
         if classes is not None:
             check_num_classes(source, cfg, len(classes))
-        _report(source, f'{content}, {len(classes or ())} classes', started)
-    else:
-        kind = source.cfg.get('type')
-        note(f'{source.key}: not checked, there are no checks for {kind}.')
+        return f'checked, {content}, {len(classes or ())} classes'
+    return f'not checked, there are no checks for {source.cfg.get("type")}.'
+
+
+def _check_together(cfg: dict, splits: Sequence[str], found: list[Found], read: Reader) -> None:
+    """Check what data sets, model and metrics must agree in."""
+    later = []
+    if 'train' in splits and 'val' in splits:
+        later = [source for source in find_sources(cfg, 'test') if 'test' not in splits and not source.is_remote()]
+    check_masks_needed(cfg, found, later, read)
+    for source, classes, file in found:
+        if _is_scored(source, cfg):
+            check_outlines(source, file, classes)
+    for split in sorted(set(splits) - {'train'}):
+        check_shown_once(cfg, split, [(source, file) for source, _, file in found if source.split == split])
+    for source, classes, file in found:
+        if source.split != 'train':
+            check_truth(source, cfg, classes, file, read)
+            check_panoptic_metrics(source, cfg, file)
 
 
 def _loads_like(cls: type | None, methods: dict[str, tuple[str, ...]]) -> bool:
@@ -89,7 +120,3 @@ def _number_of_things(file: CocoFile, classes: tuple[str, ...]) -> int | None:
     if not file.panoptic:
         return None
     return int(np.sum([bool(item['isthing']) for item in file.categories if item['name'] in classes]))
-
-
-def _report(source: DataSource, content: str, started: float) -> None:
-    note(f'{source.key}: checked, {content} ({time.monotonic() - started:.1f} s).')

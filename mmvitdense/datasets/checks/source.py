@@ -54,13 +54,13 @@ class DataSource:
         places = [self.option('data_root'), self.option('ann_file'), *(self.option('data_prefix') or {}).values()]
         return backend != 'local' or any(isinstance(place, str) and '://' in place for place in places)
 
-    def transforms(self) -> Iterator[dict]:
-        """Yield every transform of the pipeline, those inside of other transforms too."""
-        yield from _nested_transforms(self.option('pipeline') or [])
+    def transforms(self) -> Iterator[tuple[str, dict]]:
+        """Yield (key, settings) of every transform of the pipeline, those inside of other transforms too."""
+        yield from _nested_transforms(f'{self.key}.pipeline', self.option('pipeline') or [])
 
     def loads(self, name: str) -> dict | None:
         """Return the first transform of the pipeline with this class name, whatever its scope, or None."""
-        return next((transform for transform in self.transforms() if type_name(transform) == name), None)
+        return next((transform for _, transform in self.transforms() if type_name(transform) == name), None)
 
 
 def type_name(cfg: dict) -> str:
@@ -108,12 +108,12 @@ def _unwrap(split: str, key: str, cfg: dict, scope: str) -> Iterator[DataSource]
         yield DataSource(split, key, cfg, registered_class(DATASETS, cfg, scope))
 
 
-def _nested_transforms(value: Any) -> Iterator[dict]:
+def _nested_transforms(key: str, value: Any) -> Iterator[tuple[str, dict]]:
     if isinstance(value, dict):
         if 'type' in value:
-            yield value
-        for part in value.values():
-            yield from _nested_transforms(part)
+            yield key, value
+        for name, part in value.items():
+            yield from _nested_transforms(f'{key}.{name}', part)
     elif isinstance(value, (list, tuple)):
-        for part in value:
-            yield from _nested_transforms(part)
+        for index, part in enumerate(value):
+            yield from _nested_transforms(f'{key}.{index}', part)
