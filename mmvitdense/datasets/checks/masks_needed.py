@@ -132,6 +132,8 @@ def _predicts_masks(cfg: dict, model: dict) -> bool:
     """Say whether a model of mmdet predicts masks; True where it cannot be told."""
     cls = registered_class(MODELS, model, cfg.get('default_scope') or 'mmengine')
     names = {base.__name__ for base in getattr(cls, '__mro__', ())}
+    if 'TwoStagePanopticSegmentor' in names:
+        return True
     if 'TwoStageDetector' in names:
         return bool((model.get('roi_head') or {}).get('mask_head'))
     if names & {'RetinaNet', 'ATSS', 'GFL', 'FCOS', 'DetectionTransformer'}:
