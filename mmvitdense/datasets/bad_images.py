@@ -73,7 +73,7 @@ class BadImages:
         path = results['img_path']
         if path not in self._told:
             self._told.add(path)
-            warn(f'{path}{_id(results)} lacks its last bytes: {missing} of {rows} rows are grey.')
+            warn(f'{path}{_id(results)} lacks its last bytes: parts of the last {missing} of its {rows} rows are grey.')
 
 
 class GuardedImage:

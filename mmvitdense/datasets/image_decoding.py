@@ -7,9 +7,10 @@ import numpy as np
 
 _START, _END = b'\xff\xd8', b'\xff\xd9'
 # Something else than silence after the cut: whatever depends on it is what the file lacks.
+_BLOCK = 16
 _NOISE = bytes(value % 254 + 1 for value in range(7, 7 + 37 * 256, 37))
 LARGEST_LOSS = 1 / 16
-"""How much of its height an image may lack: more, and the objects that are marked in it may not be there."""
+"""Which share of its pixels an image may lack: more, and the objects that are marked in it may not be there."""
 
 
 class UnreadableImageError(ValueError):
@@ -28,10 +29,11 @@ def decode_image(content: bytes, flag: str = 'color', backend: str | None = None
         backend: Who decodes, as ``mmcv.imfrombytes`` takes it.
 
     Returns:
-        H x W x C or H x W, and how many of the H rows are missing at the end.
+        H x W x C or H x W, and from how many of the H rows something is missing, the
+        last ones.
 
     Raises:
-        UnreadableImageError: If it cannot be decoded, or lacks more than 1/16 of its rows.
+        UnreadableImageError: If it cannot be decoded, or lacks more than 1/16 of its pixels.
     """
     problem = 'it is empty'
     if content:
@@ -47,10 +49,10 @@ def decode_image(content: bytes, flag: str = 'color', backend: str | None = None
     image = _decode_cut_jpeg(content, _END, flag)
     if image is None:
         raise UnreadableImageError(problem)
-    missing = _missing_rows(image, _decode_cut_jpeg(content.rstrip(b'\xff'), _NOISE + _END, flag))
-    if missing > LARGEST_LOSS * len(image):
-        raise UnreadableImageError(f'it is cut short, the last {missing} of {len(image)} rows are missing')
-    return image, missing
+    rows, share = _missing(image, _decode_cut_jpeg(content.rstrip(b'\xff'), _NOISE + _END, flag))
+    if share > LARGEST_LOSS:
+        raise UnreadableImageError(f'it is cut short, {share:.0%} of its pixels are missing')
+    return image, rows
 
 
 def _decode_cut_jpeg(content: bytes, end: bytes, flag: str) -> np.ndarray | None:
@@ -60,9 +62,19 @@ def _decode_cut_jpeg(content: bytes, end: bytes, flag: str) -> np.ndarray | None
         return None
 
 
-def _missing_rows(image: np.ndarray, other: np.ndarray | None) -> int:
-    """Return how many rows from the first one on that depends on what follows after the cut."""
+def _missing(image: np.ndarray, other: np.ndarray | None) -> tuple[int, float]:
+    """Return from how many rows something is missing, and which share of the pixels.
+
+    What depends on the bytes after the cut is missing, and whatever follows in the order of the file: rows of blocks of
+    up to 16 x 16 pixels, each from left to right.
+    """
+    height, width = image.shape[:2]
     if other is None or other.shape != image.shape:
-        return len(image)
-    differs = (image != other).reshape(len(image), -1).any(1)
-    return len(image) - int(differs.argmax()) if differs.any() else 0
+        return height, 1.0
+    differs = (image != other).reshape(height, width, -1).any(2)
+    if not differs.any():
+        return 0, 0.0
+    first = int(differs.any(1).argmax())
+    present = int(differs[first : first + _BLOCK].any(0).argmax())
+    rows = height - first
+    return rows, (rows * width - min(rows, _BLOCK) * present) / (height * width)

@@ -58,12 +58,13 @@ def check_data(
     for split in splits:
         metrics = [metric for _, metric in evaluators(cfg, split)]
         for source in find_sources(cfg, split):
-            # A test loader is often the validation loader under another name.
-            if split == 'train' or (source.cfg, metrics) not in done:
+            # A test loader is often the validation loader under another name, but one loader that shows data twice is
+            # no such thing.
+            if split == 'train' or (source.cfg, metrics) not in [entry[:2] for entry in done if entry[2] != split]:
                 started = time.monotonic()
                 content = _check_source(source, cfg, read, max_maps, found, every=every_image, allowed=bad_images)
                 reports.append((source, content, time.monotonic() - started))
-                done.append((source.cfg, metrics))
+                done.append((source.cfg, metrics, split))
     _check_together(cfg, splits, found, read)
     for source, content, seconds in reports:
         note(

@@ -157,8 +157,8 @@ def _tell(
     seen = f'{looked} images' if looked == len(paths) else f'{looked} of {len(paths)} images looked at'
     if cut := sorted(index for index, (_, _, missing) in found.items() if missing):
         warn(
-            f'{source.key}: {len(cut)} of {seen} lack their last bytes, {named(cut[0])} for one: the last '
-            f'{found[cut[0]][2]} of its {found[cut[0]][1]} rows are grey.'
+            f'{source.key}: {len(cut)} of {seen} lack their last bytes, {named(cut[0])} for one: parts of the '
+            f'last {found[cut[0]][2]} of its {found[cut[0]][1]} rows are grey.'
         )
     if not problems:
         return
