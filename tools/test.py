@@ -41,6 +41,7 @@ def _test(arguments: argparse.Namespace) -> None:
         score_thr=arguments.score_thr,
         cfg_options=arguments.cfg_options,
         launcher=arguments.launcher,
+        check_images=arguments.check_images,
     )
     if int(os.environ.get('RANK', 0)) == 0:
         for name, value in metrics.items():

@@ -24,6 +24,13 @@ def main() -> int:
     parser.add_argument(
         '--auto-scale-lr', action='store_true', help='scale the learning rate to the batch size of this run'
     )
+    parser.add_argument(
+        '--max-bad-images',
+        type=int,
+        metavar='N',
+        help='train although N images cannot be read: others take their places (default: 1 %% of those that the check '
+        'before the run did not see)',
+    )
     add_run_arguments(parser)
     arguments = parse_run_arguments(parser)
     return run_tool(lambda: _train(arguments))
@@ -40,6 +47,8 @@ def _train(arguments: argparse.Namespace) -> None:
         auto_scale_lr=arguments.auto_scale_lr,
         cfg_options=arguments.cfg_options,
         launcher=arguments.launcher,
+        check_images=arguments.check_images,
+        max_bad_images=arguments.max_bad_images,
     )
 
 

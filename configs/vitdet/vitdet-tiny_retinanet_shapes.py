@@ -1,7 +1,7 @@
 _base_ = [
     '../_base_/models/retinanet_vitdet.py',
     '../_base_/models/vitdet-tiny.py',
-    '../_base_/datasets/shapes_detection.py',
+    '../_base_/datasets/shapes_boxes.py',
     '../_base_/schedules/shapes_600.py',
     '../_base_/runtime_detection.py',
 ]
@@ -20,6 +20,4 @@ model = dict(
     ),
 )
 train_dataloader = dict(batch_size=4)
-val_evaluator = dict(metric='bbox')
-test_evaluator = val_evaluator
 default_hooks = dict(checkpoint=dict(interval={{_base_.max_iters}}), logger=dict(interval=50))

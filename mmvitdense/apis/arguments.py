@@ -36,7 +36,7 @@ def add_cfg_options(parser: argparse.ArgumentParser) -> None:
 
 
 def add_run_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add what training and testing share: `--work-dir --cfg-options --launcher --local-rank`."""
+    """Add what training and testing share: `--work-dir --cfg-options --launcher --local-rank --check-images`."""
     parser.add_argument('--work-dir', help='folder for logs and checkpoints (default: work_dirs/<config name>)')
     add_cfg_options(parser)
     parser.add_argument(
@@ -44,6 +44,12 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
         choices=['none', 'pytorch', 'slurm', 'mpi'],
         default='none',
         help='what started the processes of a distributed run (default: none)',
+    )
+    parser.add_argument(
+        '--check-images',
+        choices=['sample', 'all'],
+        default='sample',
+        help='which images to decode before the run; those found whole are remembered (default: sample)',
     )
     parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help=argparse.SUPPRESS)
 

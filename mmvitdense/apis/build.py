@@ -8,6 +8,10 @@ from typing import Any
 from mmengine.registry import MODELS, RUNNERS, init_default_scope
 from mmengine.runner import Runner
 from torch import nn
+from torch.utils.data import DataLoader
+
+from mmvitdense.datasets.bad_images import guard_images
+from mmvitdense.datasets.scored_images import ScoreShownImagesHook
 
 from .errors import InputError
 
@@ -29,18 +33,34 @@ def build_model(cfg: Any) -> nn.Module:
     return MODELS.build(model)
 
 
-def build_runner(cfg: Any, model: nn.Module | None = None) -> Runner:
-    """Build the runner of a config, around a model that is already built if one is given."""
+def build_runner(cfg: Any, model: nn.Module | None = None, max_bad_images: int | None = None) -> Runner:
+    """Build the runner of a config.
+
+    Its data sets name the images that cannot be read, and its detectors are scored on the images that are shown.
+
+    Args:
+        cfg: The config.
+        model: A model that is already built, to run in the place of the config's.
+        max_bad_images: How many images training may replace because they cannot be read; by default 1 % of them.
+    """
     runner_class = RUNNERS.get(cfg.get('runner_type', 'Runner'))
 
-    class RunnerOfModel(runner_class):
+    class GuardedRunner(runner_class):
         def build_model(self, described: Any) -> nn.Module:
             return super().build_model(described) if model is None else model
+
+        def build_dataloader(self, *args: Any, **kwargs: Any) -> DataLoader:
+            loader = super().build_dataloader(*args, **kwargs)
+            guard_images(loader.dataset, max_bad_images)
+            return loader
 
         def scale_lr(self, optim_wrapper: Any, auto_scale_lr: dict | None = None) -> None:
             super().scale_lr(optim_wrapper, _for_summed_gradients(optim_wrapper, auto_scale_lr))
 
-    return RunnerOfModel.from_cfg(cfg)
+    runner = GuardedRunner.from_cfg(cfg)
+    if cfg.get('default_scope') == 'mmdet':
+        runner.register_hook(ScoreShownImagesHook())
+    return runner
 
 
 def _for_summed_gradients(optim_wrapper: Any, auto_scale_lr: dict | None) -> dict | None:

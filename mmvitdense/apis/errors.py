@@ -34,10 +34,15 @@ def run_tool(main: Callable[[], int | None]) -> int:
     except (InputError, DataError, CheckpointError, NonFiniteError) as error:
         if int(os.environ.get('RANK', 0)) == 0:
             sys.stdout.flush()
-            print(f'error: {" ".join(str(error).split())}', file=sys.stderr)
+            print(f'error: {_sentence(error)}', file=sys.stderr)
         return NOT_FINITE if isinstance(error, NonFiniteError) else BAD_INPUT
     finally:
         _leave_process_group()
+
+
+def _sentence(error: Exception) -> str:
+    """The message in one line; of an error from a process that loads data, without the traceback around it."""
+    return ' '.join(str(error).rpartition(f'{type(error).__name__}: ')[2].split())
 
 
 def _process_group() -> ModuleType | None:

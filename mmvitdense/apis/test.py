@@ -35,6 +35,7 @@ def evaluate_model(
     score_thr: float = 0.3,
     cfg_options: dict[str, Any] | None = None,
     launcher: str = 'none',
+    check_images: str = 'sample',
 ) -> dict[str, float]:
     """Evaluate a checkpoint on the test set of a config.
 
@@ -51,6 +52,7 @@ def evaluate_model(
         score_thr: Draw detections with at least this score.
         cfg_options: {dotted key: value} merged into the config.
         launcher: 'none', 'pytorch', 'slurm' or 'mpi'.
+        check_images: Which images to decode before the run, a 'sample' or 'all'.
 
     Returns:
         The metrics.
@@ -69,7 +71,7 @@ def evaluate_model(
     cfg.load_from, cfg.resume = None, False
     start_process_group(cfg, launcher)
     notes = option_notes(cfg_options) + unused_notes(cfg) + adapt_to_machine(cfg)
-    on_main_process(lambda: check_data(cfg, splits=('test',)))
+    on_main_process(lambda: check_data(cfg, splits=('test',), every_image=check_images == 'all'))
     model = build_model(cfg)
     load_model_weights(model, checkpoint)
     runner = build_runner(cfg, model)

@@ -29,6 +29,8 @@ def train_model(
     auto_scale_lr: bool = False,
     cfg_options: dict[str, Any] | None = None,
     launcher: str = 'none',
+    check_images: str = 'sample',
+    max_bad_images: int | None = None,
 ) -> Runner:
     """Train the model of a config; everything is checked before anything is written.
 
@@ -41,6 +43,9 @@ def train_model(
             over `auto_scale_lr.base_batch_size`.
         cfg_options: {dotted key: value} merged into the config.
         launcher: 'none', 'pytorch', 'slurm' or 'mpi'.
+        check_images: Which images to decode before the run, a 'sample' or 'all'.
+        max_bad_images: How many images may be replaced by others because they cannot be read; by default 1 % of those
+            that the check did not see.
 
     Returns:
         The runner, after training.
@@ -55,10 +60,10 @@ def train_model(
     notes = option_notes(cfg_options) + unused_notes(cfg) + _apply_options(cfg, amp, auto_scale_lr)
     start_process_group(cfg, launcher)
     notes += adapt_to_machine(cfg)
-    cfg.load_from, seed, found = on_main_process(lambda: _check(cfg))
+    cfg.load_from, seed, found = on_main_process(lambda: _check(cfg, check_images == 'all', max_bad_images or 0))
     fix_seed(cfg, seed)
     add_training_hooks(cfg)
-    runner = build_runner(cfg)
+    runner = build_runner(cfg, max_bad_images=max_bad_images)
     log_notes(runner, notes + found)
     runner.train()
     return runner
@@ -94,7 +99,7 @@ def _apply_options(cfg: Any, amp: bool, auto_scale_lr: bool) -> list[str]:
     return enable_amp(cfg) if amp else []
 
 
-def _check(cfg: Any) -> tuple[str | None, int | None, list[str]]:
+def _check(cfg: Any, every_image: bool, bad_images: int) -> tuple[str | None, int | None, list[str]]:
     """Check the checkpoint to start from and the data; return that checkpoint, the seed of its run, and log lines."""
     resume, checkpoint, notes, seed = bool(cfg.get('resume')), cfg.get('load_from'), [], None
     if resume and checkpoint is None:
@@ -107,5 +112,5 @@ def _check(cfg: Any) -> tuple[str | None, int | None, list[str]]:
                 f'start from its weights with --cfg-options load_from={checkpoint}.'
             )
         seed = content['meta'].get('seed') if resume else None
-    check_data(cfg)
+    check_data(cfg, every_image=every_image, bad_images=bad_images)
     return checkpoint, seed, notes

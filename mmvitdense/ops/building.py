@@ -88,18 +88,22 @@ def key_of(path: Path) -> str:
     return rest.partition(b';')[0].decode(errors='replace') if mark else 'an unknown torch'
 
 
+def cache_root() -> Path:
+    """The folder of what the package keeps between runs."""
+    if root := os.environ.get(CACHE_VARIABLE):
+        return Path(root)
+    return Path(os.environ.get('XDG_CACHE_HOME') or Path.home() / '.cache') / 'mmvitdense'
+
+
 def cache_folder(device: str) -> Path:
     """The folder of the library of `device`: another one for each key, and on CUDA for each set of GPU types."""
-    root = os.environ.get(CACHE_VARIABLE)
-    if not root:
-        root = Path(os.environ.get('XDG_CACHE_HOME') or Path.home() / '.cache') / 'mmvitdense'
     name = key(device)
     if device == 'cuda':
         name += os.environ.get('TORCH_CUDA_ARCH_LIST') or str(
             sorted({torch.cuda.get_device_capability(i) for i in range(torch.cuda.device_count())})
         )
     digest = hashlib.sha256(name.encode()).hexdigest()[:16]
-    return Path(root) / 'ops' / f'torch{torch.__version__}-{device}-{digest}'
+    return cache_root() / 'ops' / f'torch{torch.__version__}-{device}-{digest}'
 
 
 def sources(device: str) -> list[Path]:

@@ -121,6 +121,18 @@ class TestEveryConfig:
                 assert result.pred_sem_seg.data.max() < small.model.decode_head.num_classes
 
 
+BOXES = ('retinanet', 'atss', 'gfl', 'dino')
+
+
+@pytest.mark.parametrize('name', [name for name in LEAVES if re.search(f'_({"|".join(BOXES)})[_-]', name)])
+def test_heads_without_masks_ask_for_none(name):
+    """Own data with boxes alone then needs no change; masks that are asked for and missing end a run."""
+    config = load(name)
+    for split in ('train', 'val', 'test'):
+        assert "'with_mask': True" not in str(config[f'{split}_dataloader'].dataset.to_dict())
+        assert split == 'train' or config[f'{split}_evaluator'].metric == 'bbox'
+
+
 VITDET = {
     # size and data: iterations, milestones, warm-up, learning rate, layer decay, drop path
     ('b', 'coco'): (184_375, [163_889, 177_546], 250, 1e-4, 0.7, 0.1),

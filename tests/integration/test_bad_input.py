@@ -1,5 +1,6 @@
 """Mistakes end with one clear line, exit code 2, and nothing written."""
 
+import json
 import shutil
 
 import pytest
@@ -11,7 +12,7 @@ from mmvitdense.apis.inference import ImageInferencer
 from mmvitdense.apis.test import evaluate_model
 from mmvitdense.apis.train import train_model
 
-from .workshop import DETECTOR, SEGMENTOR, TINY_DETECTOR, TINY_SEGMENTOR
+from .workshop import DETECTOR, SEGMENTOR, TINY_DETECTOR, TINY_SEGMENTOR, schedule
 
 
 @pytest.fixture
@@ -54,6 +55,30 @@ def test_an_annotation_file_without_images(refused, workshop):
     (workshop / 'none.json').write_text('{"images": [], "annotations": [], "categories": []}')
     options = with_options(train_dataloader__dataset__ann_file='../../none.json')
     assert 'none.json' in refused(train_model, DETECTOR, cfg_options=options)
+
+
+def test_boxes_alone(refused, workshop, tmp_path):
+    """Mask R-CNN on data without masks: one message names everything to change, and with that it trains and scores."""
+    boxes = shutil.copytree(workshop / 'data/shapes', tmp_path / 'boxes')
+    for file in boxes.glob('annotations/instances_*.json'):
+        content = json.loads(file.read_text())
+        for annotation in content['annotations']:
+            del annotation['segmentation']
+        file.write_text(json.dumps(content))
+    options = with_options(**schedule(1, 1), val_dataloader__dataset__indices=2)
+    for split in ('train', 'val', 'test'):
+        options[f'{split}_dataloader.dataset.data_root'] = str(boxes)
+    for split in ('val', 'test'):
+        options[f'{split}_evaluator.ann_file'] = str(boxes / 'annotations/instances_validation.json')
+    message = refused(train_model, DETECTOR, cfg_options=options)
+    options |= {
+        key: {'None': None, 'False': False}.get(value, value)
+        for key, _, value in (option.partition('=') for option in message.partition('--cfg-options ')[2].split())
+    }
+    runner = train_model(DETECTOR, work_dir=str(tmp_path / 'run'), cfg_options=options)
+    assert not runner.model.roi_head.with_mask
+    metrics = evaluate_model(DETECTOR, tmp_path / 'run/iter_1.pth', tmp_path / 'test', cfg_options=options)
+    assert {name.split('_')[0] for name in metrics} == {'coco/bbox'}
 
 
 @pytest.mark.parametrize(

@@ -1,23 +1,22 @@
 """A COCO annotation file, read into columns that are cheap to check.
 
-A file may hold a million annotations: outlines are dropped while the file is parsed, and what remains of it is freed
-before the data set reads the file itself.
+A file may hold a million annotations: masks are judged and dropped while the file is parsed, and what remains of it is
+freed before the data set reads the file itself.
 """
 
 from __future__ import annotations
 
 import gc
 import json
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
+from .coco_masks import NO_MASK, MaskReader
+from .coco_values import check_ids, check_texts, flags, numbers
 from .messages import DataError
-
-NO_MASK, POLYGON, RLE, BROKEN_MASK = range(4)
 
 
 @dataclass(frozen=True)
@@ -37,6 +36,8 @@ class CocoFile:
         crowd, ignored: M each, bool.
         has_crowd_flag: M each, bool: whether an annotation says if it is a crowd.
         masks: M, one of NO_MASK, POLYGON, RLE, BROKEN_MASK.
+        mask_numbers: M x 4; of a polygon x and y at least and at most, of an RLE height and width.
+        mask_faults: {index of an annotation: what is wrong with its mask}.
         panoptic: Whether the annotations are the segments of a panoptic file.
     """
 
@@ -56,7 +57,19 @@ class CocoFile:
     ignored: np.ndarray
     has_crowd_flag: np.ndarray
     masks: np.ndarray
+    mask_numbers: np.ndarray
+    mask_faults: dict[int, str]
     panoptic: bool
+
+    def of_classes(self, classes: Collection[str]) -> np.ndarray:
+        """Return which annotations are of these classes, M bool."""
+        chosen = [item['name'] in set(classes) for item in self.categories]
+        # Annotations of no category have the index -1: the last.
+        return np.array([*chosen, False], dtype=bool)[self.category_index]
+
+    def describe(self, index: int) -> str:
+        """Return ``annotation 17 (cat.jpg)``: the id of an annotation and the file of its image."""
+        return f'annotation {self.annotation_ids[index]} ({self.file_names[self.image_index[index]]})'
 
     def usable(self) -> np.ndarray:
         """Return which annotations mmdet keeps, M bool: a box of at least one pixel each way that touches the image."""
@@ -75,7 +88,9 @@ def read_coco(path: str) -> CocoFile:
         DataError: If it is not JSON, or not the structure that mmdet needs.
     """
     with _no_garbage_collection():
-        data = _parse(path)
+        reader = MaskReader()
+        data = _parse(path, reader)
+        reader.finish()
         images = _records(data, 'images', ('id', 'file_name', 'height', 'width'), path)
         if not images:
             raise DataError(f"{path} has no images: its list 'images' is empty, so give a file that names some.")
@@ -83,41 +98,48 @@ def read_coco(path: str) -> CocoFile:
         if not categories:
             raise DataError(f"{path} has no categories: its list 'categories' must name each class with an id.")
         annotations, panoptic = _flat_annotations(data, path)
-        return _columns(path, images, categories, annotations, panoptic)
+        _check_values(path, images, categories, annotations)
+        return _columns(path, images, categories, annotations, panoptic, reader)
 
 
-def _columns(path: str, images: list, categories: list, annotations: list, panoptic: bool) -> CocoFile:
+def _check_values(path: str, images: list, categories: list, annotations: list) -> None:
+    check_ids(images, 'id', 'images', path, text=True)
+    check_ids(categories, 'id', 'categories', path)
+    check_ids(annotations, 'id', 'annotations', path)
+    check_ids(annotations, 'image_id', 'annotations', path, text=True)
+    check_ids(annotations, 'category_id', 'annotations', path)
+    check_texts(images, 'file_name', 'images', path)
+    check_texts(categories, 'name', 'categories', path)
+
+
+def _columns(
+    path: str, images: list, categories: list, annotations: list, panoptic: bool, reader: MaskReader
+) -> CocoFile:
     image_ids = [image['id'] for image in images]
     image_index, unknown_images = _index(annotations, 'image_id', image_ids)
     category_index, unknown_categories = _index(annotations, 'category_id', [item['id'] for item in categories])
-    try:
-        boxes = np.array([item['bbox'] for item in annotations], dtype=np.float64).reshape(len(annotations), 4)
-        areas = np.array([item['area'] for item in annotations], dtype=np.float64)
-        sizes = np.array([(image['width'], image['height']) for image in images], dtype=np.float64)
-        if not all(np.isfinite(numbers).all() for numbers in (boxes, areas, sizes)):
-            raise ValueError('null or NaN is no number')
-    except (ValueError, TypeError) as error:
-        raise DataError(
-            f"{path}: each 'bbox' must be four numbers (x, y, width, height), and 'area', 'height' and 'width' one "
-            f'number each, in pixels; correct those that are not ({error}).'
-        ) from None
+    # A number for each mask that the file has; annotations without one have the number of a mask that it lacks.
+    place = np.array([item.get('segmentation', len(reader.kinds)) for item in annotations], dtype=np.int64)
+    sides = [numbers(images, side, 'images', path, least=1) for side in ('width', 'height')]
     return CocoFile(
         path=path,
         categories=categories,
         image_ids=image_ids,
         file_names=[image['file_name'] for image in images],
-        sizes=sizes,
+        sizes=np.stack(sides, axis=1),
         annotation_ids=[item['id'] for item in annotations],
         image_index=image_index,
         category_index=category_index,
         unknown_images=unknown_images,
         unknown_categories=unknown_categories,
-        boxes=boxes,
-        areas=areas,
-        crowd=np.array([bool(item.get('iscrowd')) for item in annotations], dtype=bool),
-        ignored=np.array([bool(item.get('ignore')) for item in annotations], dtype=bool),
+        boxes=numbers(annotations, 'bbox', 'annotations', path, length=4),
+        areas=numbers(annotations, 'area', 'annotations', path),
+        crowd=flags(annotations, 'iscrowd', path),
+        ignored=flags(annotations, 'ignore', path),
         has_crowd_flag=np.array(['iscrowd' in item for item in annotations], dtype=bool),
-        masks=np.array([item.get('segmentation', NO_MASK) for item in annotations], dtype=np.int8),
+        masks=np.append(np.frombuffer(bytes(reader.kinds), np.int8), np.int8(NO_MASK))[place],
+        mask_numbers=np.append(np.array(reader.numbers), np.zeros(4)).reshape(-1, 4)[place],
+        mask_faults={i: reader.faults[k] for i, k in enumerate(place.tolist()) if k in reader.faults},
         panoptic=panoptic,
     )
 
@@ -134,6 +156,7 @@ def _flat_annotations(data: dict, path: str) -> tuple[list[dict], bool]:
     annotations = _records(data, 'annotations', ('image_id',), path, optional=True)
     panoptic = bool(annotations) and 'segments_info' in annotations[0]
     if panoptic:
+        _require(annotations, 'annotations', ('segments_info',), path)
         annotations = [
             {'image_id': item['image_id'], **segment} for item in annotations for segment in item['segments_info']
         ]
@@ -141,11 +164,16 @@ def _flat_annotations(data: dict, path: str) -> tuple[list[dict], bool]:
     return annotations, panoptic
 
 
-def _parse(path: str) -> dict:
+def _parse(path: str, reader: MaskReader) -> dict:
+    def without_mask(item: dict) -> dict:
+        if 'segmentation' in item:
+            item['segmentation'] = reader.add(item['segmentation'])
+        return item
+
     try:
         with open(path, encoding='utf-8') as file:
-            data = json.load(file, object_hook=_without_outline)
-    except ValueError as error:
+            data = json.load(file, object_hook=without_mask)
+    except (ValueError, RecursionError) as error:
         raise DataError(f'{path} is not a whole JSON file ({error}): write or download it again.') from None
     if not isinstance(data, dict):
         raise DataError(
@@ -153,24 +181,6 @@ def _parse(path: str) -> dict:
             'convert it to the COCO format.'
         )
     return data
-
-
-def _without_outline(item: dict) -> dict:
-    if 'segmentation' in item:
-        item['segmentation'] = _kind_of_mask(item['segmentation'])
-    return item
-
-
-def _kind_of_mask(segmentation: Any) -> int:
-    """Tell masks apart as ``mmdet.LoadAnnotations`` does, which ignores an object whose mask is broken."""
-    if not segmentation:
-        return NO_MASK
-    if isinstance(segmentation, dict):
-        whole = segmentation.get('size') is not None and isinstance(segmentation.get('counts'), (list, str))
-        return RLE if whole else BROKEN_MASK
-    parts = segmentation if isinstance(segmentation, list) else []
-    whole = any(isinstance(part, list) and len(part) >= 6 and len(part) % 2 == 0 for part in parts)
-    return POLYGON if whole else BROKEN_MASK
 
 
 def _records(data: dict, name: str, keys: tuple[str, ...], path: str, optional: bool = False) -> list[dict]:

@@ -8,17 +8,19 @@ from collections.abc import Callable
 
 import numpy as np
 
+from .boxes import check_boxes
 from .classes import check_categories, class_names
-from .coco_file import BROKEN_MASK, NO_MASK, POLYGON, CocoFile
-from .image_files import check_images_exist, check_sizes
+from .coco_file import CocoFile
+from .coco_masks import RLE
+from .image_files import check_images_exist, decode_images
 from .messages import DataError, listed, warn
-from .paths import check_file, check_folder, check_root, evaluators
-from .source import DataSource, type_name
+from .paths import check_file, check_folder, check_root
+from .source import DataSource
 
 Reader = Callable[[str], CocoFile]
 
 
-def check_coco(source: DataSource, cfg: dict, read: Reader, scored: bool) -> tuple[tuple[str, ...], CocoFile]:
+def check_coco(source: DataSource, cfg: dict, read: Reader, scored: bool, **images) -> tuple[tuple[str, ...], CocoFile]:
     """Check one data set in COCO format.
 
     Args:
@@ -26,6 +28,7 @@ def check_coco(source: DataSource, cfg: dict, read: Reader, scored: bool) -> tup
         cfg: The whole config.
         read: Reads an annotation file, or returns what it read before.
         scored: Whether the data is trained on or scored, so that there must be objects.
+        **images: ``every`` and ``allowed`` of ``decode_images``.
 
     Returns:
         Its classes and what its annotation file holds.
@@ -35,6 +38,7 @@ def check_coco(source: DataSource, cfg: dict, read: Reader, scored: bool) -> tup
     folder = check_folder(source, 'img')
     file = read(path)
     _check_ids(file)
+    _check_file_names(file)
     classes = class_names(source) or ()
     names = [category['name'] for category in file.categories]
     annotated = set(file.category_index.tolist())
@@ -45,65 +49,11 @@ def check_coco(source: DataSource, cfg: dict, read: Reader, scored: bool) -> tup
         _check_things_first(file, classes)
     if scored:
         _check_objects_left(source, file, classes)
-        _check_boxes(source, file)
-        _check_masks(source, cfg, file, classes)
+        check_boxes(source, file, file.of_classes(classes))
     check_images_exist(source, folder, file.file_names, path)
-    check_sizes(source, folder, file.file_names, file.sizes, path)
+    sizes = decode_images(source, [osp.join(folder, name) for name in file.file_names], file.image_ids, **images)
+    _check_sizes(source, file, sizes)
     return classes, file
-
-
-def check_metrics(source: DataSource, cfg: dict, classes: tuple[str, ...], file: CocoFile, read: Reader) -> None:
-    """Check the annotation files that the metrics of this split read on their own.
-
-    Raises:
-        DataError: If such a file is missing, is about other images or categories than the data, or lacks what
-            pycocotools needs.
-    """
-    # Panoptic models are scored on boxes and masks too, of things alone.
-    things = {item['name'] for item in file.categories if item.get('isthing', True) or not file.panoptic}
-    classes = [name for name in classes if name in things]
-    for key, metric in evaluators(cfg, source.split):
-        path = metric.get('ann_file')
-        if type_name(metric) != 'CocoMetric' or not path or '://' in path:
-            continue
-        if not osp.isfile(path):
-            raise DataError(
-                f'{key}.ann_file: there is no file {path!r} ({osp.abspath(path)}): name it with '
-                f'--cfg-options {key}.ann_file={file.path}'
-            )
-        truth = read(path)
-        if absent := sorted(set(file.image_ids) - set(truth.image_ids), key=str):
-            raise DataError(
-                f'{key}.ann_file, {path}, lacks {len(absent)} of the {len(file.image_ids)} images of {source.key}, '
-                f'id {absent[0]!r} for one: score against the file of the data set, --cfg-options '
-                f'{key}.ann_file={file.path}'
-            )
-        if (scored := [item['name'] for item in truth.categories if item['name'] in classes]) != classes:
-            raise DataError(
-                f'{key}.ann_file, {path}, has the classes {listed(scored)}, and {source.key} {listed(classes)}: score '
-                f'against the file of the data set, --cfg-options {key}.ann_file={file.path}'
-            )
-        metrics = metric.get('metric', 'bbox')
-        _check_truth(truth, key, 'segm' in ([metrics] if isinstance(metrics, str) else metrics))
-
-
-def _check_truth(truth: CocoFile, key: str, with_masks: bool) -> None:
-    if not truth.has_crowd_flag.all():
-        number = int((~truth.has_crowd_flag).sum())
-        raise DataError(
-            f"{truth.path}: {number} annotations have no 'iscrowd', without which the COCO metric of {key} fails: add "
-            "'iscrowd': 0 to them."
-        )
-    if with_masks and (truth.masks == NO_MASK).any():
-        raise DataError(
-            f"{truth.path}: {int((truth.masks == NO_MASK).sum())} annotations have no 'segmentation', which {key} "
-            f'needs to score masks: add it, or score boxes alone with --cfg-options {key}.metric=bbox'
-        )
-    if 0 in truth.annotation_ids:
-        warn(
-            f'{truth.path}: the annotation with id 0 can never count as found, because pycocotools takes 0 for "no '
-            'match": number annotations from 1.',
-        )
 
 
 def _check_ids(file: CocoFile) -> None:
@@ -131,6 +81,39 @@ def _check_ids(file: CocoFile) -> None:
             f'{file.path}: {int((file.image_index < 0).sum())} annotations have an image_id that no image has, '
             f"{listed(file.unknown_images, 3)} for example{hint}: remove them, or add their images to 'images'."
         )
+
+
+def _check_file_names(file: CocoFile) -> None:
+    if len(set(file.file_names)) < len(file.file_names):
+        name, count = Counter(file.file_names).most_common(1)[0]
+        ids = [value for value, of_image in zip(file.image_ids, file.file_names, strict=True) if of_image == name]
+        warn(
+            f'{file.path}: {count} images have the file name {name!r} (ids {listed(ids)}), so one picture is shown '
+            'several times, each time with the objects of one id alone: join their annotations under one id.'
+        )
+
+
+def _check_sizes(source: DataSource, file: CocoFile, sizes: dict[int, tuple[int, int]]) -> None:
+    """Raise or warn where images have another size than the file states.
+
+    Args:
+        source: The data set.
+        file: What its annotation file holds.
+        sizes: {index of an image: (width, height) as it is loaded}.
+    """
+    wrong = [index for index, size in sorted(sizes.items()) if size != tuple(file.sizes[index])]
+    if not wrong:
+        return
+    (width, height), stated = sizes[wrong[0]], file.sizes[wrong[0]]
+    message = (
+        f'{source.key}: {len(wrong)} of {len(sizes)} images looked at have another size than {file.path} states: '
+        f'{file.file_names[wrong[0]]} (id {file.image_ids[wrong[0]]!r}) is {width}x{height}, stated '
+        f'{stated[0]:.0f}x{stated[1]:.0f}'
+    )
+    with_rle = file.image_index[file.masks == RLE]
+    if (source.loads('LoadAnnotations') or {}).get('with_mask') and np.isin(wrong, with_rle).any():
+        raise DataError(f'{message}, and so have its RLE masks, which cannot be laid on the image: correct the file.')
+    warn(f'{message}; boxes and masks may lie elsewhere.')
 
 
 def _shift(file: CocoFile) -> str:
@@ -161,7 +144,7 @@ def _check_objects_left(source: DataSource, file: CocoFile, classes: tuple[str, 
         raise DataError(
             f'{source.key}: {file.path} has {len(file.image_ids)} images but no annotations: give a file with objects.'
         )
-    wanted = np.array([item['name'] in set(classes) for item in file.categories], dtype=bool)[file.category_index]
+    wanted = file.of_classes(classes)
     usable = wanted & file.usable() & ~file.crowd
     if not usable.any():
         raise DataError(
@@ -199,54 +182,3 @@ def _losses(file: CocoFile, wanted: np.ndarray) -> str:
         f'{small} boxes are less than a pixel wide or high and the others lie outside of their image or are marked '
         'crowd or ignored; write boxes as (x, y, width, height) in pixels of the image'
     )
-
-
-def _check_boxes(source: DataSource, file: CocoFile) -> None:
-    """Warn about boxes that mmdet drops without a word, and about corners written for sizes."""
-    x, y, width, height = file.boxes.T
-    limits = file.sizes[file.image_index]
-    outside = (x + width > 1.01 * limits[:, 0] + 1) | (y + height > 1.01 * limits[:, 1] + 1)
-    like_corners = (width > x) & (height > y) & (width <= limits[:, 0] + 1) & (height <= limits[:, 1] + 1)
-    if like_corners.all() and outside.mean() > 0.2:
-        message = (
-            f'{source.key}: the boxes of {file.path} look like corners (x1, y1, x2, y2): read as (x, y, width, '
-            f'height), {int(outside.sum())} of {len(x)} reach out of their image. COCO boxes are (x, y, width, height).'
-        )
-        warn(message)
-    elif lost := int((~file.usable() & ~file.ignored).sum()):
-        message = (
-            f'{source.key}: {lost} of {len(x)} objects in {file.path} are left out by mmdet: their area is 0, or '
-            'their box is less than a pixel wide or high, or outside of the image.'
-        )
-        warn(message)
-
-
-def _check_masks(source: DataSource, cfg: dict, file: CocoFile, classes: tuple[str, ...]) -> None:
-    """Raise where masks are trained and the pipeline does not load them or the file does not have them."""
-    if source.split != 'train' or file.panoptic:
-        return
-    loader = source.loads('LoadAnnotations')
-    mask_head = ((cfg.get('model') or {}).get('roi_head') or {}).get('mask_head')
-    with_mask = bool(loader and loader.get('with_mask'))
-    if mask_head and loader and not with_mask:
-        raise DataError(
-            f'model.roi_head.mask_head is trained on masks, but the pipeline of {source.key} does not load any: write '
-            "dict(type='LoadAnnotations', with_bbox=True, with_mask=True), or set model.roi_head.mask_head=None."
-        )
-    if not with_mask:
-        return
-    wanted = np.array([item['name'] in set(classes) for item in file.categories], dtype=bool)[file.category_index]
-    masks = file.masks[wanted & file.usable()]
-    if (masks == NO_MASK).any():
-        raise DataError(
-            f'{source.key}: {int((masks == NO_MASK).sum())} of {len(masks)} objects in {file.path} have no '
-            "'segmentation', "
-            'but the pipeline loads masks: add outlines to the file, or train boxes alone, with with_mask=False in the '
-            'pipeline and a model without mask head.'
-        )
-    readable = masks == POLYGON if not loader.get('poly2mask', True) else masks != BROKEN_MASK
-    if not readable.any():
-        raise DataError(
-            f'{source.key}: no mask of {file.path} can be used: a mask is a list of polygons with at least three '
-            'points, or an RLE with size and counts, which needs poly2mask=True (the default) in LoadAnnotations.'
-        )

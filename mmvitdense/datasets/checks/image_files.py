@@ -2,19 +2,31 @@
 
 from __future__ import annotations
 
+import os
 import os.path as osp
+import random
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import PurePosixPath
+from typing import Any
 
 import cv2
-import numpy as np
+from mmengine.utils import ProgressBar
 from PIL import Image
 
+from mmvitdense.datasets.image_decoding import UnreadableImageError, decode_image
+
+from .image_cache import Found, ImageCache
 from .messages import DataError, warn
 from .paths import evenly_spaced
 from .source import DataSource
 
 _MAX_FILES = 200
-_MAX_OPENED = 50
+_MAX_SECONDS = 10.0
+_AT_ONCE = 64
+_WORTH_REMEMBERING = 1.0
 _ORIENTATION, _TURNED = 0x0112, (5, 6, 7, 8)
 
 
@@ -31,29 +43,45 @@ def check_images_exist(source: DataSource, folder: str, names: list[str], listin
         )
 
 
-def check_sizes(source: DataSource, folder: str, names: list[str], sizes: np.ndarray, listing: str) -> None:
-    """Look into a sample of the images: raise if one is not an image, warn if one has another size than stated.
+def decode_images(
+    source: DataSource, paths: Sequence[str], ids: Sequence[Any] | None = None, every: bool = False, allowed: int = 0
+) -> dict[int, tuple[int, int]]:
+    """Decode images as the pipeline of a data set will, and remember those that are whole.
 
     Args:
         source: The data set.
-        folder: Where the images lie.
-        names: File names of N images.
-        sizes: N x 2, the (width, height) that ``listing`` states.
-        listing: The annotation file, for the message.
+        paths: The image files.
+        ids: Their ids, for messages; None where images have none.
+        every: Decode all of them, with a progress bar, not an even sample of at most 200 within ten seconds.
+        allowed: How many unreadable images training may meet: so many are warned of.
+
+    Returns:
+        {index of an image that was looked at: (width, height) as it is loaded}.
+
+    Raises:
+        DataError: If images cannot be read; it names the first of them, with their ids.
     """
-    sample = evenly_spaced(list(range(len(names))), _MAX_OPENED)
-    wrong = []
-    for index in sample:
-        size = image_size(osp.join(folder, names[index]), source.key)
-        if size != tuple(sizes[index]):
-            wrong.append((names[index], size, sizes[index]))
-    if wrong:
-        name, (width, height), stated = wrong[0]
-        warn(
-            f'{source.key}: {len(wrong)} of {len(sample)} images looked at have another size than {listing} states, so '
-            f'their boxes and masks may lie elsewhere: {name} is {width}x{height}, stated '
-            f'{stated[0]:.0f}x{stated[1]:.0f}.',
-        )
+    loader = source.loads('LoadImageFromFile')
+    if loader is None:
+        # The pipeline has a loader of its own, which may read what is not read here.
+        sample = evenly_spaced(list(range(len(paths))), _MAX_FILES)
+        return {index: image_size(paths[index], source.key) for index in sample}
+    options = {'flag': loader.get('color_type', 'color'), 'backend': loader.get('imdecode_backend', 'cv2')}
+    cache = ImageCache(f'{osp.abspath(osp.commonpath([osp.dirname(osp.abspath(path)) for path in paths]))} {options}')
+    found: dict[int, Found] = {}
+    problems: dict[int, str] = {}
+    started = time.monotonic()
+    try:
+        for index, result in _decoded(paths, every, options, cache):
+            if isinstance(result, str):
+                problems[index] = result
+            else:
+                found[index] = result
+    finally:
+        if time.monotonic() - started > _WORTH_REMEMBERING:
+            cache.save()
+    _tell(source, paths, ids, found, problems, allowed)
+    return {index: (width, height) for index, (width, height, _) in found.items()}
 
 
 def image_size(path: str, key: str) -> tuple[int, int]:
@@ -71,6 +99,75 @@ def image_size(path: str, key: str) -> tuple[int, int]:
         raise DataError(
             f'{key}: {path} cannot be read as an image ({error}): replace it, or take it out of the data set.'
         ) from None
+
+
+def _decoded(paths: Sequence[str], every: bool, options: dict, cache: ImageCache) -> Iterator[tuple[int, Found | str]]:
+    """Yield (index, what was found or what is wrong) of the images to look at."""
+    indices = list(range(len(paths)))
+    if not every:
+        indices = evenly_spaced(indices, _MAX_FILES)
+        # In random order, what was seen when time is up is still spread over all of them.
+        random.Random(0).shuffle(indices)
+    todo = []
+    for index in indices:
+        known = cache.get(paths[index])
+        if known:
+            yield index, known
+        else:
+            todo.append(index)
+    bar = ProgressBar(len(todo), file=sys.stderr) if every and todo else None
+    started = time.monotonic()
+    # OpenCV decodes without Python's lock.
+    with ThreadPoolExecutor(min(16, os.cpu_count() or 1)) as pool:
+        for begin in range(0, len(todo), _AT_ONCE):
+            part = todo[begin : begin + _AT_ONCE]
+            for index, result in zip(part, pool.map(lambda i: _decode(paths[i], options), part), strict=True):
+                if not isinstance(result, str):
+                    cache.put(paths[index], result)
+                if bar:
+                    bar.update()
+                yield index, result
+            if not every and time.monotonic() - started > _MAX_SECONDS:
+                return
+    if bar:
+        print(file=sys.stderr)
+
+
+def _decode(path: str, options: dict) -> Found | str:
+    try:
+        with open(path, 'rb') as file:
+            image, missing = decode_image(file.read(), **options)
+    except (OSError, UnreadableImageError) as error:
+        return str(error)
+    return image.shape[1], image.shape[0], missing
+
+
+def _tell(
+    source: DataSource,
+    paths: Sequence[str],
+    ids: Sequence[Any] | None,
+    found: dict[int, Found],
+    problems: dict[int, str],
+    allowed: int,
+) -> None:
+    def named(index: int) -> str:
+        return paths[index] if ids is None else f'{paths[index]} (id {ids[index]!r})'
+
+    looked = len(found) + len(problems)
+    seen = f'{looked} images' if looked == len(paths) else f'{looked} of {len(paths)} images looked at'
+    if cut := sorted(index for index, (_, _, missing) in found.items() if missing):
+        warn(
+            f'{source.key}: {len(cut)} of {seen} lack their last bytes, {named(cut[0])} for one: parts of the '
+            f'last {found[cut[0]][2]} of its {found[cut[0]][1]} rows are grey.'
+        )
+    if not problems:
+        return
+    first = '; '.join(f'{named(index)}: {problems[index]}' for index in sorted(problems)[:3])
+    message = f'{source.key}: {len(problems)} of {seen} cannot be read as an image: {first}'
+    if len(problems) > allowed or source.split != 'train':
+        others = '' if source.split != 'train' else ', or train without them with --max-bad-images N'
+        raise DataError(f'{message}; replace them, or take them out of the data set{others}.')
+    warn(f'{message}; others take their places in training.')
 
 
 def _folder_option(source: DataSource, name: str) -> str:

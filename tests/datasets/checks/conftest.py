@@ -132,6 +132,11 @@ class SegmentationData:
         )
 
 
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path, monkeypatch):
+    monkeypatch.setattr('mmvitdense.datasets.checks.image_cache.cache_root', lambda: tmp_path / 'cache')
+
+
 @pytest.fixture
 def coco(tmp_path):
     return CocoData(tmp_path / 'coco')
@@ -161,7 +166,7 @@ def mended():
     """Return a function that applies the --cfg-options or the metainfo that a message names, and checks again."""
 
     def mend(cfg, message, folder=None, **options):
-        pairs = re.findall(r"((?:train|val)_(?:dataloader|evaluator)\S*|model\.\S*)=('[^']*'|\S+)", message)
+        pairs = re.findall(r"((?:train|val|test)_(?:dataloader|evaluator)\S*|model\.\S*)=('[^']*'|\S+)", message)
         assert pairs or 'metainfo=dict(' in message, message
         for key, value in pairs:
             value = value.replace('FOLDER', str(folder)).strip("'")

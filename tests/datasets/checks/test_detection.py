@@ -1,6 +1,5 @@
 """COCO data that was broken in one way each: the error names it, and doing what it says mends it."""
 
-import json
 import logging
 
 import cv2
@@ -90,14 +89,41 @@ def test_annotations_without_a_key(coco, refused, key):
         ('annotations', 'bbox', [1, 2, 3]),
         ('annotations', 'bbox', None),
         ('annotations', 'bbox', [1, 2, None, 4]),
+        ('annotations', 'bbox', [1, 2, '3', 4]),
+        ('annotations', 'bbox', [1, 2, float('nan'), 4]),
+        ('annotations', 'bbox', [1, 2, 10**400, 4]),
         ('annotations', 'area', 'large'),
+        ('annotations', 'area', '144'),
+        ('annotations', 'area', float('inf')),
+        ('annotations', 'iscrowd', '0'),
+        ('annotations', 'id', '3'),
+        ('annotations', 'category_id', '1'),
+        ('annotations', 'category_id', [1]),
+        ('annotations', 'image_id', None),
         ('images', 'width', None),
+        ('images', 'width', '64'),
+        ('images', 'height', 0),
+        ('images', 'file_name', 3),
+        ('categories', 'id', '1'),
+        ('categories', 'name', ['cat']),
     ],
 )
-def test_numbers_that_are_no_numbers(coco, refused, kind, key, value):
+def test_values_that_are_not_what_they_should_be(coco, refused, kind, key, value):
+    """NumPy would read '64' as 64, and ``bool('0')`` is True."""
     coco.content[kind][2][key] = value
     coco.write()
-    assert "'bbox' must be four numbers" in refused(coco.config())
+    message = refused(coco.config())
+    assert f"{coco.file}: '{key}' must be " in message
+    assert f'in {kind} ({kind}[2]' in message if key == 'id' else f'in {kind} (id 3' in message
+
+
+def test_ids_of_images_may_be_texts_and_numbers_may_be_whole_floats(coco):
+    for image in coco.content['images']:
+        image['id'] = f'image {image["id"]}'
+    for annotation in coco.annotations:
+        annotation.update(image_id=f'image {annotation["image_id"]}', category_id=float(annotation['category_id']))
+    coco.write()
+    check_data(coco.config())
 
 
 @pytest.mark.parametrize(
@@ -281,42 +307,36 @@ def test_dropped_boxes_are_warned_of(coco, log):
     assert [line for level, line in log if level == logging.WARNING and '1 of 8 objects' in line]
 
 
-def test_corners_are_warned_of(coco, log):
+def test_corners_in_place_of_sizes(coco, refused, log):
     for annotation in coco.annotations:
         x, y, width, height = annotation['bbox']
         annotation['bbox'] = [x + 20, y + 14, x + 20 + width, y + 14 + height]
+    coco.write()
+    assert 'look like corners' in refused(coco.config())
+    for annotation in coco.annotations:
+        annotation['bbox'] = [10, 10, 20, 20]
+    for annotation in coco.annotations[:2]:
+        annotation['bbox'] = [30, 20, 50, 40]
     coco.write()
     check_data(coco.config(), splits=['train'])
     assert [line for level, line in log if level == logging.WARNING and 'look like corners' in line]
 
 
-def test_masks_are_needed(coco, refused):
-    for annotation in coco.annotations[:3]:
-        del annotation['segmentation']
+@pytest.mark.parametrize(
+    ('box', 'words'), [([100, 100, 40, 30], 'made smaller'), ([-60, 5, 70, 20], '(-60, 5, 70, 20)')]
+)
+def test_boxes_that_all_reach_far_out_of_their_images(coco, refused, log, box, words):
+    coco.annotations[0]['bbox'] = box
     coco.write()
-    assert '3 of 8 objects' in (message := refused(coco.config()))
-    assert "no 'segmentation'" in message
-    cfg = coco.config()
-    cfg.model.roi_head.mask_head = None
-    for loader in (cfg.train_dataloader, cfg.val_dataloader):
-        loader.dataset.pipeline[1].with_mask = False
-    assert 'val_evaluator.metric=bbox' in refused(cfg), 'and masks cannot be scored either'
-    cfg.val_evaluator.metric = 'bbox'
-    check_data(cfg)
-
-
-def test_masks_that_the_pipeline_does_not_load(coco, refused):
-    cfg = coco.config()
-    cfg.train_dataloader.dataset.pipeline[1].with_mask = False
-    assert 'with_mask=True' in refused(cfg)
-
-
-@pytest.mark.parametrize('mask', [[[1, 2, 3]], {'size': [48, 64]}, [[]]])
-def test_broken_masks(coco, refused, mask):
-    for annotation in coco.annotations:
-        annotation['segmentation'] = mask
+    check_data(coco.config(), splits=['train'])
+    assert [line for level, line in log if level == logging.WARNING and '1 of 8 boxes' in line]
+    for annotation in coco.annotations[1:]:
+        annotation['bbox'] = [20, 10, 60, 30]
     coco.write()
-    assert 'no mask' in refused(coco.config())
+    message = refused(coco.config())
+    assert '8 of 8 boxes' in message
+    assert 'annotation 1 (1.jpg)' in message
+    assert words in message
 
 
 def test_rle_needs_bitmaps(coco, refused):
@@ -346,17 +366,21 @@ def test_file_names_that_repeat_the_folder(coco, refused, mended):
     mended(cfg, message, splits=['train'])
 
 
-def test_an_image_that_is_no_image(coco, refused):
-    (coco.root / 'photos/2.jpg').write_text('<html>not found</html>')
-    message = refused(coco.config())
-    assert '2.jpg' in message
-    assert 'cannot be read as an image' in message
-
-
-def test_images_of_another_size_are_warned_of(coco, log):
+def test_images_of_another_size(coco, refused, log):
     cv2.imwrite(str(coco.root / 'photos/2.jpg'), np.zeros((64, 48, 3), np.uint8))
     check_data(coco.config(), splits=['train'])
-    assert [line for level, line in log if level == logging.WARNING and '2.jpg is 48x64, stated 64x48' in line]
+    assert [line for level, line in log if level == logging.WARNING and '2.jpg (id 2) is 48x64, stated 64x48' in line]
+    coco.annotations[2]['segmentation'] = {'size': [48, 64], 'counts': [1, 3070, 1]}
+    coco.write()
+    assert 'and so have its RLE masks' in refused(coco.config())
+
+
+def test_several_entries_of_one_file(coco, log):
+    for image in coco.content['images'][1:]:
+        image['file_name'] = '2.jpg'
+    coco.write()
+    check_data(coco.config(), splits=['train'])
+    assert [line for level, line in log if level == logging.WARNING and "3 images have the file name '2.jpg'" in line]
 
 
 def test_a_turned_photograph_has_the_size_that_is_loaded(coco, log):
@@ -369,57 +393,6 @@ def test_a_turned_photograph_has_the_size_that_is_loaded(coco, log):
     assert cv2.imread(path).shape[:2] == (48, 64)
     check_data(coco.config(), splits=['train'])
     assert not [line for level, line in log if level == logging.WARNING]
-
-
-class TestMetrics:
-    def test_missing_file(self, coco, refused, mended):
-        cfg = coco.config()
-        cfg.val_evaluator.ann_file = 'nowhere.json'
-        message = refused(cfg)
-        assert 'val_evaluator.ann_file' in message
-        mended(cfg, message)
-
-    def test_other_images(self, coco, refused, mended):
-        cfg = coco.config()
-        other = coco.root / 'other.json'
-        other.write_text(
-            json.dumps(coco.content).replace('"image_id": 4', '"image_id": 9').replace('"id": 4', '"id": 9')
-        )
-        cfg.val_evaluator = [dict(type='CocoMetric', ann_file=str(other))]
-        message = refused(cfg)
-        assert 'val_evaluator.0.ann_file' in message
-        assert 'lacks 1 of the 4 images' in message
-        mended(cfg, message)
-
-    def test_other_categories(self, coco, refused, mended):
-        cfg = coco.config()
-        other = coco.root / 'other.json'
-        other.write_text(json.dumps(coco.content).replace('"dog"', '"bird"'))
-        cfg.val_evaluator.ann_file = str(other)
-        message = refused(cfg)
-        assert f"{other}, has the classes 'cat', 'traffic light'" in message
-        mended(cfg, message)
-
-    def test_no_crowd_flag(self, coco, refused):
-        del coco.annotations[0]['iscrowd']
-        coco.write()
-        cfg = coco.config()
-        check_data(cfg, splits=['train'])
-        assert "1 annotations have no 'iscrowd'" in refused(cfg, splits=['val'])
-
-    def test_annotation_id_zero(self, coco, log):
-        coco.annotations[0]['id'] = 0
-        coco.write()
-        check_data(coco.config())
-        assert len([line for level, line in log if level == logging.WARNING and 'id 0' in line]) == 1
-
-    def test_unlabelled_test_images(self, coco, refused):
-        coco.content['annotations'] = []
-        coco.write()
-        cfg = coco.config()
-        assert 'no annotations' in refused(cfg, splits=['val'])
-        cfg.val_evaluator.update(format_only=True, metric='bbox')
-        check_data(cfg, splits=['val'])
 
 
 class TestWhatIsChecked:

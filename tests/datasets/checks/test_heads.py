@@ -44,7 +44,7 @@ def test_the_default_of_a_head_counts(coco, refused, mended):
 )
 def test_what_counts_something_else(coco, changes):
     cfg = coco.config()
-    cfg.merge_from_dict(changes)
+    cfg.merge_from_dict({'val_evaluator.metric': 'bbox', **changes})
     check_data(cfg, splits=['val'])
 
 

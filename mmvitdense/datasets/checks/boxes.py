@@ -1,0 +1,61 @@
+"""Do the boxes of a COCO file lie in their images?"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .coco_file import CocoFile
+from .messages import DataError, warn
+from .source import DataSource
+
+_FAR = 0.1
+"""How far a box reaches out of its image, in sides of it, before rounding and hidden parts explain it no more."""
+
+
+def check_boxes(source: DataSource, file: CocoFile, wanted: np.ndarray) -> None:
+    """Raise if most boxes reach far out of their images; warn of some, and of those that mmdet drops without a word.
+
+    Args:
+        source: The data set.
+        file: What its annotation file holds.
+        wanted: Which annotations are of the classes of the data set, M bool.
+    """
+    x, y, width, height = file.boxes.T
+    limits = file.sizes[file.image_index]
+    reach = np.maximum.reduce([-x, -y, x + width - limits[:, 0], y + height - limits[:, 1]])
+    far = (reach > 2) & (reach > _FAR * np.where((reach == -x) | (reach == x + width - limits[:, 0]), *limits.T))
+    outside = (x + width > 1.01 * limits[:, 0] + 1) | (y + height > 1.01 * limits[:, 1] + 1)
+    like_corners = (width > x) & (height > y) & (width <= limits[:, 0] + 1) & (height <= limits[:, 1] + 1)
+    corners = (
+        f'the boxes of {file.path} look like corners (x1, y1, x2, y2): read as (x, y, width, height), '
+        f'{int(outside.sum())} of {len(x)} reach out of their image. COCO boxes are (x, y, width, height).'
+    )
+    if far[wanted].mean() > 0.5:
+        if like_corners[wanted].all():
+            raise DataError(f'{source.key}: {corners}')
+        worst = int(np.argmax(np.where(wanted, reach, -np.inf)))
+        raise DataError(
+            f'{source.key}: {int(far[wanted].sum())} of {int(wanted.sum())} boxes in {file.path} reach far out of '
+            f'their images: {file.describe(worst)} has the box {_listed(file.boxes[worst])} in an image of '
+            f'{limits[worst, 0]:.0f}x{limits[worst, 1]:.0f}; write boxes as (x, y, width, height) in pixels of the '
+            'image as it is on the disk (were the images made smaller, or width and height swapped?).'
+        )
+    if like_corners.all() and outside.mean() > 0.2:
+        warn(f'{source.key}: {corners}')
+        return
+    if lost := int((~file.usable() & ~file.ignored).sum()):
+        warn(
+            f'{source.key}: {lost} of {len(x)} objects in {file.path} are left out by mmdet: their area is 0, or '
+            'their box is less than a pixel wide or high, or outside of the image.'
+        )
+    if far[wanted].any():
+        first = int(np.flatnonzero(far & wanted)[0])
+        warn(
+            f'{source.key}: {int(far[wanted].sum())} of {int(wanted.sum())} boxes in {file.path} reach far out of '
+            f'their images, {file.describe(first)} for one with {_listed(file.boxes[first])} in '
+            f'{limits[first, 0]:.0f}x{limits[first, 1]:.0f} pixels.'
+        )
+
+
+def _listed(box: np.ndarray) -> str:
+    return f'({", ".join(f"{value:g}" for value in box)})'

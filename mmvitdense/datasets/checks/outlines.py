@@ -1,0 +1,81 @@
+"""Can the masks of a COCO file be decoded, and do they lie on their images?"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+import numpy as np
+
+from .coco_file import CocoFile
+from .coco_masks import DROPPED_FAULTS, POLYGON, RLE
+from .messages import DataError, warn
+from .source import DataSource
+
+_FAR = 10
+"""In sides of the image: pycocotools walks along an outline pixel by pixel, and 1e9 pixels end the process."""
+
+
+def check_outlines(source: DataSource, file: CocoFile, classes: Collection[str]) -> None:
+    """Check the masks that the pipeline of a data set loads.
+
+    Raises:
+        DataError: If one would stop a run, or if mmdet would drop more than 1 % of the objects for their masks; fewer
+            are warned of.
+    """
+    loader = source.loads('LoadAnnotations')
+    if file.panoptic or not (loader and loader.get('with_mask')):
+        return
+    chosen = file.of_classes(classes) & file.usable()
+    if not loader.get('poly2mask', True) and (file.masks[chosen] == RLE).any():
+        number = int((file.masks[chosen] == RLE).sum())
+        message = (
+            f'{source.key}: {number} of {int(chosen.sum())} masks of {file.path} are RLEs, and objects with them are '
+            'dropped without poly2mask=True (the default) in LoadAnnotations.'
+        )
+        if number > 0.01 * chosen.sum():
+            raise DataError(message)
+        warn(message)
+    name_faults(file, chosen, source.key, allowed=DROPPED_FAULTS, share=0.01)
+
+
+def name_faults(file: CocoFile, chosen: np.ndarray, key: str, allowed: Collection[str], share: float) -> None:
+    """Raise with the faulty masks among the chosen, or warn of them.
+
+    Args:
+        file: A COCO file.
+        chosen: Which annotations to look at, M bool.
+        key: What is checked, for the message.
+        allowed: Faults that only warn.
+        share: How many of the chosen may have such faults.
+    """
+    faults = {index: fault for index, fault in file.mask_faults.items() if chosen[index]}
+    faults |= _misplaced(file, chosen)
+    if not faults:
+        return
+    fatal = {index: fault for index, fault in faults.items() if fault not in allowed}
+    named = '; '.join(f'{file.describe(index)} {fault}' for index, fault in sorted((fatal or faults).items())[:3])
+    message = f'{key}: {len(faults)} of {int(chosen.sum())} masks in {file.path} are not as they should be: {named}'
+    if fatal or len(faults) > share * chosen.sum():
+        raise DataError(f'{message}. Correct these annotations, or take them out.')
+    warn(f'{message}; what cannot be decoded of them is left out.')
+
+
+def _misplaced(file: CocoFile, chosen: np.ndarray) -> dict[int, str]:
+    """Return {annotation: fault} of masks of another size than their image, or far out of it."""
+    width, height = file.sizes[file.image_index].T
+    faults = {}
+    other_size = (file.masks == RLE) & ((file.mask_numbers[:, 0] != height) | (file.mask_numbers[:, 1] != width))
+    for index in np.flatnonzero(other_size & chosen):
+        rows, columns = file.mask_numbers[index, :2]
+        faults[int(index)] = (
+            f'has an RLE of {columns:.0f}x{rows:.0f} pixels in an image of {width[index]:.0f}x{height[index]:.0f} '
+            '(size is height, width)'
+        )
+    left, top, right, bottom = file.mask_numbers.T
+    far = np.maximum.reduce([-left / width, -top / height, right / width, bottom / height]) > _FAR
+    for index in np.flatnonzero((file.masks == POLYGON) & far & chosen):
+        faults[int(index)] = (
+            f'has points far out of its image: x from {left[index]:g} to {right[index]:g}, y from {top[index]:g} to '
+            f'{bottom[index]:g}, in {width[index]:.0f}x{height[index]:.0f} pixels'
+        )
+    return faults
