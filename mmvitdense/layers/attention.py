@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mmvitdense.ops import Linear, linear
+from mmvitdense.ops.recording import is_exporting
 
 from .relative_position import attention_with_relative_position
 from .relative_position_bias import num_bias_rows, relative_position_bias
@@ -147,4 +148,8 @@ class Attention(nn.Module):
                 bias = relative_position_bias(table, self.bias_grid, grid, prefix, self.with_cls_token)
             mask = None if bias is None else bias.to(query.dtype)[None]
             out = F.scaled_dot_product_attention(query, key, value, attn_mask=mask)
-        return out.transpose(1, 2).flatten(2)
+        out = out.transpose(1, 2)
+        if is_exporting():
+            # torch's kernels lay their output out like the tokens, what replaces them elsewhere need not.
+            out = out.clone(memory_format=torch.contiguous_format)
+        return out.flatten(2)

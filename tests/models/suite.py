@@ -27,7 +27,8 @@ class ModuleSuite:
     # Height and width of what ``inputs`` makes; the first one is small and regular.
     sizes: ClassVar[list[tuple[int, int]]]
     compiles: ClassVar[bool] = True
-    exports: ClassVar[bool] = True
+    # Variants that exporters write down; all when None.
+    exported: ClassVar[tuple[str, ...] | None] = None
     # Cosine between the gradients of a parameter with and without autocast to bfloat16.
     autocast_gradients: ClassVar[float] = 0.98
     # Parameters that no output depends on, by variant.
@@ -119,13 +120,36 @@ class ModuleSuite:
         compiled = torch.compile(model, fullgraph=True, backend='aot_eager')
         self.assert_same_training(compiled, model, example)
 
-    def test_export(self, model, example):
-        if not self.exports:
-            pytest.skip('does not export')
-        with torch.no_grad():
-            exported = torch.export.export(model, example).module()
-            for output, wanted in zip(exported(*example), model(*example)):
-                torch.testing.assert_close(output, wanted)
+    def test_export(self, variant, model, example):
+        """To operators of torch alone, with gradients switched on as they are by default."""
+        self.skip_unless_exported(variant)
+        program = torch.export.export(model, example)
+        assert not [node.target for node in program.graph.nodes if 'mmvitdense' in str(node.target)]
+        for output, wanted in zip(program.module()(*example), model(*example)):
+            assert_within(output, wanted, 1e-4, 'output')
+
+    @pytest.mark.filterwarnings('ignore::torch.jit.TracerWarning')
+    def test_trace(self, variant, model, example):
+        self.skip_unless_exported(variant)
+        traced = torch.jit.trace(model, example, check_trace=False)
+        assert 'mmvitdense::' not in str(traced.inlined_graph)
+        for output, wanted in zip(traced(*example), model(*example)):
+            assert_within(output, wanted, 1e-4, 'output')
+
+    def test_onnx(self, variant, model, example, tmp_path):
+        """Where onnx is installed, which the tests do not require."""
+        self.skip_unless_exported(variant)
+        for package in ('onnx', 'onnxscript', 'onnxruntime'):
+            pytest.importorskip(package)
+        import onnxruntime
+
+        file = tmp_path / 'model.onnx'
+        torch.onnx.export(model, example, file, dynamo=True, opset_version=18, external_data=False, verbose=False)
+        session = onnxruntime.InferenceSession(file, providers=['CPUExecutionProvider'])
+        names = [entry.name for entry in session.get_inputs()]
+        outputs = session.run(None, {n: x.numpy() for n, x in zip(names, pytree.tree_leaves(example))})
+        for output, wanted in zip(outputs, model(*example)):
+            assert_within(torch.from_numpy(output), wanted, 1e-4, 'output')
 
     def test_copies(self, model, example):
         for other in (copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
@@ -160,6 +184,11 @@ class ModuleSuite:
         for output, wanted in zip(outputs, expected):
             assert _cosine(output, wanted) > 0.999
         assert all(parameter.grad.isfinite().all() for parameter in on_gpu.parameters() if parameter.grad is not None)
+
+    def skip_unless_exported(self, variant: str) -> None:
+        """Exporting takes long."""
+        if self.exported is not None and variant not in self.exported:
+            pytest.skip('another variant is exported')
 
     def assert_same_training(self, one, other, example, tolerance: float = 1e-4) -> None:
         """Fail unless both give the same outputs and the same gradients of their inputs."""

@@ -90,10 +90,11 @@ class InteractionBackbone(BaseModule):
             conv = self._run(interaction.extract, tokens[:, prefix:], conv, levels)
             features.append(tokens)
         outputs = self._outputs(finest, conv, levels, self._vit_maps(features, grid))
-        outputs = [level[..., : -(-height // s), : -(-width // s)] for level, s in zip(outputs, STRIDES)]
+        strides = STRIDES
         if self.out_vit_map:
-            outputs.insert(0, self.vit.to_map(tokens, grid)[..., : -(-height // 16), : -(-width // 16)])
-        return tuple(outputs)
+            outputs, strides = [self.vit.to_map(tokens, grid), *outputs], (self.vit.patch_size, *strides)
+        # Rounded up without the sign, by which exporters would round down.
+        return tuple(level[..., : (height + s - 1) // s, : (width + s - 1) // s] for level, s in zip(outputs, strides))
 
     def get_layer_depth(self, param_name: str, prefix: str = '') -> tuple[int, int]:
         """Depth of a parameter, see ``PlainViT``: its own in the ViT, the last for all that is beside it."""

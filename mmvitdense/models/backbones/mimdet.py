@@ -10,6 +10,7 @@ from mmengine.model import BaseModule
 from torch import Tensor, nn
 
 from mmvitdense.layers import ConvStem, inside_images, sincos_position_table
+from mmvitdense.ops.recording import constant, is_exporting
 from mmvitdense.registry import MODELS
 
 from .plain_vit import PlainViT
@@ -162,7 +163,9 @@ class MIMDet(BaseModule):
             inside = inside_images(image_sizes, len(noise), grid, STRIDE, noise.device)
             noise = noise.masked_fill(~inside.flatten(1), torch.inf)
         count = max(int(noise.shape[1] * ratio), 1)
-        return noise.argsort(dim=1, stable=True)[:, :count]
+        # The sort of ONNX is stable, and cannot be asked to be.
+        order = noise.sort(dim=1) if is_exporting() else noise.sort(dim=1, stable=True)
+        return order.indices[:, :count]
 
     def _fill(self, features: Tensor, encoded: Tensor, seen: Tensor) -> Tensor:
         """Put what the encoder gave in its places, and the fill everywhere else."""
@@ -202,7 +205,7 @@ def _take(tokens: Tensor, indices: Tensor) -> Tensor:
 @torch.compiler.assume_constant_result
 def _fixed_noise(count: int, seed: int) -> Tensor:
     """Drawn on the CPU, so that every device sees the same."""
-    return torch.rand(1, count, generator=torch.Generator().manual_seed(seed), device='cpu')
+    return constant(lambda: torch.rand(1, count, generator=torch.Generator().manual_seed(seed), device='cpu'))
 
 
 def _check_vit(name: str, vit: PlainViT) -> None:

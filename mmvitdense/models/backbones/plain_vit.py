@@ -226,6 +226,8 @@ class PlainViT(BaseModule):
     def position_table(self, grid: tuple[int, int]) -> Tensor:
         """The absolute positions of the patches of a grid, 1 x h*w x C."""
         slot = int(self.pos_embed_cls_slot)
+        if torch.jit.is_tracing():  # sizes are tensors there, which torch's resizing does not always take
+            grid = (int(grid[0]), int(grid[1]))
         return resize_position_table(self.pos_embed[:, slot:], self.pos_grid, grid, **self.pos_resize)
 
     def positions(self, grid: tuple[int, int]) -> dict[int, AttentionPosition]:

@@ -36,6 +36,7 @@ class TestViTCoMer(AdapterSuite):
         },
     }
     common = {'deform_num_heads': 2, 'conv_inplane': 8}
+    exported = ('least',)
 
     def test_recomputing_leaves_running_statistics_right(self):
         """A batch norm that runs twice counts once."""
