@@ -9,6 +9,7 @@ from mmengine.logging import print_log
 from mmengine.registry import WEIGHT_INITIALIZERS as ROOT_INITIALIZERS
 from torch import Tensor, nn
 
+from mmvitdense.layers import SelfInitialized
 from mmvitdense.registry import WEIGHT_INITIALIZERS
 
 from .detect import detect
@@ -44,6 +45,9 @@ class ViTPretrained:
             ('pos_embed',) for a position table learned on top of weights that have none.
     """
 
+    # A model with this initializer leaves its weights undrawn until then.
+    draws_the_rest = True
+
     def __init__(
         self,
         checkpoint: str | os.PathLike,
@@ -71,6 +75,9 @@ class ViTPretrained:
         if self.fold_layer_scale:
             weights = fold_layer_scale(weights)
         weights, report = fit_to_model(weights, module, self.patch_resize)
+        weights = {name: x for name, x in weights.items() if name not in self.as_initialized}
+        if isinstance(module, SelfInitialized) and module.undrawn:
+            module.draw_weights(given=weights.keys())
         _load(module, weights, local_path(self.checkpoint))
         print_log(f'{self.checkpoint} ({form.NAME}): {"; ".join([str(report), *notes])}', logger='current')
 

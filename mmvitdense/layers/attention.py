@@ -109,6 +109,11 @@ class Attention(nn.Module):
             rows = num_bias_rows(bias_grid, with_cls_token)
             self.relative_position_bias_table = nn.Parameter(torch.zeros(rows, num_heads))
 
+    def reset_parameters(self) -> None:
+        """Start the tables of relative positions at zero."""
+        for table in self.parameters(recurse=False):
+            nn.init.zeros_(table)
+
     def forward(self, tokens: Tensor, grid: tuple[int, int], position: AttentionPosition | None = None) -> Tensor:
         """Attend.
 

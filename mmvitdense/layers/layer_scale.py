@@ -16,7 +16,12 @@ class LayerScale(nn.Module):
 
     def __init__(self, embed_dims: int, init_value: float = 1e-5):
         super().__init__()
-        self.gamma = nn.Parameter(torch.full((embed_dims,), float(init_value)))
+        self.init_value = float(init_value)
+        self.gamma = nn.Parameter(torch.full((embed_dims,), self.init_value))
+
+    def reset_parameters(self) -> None:
+        """Start with the gain that was given."""
+        nn.init.constant_(self.gamma, self.init_value)
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Scale ``... x embed_dims``."""

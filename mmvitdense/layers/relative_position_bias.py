@@ -37,6 +37,10 @@ class RelativePositionBias(nn.Module):
         rows = num_bias_rows(table_grid, with_cls_token)
         self.relative_position_bias_table = nn.Parameter(torch.zeros(rows, num_heads))
 
+    def reset_parameters(self) -> None:
+        """Start the table at zero."""
+        nn.init.zeros_(self.relative_position_bias_table)
+
     def forward(self, grid: tuple[int, int], num_prefix_tokens: int = 0) -> Tensor:
         """Return heads x N x N, see ``relative_position_bias``."""
         return relative_position_bias(

@@ -158,6 +158,27 @@ class ModuleSuite:
                 next(other.parameters()).add_(1.0)
             assert not _equal(other(*example), model(*example))
 
+    def test_initial_weights_apart_from_construction(self, options):
+        """On the meta device, whose memory comes later: all that one seed draws in a usual construction."""
+        torch.manual_seed(4)
+        usual = self.model_class(**options)
+        with torch.device('meta'):
+            model = self.model_class(**options)
+        with pytest.raises(RuntimeError, match=r'is on the meta device, .* call to_empty'):
+            model.init_weights()
+        model.to_empty(device='cpu')
+        tensors = [*model.named_parameters(), *model.named_buffers()]
+        for _, tensor in tensors:
+            tensor.data.fill_(torch.nan if tensor.is_floating_point() else 77)
+        torch.manual_seed(4)
+        model.init_weights()
+        wanted = dict([*usual.named_parameters(), *usual.named_buffers()])
+        assert wanted.keys() == dict(tensors).keys()
+        for name, tensor in tensors:
+            assert torch.equal(tensor, wanted[name]), name
+            assert tensor.stride() == wanted[name].stride(), name
+            assert tensor.requires_grad == wanted[name].requires_grad, name
+
     def test_init_weights_twice_changes_nothing(self, options):
         model = self.model_class(**options)
         model.init_weights()
@@ -222,7 +243,7 @@ class BackboneSuite(ModuleSuite):
     @property
     def sizes(self) -> list[tuple[int, int]]:
         patch = self.patch_size
-        return [(4 * patch, 6 * patch), (4 * patch + 1, 5 * patch), (7 * patch - 1, 3 * patch + 1), (patch, 1)]
+        return [(4 * patch, 6 * patch), (4 * patch + 1, 5 * patch), (7 * patch - 1, 3 * patch + 1), (patch, 1), (1, 1)]
 
     def inputs(self, options, batch, size):
         return (torch.randn(batch, 3, *size),)
@@ -292,6 +313,17 @@ class BackboneSuite(ModuleSuite):
         assert all(0 <= depth < total for depth, _ in depths.values())
         assert {depths[f'{self.trunk}patch_embed.proj.{kind}'][0] for kind in ('weight', 'bias')} == {0}
         assert model.get_layer_depth('neck.weight', 'backbone.') == (total - 1, total)
+
+
+def snapshot(module: nn.Module) -> dict:
+    """All that a holder of a module may not change: layers, values, what is frozen, plain attributes."""
+    plain = (bool, int, float, str, tuple, type(None))
+    found = {name: type(layer) for name, layer in module.named_modules()}
+    for name, layer in module.named_modules():
+        found |= {f'{name}.{key}': value for key, value in vars(layer).items() if isinstance(value, plain)}
+    for name, tensor in [*module.named_parameters(), *module.named_buffers()]:
+        found[f'{name} itself'] = (id(tensor), tensor.requires_grad, tensor.tolist())
+    return found
 
 
 def _require_grad(example: tuple) -> tuple:

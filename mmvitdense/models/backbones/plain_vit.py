@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from functools import partial
 
 import torch
-from mmengine.model import BaseModule
+from mmengine.logging import print_log
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
@@ -19,9 +20,11 @@ from mmvitdense.layers import (
     SwiGLU,
     TransformerBlock,
     build_rope,
-    draw_initial_weights,
+    constructed_undrawn,
+    draw_vit_linear,
     resize_position_table,
 )
+from mmvitdense.models.initialized_module import InitializedModule
 from mmvitdense.registry import MODELS
 
 from .presets import takes_preset
@@ -30,7 +33,7 @@ from .vit_sizes import block_indices, patch_grid, resolve_sizes, window_sizes
 
 
 @MODELS.register_module()
-class PlainViT(BaseModule):
+class PlainViT(InitializedModule):
     """Vision Transformer with one map or several as output (ViT, arXiv 2010.11929; ViTDet, arXiv 2203.16527).
 
     With the defaults it is a ViT with global attention and a learned position table. ``window_size`` and
@@ -53,6 +56,7 @@ class PlainViT(BaseModule):
         patch_size: Side of a patch in pixels.
         in_channels: Channels of the image.
         out_indices: Blocks whose output is returned, in order of depth, counted from 0, negative ones from the end.
+            Blocks after the last of them never run: they are frozen, and a line of the log names them.
         drop_path_rate: Stochastic depth of the last block; grows linearly from 0 at the first.
         qkv_bias: Whether query, key and value have a bias; 'qv' for a bias of zero on the keys, which stays frozen.
         patch_bias: Whether the patch embedding has a bias (CLIP's has none).
@@ -92,7 +96,10 @@ class PlainViT(BaseModule):
         init_cfg: ``dict(type='ViTPretrained', checkpoint=PATH_OR_URL)`` loads published weights.
     """
 
+    layer_rules = {nn.Linear: draw_vit_linear}
+
     @takes_preset
+    @constructed_undrawn
     def __init__(
         self,
         arch: str | None = None,
@@ -189,8 +196,12 @@ class PlainViT(BaseModule):
             )
             self.blocks.append(block)
         self.norm = nn.LayerNorm(self.embed_dims, eps=norm_eps) if final_norm else nn.Identity()
-        draw_initial_weights(self.blocks, self._tokens())
         self._freeze()
+
+    def reset_parameters(self) -> None:
+        """Draw class token, registers and positions as timm does."""
+        for parameter in self._tokens():
+            nn.init.trunc_normal_(parameter, std=0.02)
 
     def forward(self, image: Tensor) -> tuple[Tensor, ...]:
         """Map an image, B x in_channels x H x W, to one B x embed_dims x ceil(H/patch) x ceil(W/patch) per output."""
@@ -251,15 +262,17 @@ class PlainViT(BaseModule):
         start: int = 0,
         stop: int | None = None,
         positions: dict[int, AttentionPosition] | None = None,
+        with_cp: bool = False,
     ) -> Tensor:
         """Run blocks ``start`` to ``stop`` (exclusive; None for all that follow) on the tokens of ``embed``.
 
         ``positions`` is what the method of that name gave for ``grid``, to have it once for several ranges of blocks.
+        ``with_cp`` recomputes the blocks in the backward pass also where the option of that name is off.
         """
         positions = positions or self.positions(grid)
         for block in self.blocks[start:stop]:
             position = positions[block.attn.window_size]
-            if self.with_cp and self.training and torch.is_grad_enabled():
+            if (self.with_cp or with_cp) and self.training and torch.is_grad_enabled():
                 tokens = checkpoint(block, tokens, grid, position, use_reentrant=False)
             else:
                 tokens = block(tokens, grid, position)
@@ -312,10 +325,19 @@ class PlainViT(BaseModule):
             tables = {str(n): RelativePositionBias(self.num_heads, (n, n), False) for n in self.window_sizes}
             self.window_rel_pos_bias = nn.ModuleDict(tables)
 
+    def _idle_modules(self) -> list[nn.Module]:
+        """What the forward pass does not need: blocks after the last output, and tables that they alone share."""
+        running = self.out_indices[-1] + 1
+        windows = {block.attn.window_size for block in self.blocks[:running]}
+        tables = [table for size, table in self.window_rel_pos_bias.items() if int(size) not in windows]
+        if self.window_rel_pos_bias and self.rel_pos_bias is not None and 0 not in windows:
+            tables.append(self.rel_pos_bias)
+        return [*self.blocks[running:], *tables]
+
     def _frozen_modules(self) -> list[nn.Module]:
         if self.frozen_stages < 0:
-            return []
-        modules = [self.patch_embed, self.norm_pre, *self.blocks[: self.frozen_stages]]
+            return self._idle_modules()
+        modules = [self.patch_embed, self.norm_pre, *self.blocks[: self.frozen_stages], *self._idle_modules()]
         if self.frozen_stages == self.num_layers:
             # Random positions of the training would make two passes of a frozen model differ.
             modules += [self.norm, self.rope] if self.rope is not None else [self.norm]
@@ -325,6 +347,14 @@ class PlainViT(BaseModule):
         return [p for p in (self.cls_token, self.register_tokens, self.pos_embed) if p is not None]
 
     def _freeze(self) -> None:
+        if idle := sum(p.numel() for module in self._idle_modules() for p in module.parameters()):
+            last = self.out_indices[-1]
+            print_log(
+                f'out_indices of PlainViT end at block {last} of 0 to {self.num_layers - 1}: the blocks after it never '
+                f'run, their {idle:,} parameters are frozen; num_layers={last + 1} leaves them out',
+                logger='current',
+                level=logging.WARNING,
+            )
         for module in self._frozen_modules():
             module.eval().requires_grad_(False)
         if self.frozen_stages >= 0:
