@@ -10,6 +10,7 @@ from types import ModuleType
 from mmengine.logging import print_log
 from torch import Tensor, nn
 
+from mmvitdense.layers import SelfInitialized
 from mmvitdense.registry import WEIGHT_INITIALIZERS
 
 from . import mimdet, plain_vit
@@ -66,6 +67,9 @@ class ViTPretrained:
         ValueError: An entry of ``as_initialized``, ``unused`` or ``allow`` names nothing.
     """
 
+    # A model with this initializer leaves its weights undrawn until then.
+    draws_the_rest = True
+
     def __init__(
         self,
         checkpoint: str | os.PathLike,
@@ -108,6 +112,8 @@ class ViTPretrained:
         if self.fold_layer_scale:
             weights = fold_layer_scale(weights)
         weights, report = fit_to_model(weights, module, self._fit_options(form, state_dict))
+        if isinstance(module, SelfInitialized) and module.undrawn:
+            module.draw_weights(given=weights.keys())
         loaded = set(weights)
         _load(module, weights, pages)
         note_initialization(module, loaded, f'{type(self).__name__}: loaded from {self.checkpoint}')

@@ -7,7 +7,13 @@ from .conv_propagation import ConvPropagation
 from .conv_stem import ConvStem
 from .deformable_exchange import DeformableExchange, Extractor, Sampling
 from .ffn import Mlp, SwiGLU
-from .initialization import draw_adapter_weights, draw_initial_weights
+from .initialization import (
+    SelfInitialized,
+    constructed_undrawn,
+    draw_adapter_conv,
+    draw_vit_linear,
+    draw_xavier_linear,
+)
 from .layer_scale import LayerScale
 from .norm import LayerNorm2d, build_norm2d, with_gradient_layout
 from .padding import inside_images
@@ -37,6 +43,7 @@ __all__ = [
     'RecordsPositions',
     'RelativePositionBias',
     'Sampling',
+    'SelfInitialized',
     'SpatialPriorModule',
     'SwiGLU',
     'TokenLevels',
@@ -44,9 +51,11 @@ __all__ = [
     'attention_with_relative_position',
     'build_norm2d',
     'build_rope',
+    'constructed_undrawn',
     'depthwise_conv',
-    'draw_adapter_weights',
-    'draw_initial_weights',
+    'draw_adapter_conv',
+    'draw_vit_linear',
+    'draw_xavier_linear',
     'half_pairing',
     'inside_images',
     'pad_to_windows',

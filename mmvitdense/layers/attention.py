@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mmvitdense.ops import Linear, linear
+from mmvitdense.ops.recording import is_exporting
 
 from .recorded_positions import RecordsPositions
 from .relative_position import attention_with_relative_position
@@ -109,6 +110,11 @@ class Attention(RecordsPositions):
             rows = num_bias_rows(bias_grid, with_cls_token)
             self.relative_position_bias_table = nn.Parameter(torch.zeros(rows, num_heads))
 
+    def reset_parameters(self) -> None:
+        """Start the tables of relative positions at zero."""
+        for table in self.parameters(recurse=False):
+            nn.init.zeros_(table)
+
     def forward(self, tokens: Tensor, grid: tuple[int, int], position: AttentionPosition | None = None) -> Tensor:
         """Attend.
 
@@ -152,4 +158,8 @@ class Attention(RecordsPositions):
                 bias = relative_position_bias(table, self.bias_grid, grid, prefix, self.with_cls_token)
             mask = None if bias is None else bias.to(query.dtype)[None]
             out = F.scaled_dot_product_attention(query, key, value, attn_mask=mask)
-        return out.transpose(1, 2).flatten(2)
+        out = out.transpose(1, 2)
+        if is_exporting():
+            # torch's kernels lay their output out like the tokens, what replaces them elsewhere need not.
+            out = out.clone(memory_format=torch.contiguous_format)
+        return out.flatten(2)

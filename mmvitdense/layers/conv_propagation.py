@@ -35,13 +35,17 @@ class ConvPropagation(nn.Module):
         self.num_convs = len(layers)
         for index, (in_channels, out_channels, kernel) in enumerate(layers, start=1):
             conv = nn.Conv2d(in_channels, out_channels, kernel, padding=kernel // 2, bias=False)
-            nn.init.kaiming_normal_(conv.weight, mode='fan_out', nonlinearity='relu')
             setattr(self, f'conv{index}', conv)
             setattr(self, f'norm{index}', LayerNorm2d(out_channels))
         self.act = nn.GELU()
-        last = getattr(self, f'norm{self.num_convs}')
-        nn.init.zeros_(last.weight)
-        nn.init.zeros_(last.bias)
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Draw the convolutions and start as the identity (detectron2 ``ResBottleneckBlock``)."""
+        for index in range(1, self.num_convs + 1):
+            nn.init.kaiming_normal_(getattr(self, f'conv{index}').weight, mode='fan_out', nonlinearity='relu')
+            getattr(self, f'norm{index}').reset_parameters()
+        nn.init.zeros_(getattr(self, f'norm{self.num_convs}').weight)
 
     def forward(self, maps: Tensor) -> Tensor:
         """Map B x C x H x W to the same shape."""

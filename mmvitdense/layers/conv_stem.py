@@ -57,7 +57,7 @@ class ConvStem(nn.Module):
         for index, stage in enumerate(self.stages):
             inside = None
             if self.mask_padding and image_sizes is not None:
-                grid = (-(-maps.shape[-2] // 2), -(-maps.shape[-1] // 2))
+                grid = ((maps.shape[-2] + 1) // 2, (maps.shape[-1] + 1) // 2)
                 inside = inside_images(image_sizes, len(image), grid, 2 << index, image.device)
             if self.with_cp and self.training and torch.is_grad_enabled():
                 maps = checkpoint(stage, maps, inside, use_reentrant=False)

@@ -19,6 +19,10 @@ class LayerScale(nn.Module):
         self.init_value = float(init_value)
         self.gamma = nn.Parameter(torch.full((embed_dims,), self.init_value))
 
+    def reset_parameters(self) -> None:
+        """Start with the gain that was given."""
+        nn.init.constant_(self.gamma, self.init_value)
+
     def forward(self, tokens: Tensor) -> Tensor:
         """Scale ``... x embed_dims``."""
         return tokens * self.gamma

@@ -26,6 +26,11 @@ class LayerNorm2d(nn.Module):
         self.bias = nn.Parameter(torch.zeros(num_channels))
         self.eps = eps
 
+    def reset_parameters(self) -> None:
+        """Start with gains of one and shifts of zero."""
+        nn.init.ones_(self.weight)
+        nn.init.zeros_(self.bias)
+
     def forward(self, maps: Tensor) -> Tensor:
         """Normalise B x num_channels x H x W."""
         channels_last = maps.permute(0, 2, 3, 1)

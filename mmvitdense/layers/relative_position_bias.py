@@ -6,10 +6,12 @@ token, three more: class token to patch, patch to class token, class token to it
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import lru_cache, partial
 
 import torch
 from torch import Tensor, nn
+
+from mmvitdense.ops.recording import constant, is_exporting
 
 from .recorded_positions import RecordsPositions
 
@@ -40,6 +42,10 @@ class RelativePositionBias(RecordsPositions):
     def table_grids(self) -> dict[str, tuple[int, int]]:
         """See ``RecordsPositions``."""
         return {'relative_position_bias_table': self.table_grid}
+
+    def reset_parameters(self) -> None:
+        """Start the table at zero."""
+        nn.init.zeros_(self.relative_position_bias_table)
 
     def forward(self, grid: tuple[int, int], num_prefix_tokens: int = 0) -> Tensor:
         """Return heads x N x N, see ``relative_position_bias``."""
@@ -109,9 +115,15 @@ def resize_bias_table(table: Tensor, source: tuple[int, int], target: tuple[int,
     maps = table.to(torch.float32 if table.device.type == 'mps' else torch.float64)
     maps = maps.unflatten(0, (2 * source[0] - 1, 2 * source[1] - 1))
     for axis, (old, new) in enumerate(zip(source, target)):
-        matrix = spline_matrix(2 * old - 1, 2 * new - 1).to(maps)
+        matrix = _resizing(2 * int(old) - 1, 2 * int(new) - 1).to(maps)
         maps = torch.tensordot(matrix, maps.movedim(axis, 0), dims=1).movedim(0, axis)
     return maps.flatten(0, 1).to(table.dtype)
+
+
+def _resizing(source: int, target: int) -> Tensor:
+    if is_exporting():
+        return constant(partial(_spline_matrix, source, target))
+    return spline_matrix(source, target)
 
 
 @torch.library.custom_op(

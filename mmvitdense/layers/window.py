@@ -51,7 +51,7 @@ def window_merge(windows: Tensor, window_size: int, grid: tuple[int, int]) -> Te
     Returns:
         B x grid_h x grid_w x C.
     """
-    rows, columns = -(-grid[0] // window_size), -(-grid[1] // window_size)
+    rows, columns = ((side + window_size - 1) // window_size for side in grid)
     batch = windows.shape[0] // (rows * columns)
     tokens = windows.reshape(batch, rows, columns, window_size, window_size, -1).transpose(2, 3)
     tokens = tokens.reshape(batch, rows * window_size, columns * window_size, -1)

@@ -5,6 +5,7 @@ from torch import Tensor
 
 from . import backends, reference
 from .arguments import SpatialShapes, check_ms_deform_attn, check_ms_deform_attn_fused
+from .recording import is_exporting
 from .schemas import OPS
 
 
@@ -84,7 +85,10 @@ def ms_deform_attn_backward(
 
 def _by_reference(value: Tensor) -> bool:
     """Without a compiled kernel the reference runs as it is: autograd then keeps what its backward pass needs. Traced
-    programs name the operator all the same, and find the kernel where they run."""
-    if backends.chosen() == 'reference':
+    programs name the operator all the same, and find the kernel where they run. Exported ones do so only where the
+    compiled kernel was asked for by name: other runtimes know torch's own operators alone."""
+    if backends.chosen() == 'reference' or torch.jit.is_tracing():
         return True
+    if is_exporting():
+        return backends.chosen() != 'compiled'
     return not torch.compiler.is_compiling() and not backends.use_compiled(value.device)

@@ -73,6 +73,10 @@ class MultiScaleDeformableAttention(nn.Module):
             nn.init.xavier_uniform_(layer.weight)
             nn.init.zeros_(layer.bias)
 
+    def reset_parameters(self) -> None:
+        """As ``init_weights``, under torch's name for it."""
+        self.init_weights()
+
     def forward(
         self,
         query: Tensor,

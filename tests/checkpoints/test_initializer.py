@@ -6,7 +6,7 @@ from mmengine.registry import MODELS as ROOT_MODELS
 from mmengine.registry import DefaultScope
 
 from mmvitdense.checkpoints import CheckpointError, initializer
-from mmvitdense.models import PlainViT, SimpleFeaturePyramid
+from mmvitdense.models import PlainViT, SimpleFeaturePyramid, ViTAdapter
 from tests.fidelity.agreement import redraw
 
 SMALL = {'embed_dims': 16, 'num_layers': 2, 'num_heads': 2, 'feedforward_channels': 24, 'patch_size': 8, 'img_size': 32}
@@ -214,3 +214,51 @@ def test_mmengine_is_told(pretrained, monkeypatch):
     assert loaded == set(told) - others
     assert others
     assert all('The value is the same' in told[name] for name in others)
+
+
+class TestWithoutDrawing:
+    """What a file replaces is not drawn before."""
+
+    def test_nothing_is_drawn_for_a_whole_file(self, pretrained):
+        before = torch.get_rng_state()
+        file, _ = pretrained
+        init_cfg = {'type': 'ViTPretrained', 'checkpoint': str(file)}
+        model = PlainViT(**SMALL, with_cls_token=True, final_norm='last', init_cfg=init_cfg)
+        assert not model.blocks[0].mlp.fc1.weight.any()
+        assert (model.blocks[0].norm1.weight == 1).all()
+        model.init_weights()
+        assert torch.equal(torch.get_rng_state(), before)
+        assert model.blocks[0].mlp.fc1.weight.std() > 0.01
+
+    def test_what_the_file_lacks_is_drawn(self, tmp_path):
+        source = redraw(PlainViT(**SMALL))
+        torch.save({n: x for n, x in source.state_dict().items() if n != 'pos_embed'}, tmp_path / 'vit.pth')
+        init_cfg = {
+            'type': 'ViTPretrained',
+            'checkpoint': str(tmp_path / 'vit.pth'),
+            'as_initialized': ['pos_embed'],
+        }
+        with torch.device('meta'):
+            large = PlainViT(**SMALL, init_cfg=init_cfg)
+        for model in (PlainViT(**SMALL, init_cfg=init_cfg), large.to_empty(device='cpu')):
+            model.init_weights()
+            assert 0.005 < model.pos_embed.std() < 0.05
+            assert torch.equal(model.blocks[1].attn.qkv.weight, source.blocks[1].attn.qkv.weight)
+
+    def test_another_initializer_comes_after_the_draw(self):
+        drawn = PlainViT(**SMALL, init_cfg={'type': 'Constant', 'layer': 'Conv2d', 'val': 0.25})
+        assert drawn.blocks[0].mlp.fc1.weight.any()
+        drawn.init_weights()
+        assert (drawn.patch_embed.proj.weight == 0.25).all()
+        assert drawn.blocks[0].mlp.fc1.weight.any()
+
+    def test_the_file_of_a_whole_adapter(self, tmp_path):
+        options = {'deform_num_heads': 2, 'conv_inplane': 4}
+        vit = {'embed_dims': 32, 'num_layers': 4, 'num_heads': 2, 'img_size': 64, 'layer_scale_init': 1.0}
+        source = redraw(ViTAdapter(vit, **options))
+        torch.save(source.state_dict(), tmp_path / 'adapter.pth')
+        init_cfg = {'type': 'ViTPretrained', 'checkpoint': str(tmp_path / 'adapter.pth')}
+        model = ViTAdapter(vit, **options, init_cfg=init_cfg)
+        model.init_weights()
+        for name, tensor in source.state_dict().items():
+            assert torch.equal(model.state_dict()[name], tensor), name

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from mmvitdense.checkpoints import convert, detect, vit_adapter
+from mmvitdense.checkpoints import convert, detect, dinov3, vit_adapter
 from mmvitdense.models import ViTAdapter
 from tests.fidelity.adapters import (
     Golden,
@@ -82,6 +82,77 @@ class TestUniPerceiver:
     def test_the_norms_of_the_adapter_have_the_same_epsilon(self):
         model = self.build(Golden('uniperceiver_trunk'))
         assert {m.eps for m in model.modules() if isinstance(m, torch.nn.LayerNorm)} == {1e-5}
+
+
+DINOV3 = {
+    'use_injector': False,
+    'extract_normed': True,
+    'vit_feature': 'stagewise',
+    'deform_num_heads': 16,
+    'deform_ratio': 0.5,
+    'norm_eps': 1e-6,
+    'drop_path_rate': 0.3,
+}
+"""The adapter of DINOv3, as the docstring of ``ViTAdapter`` names it."""
+
+
+class TestDINOv3:
+    """Golden file of the official adapter around a small DINOv3, whose epsilon is not that of the adapter."""
+
+    golden = Golden('dinov3_adapter')
+
+    def build(self, **changed):
+        backbone = {n.removeprefix('backbone.'): x for n, x in self.golden.weights.items() if n.startswith('backbone.')}
+        around = {n: x for n, x in self.golden.weights.items() if not n.startswith('backbone.')}
+        vit = {**dinov3.options(backbone), 'frozen_stages': 5}
+        assert (vit['norm_eps'], vit['final_norm']) == (1e-5, 'all')
+        stages = [[0, 0], [1, 2], [3, 3], [4, 4]]
+        model = ViTAdapter(vit, stages, conv_inplane=8, **{**DINOV3, **changed}).eval()
+        weights = around | {f'vit.{name}': x for name, x in dinov3.convert(backbone).items()}
+        missing = model.load_state_dict(weights, strict=False).missing_keys
+        assert all(name.endswith('num_batches_tracked') for name in missing)
+        return model
+
+    def test_outputs(self):
+        self.golden.assert_outputs(self.build())
+
+    def test_taps(self):
+        model, taps = self.build(), self.golden.parts['mid']
+        tokens, grid = model.vit.embed(self.golden.image)
+        for index, (start, stop) in enumerate(model.stages):
+            tokens = model.vit.run_blocks(tokens, grid, start, stop)
+            assert_within(model.features(tokens)[:, 5:], taps[f'tap{index}'], OUTPUTS, f'tap {index}')
+
+    def test_gradients(self):
+        """Of the adapter; the ViT gets none."""
+        model = self.build()
+        outputs = model(self.golden.image)
+        sum((x * c).sum() for x, c in zip(outputs, self.golden.parts['cot'].values())).backward()
+        parameters = dict(model.named_parameters())
+        assert len(self.golden.parts['grad']) > 50
+        for name, wanted in self.golden.parts['grad'].items():
+            assert_within(parameters[name].grad, wanted, GRADIENTS, name)
+        assert all(parameter.grad is None for parameter in model.vit.parameters())
+
+    @pytest.mark.parametrize('changed', [{'extract_normed': False}, {'vit_feature': 'last'}])
+    def test_each_option_counts(self, changed):
+        with pytest.raises(AssertionError, match='of the standard deviation'):
+            self.golden.assert_outputs(self.build(**changed))
+
+    def test_epsilon(self):
+        model = self.build()
+        found = [{m.eps for m in part.modules() if isinstance(m, torch.nn.LayerNorm)} for part in model.children()]
+        assert (found[0], set.union(*found[1:])) == ({1e-5}, {1e-6})
+
+    @pytest.mark.parametrize(('arch', 'count'), [('small', 3_698_432), ('base', 10_193_984), ('large', 16_654_272)])
+    def test_official_sizes(self, arch, count):
+        with torch.device('meta'):
+            model = ViTAdapter({'preset': f'dinov3-{arch}'}, **DINOV3)
+        assert sum(p.numel() for name, p in model.named_parameters() if not name.startswith('vit.')) == count
+
+    def test_a_vit_without_the_norm_is_refused(self):
+        with pytest.raises(ValueError, match="needs a ViT that norms all its maps, got final_norm='last'"):
+            ViTAdapter({'embed_dims': 32, 'num_heads': 2, 'num_layers': 4, 'final_norm': 'last'}, **DINOV3)
 
 
 TIMM = {'pos_embed_cls_slot': True, 'layer_scale_init': 1.0}

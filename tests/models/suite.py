@@ -27,7 +27,8 @@ class ModuleSuite:
     # Height and width of what ``inputs`` makes; the first one is small and regular.
     sizes: ClassVar[list[tuple[int, int]]]
     compiles: ClassVar[bool] = True
-    exports: ClassVar[bool] = True
+    # Variants that exporters write down; all when None.
+    exported: ClassVar[tuple[str, ...] | None] = None
     # Cosine between the gradients of a parameter with and without autocast to bfloat16.
     autocast_gradients: ClassVar[float] = 0.98
     # Parameters that no output depends on, by variant.
@@ -119,13 +120,36 @@ class ModuleSuite:
         compiled = torch.compile(model, fullgraph=True, backend='aot_eager')
         self.assert_same_training(compiled, model, example)
 
-    def test_export(self, model, example):
-        if not self.exports:
-            pytest.skip('does not export')
-        with torch.no_grad():
-            exported = torch.export.export(model, example).module()
-            for output, wanted in zip(exported(*example), model(*example)):
-                torch.testing.assert_close(output, wanted)
+    def test_export(self, variant, model, example):
+        """To operators of torch alone, with gradients switched on as they are by default."""
+        self.skip_unless_exported(variant)
+        program = torch.export.export(model, example)
+        assert not [node.target for node in program.graph.nodes if 'mmvitdense' in str(node.target)]
+        for output, wanted in zip(program.module()(*example), model(*example)):
+            assert_within(output, wanted, 1e-4, 'output')
+
+    @pytest.mark.filterwarnings('ignore::torch.jit.TracerWarning')
+    def test_trace(self, variant, model, example):
+        self.skip_unless_exported(variant)
+        traced = torch.jit.trace(model, example, check_trace=False)
+        assert 'mmvitdense::' not in str(traced.inlined_graph)
+        for output, wanted in zip(traced(*example), model(*example)):
+            assert_within(output, wanted, 1e-4, 'output')
+
+    def test_onnx(self, variant, model, example, tmp_path):
+        """Where onnx is installed, which the tests do not require."""
+        self.skip_unless_exported(variant)
+        for package in ('onnx', 'onnxscript', 'onnxruntime'):
+            pytest.importorskip(package)
+        import onnxruntime
+
+        file = tmp_path / 'model.onnx'
+        torch.onnx.export(model, example, file, dynamo=True, opset_version=18, external_data=False, verbose=False)
+        session = onnxruntime.InferenceSession(file, providers=['CPUExecutionProvider'])
+        names = [entry.name for entry in session.get_inputs()]
+        outputs = session.run(None, {n: x.numpy() for n, x in zip(names, pytree.tree_leaves(example))})
+        for output, wanted in zip(outputs, model(*example)):
+            assert_within(torch.from_numpy(output), wanted, 1e-4, 'output')
 
     def test_copies(self, model, example):
         for other in (copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
@@ -133,6 +157,27 @@ class ModuleSuite:
             with torch.no_grad():
                 next(other.parameters()).add_(1.0)
             assert not _equal(other(*example), model(*example))
+
+    def test_initial_weights_apart_from_construction(self, options):
+        """On the meta device, whose memory comes later: all that one seed draws in a usual construction."""
+        torch.manual_seed(4)
+        usual = self.model_class(**options)
+        with torch.device('meta'):
+            model = self.model_class(**options)
+        with pytest.raises(RuntimeError, match=r'is on the meta device, .* call to_empty'):
+            model.init_weights()
+        model.to_empty(device='cpu')
+        tensors = [*model.named_parameters(), *model.named_buffers()]
+        for _, tensor in tensors:
+            tensor.data.fill_(torch.nan if tensor.is_floating_point() else 77)
+        torch.manual_seed(4)
+        model.init_weights()
+        wanted = dict([*usual.named_parameters(), *usual.named_buffers()])
+        assert wanted.keys() == dict(tensors).keys()
+        for name, tensor in tensors:
+            assert torch.equal(tensor, wanted[name]), name
+            assert tensor.stride() == wanted[name].stride(), name
+            assert tensor.requires_grad == wanted[name].requires_grad, name
 
     def test_init_weights_twice_changes_nothing(self, options):
         model = self.model_class(**options)
@@ -160,6 +205,11 @@ class ModuleSuite:
         for output, wanted in zip(outputs, expected):
             assert _cosine(output, wanted) > 0.999
         assert all(parameter.grad.isfinite().all() for parameter in on_gpu.parameters() if parameter.grad is not None)
+
+    def skip_unless_exported(self, variant: str) -> None:
+        """Exporting takes long."""
+        if self.exported is not None and variant not in self.exported:
+            pytest.skip('another variant is exported')
 
     def assert_same_training(self, one, other, example, tolerance: float = 1e-4) -> None:
         """Fail unless both give the same outputs and the same gradients of their inputs."""
@@ -193,7 +243,7 @@ class BackboneSuite(ModuleSuite):
     @property
     def sizes(self) -> list[tuple[int, int]]:
         patch = self.patch_size
-        return [(4 * patch, 6 * patch), (4 * patch + 1, 5 * patch), (7 * patch - 1, 3 * patch + 1), (patch, 1)]
+        return [(4 * patch, 6 * patch), (4 * patch + 1, 5 * patch), (7 * patch - 1, 3 * patch + 1), (patch, 1), (1, 1)]
 
     def inputs(self, options, batch, size):
         return (torch.randn(batch, 3, *size),)
@@ -263,6 +313,17 @@ class BackboneSuite(ModuleSuite):
         assert all(0 <= depth < total for depth, _ in depths.values())
         assert {depths[f'{self.trunk}patch_embed.proj.{kind}'][0] for kind in ('weight', 'bias')} == {0}
         assert model.get_layer_depth('neck.weight', 'backbone.') == (total - 1, total)
+
+
+def snapshot(module: nn.Module) -> dict:
+    """All that a holder of a module may not change: layers, values, what is frozen, plain attributes."""
+    plain = (bool, int, float, str, tuple, type(None))
+    found = {name: type(layer) for name, layer in module.named_modules()}
+    for name, layer in module.named_modules():
+        found |= {f'{name}.{key}': value for key, value in vars(layer).items() if isinstance(value, plain)}
+    for name, tensor in [*module.named_parameters(), *module.named_buffers()]:
+        found[f'{name} itself'] = (id(tensor), tensor.requires_grad, tensor.tolist())
+    return found
 
 
 def _require_grad(example: tuple) -> tuple:

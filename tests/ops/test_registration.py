@@ -78,13 +78,34 @@ class Layer(torch.nn.Module):
         return ops.ms_deform_attn_fused(value, SHAPES, reference, offsets, logits) + 1
 
 
-def test_exports_as_one_operator(compiled):
+def test_exports_as_one_operator_where_the_kernel_is_asked_for(compiled):
     arguments = make(compiled, torch.float32).fused
     tensors = (arguments[0], *arguments[2:])
     program = torch.export.export(Layer(), tensors)
     targets = [node.target for node in program.graph.nodes if node.op == 'call_function']
     assert torch.ops.mmvitdense.ms_deform_attn_fused.default in targets
     assert torch.equal(program.module()(*tensors), Layer()(*tensors))
+
+
+class BothOps(Layer):
+    def forward(self, value, locations, weights, reference, offsets, logits):
+        return ops.ms_deform_attn(value, SHAPES, locations, weights) + super().forward(
+            value, reference, offsets, logits
+        )
+
+
+@pytest.mark.filterwarnings('ignore::torch.jit.TracerWarning')
+def test_exports_as_operators_of_torch(device):
+    """By default: other programs know no others."""
+    problem = make(device, torch.float32)
+    tensors = (problem.classic[0], *problem.classic[2:], *problem.fused[2:])
+    wanted = BothOps()(*tensors)
+    program = torch.export.export(BothOps(), tensors)
+    traced = torch.jit.trace(BothOps(), tensors)
+    assert not [node.target for node in program.graph.nodes if 'mmvitdense' in str(node.target)]
+    assert 'mmvitdense::' not in str(traced.inlined_graph)
+    for written in (program.module(), traced):
+        torch.testing.assert_close(written(*tensors), wanted)
 
 
 @pytest.mark.parametrize('dtype', [torch.bfloat16, torch.float16])

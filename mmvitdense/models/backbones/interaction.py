@@ -8,13 +8,21 @@ from functools import partial
 
 import torch
 import torch.nn.functional as F
-from mmengine.model import BaseModule
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from mmvitdense.layers import SpatialPriorModule, TokenLevels, build_norm2d, with_gradient_layout
-from mmvitdense.registry import MODELS
+from mmvitdense.layers import (
+    SpatialPriorModule,
+    TokenLevels,
+    build_norm2d,
+    constructed_undrawn,
+    draw_adapter_conv,
+    draw_vit_linear,
+    with_gradient_layout,
+)
+from mmvitdense.models.initialized_module import InitializedModule
 
+from .holding import build_vit
 from .vit_sizes import evenly_spaced
 
 STRIDES = (4, 8, 16, 32)
@@ -23,7 +31,7 @@ VIT_LEVEL = 1
 VIT_FEATURES = ('last', 'stagewise', None)
 
 
-class InteractionBackbone(BaseModule):
+class InteractionBackbone(InitializedModule):
     """A plain ViT, cut into stages, beside the maps of a convolutional stem.
 
     Subclasses fill ``interactions`` with one module for each stage, which has two methods:
@@ -49,6 +57,13 @@ class InteractionBackbone(BaseModule):
         init_cfg: As in mmengine. The weights of the ViT have their own in ``vit``.
     """
 
+    layer_rules = {
+        nn.Linear: draw_vit_linear,
+        nn.Conv2d: draw_adapter_conv,
+        nn.ConvTranspose2d: draw_adapter_conv,
+    }
+
+    @constructed_undrawn
     def __init__(
         self,
         vit: dict | nn.Module,
@@ -61,19 +76,21 @@ class InteractionBackbone(BaseModule):
         init_cfg: dict | list[dict] | None = None,
     ):
         super().__init__(init_cfg)
-        self.vit = vit if isinstance(vit, nn.Module) else MODELS.build({'type': 'mmvitdense.PlainViT', **vit})
+        self.vit = vit if isinstance(vit, nn.Module) else build_vit(vit)
         self.stages = _stages(interaction_indexes, self.vit.num_layers)
         self._check(vit_feature)
         self.embed_dims = dims = self.vit.embed_dims
         self.vit_feature, self.out_vit_map, self.with_cp = vit_feature, out_vit_map, with_cp
-        self.vit.with_cp = self.vit.with_cp or with_cp
         norm = partial(build_norm2d, norm_cfg or {'type': 'BN'})
         self.level_embed = nn.Parameter(torch.zeros(3, dims))
-        nn.init.normal_(self.level_embed)
         self.spm = SpatialPriorModule(dims, conv_inplane, norm)
         self.up = nn.ConvTranspose2d(dims, dims, 2, stride=2)
         self.norm1, self.norm2, self.norm3, self.norm4 = (norm(dims) for _ in STRIDES)
         self.interactions = nn.ModuleList()
+
+    def reset_parameters(self) -> None:
+        """Draw the embedding of the levels."""
+        nn.init.normal_(self.level_embed)
 
     def forward(self, image: Tensor) -> tuple[Tensor, ...]:
         """Map an image, B x 3 x H x W, to B x C x ceil(H/s) x ceil(W/s) for s = 4, 8, 16, 32."""
@@ -86,14 +103,19 @@ class InteractionBackbone(BaseModule):
         for (start, stop), interaction in zip(self.stages, self.interactions):
             patches, conv = self._run(interaction.inject, tokens[:, prefix:], conv, levels)
             tokens = torch.cat([tokens[:, :prefix], patches], dim=1) if prefix else patches
-            tokens = self.vit.run_blocks(tokens, grid, start, stop, positions)
-            conv = self._run(interaction.extract, tokens[:, prefix:], conv, levels)
+            tokens = self.vit.run_blocks(tokens, grid, start, stop, positions, self.with_cp)
+            conv = self._run(interaction.extract, self.features(tokens)[:, prefix:], conv, levels)
             features.append(tokens)
         outputs = self._outputs(finest, conv, levels, self._vit_maps(features, grid))
-        outputs = [level[..., : -(-height // s), : -(-width // s)] for level, s in zip(outputs, STRIDES)]
+        strides = STRIDES
         if self.out_vit_map:
-            outputs.insert(0, self.vit.to_map(tokens, grid)[..., : -(-height // 16), : -(-width // 16)])
-        return tuple(outputs)
+            outputs, strides = [self.vit.to_map(tokens, grid), *outputs], (self.vit.patch_size, *strides)
+        # Rounded up without the sign, by which exporters would round down.
+        return tuple(level[..., : (height + s - 1) // s, : (width + s - 1) // s] for level, s in zip(outputs, strides))
+
+    def features(self, tokens: Tensor) -> Tensor:
+        """What the branch collects from, of the tokens of the ViT after a stage: those tokens."""
+        return tokens
 
     def get_layer_depth(self, param_name: str, prefix: str = '') -> tuple[int, int]:
         """Depth of a parameter, see ``PlainViT``: its own in the ViT, the last for all that is beside it."""

@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
-from mmengine.model import BaseModule
 from torch import Tensor, nn
 
-from mmvitdense.layers import ConvStem, inside_images, sincos_position_table
+from mmvitdense.layers import (
+    ConvStem,
+    constructed_undrawn,
+    draw_xavier_linear,
+    inside_images,
+    sincos_position_table,
+)
+from mmvitdense.models.initialized_module import InitializedModule
+from mmvitdense.ops.recording import constant, is_exporting
 from mmvitdense.registry import MODELS
 
+from .holding import build_vit
 from .plain_vit import PlainViT
 
 STRIDE = 16
@@ -27,7 +36,7 @@ _DECODER = {'embed_dims': 512, 'num_layers': 4, 'num_heads': 16}
 
 
 @MODELS.register_module()
-class MIMDet(BaseModule):
+class MIMDet(InitializedModule):
     """A pre-trained encoder that sees a random part of the image, and a decoder that fills in the rest.
 
     MIMDet (arXiv 2204.02964; hustvl/MIMDet ``models/mimdet.py``). A convolutional stem gives the maps of strides 4 and
@@ -43,7 +52,8 @@ class MIMDet(BaseModule):
         vit: The encoder, a ``PlainViT`` or its config, by default ViT-B with what was published besides (no class
             token, a final norm, epsilon 1e-5; 'type' may be left out). All blocks attend globally without relative
             positions. Its patch embedding gives way to the stem, and its position table stays fixed, starting from
-            sines and cosines.
+            sines and cosines. Of a module the blocks and norms are used as they are, and so is a copy of its table; the
+            module itself keeps all its parts.
         decoder: Options of the ``PlainViT`` that is the decoder; by default 512 channels, 4 blocks, 16 heads, all else
             as for ``vit``. Its position table is fixed as well.
         sample_ratio: Part of the tokens that the encoder sees in training, above 0 and at most 1.
@@ -57,6 +67,9 @@ class MIMDet(BaseModule):
             an official file of MIMDet.
     """
 
+    layer_rules = {nn.Linear: draw_xavier_linear}
+
+    @constructed_undrawn
     def __init__(
         self,
         vit: dict | PlainViT | None = None,
@@ -78,22 +91,35 @@ class MIMDet(BaseModule):
         self.sample_ratio, self.test_sample_ratio, self.seed = sample_ratio, test_sample_ratio, seed
 
         defaults = {**_AS_PUBLISHED, 'with_cp': with_cp}
-        self.vit = vit if isinstance(vit, nn.Module) else MODELS.build({**defaults, **(vit or {})})
-        _check_vit('vit', self.vit)
-        self.vit.with_cp = self.vit.with_cp or with_cp
+        given = isinstance(vit, nn.Module)
+        vit = vit if given else build_vit({**defaults, **(vit or {})})
+        _check_vit('vit', vit)
+        self.vit = _with_fixed_positions_alone(vit)
+        self.vit.with_cp = vit.with_cp or with_cp
         defaults['pretrain_img_size'] = tuple(STRIDE * side for side in self.vit.pos_grid)
-        self.decoder = MODELS.build({**defaults, **_DECODER, **(decoder or {})})
+        self.decoder = build_vit({**defaults, **_DECODER, **(decoder or {})})
         _check_vit('decoder', self.decoder)
-        self.stem = ConvStem(self.vit.embed_dims, self.vit.patch_embed.proj.in_channels, mask_padding, with_cp=with_cp)
+        self.decoder = _with_fixed_positions_alone(self.decoder)
+        self._built = ('decoder',) if given else ('vit', 'decoder')
+        for part in self._built:
+            getattr(self, part).layer_rules = self.layer_rules
+        self.stem = ConvStem(self.vit.embed_dims, vit.patch_embed.proj.in_channels, mask_padding, with_cp=with_cp)
         self.decoder_embed = nn.Linear(self.vit.embed_dims, self.decoder.embed_dims)
         self.conv_feat_proj = self.mask_token = None
         if fill == 'conv_feat':
             self.conv_feat_proj = nn.Linear(self.vit.embed_dims, self.decoder.embed_dims)
         else:
             self.mask_token = nn.Parameter(torch.zeros(1, 1, self.decoder.embed_dims))
-        for part in (self.vit, self.decoder):
-            part.patch_embed = nn.Identity()
-        self._draw_initial_weights()
+
+    def reset_parameters(self) -> None:
+        """Draw the mask token, and start the tables of positions as MAE does."""
+        if self.mask_token is not None:
+            nn.init.normal_(self.mask_token, std=0.02)
+        for part in (getattr(self, name) for name in self._built):
+            slot = int(part.pos_embed_cls_slot)
+            with torch.no_grad():
+                part.pos_embed[:, :slot].zero_()
+                part.pos_embed[:, slot:].copy_(sincos_position_table(part.pos_grid, part.embed_dims))
 
     def forward(
         self,
@@ -162,7 +188,9 @@ class MIMDet(BaseModule):
             inside = inside_images(image_sizes, len(noise), grid, STRIDE, noise.device)
             noise = noise.masked_fill(~inside.flatten(1), torch.inf)
         count = max(int(noise.shape[1] * ratio), 1)
-        return noise.argsort(dim=1, stable=True)[:, :count]
+        # The sort of ONNX is stable, and cannot be asked to be.
+        order = noise.sort(dim=1) if is_exporting() else noise.sort(dim=1, stable=True)
+        return order.indices[:, :count]
 
     def _fill(self, features: Tensor, encoded: Tensor, seen: Tensor) -> Tensor:
         """Put what the encoder gave in its places, and the fill everywhere else."""
@@ -179,21 +207,6 @@ class MIMDet(BaseModule):
         unused = self.conv_feat_proj.parameters() if self.conv_feat_proj is not None else [self.mask_token]
         return tokens + 0.0 * sum(parameter.sum() for parameter in unused)
 
-    def _draw_initial_weights(self) -> None:
-        for part in (self.vit.blocks, self.decoder.blocks, self.decoder_embed, self.conv_feat_proj):
-            for layer in part.modules() if part is not None else ():
-                if isinstance(layer, nn.Linear):
-                    nn.init.xavier_uniform_(layer.weight)
-                    if layer.bias is not None:
-                        nn.init.zeros_(layer.bias)
-        if self.mask_token is not None:
-            nn.init.normal_(self.mask_token, std=0.02)
-        for part in (self.vit, self.decoder):
-            slot = int(part.pos_embed_cls_slot)
-            part.pos_embed.requires_grad_(False)
-            part.pos_embed[:, :slot].zero_()
-            part.pos_embed[:, slot:].copy_(sincos_position_table(part.pos_grid, part.embed_dims))
-
 
 def _take(tokens: Tensor, indices: Tensor) -> Tensor:
     return tokens.gather(1, indices[..., None].expand(-1, -1, tokens.shape[2]))
@@ -202,7 +215,18 @@ def _take(tokens: Tensor, indices: Tensor) -> Tensor:
 @torch.compiler.assume_constant_result
 def _fixed_noise(count: int, seed: int) -> Tensor:
     """Drawn on the CPU, so that every device sees the same."""
-    return torch.rand(1, count, generator=torch.Generator().manual_seed(seed), device='cpu')
+    return constant(lambda: torch.rand(1, count, generator=torch.Generator().manual_seed(seed), device='cpu'))
+
+
+def _with_fixed_positions_alone(vit: PlainViT) -> PlainViT:
+    """The same model, its layers shared, without patch embedding and with a table of positions of its own that is
+    frozen. The one that is given stays as it is."""
+    other = copy.copy(vit)
+    other._modules = {**vit._modules, 'patch_embed': nn.Identity()}
+    other._buffers = dict(vit._buffers)
+    table = nn.Parameter(vit.pos_embed.detach().clone(), requires_grad=False)
+    other._parameters = {**vit._parameters, 'pos_embed': table}
+    return other
 
 
 def _check_vit(name: str, vit: PlainViT) -> None:

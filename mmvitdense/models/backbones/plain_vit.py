@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 from typing import Any
 
 import torch
-from mmengine.model import BaseModule
+from mmengine.logging import print_log
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
@@ -21,9 +22,11 @@ from mmvitdense.layers import (
     SwiGLU,
     TransformerBlock,
     build_rope,
-    draw_initial_weights,
+    constructed_undrawn,
+    draw_vit_linear,
     resize_position_table,
 )
+from mmvitdense.models.initialized_module import InitializedModule
 from mmvitdense.registry import MODELS
 
 from .presets import fitting_presets, takes_preset
@@ -32,7 +35,7 @@ from .vit_sizes import block_indices, patch_grid, resolve_sizes, window_sizes
 
 
 @MODELS.register_module()
-class PlainViT(RecordsPositions, BaseModule):
+class PlainViT(RecordsPositions, InitializedModule):
     """Vision Transformer with one map or several as output (ViT, arXiv 2010.11929; ViTDet, arXiv 2203.16527).
 
     With the defaults it is a ViT with global attention and a learned position table. ``window_size`` and
@@ -55,6 +58,7 @@ class PlainViT(RecordsPositions, BaseModule):
         patch_size: Side of a patch in pixels.
         in_channels: Channels of the image.
         out_indices: Blocks whose output is returned, in order of depth, counted from 0, negative ones from the end.
+            Blocks after the last of them never run: they are frozen, and a line of the log names them.
         drop_path_rate: Stochastic depth of the last block; grows linearly from 0 at the first.
         qkv_bias: Whether query, key and value have a bias; 'qv' for a bias of zero on the keys, which stays frozen.
         patch_bias: Whether the patch embedding has a bias (CLIP's has none).
@@ -94,7 +98,10 @@ class PlainViT(RecordsPositions, BaseModule):
         init_cfg: ``dict(type='ViTPretrained', checkpoint=PATH_OR_URL)`` loads published weights.
     """
 
+    layer_rules = {nn.Linear: draw_vit_linear}
+
     @takes_preset
+    @constructed_undrawn
     def __init__(
         self,
         arch: str | None = None,
@@ -191,8 +198,12 @@ class PlainViT(RecordsPositions, BaseModule):
             )
             self.blocks.append(block)
         self.norm = nn.LayerNorm(self.embed_dims, eps=norm_eps) if final_norm else nn.Identity()
-        draw_initial_weights(self.blocks, self._tokens())
         self._freeze()
+
+    def reset_parameters(self) -> None:
+        """Draw class token, registers and positions as timm does."""
+        for parameter in self._tokens():
+            nn.init.trunc_normal_(parameter, std=0.02)
 
     def forward(self, image: Tensor) -> tuple[Tensor, ...]:
         """Map an image, B x in_channels x H x W, to one B x embed_dims x ceil(H/patch) x ceil(W/patch) per output."""
@@ -228,6 +239,8 @@ class PlainViT(RecordsPositions, BaseModule):
     def position_table(self, grid: tuple[int, int]) -> Tensor:
         """The absolute positions of the patches of a grid, 1 x h*w x C."""
         slot = int(self.pos_embed_cls_slot)
+        if torch.jit.is_tracing():  # sizes are tensors there, which torch's resizing does not always take
+            grid = (int(grid[0]), int(grid[1]))
         return resize_position_table(self.pos_embed[:, slot:], self.pos_grid, grid, **self.pos_resize)
 
     def positions(self, grid: tuple[int, int]) -> dict[int, AttentionPosition]:
@@ -251,15 +264,17 @@ class PlainViT(RecordsPositions, BaseModule):
         start: int = 0,
         stop: int | None = None,
         positions: dict[int, AttentionPosition] | None = None,
+        with_cp: bool = False,
     ) -> Tensor:
         """Run blocks ``start`` to ``stop`` (exclusive; None for all that follow) on the tokens of ``embed``.
 
         ``positions`` is what the method of that name gave for ``grid``, to have it once for several ranges of blocks.
+        ``with_cp`` recomputes the blocks in the backward pass also where the option of that name is off.
         """
         positions = positions or self.positions(grid)
         for block in self.blocks[start:stop]:
             position = positions[block.attn.window_size]
-            if self.with_cp and self.training and torch.is_grad_enabled():
+            if (self.with_cp or with_cp) and self.training and torch.is_grad_enabled():
                 tokens = checkpoint(block, tokens, grid, position, use_reentrant=False)
             else:
                 tokens = block(tokens, grid, position)
@@ -325,10 +340,19 @@ class PlainViT(RecordsPositions, BaseModule):
             tables = {str(n): RelativePositionBias(self.num_heads, (n, n), False) for n in self.window_sizes}
             self.window_rel_pos_bias = nn.ModuleDict(tables)
 
+    def _idle_modules(self) -> list[nn.Module]:
+        """What the forward pass does not need: blocks after the last output, and tables that they alone share."""
+        running = self.out_indices[-1] + 1
+        windows = {block.attn.window_size for block in self.blocks[:running]}
+        tables = [table for size, table in self.window_rel_pos_bias.items() if int(size) not in windows]
+        if self.window_rel_pos_bias and self.rel_pos_bias is not None and 0 not in windows:
+            tables.append(self.rel_pos_bias)
+        return [*self.blocks[running:], *tables]
+
     def _frozen_modules(self) -> list[nn.Module]:
         if self.frozen_stages < 0:
-            return []
-        modules = [self.patch_embed, self.norm_pre, *self.blocks[: self.frozen_stages]]
+            return self._idle_modules()
+        modules = [self.patch_embed, self.norm_pre, *self.blocks[: self.frozen_stages], *self._idle_modules()]
         if self.frozen_stages == self.num_layers:
             # Random positions of the training would make two passes of a frozen model differ.
             modules += [self.norm, self.rope] if self.rope is not None else [self.norm]
@@ -338,6 +362,14 @@ class PlainViT(RecordsPositions, BaseModule):
         return [p for p in (self.cls_token, self.register_tokens, self.pos_embed) if p is not None]
 
     def _freeze(self) -> None:
+        if idle := sum(p.numel() for module in self._idle_modules() for p in module.parameters()):
+            last = self.out_indices[-1]
+            print_log(
+                f'out_indices of PlainViT end at block {last} of 0 to {self.num_layers - 1}: the blocks after it never '
+                f'run, their {idle:,} parameters are frozen; num_layers={last + 1} leaves them out',
+                logger='current',
+                level=logging.WARNING,
+            )
         for module in self._frozen_modules():
             module.eval().requires_grad_(False)
         if self.frozen_stages >= 0:

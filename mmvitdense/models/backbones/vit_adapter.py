@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from mmvitdense.layers import DeformableExchange, Extractor, Sampling, TokenLevels, draw_adapter_weights
+from mmvitdense.layers import DeformableExchange, Extractor, Sampling, TokenLevels, constructed_undrawn
 from mmvitdense.registry import MODELS
 
 from .interaction import VIT_LEVEL, InteractionBackbone
@@ -18,9 +18,22 @@ class ViTAdapter(InteractionBackbone):
     """ViT-Adapter: before each stage of a plain ViT its patches collect from three maps of a convolutional stem, and
     after each stage these collect from the patches.
 
-    The detection code has ``vit_feature='last'``, the segmentation code 'stagewise' (``vit_adapter.py`` of both). With
-    a frozen ViT, ``use_injector=False``, ``vit_feature='stagewise'`` and ``vit=dict(final_norm='all', ...)`` it is the
-    adapter of DINOv3 (``dinov3/eval/segmentation/models/backbone/dinov3_adapter.py``).
+    The detection code has ``vit_feature='last'``, the segmentation code 'stagewise' (``vit_adapter.py`` of both). The
+    adapter of DINOv3 (``dinov3/eval/segmentation/models/backbone/dinov3_adapter.py``) leaves a frozen ViT as it is::
+
+        dict(
+            type='mmvitdense.ViTAdapter',
+            vit=dict(preset='dinov3-large', frozen_stages=24),
+            interaction_indexes=[[0, 4], [5, 11], [12, 17], [18, 23]],  # four equal ones in all other sizes
+            use_injector=False,
+            extract_normed=True,
+            vit_feature='stagewise',
+            deform_num_heads=16,
+            deform_ratio=0.5,
+            norm_eps=1e-6,
+            drop_path_rate=0.3,
+            norm_cfg=dict(type='SyncBN'),
+        )
 
     Args:
         vit: See ``InteractionBackbone``. The released models have ``window_pad='qkv'`` and ``layer_scale_init=1.0``.
@@ -31,9 +44,12 @@ class ViTAdapter(InteractionBackbone):
         deform_ratio: Channels of its values as a share of those of the ViT.
         cffn_ratio: Channels inside the convolutional networks, as a share; None for none of these.
         use_injector: Whether the ViT collects from the branch.
+        extract_normed: Whether the branch collects from patches after the final norm of the ViT, which needs
+            ``vit=dict(final_norm='all', ...)``, and not from patches as they leave the blocks.
         num_extra_extractors: How many more times the branch collects from the ViT at the end.
         gamma_init: Gain at the start of what is added to the ViT; 0 leaves it as it was pre-trained.
         vit_feature: See ``InteractionBackbone``.
+        norm_eps: Epsilon of the norms of injectors and extractors; that of the ViT if None.
         drop_path_rate: Stochastic depth of the extractors, the same in all; that of the last block of the ViT if None.
         norm_cfg: See ``InteractionBackbone``.
         out_vit_map: See ``InteractionBackbone``.
@@ -41,6 +57,7 @@ class ViTAdapter(InteractionBackbone):
         init_cfg: See ``InteractionBackbone``.
     """
 
+    @constructed_undrawn
     def __init__(
         self,
         vit: dict | nn.Module,
@@ -51,9 +68,11 @@ class ViTAdapter(InteractionBackbone):
         deform_ratio: float = 1.0,
         cffn_ratio: float | None = 0.25,
         use_injector: bool = True,
+        extract_normed: bool = False,
         num_extra_extractors: int = 2,
         gamma_init: float = 0.0,
         vit_feature: str | None = 'last',
+        norm_eps: float | None = None,
         drop_path_rate: float | None = None,
         norm_cfg: dict | None = None,
         out_vit_map: bool = False,
@@ -65,8 +84,14 @@ class ViTAdapter(InteractionBackbone):
             'num_heads': deform_num_heads,
             'num_points': n_points,
             'value_ratio': deform_ratio,
-            'norm_eps': self.vit.norm_eps,
+            'norm_eps': self.vit.norm_eps if norm_eps is None else norm_eps,
         }
+        if extract_normed and self.vit.final_norm != 'all':
+            raise ValueError(
+                'extract_normed=True needs a ViT that norms all its maps, got '
+                f"final_norm={self.vit.final_norm!r}: give vit=dict(final_norm='all', ...)"
+            )
+        self.extract_normed = extract_normed
         drop_path_rate = self.vit.drop_path_rate if drop_path_rate is None else drop_path_rate
 
         def extractor() -> Extractor:
@@ -77,7 +102,10 @@ class ViTAdapter(InteractionBackbone):
             injector = Injector(self.embed_dims, gamma_init, num_levels=3, **attention) if use_injector else None
             extra = num_extra_extractors if index == len(self.stages) - 1 else 0
             self.interactions.append(AdapterStage(injector, extractor(), [extractor() for _ in range(extra)]))
-        draw_adapter_weights(self.spm, self.up, self.interactions)
+
+    def features(self, tokens: Tensor) -> Tensor:
+        """What the extractors read: the tokens, normed or as they are."""
+        return self.vit.norm(tokens) if self.extract_normed else tokens
 
 
 class AdapterStage(nn.Module):
@@ -114,7 +142,12 @@ class Injector(DeformableExchange):
 
     def __init__(self, embed_dims: int, gamma_init: float, **attention: float):
         super().__init__(embed_dims, **attention)
-        self.gamma = nn.Parameter(gamma_init * torch.ones(embed_dims))
+        self.gamma_init = float(gamma_init)
+        self.gamma = nn.Parameter(torch.full((embed_dims,), self.gamma_init))
+
+    def reset_parameters(self) -> None:
+        """Start with the gain that was given."""
+        nn.init.constant_(self.gamma, self.gamma_init)
 
     def forward(self, patches: Tensor, conv: Tensor, sampling: Sampling) -> Tensor:
         """Update the patches, B x h*w x C, by what they sample of ``conv``, B x N x C."""

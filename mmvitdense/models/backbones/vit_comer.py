@@ -15,8 +15,8 @@ from mmvitdense.layers import (
     Sampling,
     TokenLevels,
     build_norm2d,
+    constructed_undrawn,
     depthwise_conv,
-    draw_adapter_weights,
     with_gradient_layout,
 )
 from mmvitdense.ops import Linear
@@ -59,6 +59,7 @@ class ViTCoMer(InteractionBackbone):
         init_cfg: See ``InteractionBackbone``.
     """
 
+    @constructed_undrawn
     def __init__(
         self,
         vit: dict | nn.Module,
@@ -107,7 +108,6 @@ class ViTCoMer(InteractionBackbone):
                 ],
             )
             self.interactions.append(stage)
-        draw_adapter_weights(self.spm, self.up, self.interactions)
 
 
 class CTIStage(nn.Module):
@@ -198,7 +198,12 @@ class CTIToViT(Extractor):
 
     def __init__(self, embed_dims: int, gamma_init: float, **options: float):
         super().__init__(embed_dims, **options)
-        self.gamma = nn.Parameter(gamma_init * torch.ones(embed_dims))
+        self.gamma_init = float(gamma_init)
+        self.gamma = nn.Parameter(torch.full((embed_dims,), self.gamma_init))
+
+    def reset_parameters(self) -> None:
+        """Start with the gain that was given."""
+        nn.init.constant_(self.gamma, self.gamma_init)
 
     def forward(self, patches: Tensor, conv: Tensor, levels: TokenLevels) -> Tensor:
         """Return new patches, B x h*w x C."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
+from mmcv.cnn import ConvModule
 from mmdet.models.layers import multiclass_nms
 from mmdet.models.roi_heads import StandardRoIHead
 from mmdet.models.task_modules.samplers import PseudoSampler, SamplingResult
@@ -16,6 +17,8 @@ from mmengine.model import ModuleList
 from mmengine.structures import InstanceData
 from torch import Tensor
 
+from mmvitdense.layers import constructed_undrawn
+from mmvitdense.models.initialized_module import InitializedModule
 from mmvitdense.registry import MODELS
 
 Maps = Sequence[Tensor]
@@ -35,7 +38,7 @@ class _ScaleGradient(torch.autograd.Function):
 
 
 @MODELS.register_module()
-class Detectron2CascadeRoIHead(StandardRoIHead):
+class Detectron2CascadeRoIHead(InitializedModule, StandardRoIHead):
     """RoI head of Cascade Mask R-CNN as in detectron2 (``modeling/roi_heads/cascade_rcnn.py``), which ViTDet uses.
 
     It differs from mmdet's ``CascadeRoIHead``: there is one mask head, trained on the samples of the first stage and
@@ -52,6 +55,10 @@ class Detectron2CascadeRoIHead(StandardRoIHead):
         **kwargs: As of mmdet's ``StandardRoIHead``.
     """
 
+    # mmdet's ``init_weights`` does not reach all the layers of its box heads.
+    layer_rules = {ConvModule: ConvModule.init_weights}
+
+    @constructed_undrawn
     def __init__(
         self,
         bbox_head: dict,

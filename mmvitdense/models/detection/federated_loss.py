@@ -50,7 +50,7 @@ class FederatedLoss(nn.Module):
 
     def set_class_counts(self, class_counts: Sequence[int]) -> None:
         """Take the number of images of each class."""
-        self.class_weights = torch.as_tensor(class_counts, dtype=torch.float32) ** self.power
+        self.class_weights = torch.as_tensor(class_counts, dtype=torch.float32, device='cpu') ** self.power
 
     def forward(
         self,

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from mmengine.model import BaseModule
+import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mmvitdense.layers import LayerNorm2d
+from mmvitdense.layers import LayerNorm2d, constructed_undrawn
+from mmvitdense.models.initialized_module import InitializedModule
 from mmvitdense.registry import MODELS
 
 
 @MODELS.register_module()
-class SimpleFeaturePyramid(BaseModule):
+class SimpleFeaturePyramid(InitializedModule):
     """Maps of several strides, each made from one map of a plain ViT alone (ViTDet, arXiv 2203.16527 section 3).
 
     The layers are those of detectron2 (``modeling/backbone/vit.py:SimpleFeaturePyramid``): transposed convolutions
@@ -32,6 +33,7 @@ class SimpleFeaturePyramid(BaseModule):
         init_cfg: As in mmengine.
     """
 
+    @constructed_undrawn
     def __init__(
         self,
         in_channels: int,
@@ -73,7 +75,7 @@ class SimpleFeaturePyramid(BaseModule):
 
         Returns:
             One B x out_channels x (factor*H) x (factor*W) per level, largest first, odd sizes rounded down when
-            halved by ``scale_factors`` and up in the levels beyond.
+            halved by ``scale_factors``, but not to less than one, and up in the levels beyond.
         """
         source = maps if isinstance(maps, Tensor) else maps[self.in_index]
         levels = [
@@ -83,6 +85,14 @@ class SimpleFeaturePyramid(BaseModule):
         for extra in self.extra:
             levels.append(extra(levels[-1]))
         return tuple(levels)
+
+
+class _HalfSize(nn.Module):
+    """The largest of each two by two; a side of one stays, which detectron2 refuses."""
+
+    def forward(self, maps: Tensor) -> Tensor:
+        kernel = [2 if side > 1 else 1 for side in maps.shape[-2:]]
+        return F.max_pool2d(maps, kernel, stride=2)
 
 
 def _resample(channels: int, factor: float, eps: float) -> tuple[nn.Sequential, int]:
@@ -96,7 +106,7 @@ def _resample(channels: int, factor: float, eps: float) -> tuple[nn.Sequential, 
     if factor == 1:
         return nn.Sequential(), channels
     if factor == 0.5:
-        return nn.Sequential(nn.MaxPool2d(2, stride=2)), channels
+        return nn.Sequential(_HalfSize()), channels
     raise ValueError(f'scale_factors must be out of 4, 2, 1 and 0.5, got {factor}')
 
 

@@ -5,14 +5,22 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from mmengine.model import BaseModule
 from torch import Tensor, nn
 
+from mmvitdense.layers import constructed_undrawn
+from mmvitdense.models.initialized_module import InitializedModule
 from mmvitdense.registry import MODELS
 
 
+def _draw_lecun(conv: nn.ConvTranspose2d) -> None:
+    """LeCun's initialisation, from a normal distribution cut off at two deviations, which leaves 0.88 of one."""
+    std = 1 / math.sqrt(conv.weight[0].numel()) / 0.87962566
+    nn.init.trunc_normal_(conv.weight, std=std, a=-2 * std, b=2 * std)
+    nn.init.zeros_(conv.bias)
+
+
 @MODELS.register_module()
-class ViTFPN(BaseModule):
+class ViTFPN(InitializedModule):
     """Four maps of a plain ViT at four sizes: 4, 2, 1 and 1/2 of what they were.
 
     The resolution-changing modules of the detection-transfer study (Benchmarking Detection Transfer Learning with
@@ -27,6 +35,9 @@ class ViTFPN(BaseModule):
         init_cfg: As in mmengine.
     """
 
+    layer_rules = {nn.ConvTranspose2d: _draw_lecun}
+
+    @constructed_undrawn
     def __init__(self, in_channels: int, num_groups: int = 32, init_cfg: dict | list[dict] | None = None):
         super().__init__(init_cfg)
         if in_channels % num_groups:
@@ -67,9 +78,4 @@ class ViTFPN(BaseModule):
 
 
 def _twice_as_large(channels: int) -> nn.ConvTranspose2d:
-    conv = nn.ConvTranspose2d(channels, channels, 2, stride=2)
-    # LeCun's initialisation, from a normal distribution cut off at two deviations, which leaves 0.88 of the deviation.
-    std = 1 / math.sqrt(conv.weight[0].numel()) / 0.87962566
-    nn.init.trunc_normal_(conv.weight, std=std, a=-2 * std, b=2 * std)
-    nn.init.zeros_(conv.bias)
-    return conv
+    return nn.ConvTranspose2d(channels, channels, 2, stride=2)

@@ -26,7 +26,7 @@ class AdapterSuite(BackboneSuite):
 
     patch_size = 16
     trunk = 'vit.'
-    sizes = [(64, 96), (33, 80), (111, 49), (16, 1)]
+    sizes = [(64, 96), (33, 80), (111, 49), (16, 1), (1, 1)]
     common: dict
     autocast_gradients = 0.8  # the stem has a kink at every pixel
     kept_when_recomputing = 0.75  # the stem is not recomputed, and is large in a model as narrow as these

@@ -6,7 +6,7 @@ import torch
 
 from mmvitdense.models import MIMDet, PlainViT
 from tests.fidelity.agreement import assert_within, redraw
-from tests.models.suite import BackboneSuite
+from tests.models.suite import BackboneSuite, snapshot
 
 SMALL = {
     'vit': {'embed_dims': 32, 'num_layers': 4, 'num_heads': 2, 'feedforward_channels': 48, 'pretrain_img_size': 80},
@@ -324,9 +324,16 @@ class TestOptions:
 
     def test_a_vit_that_is_built(self):
         vit = PlainViT(**SMALL['vit'], final_norm='last', norm_eps=1e-5, pos_embed_cls_slot=True)
-        model = MIMDet(vit=vit, decoder=SMALL['decoder'])
-        assert model.vit is vit
+        redraw(vit).init_weights()
+        before = snapshot(vit)
+        model = MIMDet(vit=vit, decoder=SMALL['decoder'], with_cp=True)
+        model.init_weights()
         assert len(model(torch.randn(1, 3, 32, 32))) == 4
+        assert snapshot(vit) == before
+        assert all(mine is its for mine, its in zip(model.vit.blocks, vit.blocks))
+        assert torch.equal(model.vit.pos_embed, vit.pos_embed)
+        built = MIMDet(**SMALL)
+        assert {name for name, _ in model.named_parameters()} == {name for name, _ in built.named_parameters()}
 
     @pytest.mark.parametrize(
         ('options', 'message'),

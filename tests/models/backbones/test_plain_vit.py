@@ -8,8 +8,10 @@ import pytest
 import torch
 
 from mmvitdense.layers import LayerNorm2d, attention, relative_position_bias
-from mmvitdense.models import PlainViT
+from mmvitdense.models import PlainViT, ViTAdapter
+from mmvitdense.models.backbones import plain_vit
 from tests.fidelity.agreement import assert_within, redraw
+from tests.models.backbones.adapters import VIT
 from tests.models.suite import BackboneSuite
 
 SMALL = {
@@ -238,6 +240,27 @@ class TestOptions:
     def test_indices_from_the_end(self):
         vit = PlainViT(**SMALL, window_size=3, out_indices=(-1, 1), global_blocks=(-1,), conv_blocks=[-2])
         assert (vit.out_indices, vit.global_blocks, vit.conv_blocks) == ((1, 3), (3,), (2,))
+
+    def test_blocks_that_never_run_are_frozen_and_named(self, monkeypatch):
+        lines = []
+        monkeypatch.setattr(plain_vit, 'print_log', lambda text, **_: lines.append(text))
+        shared = {'rel_pos': 'bias_shared', 'rel_pos_at': 'window', 'pos_embed': None, 'window_size': (2, 2, 3, 0)}
+        model = redraw(PlainViT(**{**SMALL, **shared}, out_indices=(0, 1)))
+        sum(level.square().sum() for level in model(torch.randn(1, 3, 40, 40))).backward()
+        frozen = {name for name, p in model.named_parameters() if not p.requires_grad}
+        assert frozen == {name for name, p in model.named_parameters() if p.grad is None}
+        tables = {name for name in frozen if name.endswith('table')}
+        assert tables == {f'{name}.relative_position_bias_table' for name in ('rel_pos_bias', 'window_rel_pos_bias.3')}
+        count = sum(p.numel() for p in model.parameters() if not p.requires_grad)
+        assert lines == [
+            'out_indices of PlainViT end at block 1 of 0 to 3: the blocks after it never run, their '
+            f'{count:,} parameters are frozen; num_layers=2 leaves them out'
+        ]
+        lines.clear()
+        assert all(p.requires_grad for p in PlainViT(**{**SMALL, **shared}, out_indices=(0, 3)).parameters())
+        held = ViTAdapter({**VIT, 'out_indices': (0, 1)}, deform_num_heads=2, conv_inplane=4)
+        assert all(p.requires_grad for p in held.parameters())
+        assert not lines
 
     def test_every_epsilon(self):
         vit = PlainViT(**SMALL, norm_eps=1e-3, pre_norm=True, final_norm='all', conv_blocks=(1,))

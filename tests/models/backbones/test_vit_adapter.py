@@ -39,6 +39,7 @@ class TestViTAdapter(AdapterSuite):
         },
     }
     common = {'deform_num_heads': 2, 'conv_inplane': 8}
+    exported = ('light',)
 
 
 def test_without_gain_the_vit_is_untouched():

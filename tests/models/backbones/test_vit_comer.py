@@ -9,6 +9,7 @@ from torch import nn
 from mmvitdense.models import PlainViT, ViTCoMer
 from tests.fidelity.agreement import assert_within, redraw
 from tests.models.backbones.adapters import VIT, AdapterSuite
+from tests.models.suite import snapshot
 
 
 class TestViTCoMer(AdapterSuite):
@@ -36,6 +37,7 @@ class TestViTCoMer(AdapterSuite):
         },
     }
     common = {'deform_num_heads': 2, 'conv_inplane': 8}
+    exported = ('least',)
 
     def test_recomputing_leaves_running_statistics_right(self):
         """A batch norm that runs twice counts once."""
@@ -125,9 +127,14 @@ def test_an_odd_width_of_mrfp_is_refused():
 
 
 def test_a_module_as_vit():
-    vit = PlainViT(**VIT)
-    model = ViTCoMer(vit, deform_num_heads=2, conv_inplane=4)
+    vit = redraw(PlainViT(**VIT))
+    vit.init_weights()
+    before = snapshot(vit)
+    model = ViTCoMer(vit, deform_num_heads=2, conv_inplane=4, with_cp=True)
+    model.init_weights()
+    model(torch.randn(2, 3, 64, 64))
     assert model.vit is vit
+    assert snapshot(vit) == before
     assert copy.deepcopy(model).vit is not vit
 
 

@@ -13,7 +13,7 @@ from tests.models.suite import ModuleSuite
 
 class TestSimpleFeaturePyramid(ModuleSuite):
     model_class = SimpleFeaturePyramid
-    sizes = [(4, 6), (5, 7), (2, 9)]
+    sizes = [(4, 6), (5, 7), (2, 9), (1, 5), (1, 1)]
     variants = {
         'vitdet': {'in_channels': 24, 'out_channels': 16, 'num_outs': 5},
         'four-levels': {'in_channels': 24, 'out_channels': 16},
@@ -33,7 +33,7 @@ class TestSimpleFeaturePyramid(ModuleSuite):
 
     def shapes(self, options, batch, size):
         factors = options.get('scale_factors', (4, 2, 1, 0.5))
-        levels = [[math.floor(side * factor) for side in size] for factor in factors]
+        levels = [[max(math.floor(side * factor), 1) for side in size] for factor in factors]
         while len(levels) < options.get('num_outs', 0):
             levels.append([math.ceil(side / 2) for side in levels[-1]])
         return [(batch, options['out_channels'], *level) for level in levels]

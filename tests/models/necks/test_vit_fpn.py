@@ -13,7 +13,7 @@ from tests.models.suite import ModuleSuite
 
 class TestViTFPN(ModuleSuite):
     model_class = ViTFPN
-    sizes = [(4, 6), (5, 7), (1, 9)]
+    sizes = [(4, 6), (5, 7), (1, 9), (1, 1)]
     variants = {
         'published-groups': {'in_channels': 64},
         'few-groups': {'in_channels': 24, 'num_groups': 3},
