@@ -12,6 +12,7 @@ from .renaming import rename
 
 NAME = 'CLIP or OpenCLIP'
 ANCHOR = 'conv1.weight'
+BLOCK = 'transformer.resblocks.0.attn.in_proj_weight'
 _RULES = (
     (r'^class_embedding$', 'cls_token'),
     (r'^positional_embedding$', 'pos_embed'),
@@ -31,7 +32,7 @@ _RULES = (
 def matches(state_dict: dict[str, Tensor]) -> bool:
     """Whether there is one patch embedding with the blocks of these towers beside it."""
     body = strip_prefix(state_dict, ANCHOR)
-    return body is not None and {'transformer.resblocks.0.attn.in_proj_weight', 'positional_embedding'} <= body.keys()
+    return body is not None and {BLOCK, 'positional_embedding'} <= body.keys()
 
 
 def convert(state_dict: dict[str, Tensor]) -> dict[str, Tensor]:

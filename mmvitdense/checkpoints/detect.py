@@ -23,17 +23,20 @@ from . import (
     sam,
     simmim,
     timm_vit,
+    tips,
     transformers_beit,
     transformers_clip,
     transformers_dinov2,
     transformers_dinov3,
     transformers_sam,
+    transformers_tips,
     transformers_vit,
     transformers_vitdet,
     vit_adapter,
     vit_comer,
 )
 from .reading import CheckpointError
+from .refused import why_refused
 
 FORMATS: tuple[ModuleType, ...] = (
     plain_vit,
@@ -46,6 +49,7 @@ FORMATS: tuple[ModuleType, ...] = (
     beit,
     simmim,
     dinov2,
+    tips,
     dinov3,
     sam,
     eva02,
@@ -56,6 +60,7 @@ FORMATS: tuple[ModuleType, ...] = (
     transformers_dinov2,
     transformers_dinov3,
     transformers_sam,
+    transformers_tips,
     transformers_vit,
     transformers_vitdet,
     vit_comer,
@@ -69,8 +74,11 @@ def detect(state_dict: dict[str, Tensor]) -> ModuleType:
     """Return the format of a checkpoint, a module of this package with ``NAME``, ``matches`` and ``convert``.
 
     Raises:
-        CheckpointError: No format matches or several do; the message shows what was seen.
+        CheckpointError: No format matches or several do, or one does and the model is another; the message shows what
+            was seen.
     """
+    if reason := why_refused(state_dict):
+        raise CheckpointError(reason)
     found = [form for form in FORMATS if form.matches(state_dict)]
     if len(found) == 1:
         return found[0]

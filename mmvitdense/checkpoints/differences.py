@@ -80,4 +80,5 @@ def _rule(pos_resize: dict[str, Any]) -> str:
     """One spelling for rules that compute the same."""
     by = pos_resize.get('by', 'size')
     offset = f' with offset {pos_resize.get("offset", 0.1)}' if by == 'scale' else ''
-    return f'by {by}{offset}{", antialias" if pos_resize.get("antialias") else ""}'
+    mode = f', {pos_resize["mode"]}' if pos_resize.get('mode', 'bicubic') != 'bicubic' else ''
+    return f'by {by}{offset}{mode}{", antialias" if pos_resize.get("antialias") else ""}'

@@ -24,9 +24,12 @@ _TIMM = re.compile(
 
 
 def matches(state_dict: dict[str, Tensor]) -> bool:
-    """Whether there are registers under one of the two names, LayerScale, and no table of positions."""
+    """Whether there are a class token, registers under one of the two names, LayerScale, and no table of positions.
+
+    timm's own ViTs with rotary positions, which are not DINOv3's, have registers alone.
+    """
     body = body_of(state_dict)
-    if body is None or 'pos_embed' in body:
+    if body is None or 'pos_embed' in body or 'cls_token' not in body:
         return False
     names = block_names(body)
     if 'storage_tokens' in body or PERIODS in body:

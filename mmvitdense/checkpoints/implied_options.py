@@ -43,6 +43,8 @@ def implied_options(weights: dict[str, Tensor], given: Mapping[str, Any], **know
         **_relative_positions(weights, projection.shape[-1]),
     }
     options.update((name, value) for name, value in known.items() if value is not None)
+    if 'norm.weight' not in weights:
+        options.pop('final_norm', None)
     options.update(given)
     if 'num_heads' not in options:
         options['num_heads'] = _num_heads(weights, options['embed_dims'])

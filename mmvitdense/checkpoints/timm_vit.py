@@ -14,21 +14,27 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from . import tips
 from .dinov2 import is_dinov2
 from .implied_options import implied_options
 from .timm_names import block_names, body_of, convert_body
 
 NAME = 'timm ViT'
 _BLOCK = re.compile(r'(norm[12]|attn\.(qkv|proj)|mlp\.fc[12])\.\w+|gamma_[12]|ls[12]\.gamma')
-# Signs of families that have the same blocks and something else before them.
-_FOREIGN = re.compile(r'^(reg(ister)?_token|storage_tokens|rope|rel_pos_bias)|(^|\.)periods$')
+# Signs of families that have the same blocks and something else before them: registers of official code, other
+# positions, a convolutional stem.
+_FOREIGN = re.compile(
+    r'^(register_token|storage_tokens|rope|rel_pos_bias|shared_rel_pos|pos_embed_|patch_embed\.(?!proj\.))|(^|\.)periods$'
+)
 _TIMM_RESIZE = {'by': 'size', 'antialias': True}
 
 
 def matches(state_dict: dict[str, Tensor]) -> bool:
-    """Whether this is a ViT of timm's layout with nothing that this format does not know."""
+    """Whether this is a ViT of timm's layout with a table of positions and nothing that this format does not know."""
     body = body_of(state_dict)
-    if body is None or is_dinov2(body) or any(_FOREIGN.search(name) for name in body):
+    if body is None or 'pos_embed' not in body or body['pos_embed'].ndim != 3:
+        return False
+    if is_dinov2(body) or tips.matches(state_dict) or any(_FOREIGN.search(name) for name in body):
         return False
     if 'blocks.0.mlp.fc1.weight' in body and _is_packed(body):
         return False
@@ -51,7 +57,7 @@ def options(state_dict: dict[str, Tensor], **given: Any) -> dict[str, Any]:
     known: dict[str, Any] = {}
     if 'norm_pre.weight' in weights:
         known.update(norm_eps=1e-5, pos_resize=_TIMM_RESIZE)
-    elif 'attn_pool.latent' in body:
+    elif 'attn_pool.latent' in body or 'reg_token' in body:
         known.update(pos_resize=_TIMM_RESIZE)
     elif 'masked_embed' in body:
         known.update(pos_resize={'by': 'scale'})

@@ -14,13 +14,14 @@ def resize_position_table(
     by: str = 'size',
     offset: float = 0.1,
     antialias: bool = False,
+    mode: str = 'bicubic',
 ) -> Tensor:
-    """Resize a table of patch positions bicubically, with the corners not aligned.
+    """Resize a table of patch positions, with the corners not aligned.
 
     Published models differ in how they do it, by several percent of the size of the features. The defaults are what
     MAE, BEiT and detectron2's ``get_abs_pos`` do. ``antialias=True`` is what timm, OpenCLIP and DINOv2 with registers
     do; it smooths where the table shrinks and changes the cubic kernel also where it grows. ``by='scale'`` is what
-    DINO, iBOT and DINOv2 without registers do. Computed in float32 whatever the storage type and autocast, because 16
+    DINO, iBOT and DINOv2 without registers do. ``mode='bilinear', antialias=True`` is what TIPS does. Computed in float32 whatever the storage type and autocast, because 16
     bits lose the differences between neighbouring positions.
 
     Args:
@@ -30,12 +31,15 @@ def resize_position_table(
         by: 'size' samples at the ratio of the grids, 'scale' at the factor (target + offset) / source.
         offset: See ``by``.
         antialias: Whether to smooth.
+        mode: 'bicubic' or 'bilinear'; bilinearly by 'size' alone.
 
     Returns:
         1 x target_h*target_w x C in the type of ``table``; ``table`` itself where the grids are equal.
     """
     if by not in ('size', 'scale'):
         raise ValueError(f"a position table is resized by 'size' or 'scale', got {by!r}")
+    if mode not in ('bicubic', 'bilinear') or (mode, by) == ('bilinear', 'scale'):
+        raise ValueError(f"a position table is resized with mode 'bicubic', or by 'size' 'bilinear', got {mode!r} by {by!r}")
     if table.shape[1] != source[0] * source[1]:
         raise ValueError(
             f'the position table has {table.shape[1]} rows, which is not the {source[0]} x {source[1]} grid given for '
@@ -48,7 +52,7 @@ def resize_position_table(
         extent = {'size': tuple(target)}
     else:
         extent = {'scale_factor': tuple((new + offset) / old for new, old in zip(target, source))}
-    image = F.interpolate(image, **extent, mode='bicubic', align_corners=False, antialias=antialias)
+    image = F.interpolate(image, **extent, mode=mode, align_corners=False, antialias=antialias)
     return image.flatten(2).transpose(1, 2).to(table.dtype)
 
 
