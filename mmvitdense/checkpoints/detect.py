@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from inspect import signature
 from types import ModuleType
 
 from torch import Tensor
@@ -100,6 +101,19 @@ def _blocks_seen(state_dict: dict[str, Tensor]) -> str:
     return f' with {", ".join(seen)} in the first block' if seen else ''
 
 
-def convert(state_dict: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Detect the format and return the names of ``PlainViT``, under 'backbone.' if the file holds more than a ViT."""
-    return detect(state_dict).convert(state_dict)
+def convert(state_dict: dict[str, Tensor], num_heads: int | None = None) -> dict[str, Tensor]:
+    """Detect the format and return the names of ``PlainViT``, under 'backbone.' if the file holds more than a ViT.
+
+    ``num_heads`` is needed by the formats that are converted by it, see ``convert_as``.
+    """
+    return convert_as(detect(state_dict), state_dict, num_heads)
+
+
+def convert_as(form: ModuleType, state_dict: dict[str, Tensor], num_heads: int | None = None) -> dict[str, Tensor]:
+    """Convert by a format. Where channels of a head change places, ``num_heads`` says how many there are of it.
+
+    Such a format knows the heads of published widths and of files that tell them itself.
+    """
+    if num_heads is not None and 'num_heads' in signature(form.convert).parameters:
+        return form.convert(state_dict, num_heads=num_heads)
+    return form.convert(state_dict)

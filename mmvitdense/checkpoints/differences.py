@@ -7,10 +7,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from .describe import VIT, describe
 from .reading import CheckpointError
-
-# Values are read of small tensors alone: tables, periods, masks.
-_SMALL = 1 << 20
 
 
 def differences(form: ModuleType, state_dict: dict[str, Tensor], model: nn.Module) -> list[str]:
@@ -30,12 +28,12 @@ def differences(form: ModuleType, state_dict: dict[str, Tensor], model: nn.Modul
     if not hasattr(form, 'options'):
         return []
     model = getattr(model, 'vit', model)
-    skeleton = {n: t if t.numel() <= _SMALL else t.to('meta') for n, t in state_dict.items()}
     try:
-        options = form.options(skeleton)
+        described = describe(form, state_dict)
     except CheckpointError:  # a width that nobody published
-        options = form.options(skeleton, num_heads=model.num_heads)
-    options = options.get('vit', options)
+        described = describe(form, state_dict, {'num_heads': model.num_heads})
+    options = described.options.get('vit', described.options)
+    guessed = {path.removeprefix(VIT) for path in described.guesses}
     rope = (options.get('rope') or {}).get('kind')
     mine = {'rope': getattr(model.rope, 'kind', None), **_options_of(model)}
     if rope and rope != mine['rope']:
@@ -45,9 +43,13 @@ def differences(form: ModuleType, state_dict: dict[str, Tensor], model: nn.Modul
             'or the preset of the weights'
         )
     theirs = {'rope': rope, **_expected(options)}
-    return [
-        f'{key} is {mine[key]!r}, the weights come with {theirs[key]!r}' for key in theirs if mine[key] != theirs[key]
-    ]
+    notes = []
+    for key, value in theirs.items():
+        # Of what is guessed the heads alone are worth a word: all else is as likely as the model's.
+        if mine[key] != value and (key not in guessed or key == 'num_heads'):
+            doubt = ' (a guess)' if key in guessed else ''
+            notes.append(f'{key} is {mine[key]!r}, the weights come with {value!r}{doubt}')
+    return notes
 
 
 def _options_of(model: nn.Module) -> dict[str, Any]:

@@ -75,6 +75,11 @@ def options(state_dict: dict[str, Tensor], **given: Any) -> dict[str, Any]:
     )
 
 
+def tells_heads(state_dict: dict[str, Tensor]) -> bool:
+    """Whether the periods are in the file, as many as a quarter of the channels of a head."""
+    return PERIODS in body_of(state_dict)
+
+
 def _rope(periods: Tensor, base: float = 100.0) -> dict[str, Any]:
     expected = base ** (torch.arange(len(periods), dtype=torch.float32) / len(periods))
     if torch.allclose(periods.float(), expected, rtol=1e-5):

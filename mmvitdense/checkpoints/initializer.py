@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from types import ModuleType
 
 from mmengine.logging import print_log
 from mmengine.registry import WEIGHT_INITIALIZERS as ROOT_INITIALIZERS
@@ -11,12 +12,13 @@ from torch import Tensor, nn
 
 from mmvitdense.registry import WEIGHT_INITIALIZERS
 
-from .detect import detect
+from .conversion_record import read_record, warn_of_guesses
+from .detect import convert_as, detect
 from .differences import differences
 from .file_pages import release_file_pages
 from .fit_model import fit_to_model
 from .layer_scale import fold_layer_scale
-from .reading import local_path, read_checkpoint
+from .reading import CheckpointError, local_path, read_checkpoint
 
 _BACKBONE = 'backbone.'
 _CHUNK_BYTES = 1 << 27
@@ -61,7 +63,8 @@ class ViTPretrained:
         state_dict = read_checkpoint(self.checkpoint)
         form = detect(state_dict)
         notes = differences(form, state_dict, module)
-        weights = form.convert(state_dict)
+        weights = _convert(form, state_dict, module)
+        warn_of_guesses(read_record(self.checkpoint), self.checkpoint)
         release_file_pages(local_path(self.checkpoint))
         if any(name.startswith(_BACKBONE) for name in weights):
             weights = {n.removeprefix(_BACKBONE): v for n, v in weights.items() if n.startswith(_BACKBONE)}
@@ -73,6 +76,13 @@ class ViTPretrained:
         weights, report = fit_to_model(weights, module, self.patch_resize)
         _load(module, weights, local_path(self.checkpoint))
         print_log(f'{self.checkpoint} ({form.NAME}): {"; ".join([str(report), *notes])}', logger='current')
+
+
+def _convert(form: ModuleType, state_dict: dict[str, Tensor], module: nn.Module) -> dict[str, Tensor]:
+    try:
+        return form.convert(state_dict)
+    except CheckpointError:  # a width that nobody published
+        return convert_as(form, state_dict, getattr(module, 'vit', module).num_heads)
 
 
 def _initial_weights(module: nn.Module, names: Sequence[str]) -> dict[str, Tensor]:

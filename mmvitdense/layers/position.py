@@ -21,8 +21,8 @@ def resize_position_table(
     Published models differ in how they do it, by several percent of the size of the features. The defaults are what
     MAE, BEiT and detectron2's ``get_abs_pos`` do. ``antialias=True`` is what timm, OpenCLIP and DINOv2 with registers
     do; it smooths where the table shrinks and changes the cubic kernel also where it grows. ``by='scale'`` is what
-    DINO, iBOT and DINOv2 without registers do. ``mode='bilinear', antialias=True`` is what TIPS does. Computed in float32 whatever the storage type and autocast, because 16
-    bits lose the differences between neighbouring positions.
+    DINO, iBOT and DINOv2 without registers do. ``mode='bilinear', antialias=True`` is what TIPS does. Computed in
+    float32 whatever the storage type and autocast, because 16 bits lose the differences between neighbouring positions.
 
     Args:
         table: 1 x source_h*source_w x C, without rows for class or register tokens.
@@ -39,7 +39,9 @@ def resize_position_table(
     if by not in ('size', 'scale'):
         raise ValueError(f"a position table is resized by 'size' or 'scale', got {by!r}")
     if mode not in ('bicubic', 'bilinear') or (mode, by) == ('bilinear', 'scale'):
-        raise ValueError(f"a position table is resized with mode 'bicubic', or by 'size' 'bilinear', got {mode!r} by {by!r}")
+        raise ValueError(
+            f"a position table is resized with mode 'bicubic', or by 'size' 'bilinear', got {mode!r} by {by!r}"
+        )
     if table.shape[1] != source[0] * source[1]:
         raise ValueError(
             f'the position table has {table.shape[1]} rows, which is not the {source[0]} x {source[1]} grid given for '

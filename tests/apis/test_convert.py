@@ -83,12 +83,13 @@ def test_a_whole_detector(run, tmp_path):
     neck = SimpleFeaturePyramid(32, 16).state_dict()
     official = {f'backbone.net.{name}': tensor for name, tensor in vit.state_dict().items()}
     official['backbone.simfp_4.0.weight'] = neck['lateral_convs.2.0.weight']
+    official['backbone.simfp_4.1.weight'] = neck['output_convs.2.0.weight']
     official['roi_heads.box_predictor.cls_score.bias'] = torch.zeros(6)
     official['pixel_mean'] = torch.zeros(3, 1, 1)
     torch.save({'model': official}, tmp_path / 'd2.pth')
     conversion = convert_file(tmp_path / 'd2.pth')
     assert conversion.whole_model
-    assert {'neck.lateral_convs.2.0.weight', 'roi_head.bbox_head.fc_cls.bias'} <= conversion.weights.keys()
+    assert {'neck.lateral_convs.0.0.weight', 'roi_head.bbox_head.fc_cls.bias'} <= conversion.weights.keys()
     assert conversion.options['window_size'] == 2
     assert not conversion.unused
 
@@ -115,9 +116,10 @@ def test_a_model_around_a_vit(run, comer, tmp_path):
     assert written.pop('backbone.head.bias') is not None
     built.load_state_dict({name.removeprefix('backbone.'): x for name, x in written.items()})
     assert 'not of the ViTCoMer: head.bias\n' in output
-    assert 'vit_feature: not in the weights' in output
-    assert 'windows of the ViT: not in the weights' in output
-    assert 'interaction_indexes: not in the weights; those above are a guess, 2 stages' in output
+    guesses = [line.split(':')[1].split('=')[0].strip() for line in output.splitlines() if '# a guess' in line]
+    expected = ['n_points', 'vit_feature as by default', 'vit.window_size as by default', 'interaction_indexes']
+    assert guesses == expected
+    assert '# a guess: n_points=4: the weights have its product with deform_num_heads alone, 16' in output
 
 
 def test_timm_has_no_adapters(run, comer, tmp_path):

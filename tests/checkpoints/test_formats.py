@@ -83,7 +83,7 @@ class TestTimm:
 def test_tips_as_it_is_published(vit, tmp_path):
     """An archive with the names of a state dict."""
     vit.update({f'blocks.{i}.ls{j}.gamma': torch.ones(16) for i in (0, 1) for j in (1, 2)})
-    vit['register_tokens'] = torch.zeros(1, 1, 16)
+    vit.update(register_tokens=torch.zeros(1, 1, 16), mask_token=torch.zeros(1, 16))
     np.savez(tmp_path / 'tips.npz', **{name: tensor.numpy() for name, tensor in vit.items()})
     weights = read_checkpoint(tmp_path / 'tips.npz')
     assert detect(weights) is tips

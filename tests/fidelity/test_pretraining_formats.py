@@ -170,7 +170,10 @@ class TestDinov2:
 
     def test_other_registers_of_timm(self, size):
         """RADIO's, and timm's own beside no class token."""
-        for options in ({'reg_tokens': 7, 'final_norm': False}, {'reg_tokens': 4, 'class_token': False, 'global_pool': ''}):
+        for options in (
+            {'reg_tokens': 7, 'final_norm': False},
+            {'reg_tokens': 4, 'class_token': False, 'global_pool': ''},
+        ):
             oracle = timm_vit(no_embed_class=True, **options, **self.options(False))
             compare(oracle.forward_features, oracle.state_dict(), 'timm ViT', size)
 
