@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from mmvitdense.apis.errors import InputError
 from mmvitdense.apis.files import written_whole
@@ -177,8 +177,8 @@ def _choose_copies(read: dict[str, Tensor], ema: bool, source: str | Path) -> tu
     if not copies:
         return weights, []
     return weights, [
-        f"{len(copies)} copies 'ema_*' beside the weights are left out, --ema takes them instead (runs counted in epochs "
-        'keep the averages under the plain names, runs counted in iterations under these)'
+        f"{len(copies)} copies 'ema_*' beside the weights are left out, --ema takes them instead (runs counted in "
+        'epochs keep the averages under the plain names, runs counted in iterations under these)'
     ]
 
 
@@ -190,27 +190,31 @@ def _describe(conversion: Conversion, form: Any, state_dict: dict, backbone: dic
             raise
         conversion.notes.append(f'options: unknown, {error} (with --options NAME=VALUE)')
         return
-    reason, conversion.unused = _compare(backbone, conversion.model, description.options)
+    model = _build(conversion.model, description.options, given)
+    reason, conversion.unused = _compare(backbone, model)
     if reason is None:
         conversion.description = description
-    elif given:
-        raise CheckpointError(f'{_as_arguments(given)} does not fit the weights: {reason}')
-    else:
-        conversion.notes.append(
-            f'options: unknown, those that names and shapes tell do not fit ({reason}); the weights are converted all '
-            'the same'
-        )
+        return
+    told = f'{_as_arguments(given)} and what' if given else 'those that'
+    conversion.notes.append(
+        f'options: unknown, {told} names and shapes tell do not fit ({reason}); the weights are converted all the same'
+    )
 
 
-def _compare(backbone: dict[str, Tensor], model: str, options: dict[str, Any]) -> tuple[str | None, list[str]]:
-    """Why a model with the options does not take the weights, if it does not, and what it has no place for."""
+def _build(model: str, options: dict[str, Any], given: dict[str, Any]) -> nn.Module:
+    """The model with the options, without memory."""
     from mmvitdense import models
 
     try:
         with torch.device('meta'):
-            module = getattr(models, model)(**options)
-    except (TypeError, ValueError, AssertionError) as error:
-        return f'{model} with them cannot be built: {error}', []
+            return getattr(models, model)(**options)
+    except (TypeError, ValueError) as error:
+        told = _as_arguments(given) or 'the options that the weights tell'
+        raise CheckpointError(f'{model} cannot be built with {told}: {error}') from error
+
+
+def _compare(backbone: dict[str, Tensor], module: nn.Module) -> tuple[str | None, list[str]]:
+    """Why a model does not take the weights, if it does not, and what it has no place for."""
     expected = module.state_dict()
     differing = [
         f'{name} is {tuple(x.shape)} in the file, {tuple(expected[name].shape)} in the model'
@@ -224,8 +228,8 @@ def _compare(backbone: dict[str, Tensor], model: str, options: dict[str, Any]) -
     except CheckpointError:
         lacking = [name for name in expected if name not in backbone and not name.endswith('num_batches_tracked')]
         surplus = [name for name in backbone if name not in expected]
-        told = [('the model lacks', surplus), ('the file lacks', lacking)]
-        return '; '.join(f'{what} {len(names)}, first {", ".join(names[:3])}' for what, names in told if names), []
+        unlike = [('the model lacks', surplus), ('the file lacks', lacking)]
+        return '; '.join(f'{what} {len(names)}, first {", ".join(names[:3])}' for what, names in unlike if names), []
     return None, report.left_over
 
 
