@@ -8,6 +8,8 @@ from __future__ import annotations
 import argparse
 import sys
 
+from mmengine.config import DictAction
+
 from mmvitdense.apis.errors import InputError, run_tool
 
 
@@ -18,6 +20,16 @@ def main() -> int:
     parser.add_argument('target', nargs='?', help='file to write, .pth or .safetensors')
     parser.add_argument('--to', default='mmvitdense', metavar='LAYOUT', help='mmvitdense (default) or timm')
     parser.add_argument('--num-heads', type=int, help='attention heads, where the size of the model does not tell')
+    parser.add_argument(
+        '--options',
+        nargs='+',
+        action=DictAction,
+        metavar='NAME=VALUE',
+        help='what is known of the model and not in the weights, such as n_points=8 vit.window_size=14',
+    )
+    parser.add_argument(
+        '--ema', action='store_true', help="take the copies 'ema_*' of old hooks instead of the weights"
+    )
     parser.add_argument('--dry-run', action='store_true', help='tell what would be converted, and write nothing')
     parser.add_argument('--list', action='store_true', help='list the known formats')
     arguments = parser.parse_args()
@@ -25,7 +37,7 @@ def main() -> int:
 
 
 def _convert(arguments: argparse.Namespace) -> None:
-    from mmvitdense.apis.convert import SUFFIXES, convert_file, list_formats, write_checkpoint
+    from mmvitdense.apis.convert import SUFFIXES, convert_file, list_formats, nested, write_checkpoint
 
     if arguments.list:
         print(list_formats())
@@ -34,10 +46,11 @@ def _convert(arguments: argparse.Namespace) -> None:
         raise InputError('Give a file to read and a file to write, or --dry-run, or --list.')
     if arguments.target is not None and not arguments.target.endswith(SUFFIXES):
         raise InputError(f"The output must end with {' or '.join(SUFFIXES)}, got '{arguments.target}'.")
-    conversion = convert_file(arguments.source, arguments.to, arguments.num_heads)
+    options = nested(arguments.options or {})
+    conversion = convert_file(arguments.source, arguments.to, arguments.num_heads, options, arguments.ema)
     print(conversion)
     if not arguments.dry_run:
-        write_checkpoint(conversion.weights, arguments.target)
+        write_checkpoint(conversion.weights, arguments.target, conversion.record)
         print(f'written: {arguments.target}')
 
 

@@ -16,6 +16,7 @@ from mmengine.model import is_model_wrapper
 from torch import nn
 
 from mmvitdense.checkpoints import CheckpointError, detect, plain_vit, read_file
+from mmvitdense.checkpoints.conversion_record import record_of, warn_of_guesses
 
 _SHOWN = 5
 _TOO_LITTLE = 0.1
@@ -58,6 +59,7 @@ def load_model_weights(model: nn.Module, checkpoint: str | Path, strict: bool = 
             that are missing, unexpected and of another shape. The model may have been changed in part.
     """
     content = read_run_checkpoint(checkpoint)
+    warn_of_guesses(record_of(content), checkpoint)
     model = model.module if is_model_wrapper(model) else model
     state = content['state_dict']
     expected = {key: tuple(value.shape) for key, value in model.state_dict().items()}

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import json
 from collections import OrderedDict
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from mmvitdense.apis.errors import InputError
 from mmvitdense.apis.files import written_whole
-from mmvitdense.checkpoints import FORMATS, CheckpointError, FitReport, detect, fit_to_model, read_checkpoint
+from mmvitdense.checkpoints import FORMATS, CheckpointError, detect, fit_to_model, read_checkpoint
+from mmvitdense.checkpoints.conversion_record import KEY
+from mmvitdense.checkpoints.describe import Description, describe
+from mmvitdense.checkpoints.detect import convert_as
+from mmvitdense.checkpoints.ema_copies import split_ema_copies
 from mmvitdense.checkpoints.fit_options import FitOptions
 from mmvitdense.checkpoints.table_grids import recorded_grids, with_record
 from mmvitdense.checkpoints.to_timm import to_timm
@@ -31,7 +37,8 @@ class Conversion:
         num_read: Tensors in it.
         weights: What is to be written.
         model: Name of the class that the weights are for.
-        options: Arguments of it that compute what the weights were trained with; None when the weights do not tell.
+        description: Arguments of it that compute what the weights were trained with, and which of them are guesses;
+            None when the weights do not tell.
         unused: Names that a model with these options has no place for: heads, decoders, projections.
         whole_model: Whether the file holds a neck and heads of mmdet or mmseg besides.
         notes: What could not be told.
@@ -41,24 +48,56 @@ class Conversion:
     num_read: int
     weights: dict[str, Tensor]
     model: str = 'PlainViT'
-    options: dict[str, Any] | None = None
+    description: Description | None = None
     unused: list[str] = field(default_factory=list)
     whole_model: bool = False
     notes: list[str] = field(default_factory=list)
 
+    @property
+    def options(self) -> dict[str, Any] | None:
+        """The arguments; None when the weights do not tell."""
+        return None if self.description is None else self.description.options
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """What the written file says of its conversion, see ``conversion_record``."""
+        record: dict[str, Any] = {'format': self.format_name, 'model': self.model}
+        if self.description is not None:
+            guesses = {path: {'why': why} for path, why in self.description.guesses.items()}
+            for path, guess in guesses.items():
+                guess.update({'value': value} if (value := self._value(path)) else {})
+            record.update(options=_as_arguments(self.description.options), guesses=guesses)
+        return record
+
     def __str__(self) -> str:
         lines = [f'format: {self.format_name}', f'tensors: {self.num_read} read, {len(self.weights)} converted']
-        if self.options is not None:
-            lines.append(f'options: {self.model}({_as_arguments(self.options)})')
+        if self.description is not None:
+            lines.append(f'options: {self.model}({_as_arguments(self.description.options)})')
+            lines += [f'# a guess: {path}{self._shown(path)}: {why}' for path, why in self.description.guesses.items()]
+        if self.description is not None and self.description.guesses:
+            lines.append('# give what is known with --options NAME=VALUE; a file with guesses warns when it is loaded')
         if self.unused:
             shown = ', '.join(self.unused[:8]) + (f' and {len(self.unused) - 8} more' if len(self.unused) > 8 else '')
             lines.append(f'not of the {"ViT" if self.model == "PlainViT" else self.model}: {shown}')
         return '\n'.join(lines + self.notes)
 
+    def _value(self, path: str) -> str:
+        """A guessed option as it is written in a config; empty where the class has it as its default."""
+        try:
+            return _as_value(self.description.value(path))
+        except KeyError:
+            return ''
+
+    def _shown(self, path: str) -> str:
+        return f'={value}' if (value := self._value(path)) else ' as by default'
+
 
 def _as_arguments(options: dict[str, Any]) -> str:
-    shown = {n: f'dict({_as_arguments(v)})' if isinstance(v, dict) and v else repr(v) for n, v in options.items()}
-    return ', '.join(f'{name}={value}' for name, value in shown.items())
+    return ', '.join(f'{name}={_as_value(value)}' for name, value in options.items())
+
+
+def _as_value(value: Any) -> str:
+    return f'dict({_as_arguments(value)})' if isinstance(value, dict) and value else repr(value)
 
 
 def list_formats() -> str:
@@ -67,7 +106,31 @@ def list_formats() -> str:
     return '\n'.join(f'{form.NAME:{width}}  {form.__doc__.split(chr(10))[0]}' for form in FORMATS)
 
 
-def convert_file(source: str | Path, layout: str = 'mmvitdense', num_heads: int | None = None) -> Conversion:
+def nested(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Options by their paths, such as {'vit.window_size': 14}, as a dict of dicts.
+
+    Raises:
+        InputError: One is given as a whole and in parts.
+    """
+    tree: dict[str, Any] = {}
+    for path, value in options.items():
+        *outer, name = path.split('.')
+        place = tree
+        for part in outer:
+            place = place.setdefault(part, {})
+            if not isinstance(place, dict):
+                raise InputError(f'{part} is given as a whole and in parts ({path}): give one of these.')
+        place[name] = value
+    return tree
+
+
+def convert_file(
+    source: str | Path,
+    layout: str = 'mmvitdense',
+    num_heads: int | None = None,
+    options: Mapping[str, Any] | None = None,
+    ema: bool = False,
+) -> Conversion:
     """Read a checkpoint of any known format and convert it.
 
     Args:
@@ -75,17 +138,23 @@ def convert_file(source: str | Path, layout: str = 'mmvitdense', num_heads: int 
         layout: 'mmvitdense' for the names of ``PlainViT`` (under 'backbone.' with the names of mmdet beside, for a
             whole detector), 'timm' for those of timm.
         num_heads: Attention heads, for models of a size that nobody published.
+        options: What is known of the model and not in the weights, such as ``dict(window_size=14)``; of a model around
+            a ViT also ``dict(n_points=8, vit=dict(window_size=14))``.
+        ema: Take the copies 'ema_*' that hooks of mmcv 1 keep beside the weights instead of these.
 
     Raises:
-        CheckpointError: The file cannot be read, its format is not known, or timm has no such model.
-        InputError: There is no such layout.
+        CheckpointError: The file cannot be read, its format is not known, timm has no such model, or an option that is
+            given cannot be that of the weights.
+        InputError: There is no such layout, or there are no copies.
     """
     if layout not in LAYOUTS:
         raise InputError(f"The layout must be one of {', '.join(LAYOUTS)}, got '{layout}'.")
-    state_dict = read_checkpoint(source)
+    given = {**(options or {}), **({} if num_heads is None else {'num_heads': num_heads})}
+    read = read_checkpoint(source)
+    state_dict, notes = _choose_copies(read, ema, source)
     form = detect(state_dict)
-    weights = form.convert(state_dict)
-    conversion = Conversion(form.NAME, len(state_dict), weights, getattr(form, 'MODEL', 'PlainViT'))
+    weights = convert_as(form, state_dict, given.get('num_heads'))
+    conversion = Conversion(form.NAME, len(read), weights, getattr(form, 'MODEL', 'PlainViT'), notes=notes)
     if layout == 'timm' and conversion.model != 'PlainViT':
         raise CheckpointError(f'timm has no {conversion.model}: leave out the layout to get the names of mmvitdense')
     conversion.whole_model = any(name.startswith(_BACKBONE) for name in weights)
@@ -93,7 +162,9 @@ def convert_file(source: str | Path, layout: str = 'mmvitdense', num_heads: int 
     if conversion.whole_model:
         backbone = {name.removeprefix(_BACKBONE): x for name, x in weights.items() if name.startswith(_BACKBONE)}
     if hasattr(form, 'options'):
-        _describe(conversion, form, state_dict, backbone, {} if num_heads is None else {'num_heads': num_heads})
+        _describe(conversion, form, state_dict, backbone, given)
+    elif given:
+        raise InputError(f'{source} is a file of {form.NAME}, which tells no options: leave out {", ".join(given)}.')
     if layout == 'timm':
         conversion.weights = to_timm(backbone)
     else:
@@ -102,27 +173,88 @@ def convert_file(source: str | Path, layout: str = 'mmvitdense', num_heads: int 
     return conversion
 
 
+def _choose_copies(read: dict[str, Tensor], ema: bool, source: str | Path) -> tuple[dict[str, Tensor], list[str]]:
+    """The weights or their moving averages, and a line about it."""
+    weights, copies = split_ema_copies(read)
+    if ema:
+        if not copies:
+            raise InputError(f"{source} has no copies 'ema_*' beside its weights: leave out --ema.")
+        return {**weights, **copies}, [f"the {len(copies)} copies 'ema_*' are taken instead of the weights"]
+    if not copies:
+        return weights, []
+    return weights, [
+        f"{len(copies)} copies 'ema_*' beside the weights are left out, --ema takes them instead (runs counted in "
+        'epochs keep the averages under the plain names, runs counted in iterations under these)'
+    ]
+
+
 def _describe(conversion: Conversion, form: Any, state_dict: dict, backbone: dict[str, Tensor], given: dict) -> None:
     try:
-        conversion.options = form.options(state_dict, **given)
+        description = describe(form, state_dict, given)
     except CheckpointError as error:
-        conversion.notes.append(f'options: unknown, {error}')
+        if given:
+            raise
+        conversion.notes.append(f'options: unknown, {error} (with --options NAME=VALUE)')
         return
-    if hasattr(form, 'untold'):
-        conversion.notes += form.untold(conversion.options)
-    conversion.unused = _report(backbone, conversion, FitOptions(recorded=recorded_grids(state_dict, form))).left_over
+    model = _build(conversion.model, description.options, given)
+    recorded = recorded_grids(state_dict, form)
+    reason, conversion.unused = _compare(
+        backbone, model, FitOptions(recorded=recorded, pos_grid=_grid_of(model, given))
+    )
+    if reason is None:
+        conversion.description = description
+        return
+    told = f'{_as_arguments(given)} and what' if given else 'those that'
+    conversion.notes.append(
+        f'options: unknown, {told} names and shapes tell do not fit ({reason}); the weights are converted all the same'
+    )
 
 
-def _report(vit: dict[str, Tensor], conversion: Conversion, how: FitOptions) -> FitReport:
+def _grid_of(model: nn.Module, given: dict[str, Any]) -> tuple[int, int] | None:
+    """The grid of the table of positions where the user tells it."""
+    told = 'pretrain_img_size' in given or 'pretrain_img_size' in given.get('vit', {})
+    return getattr(model, 'vit', model).pos_grid if told else None
+
+
+def _build(model: str, options: dict[str, Any], given: dict[str, Any]) -> nn.Module:
+    """The model with the options, without memory."""
     from mmvitdense import models
 
-    with torch.device('meta'):
-        model = getattr(models, conversion.model)(**conversion.options)
-    return fit_to_model({name: tensor.to('meta') for name, tensor in vit.items()}, model, how)[1]
+    try:
+        with torch.device('meta'):
+            return getattr(models, model)(**options)
+    except (TypeError, ValueError) as error:
+        told = _as_arguments(given) or 'the options that the weights tell'
+        raise CheckpointError(f'{model} cannot be built with {told}: {error}') from error
 
 
-def write_checkpoint(weights: dict[str, Tensor], target: str | Path) -> None:
+def _compare(backbone: dict[str, Tensor], module: nn.Module, how: FitOptions) -> tuple[str | None, list[str]]:
+    """Why a model does not take the weights, if it does not, and what it has no place for."""
+    expected = module.state_dict()
+    differing = [
+        f'{name} is {tuple(x.shape)} in the file, {tuple(expected[name].shape)} in the model'
+        for name, x in backbone.items()
+        if name in expected and x.shape != expected[name].shape
+    ]
+    if differing:
+        return '; '.join(differing[:3]), []
+    try:
+        report = fit_to_model({name: tensor.to('meta') for name, tensor in backbone.items()}, module, how)[1]
+    except CheckpointError:
+        lacking = [name for name in expected if name not in backbone and not name.endswith('num_batches_tracked')]
+        surplus = [name for name in backbone if name not in expected]
+        unlike = [('the model lacks', surplus), ('the file lacks', lacking)]
+        return '; '.join(f'{what} {len(names)}, first {", ".join(names[:3])}' for what, names in unlike if names), []
+    return None, report.left_over
+
+
+def write_checkpoint(weights: dict[str, Tensor], target: str | Path, record: Mapping[str, Any] | None = None) -> None:
     """Write weights as a file of ``torch.save`` (.pth, under 'state_dict') or safetensors; whole or not at all.
+
+    Args:
+        weights: What is written.
+        target: The file.
+        record: What the file says of its conversion, see ``Conversion.record``.
 
     Raises:
         InputError: The suffix is neither, or safetensors is not installed.
@@ -133,13 +265,13 @@ def write_checkpoint(weights: dict[str, Tensor], target: str | Path) -> None:
     weights = _with_own_memory(weights)
     with written_whole(target) as temporary:
         if target.suffix == '.pth':
-            torch.save({'state_dict': weights}, temporary)
+            torch.save({'state_dict': weights, **({'meta': {KEY: dict(record)}} if record else {})}, temporary)
             return
         try:
             from safetensors.torch import save_file
         except ImportError as error:
             raise InputError('Run `pip install safetensors` to write a .safetensors file.') from error
-        save_file(weights, temporary)
+        save_file(weights, temporary, metadata={KEY: json.dumps(record)} if record else None)
 
 
 def _with_own_memory(weights: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -12,6 +12,8 @@ from .renaming import rename
 
 NAME = 'CLIP or OpenCLIP'
 ANCHOR = 'conv1.weight'
+BLOCK = 'transformer.resblocks.0.attn.in_proj_weight'
+_SETTINGS_OF_OPENAI = ('input_resolution', 'context_length', 'vocab_size')
 _RULES = (
     (r'^class_embedding$', 'cls_token'),
     (r'^positional_embedding$', 'pos_embed'),
@@ -31,7 +33,7 @@ _RULES = (
 def matches(state_dict: dict[str, Tensor]) -> bool:
     """Whether there is one patch embedding with the blocks of these towers beside it."""
     body = strip_prefix(state_dict, ANCHOR)
-    return body is not None and {'transformer.resblocks.0.attn.in_proj_weight', 'positional_embedding'} <= body.keys()
+    return body is not None and {BLOCK, 'positional_embedding'} <= body.keys()
 
 
 def convert(state_dict: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -43,14 +45,21 @@ def convert(state_dict: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def options(state_dict: dict[str, Tensor], **known: Any) -> dict[str, Any]:
-    """Options of ``PlainViT``, OpenAI's; ``known`` ones win.
+    """Options of ``PlainViT``; ``known`` ones win.
 
-    Most models of OpenCLIP have the exact GELU: give ``act='gelu'`` for them.
+    OpenAI's files hold settings of their own beside the weights, and have QuickGELU. All others are of OpenCLIP.
     """
-    return implied_options(
-        convert(state_dict),
-        known,
-        norm_eps=1e-5,
-        act='quick_gelu',
-        pos_resize={'antialias': True},
-    )
+    weights = convert(state_dict)
+    act = 'quick_gelu' if _is_openai(state_dict) else 'gelu'
+    return implied_options(weights, known, norm_eps=1e-5, act=act, pos_resize={'antialias': True})
+
+
+def guesses(state_dict: dict[str, Tensor], options: dict[str, Any]) -> dict[str, str]:
+    """The activation, which differs among the models of OpenCLIP."""
+    if _is_openai(state_dict):
+        return {}
+    return {'act': "that of most models of OpenCLIP; those of OpenAI, MetaCLIP and DFN have 'quick_gelu'"}
+
+
+def _is_openai(state_dict: dict[str, Tensor]) -> bool:
+    return any(name in state_dict for name in _SETTINGS_OF_OPENAI)

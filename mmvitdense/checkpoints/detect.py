@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from inspect import signature
 from types import ModuleType
 
 from torch import Tensor
@@ -23,17 +24,20 @@ from . import (
     sam,
     simmim,
     timm_vit,
+    tips,
     transformers_beit,
     transformers_clip,
     transformers_dinov2,
     transformers_dinov3,
     transformers_sam,
+    transformers_tips,
     transformers_vit,
     transformers_vitdet,
     vit_adapter,
     vit_comer,
 )
 from .reading import CheckpointError
+from .refused import why_refused
 
 FORMATS: tuple[ModuleType, ...] = (
     plain_vit,
@@ -46,6 +50,7 @@ FORMATS: tuple[ModuleType, ...] = (
     beit,
     simmim,
     dinov2,
+    tips,
     dinov3,
     sam,
     eva02,
@@ -56,6 +61,7 @@ FORMATS: tuple[ModuleType, ...] = (
     transformers_dinov2,
     transformers_dinov3,
     transformers_sam,
+    transformers_tips,
     transformers_vit,
     transformers_vitdet,
     vit_comer,
@@ -69,8 +75,11 @@ def detect(state_dict: dict[str, Tensor]) -> ModuleType:
     """Return the format of a checkpoint, a module of this package with ``NAME``, ``matches`` and ``convert``.
 
     Raises:
-        CheckpointError: No format matches or several do; the message shows what was seen.
+        CheckpointError: No format matches or several do, or one does and the model is another; the message shows what
+            was seen.
     """
+    if reason := why_refused(state_dict):
+        raise CheckpointError(reason)
     found = [form for form in FORMATS if form.matches(state_dict)]
     if len(found) == 1:
         return found[0]
@@ -92,6 +101,19 @@ def _blocks_seen(state_dict: dict[str, Tensor]) -> str:
     return f' with {", ".join(seen)} in the first block' if seen else ''
 
 
-def convert(state_dict: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Detect the format and return the names of ``PlainViT``, under 'backbone.' if the file holds more than a ViT."""
-    return detect(state_dict).convert(state_dict)
+def convert(state_dict: dict[str, Tensor], num_heads: int | None = None) -> dict[str, Tensor]:
+    """Detect the format and return the names of ``PlainViT``, under 'backbone.' if the file holds more than a ViT.
+
+    ``num_heads`` is needed by the formats that are converted by it, see ``convert_as``.
+    """
+    return convert_as(detect(state_dict), state_dict, num_heads)
+
+
+def convert_as(form: ModuleType, state_dict: dict[str, Tensor], num_heads: int | None = None) -> dict[str, Tensor]:
+    """Convert by a format. Where channels of a head change places, ``num_heads`` says how many there are of it.
+
+    Such a format knows the heads of published widths and of files that tell them itself.
+    """
+    if num_heads is not None and 'num_heads' in signature(form.convert).parameters:
+        return form.convert(state_dict, num_heads=num_heads)
+    return form.convert(state_dict)

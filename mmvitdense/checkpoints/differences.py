@@ -9,14 +9,13 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from .describe import VIT, Description, describe
 from .reading import CheckpointError
 from .table_grids import recorded_rope
 
 ALLOWED = ('preset', 'rope', 'num_heads')
 """What a model may have otherwise than its weights where the ``init_cfg`` allows it."""
 
-# Values are read of small tensors alone: tables, periods, masks.
-_SMALL = 1 << 20
 # Tables of rotary positions, and kernels with an axis of heads, in names of the files.
 _TELLS_HEADS = re.compile(r'(^|\.)(rope_embed\.periods|rope\.freqs_cos)$|/query/kernel$')
 
@@ -42,7 +41,9 @@ def differences(
     if not hasattr(form, 'options'):
         return []
     model = getattr(model, 'vit', model)
-    options = options_of_weights(form, state_dict, model)
+    described = description_for(form, state_dict, model)
+    options = options_of_vit(described)
+    guessed = {path.removeprefix(VIT) for path in described.guesses}
     mine = {'rope': getattr(model.rope, 'kind', None), **_options_of(model)}
     theirs = {'rope': recorded_rope(state_dict, rope_of(options)), **_expected(options)}
     certain = {'rope'} | ({'num_heads'} if any(_TELLS_HEADS.search(name) for name in state_dict) else set())
@@ -54,18 +55,26 @@ def differences(
             'Give the model the option or the preset of the weights, or, if this is meant, '
             f'init_cfg=dict(..., allow={wrong})'
         )
-    return [f'{key} is {mine[key]!r}, the weights come with {theirs[key]!r}' for key in differing]
+    # Of what is guessed the heads alone are worth a word: all else is as likely as the model's.
+    return [
+        f'{key} is {mine[key]!r}, the weights come with {theirs[key]!r}{" (a guess)" if key in guessed else ""}'
+        for key in differing
+        if key not in guessed or key == 'num_heads'
+    ]
 
 
-def options_of_weights(form: ModuleType, state_dict: Mapping[str, Tensor], model: nn.Module) -> dict[str, Any]:
-    """Options of the ``PlainViT`` that the format reads off the weights; of large tensors the shape alone is read."""
-    skeleton = {n: t if t.numel() <= _SMALL else t.to('meta') for n, t in state_dict.items()}
+def description_for(form: ModuleType, state_dict: Mapping[str, Tensor], model: nn.Module) -> Description:
+    """What the format reads off the weights of a ``PlainViT``, or of a model that holds one."""
     try:
-        options = form.options(skeleton)
+        return describe(form, state_dict)
     except CheckpointError:  # a width that nobody published, or a table that is no square
         sides = tuple(side * model.patch_size for side in model.pos_grid)
-        options = form.options(skeleton, num_heads=model.num_heads, pretrain_img_size=sides)
-    return options.get('vit', options)
+        return describe(form, state_dict, {'num_heads': model.num_heads, 'pretrain_img_size': sides})
+
+
+def options_of_vit(described: Description) -> dict[str, Any]:
+    """The options that are of the ``PlainViT``."""
+    return described.options.get('vit', described.options)
 
 
 def rope_of(options: Mapping[str, Any]) -> str | None:
@@ -103,4 +112,5 @@ def _rule(pos_resize: dict[str, Any]) -> str:
     """One spelling for rules that compute the same."""
     by = pos_resize.get('by', 'size')
     offset = f' with offset {pos_resize.get("offset", 0.1)}' if by == 'scale' else ''
-    return f'by {by}{offset}{", antialias" if pos_resize.get("antialias") else ""}'
+    mode = f', {pos_resize["mode"]}' if pos_resize.get('mode', 'bicubic') != 'bicubic' else ''
+    return f'by {by}{offset}{mode}{", antialias" if pos_resize.get("antialias") else ""}'

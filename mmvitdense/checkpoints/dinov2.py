@@ -12,6 +12,7 @@ from .implied_options import implied_options
 from .timm_names import block_names, body_of, convert_body
 
 NAME = 'DINOv2'
+_REGISTERS = 4
 _BLOCK = re.compile(r'(norm[12]|attn\.(qkv|proj)|mlp\.(fc[12]|w12|w3))\.\w+|ls[12]\.gamma')
 
 
@@ -22,10 +23,22 @@ def matches(state_dict: dict[str, Tensor]) -> bool:
 
 
 def is_dinov2(body: dict[str, Tensor]) -> bool:
+    """Whether there are DINOv2's blocks, a class token, and no registers or a number of them that DINOv2 may have.
+
+    One register is TIPS'. timm has ViTs of its own, and RADIO, with other numbers and with registers alone.
+    """
+    if not has_dinov2_blocks(body) or 'cls_token' not in body:
+        return False
+    if 'reg_token' in body:
+        return body['reg_token'].shape[1] == _REGISTERS
+    return 'register_tokens' not in body or body['register_tokens'].shape[1] > 1
+
+
+def has_dinov2_blocks(body: dict[str, Tensor]) -> bool:
     """Whether there are LayerScale, a table of positions and a sign of DINOv2.
 
-    Such are the mask token, registers, a gated network, or patches of 14 pixels with a position of the class token
-    (DeiT III, which has the same blocks, has none).
+    Such are the mask token, registers, a gated network, or patches of 14 pixels with a position of the class token and
+    a last norm (DeiT III, which has the same blocks, has no such position, and InternViT no norm).
     """
     names = block_names(body)
     table = body.get('pos_embed')
@@ -35,7 +48,7 @@ def is_dinov2(body: dict[str, Tensor]) -> bool:
         return False
     side = math.isqrt(table.shape[1] - 1)
     signs = ('mask_token', 'register_tokens', 'reg_token')
-    is_14 = body['patch_embed.proj.weight'].shape[-1] == 14
+    is_14 = body['patch_embed.proj.weight'].shape[-1] == 14 and 'norm.weight' in body
     return any(sign in body for sign in signs) or (is_14 and side**2 == table.shape[1] - 1)
 
 

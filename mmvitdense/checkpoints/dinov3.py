@@ -24,9 +24,12 @@ _TIMM = re.compile(
 
 
 def matches(state_dict: dict[str, Tensor]) -> bool:
-    """Whether there are registers under one of the two names, LayerScale, and no table of positions."""
+    """Whether there are a class token, registers under one of the two names, LayerScale, and no table of positions.
+
+    timm's own ViTs with rotary positions, which are not DINOv3's, have registers alone.
+    """
     body = body_of(state_dict)
-    if body is None or 'pos_embed' in body:
+    if body is None or 'pos_embed' in body or 'cls_token' not in body:
         return False
     names = block_names(body)
     if 'storage_tokens' in body or PERIODS in body:
@@ -70,6 +73,11 @@ def options(state_dict: dict[str, Tensor], **given: Any) -> dict[str, Any]:
         rope={'kind': 'dinov3', **({} if periods is None else _rope(periods))},
         final_norm='all',
     )
+
+
+def tells_heads(state_dict: dict[str, Tensor]) -> bool:
+    """Whether the periods are in the file, as many as a quarter of the channels of a head."""
+    return PERIODS in body_of(state_dict)
 
 
 def _rope(periods: Tensor, base: float = 100.0) -> dict[str, Any]:

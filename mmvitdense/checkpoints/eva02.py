@@ -14,6 +14,7 @@ from torch import Tensor
 
 from mmvitdense.layers import half_pairing
 
+from .describe import check_heads
 from .implied_options import implied_options
 from .timm_names import block_names, body_of, convert_body, has_gated_mlp
 
@@ -44,7 +45,10 @@ def convert(state_dict: dict[str, Tensor], num_heads: int | None = None) -> dict
     weights = convert_body(body)
     if not has_gated_mlp(body):
         return weights
-    order = half_pairing(weights['pos_embed'].shape[-1] // (num_heads or _num_heads(body, weights)))
+    embed_dims = weights['pos_embed'].shape[-1]
+    num_heads = _num_heads(body, weights) if num_heads is None else num_heads
+    check_heads(embed_dims, num_heads)
+    order = half_pairing(embed_dims // num_heads)
     for name in [name for name in weights if re.search(r'\.attn\.qkv\.(weight|bias)$', name)]:
         query, key, value = weights[name].chunk(3)
         turned = [part.unflatten(0, (-1, len(order)))[:, order].flatten(0, 1) for part in (query, key)]
@@ -61,10 +65,15 @@ def options(state_dict: dict[str, Tensor], **given: Any) -> dict[str, Any]:
     return implied_options(
         weights,
         given,
-        num_heads=given.get('num_heads') or _num_heads(body, weights),
+        num_heads=given['num_heads'] if 'num_heads' in given else _num_heads(body, weights),
         qkv_bias='qv',
         rope={'kind': 'eva02'} if has_gated_mlp(body) else None,
     )
+
+
+def tells_heads(state_dict: dict[str, Tensor]) -> bool:
+    """Whether there is a table of frequencies, as wide as a head."""
+    return any(name.endswith('rope.freqs_cos') for name in state_dict)
 
 
 def _num_heads(body: dict[str, Tensor], weights: dict[str, Tensor]) -> int:

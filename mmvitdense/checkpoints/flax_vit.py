@@ -77,6 +77,16 @@ def options(state_dict: dict[str, Tensor], **given: Any) -> dict[str, Any]:
     return implied_options(convert(state_dict), given, num_heads=query.shape[-2], act='gelu_tanh')
 
 
+def guesses(state_dict: dict[str, Tensor], options: dict[str, Any]) -> dict[str, str]:
+    """The resizing of positions, for which each code of Google has another function."""
+    return {'pos_resize': 'that of PlainViT; timm has dict(antialias=True) for the same weights'}
+
+
+def tells_heads(state_dict: dict[str, Tensor]) -> bool:
+    """Always: heads are an axis of the weights."""
+    return True
+
+
 def _part(name: str) -> str:
     for pattern, new in _PARTS:
         name = re.sub(pattern, new, name)

@@ -10,10 +10,14 @@ from typing import Any
 from torch import Tensor
 
 from .reading import CheckpointError
+from .window_plan import table_sides, window_plan
 
 # Published widths and their heads, by embed_dims; formats with other heads for a width say so themselves.
 _HEADS = {192: 3, 384: 6, 768: 12, 1024: 16, 1152: 16, 1280: 16, 1408: 16, 1536: 24, 1664: 16, 1792: 16, 4096: 32}
 _BLOCK = re.compile(r'^blocks\.(\d+)\.')
+_RESIDUAL = re.compile(r'^blocks\.(\d+)\.residual\.conv(\d)\.')
+# By the number of convolutions.
+_KINDS = ('naive', 'basic', 'bottleneck')
 
 
 def implied_options(weights: dict[str, Tensor], given: Mapping[str, Any], **known: Any) -> dict[str, Any]:
@@ -42,8 +46,11 @@ def implied_options(weights: dict[str, Tensor], given: Mapping[str, Any], **know
         **_embedding(weights, projection.shape[-1], grid_is_known),
         **_block(weights),
         **_relative_positions(weights, projection.shape[-1], grid_is_known),
+        **_convolutional_propagation(weights),
     }
     options.update((name, value) for name, value in known.items() if value is not None)
+    if 'norm.weight' not in weights:
+        options.pop('final_norm', None)
     options.update(given)
     if 'num_heads' not in options:
         options['num_heads'] = _num_heads(weights, options['embed_dims'])
@@ -110,21 +117,16 @@ def _relative_positions(weights: dict[str, Tensor], patch_size: int, grid_is_kno
             )
         kind = 'bias' if biases[0].startswith('blocks.') else 'bias_shared'
         return {'rel_pos': kind, 'pretrain_img_size': side * patch_size}
-    lengths = {
-        int(_BLOCK.match(name)[1]): ((len(table) + 1) // 2, (len(weights[f'{name[:-1]}w']) + 1) // 2)
-        for name, table in weights.items()
-        if name.endswith('attn.rel_pos_h')
-    }
-    if not lengths:
+    return {'rel_pos': 'decomposed', **window_plan(weights, patch_size)} if table_sides(weights) else {}
+
+
+def _convolutional_propagation(weights: dict[str, Tensor]) -> dict[str, Any]:
+    names = [match.groups() for name in weights if (match := _RESIDUAL.match(name))]
+    if not names:
         return {}
-    # The longest tables span the grid of the image, shorter ones a window.
-    window, grid = min(lengths.values()), max(lengths.values())
-    size = tuple(side * patch_size for side in grid)
-    options: dict[str, Any] = {'rel_pos': 'decomposed', 'img_size': size[0] if size[0] == size[1] else size}
-    if window != grid:
-        global_blocks = tuple(sorted(index for index, length in lengths.items() if length == grid))
-        options.update(window_size=window[0], global_blocks=global_blocks)
-    return options
+    kind = _KINDS[max(int(number) for _, number in names) - 1]
+    options: dict[str, Any] = {'conv_blocks': tuple(sorted({int(index) for index, _ in names}))}
+    return options if kind == 'bottleneck' else {**options, 'conv_block_kind': kind}
 
 
 def _num_heads(weights: dict[str, Tensor], embed_dims: int) -> int:

@@ -14,7 +14,8 @@ from mmvitdense.layers import SelfInitialized
 from mmvitdense.registry import WEIGHT_INITIALIZERS
 
 from . import mimdet, plain_vit
-from .detect import detect
+from .conversion_record import read_record, warn_of_guesses
+from .detect import convert_as, detect
 from .differences import ALLOWED, differences
 from .file_pages import FilePages
 from .fit_model import fit_to_model
@@ -22,7 +23,7 @@ from .fit_options import FitOptions
 from .init_info import note_initialization
 from .layer_scale import fold_layer_scale
 from .name_patterns import check_patterns
-from .reading import local_path, read_checkpoint
+from .reading import CheckpointError, local_path, read_checkpoint
 from .structure import check_preset
 from .table_grids import recorded_grids
 
@@ -99,7 +100,8 @@ class ViTPretrained:
         """Load the weights into ``module``, a ``PlainViT`` or a backbone that holds one."""
         state_dict = read_checkpoint(self.checkpoint)
         form = detect(state_dict)
-        weights = form.convert(state_dict)
+        weights = _convert(form, state_dict, module)
+        warn_of_guesses(read_record(self.checkpoint), self.checkpoint)
         if any(name.startswith(_BACKBONE) for name in weights):
             weights = {n.removeprefix(_BACKBONE): v for n, v in weights.items() if n.startswith(_BACKBONE)}
         check_patterns('as_initialized', self.as_initialized, module.state_dict(), 'the model')
@@ -137,6 +139,13 @@ class ViTPretrained:
             recorded=recorded_grids(state_dict, form),
             oblong=form in _OURS,
         )
+
+
+def _convert(form: ModuleType, state_dict: Mapping[str, Tensor], module: nn.Module) -> dict[str, Tensor]:
+    try:
+        return form.convert(state_dict)
+    except CheckpointError:  # a width that nobody published
+        return convert_as(form, state_dict, getattr(module, 'vit', module).num_heads)
 
 
 def _load(module: nn.Module, weights: dict[str, Tensor], pages: FilePages) -> None:

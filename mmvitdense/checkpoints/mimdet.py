@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from typing import Any
 
@@ -18,6 +19,7 @@ MODEL = 'MIMDet'
 _OFFICIAL = re.compile(r'^((?:.*\.)?)encoder\.patch_embed\.proj\.3\.3\.weight$')
 _OWN = re.compile(r'^(backbone\.)?stem\.stages\.3\.conv\.weight$')
 _BACKBONE = 'backbone.'
+_DECODER_HEADS = 16
 _STEM = r'^(|backbone\.)encoder\.patch_embed\.proj\.'
 _RENAMES = (
     (_STEM + r'(\d)\.0\.', r'\1stem.stages.\2.conv.'),
@@ -55,16 +57,20 @@ def convert(state_dict: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def options(state_dict: dict[str, Tensor], **known: Any) -> dict[str, Any]:
-    """Options of ``MIMDet``; ``known`` ones are those of its ``vit`` and win.
-
-    The heads of the decoder cannot be told: 16 as published.
-    """
+    """Options of ``MIMDet``; ``known`` ones win: 'vit' and 'decoder' with those of its parts, others of its ``vit``."""
     weights = {name.removeprefix(_BACKBONE): value for name, value in convert(state_dict).items()}
-    vit = _part_options(weights, 'vit.', known)
-    decoder = _part_options(weights, 'decoder.', {'num_heads': 16})
+    given = {name: value for name, value in known.items() if name not in ('vit', 'decoder')}
+    vit = _part_options(weights, 'vit.', {**given, **known.get('vit', {})})
+    heads = math.gcd(_DECODER_HEADS, weights['decoder.pos_embed'].shape[-1])
+    decoder = _part_options(weights, 'decoder.', {'num_heads': heads, **known.get('decoder', {})})
     if decoder['pretrain_img_size'] == vit['pretrain_img_size']:
         del decoder['pretrain_img_size']
     return {'vit': vit, 'decoder': decoder, 'fill': 'mask_token' if 'mask_token' in weights else 'conv_feat'}
+
+
+def guesses(state_dict: dict[str, Tensor], options: dict[str, Any]) -> dict[str, str]:
+    """The heads of the decoder."""
+    return {'decoder.num_heads': 'not in the weights; the decoder of MAE, from which MIMDet starts, has 16'}
 
 
 def _part_options(weights: dict[str, Tensor], prefix: str, given: dict[str, Any]) -> dict[str, Any]:

@@ -72,3 +72,13 @@ def options(state_dict: dict[str, Tensor], **known: Any) -> dict[str, Any]:
         act='quick_gelu' if is_clip else None,
         qkv_bias='qv' if any(name.endswith('attn.q_bias') for name in state_dict) else None,
     )
+
+
+def guesses(state_dict: dict[str, Tensor], options: dict[str, Any]) -> dict[str, str]:
+    """The activation of CLIP, and the resizing of positions, where there are some."""
+    found = {}
+    if options.get('pre_norm'):
+        found['act'] = "that of OpenAI; LAION's CLIP has the exact 'gelu'"
+    if options.get('pos_embed', 'absolute') and 'rel_pos' not in options:
+        found['pos_resize'] = "that of mmpretrain; DINO and DINOv2 themselves have dict(by='scale')"
+    return found

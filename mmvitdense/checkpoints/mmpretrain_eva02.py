@@ -31,9 +31,9 @@ def matches(state_dict: dict[str, Tensor]) -> bool:
     return body is not None and signs <= body.keys()
 
 
-def convert(state_dict: dict[str, Tensor]) -> dict[str, Tensor]:
+def convert(state_dict: dict[str, Tensor], num_heads: int | None = None) -> dict[str, Tensor]:
     """Rename to the layout of ``PlainViT``, with queries and keys in its order of channels."""
-    return eva02.convert(_official(state_dict))
+    return eva02.convert(_official(state_dict), num_heads)
 
 
 def options(state_dict: dict[str, Tensor], **given: Any) -> dict[str, Any]:
@@ -43,6 +43,11 @@ def options(state_dict: dict[str, Tensor], **given: Any) -> dict[str, Any]:
     if any(bias.any() for bias in biases):
         given = {'qkv_bias': True, **given}
     return eva02.options(weights, **given)
+
+
+def tells_heads(state_dict: dict[str, Tensor]) -> bool:
+    """Always: a table of frequencies is a sign of the format."""
+    return True
 
 
 def _official(state_dict: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from .implied_options import implied_options
 from .timm_names import block_names, body_of, convert_body
+from .window_plan import guessed_windows
 
 NAME = 'SAM'
 _BLOCK = re.compile(
@@ -38,3 +39,8 @@ def convert(state_dict: dict[str, Tensor]) -> dict[str, Tensor]:
 def options(state_dict: dict[str, Tensor], **given: Any) -> dict[str, Any]:
     """Options of ``PlainViT``; ``given`` ones win."""
     return implied_options(convert(state_dict), given)
+
+
+def guesses(state_dict: dict[str, Tensor], options: dict[str, Any]) -> dict[str, str]:
+    """The windows, unless the lengths of tables of relative positions tell them."""
+    return guessed_windows(convert(state_dict))

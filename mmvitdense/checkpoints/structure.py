@@ -10,7 +10,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from .differences import options_of_weights, rope_of
+from .differences import description_for, options_of_vit, rope_of
 from .name_patterns import matches_any
 from .reading import CheckpointError
 from .table_grids import recorded_rope
@@ -100,7 +100,7 @@ def check_preset(
     preset = getattr(vit, 'preset', None)
     if preset is None or not hasattr(form, 'options') or hasattr(form, 'MODEL'):
         return
-    rope = rope_of(options_of_weights(form, state_dict, vit))
+    rope = rope_of(options_of_vit(description_for(form, state_dict, vit)))
     told = structure(weights, recorded_rope(state_dict, rope))
     ignored = {key for key, name in _SIGNS.items() if matches_any(name, meant)}
     if ignored & {'positions', 'registers'}:

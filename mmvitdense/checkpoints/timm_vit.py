@@ -14,21 +14,30 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from mmvitdense.layers.position import sincos_position_table
+
+from . import tips
 from .dinov2 import is_dinov2
 from .implied_options import implied_options
 from .timm_names import block_names, body_of, convert_body
 
 NAME = 'timm ViT'
 _BLOCK = re.compile(r'(norm[12]|attn\.(qkv|proj)|mlp\.fc[12])\.\w+|gamma_[12]|ls[12]\.gamma')
-# Signs of families that have the same blocks and something else before them.
-_FOREIGN = re.compile(r'^(reg(ister)?_token|storage_tokens|rope|rel_pos_bias)|(^|\.)periods$')
+# Signs of families that have the same blocks and something else before them: registers of official code, other
+# positions, a convolutional stem.
+_FOREIGN = re.compile(
+    r'^(register_token|storage_tokens|rope|rel_pos_bias|shared_rel_pos|pos_embed_|patch_embed\.(?!proj\.))|(^|\.)periods$'
+)
 _TIMM_RESIZE = {'by': 'size', 'antialias': True}
+_HEADS_OF_SIGLIP = {1536: 16}
 
 
 def matches(state_dict: dict[str, Tensor]) -> bool:
-    """Whether this is a ViT of timm's layout with nothing that this format does not know."""
+    """Whether this is a ViT of timm's layout with a table of positions and nothing that this format does not know."""
     body = body_of(state_dict)
-    if body is None or is_dinov2(body) or any(_FOREIGN.search(name) for name in body):
+    if body is None or 'pos_embed' not in body or body['pos_embed'].ndim != 3:
+        return False
+    if is_dinov2(body) or tips.matches(state_dict) or any(_FOREIGN.search(name) for name in body):
         return False
     if 'blocks.0.mlp.fc1.weight' in body and _is_packed(body):
         return False
@@ -43,21 +52,48 @@ def convert(state_dict: dict[str, Tensor]) -> dict[str, Tensor]:
 def options(state_dict: dict[str, Tensor], **given: Any) -> dict[str, Any]:
     """Options of ``PlainViT``; ``given`` ones win.
 
-    Files of DeiT, AugReg, DINO and MAE cannot be told apart for sure. Positions are resized as MAE and DeiT do, unless
-    the file shows that it is of iBOT or of timm's CLIP and SigLIP. For DINO give ``pos_resize=dict(by='scale')``, for
-    OpenAI's weights in timm's CLIP ``act='quick_gelu'``.
+    Files of DeiT, AugReg and DINO cannot be told apart, see ``guesses``: positions are resized as DeiT and MAE do,
+    unless the file shows that it is of iBOT or of timm's CLIP, SigLIP and ViTs with registers.
     """
     body, weights = body_of(state_dict), convert(state_dict)
     known: dict[str, Any] = {}
     if 'norm_pre.weight' in weights:
-        known.update(norm_eps=1e-5, pos_resize=_TIMM_RESIZE)
-    elif 'attn_pool.latent' in body:
+        known.update(norm_eps=1e-5, pos_resize=_TIMM_RESIZE, act='gelu')
+    elif 'attn_pool.latent' in body or 'reg_token' in body:
         known.update(pos_resize=_TIMM_RESIZE)
     elif 'masked_embed' in body:
         known.update(pos_resize={'by': 'scale'})
-    elif weights['patch_embed.proj.weight'].shape[0] == 384 and _has_moco_positions(weights):
+    elif weights['patch_embed.proj.weight'].shape[0] == 384 and _has_positions(weights, rows_first=True):
         known.update(num_heads=12)
+    if 'cls_token' not in weights:
+        known.update(act='gelu', num_heads=_HEADS_OF_SIGLIP.get(weights['patch_embed.proj.weight'].shape[0]))
     return implied_options(weights, given, **known)
+
+
+def guesses(state_dict: dict[str, Tensor], options: dict[str, Any]) -> dict[str, str]:
+    """The resizing of positions, the activation, and rotary positions of timm under the names of DeiT III."""
+    body, weights = body_of(state_dict), convert(state_dict)
+    found = {}
+    if 'norm_pre.weight' in weights:
+        found['act'] = "that of most models of OpenCLIP; those of OpenAI, MetaCLIP and DFN have 'quick_gelu'"
+    elif 'cls_token' not in weights:
+        found['act'] = "that of timm; some sizes of SigLIP have 'gelu_tanh'"
+    if 'reg_token' in body:
+        found['pos_resize'] = 'that of timm; RADIO itself resizes bilinearly to a square and crops'
+    elif not ('norm_pre.weight' in weights or 'attn_pool.latent' in body or _is_told_by_positions(body, weights)):
+        found['pos_resize'] = (
+            "that of DeiT and MAE; DINO has dict(by='scale'), AugReg and timm's own ViTs have dict(antialias=True)"
+        )
+    if 'gamma_1' in block_names(body):
+        found['rope'] = 'DeiT III has none; vit_*_rope_ape of timm has the same names and rotary positions'
+    return found
+
+
+def _is_told_by_positions(body: dict[str, Tensor], weights: dict[str, Tensor]) -> bool:
+    """Whether the file shows that it is of iBOT, MAE or MoCo v3, whose rule is known."""
+    if {'masked_embed', 'decoder_embed.weight'} & body.keys():
+        return True
+    return any(_has_positions(weights, rows_first) for rows_first in (False, True))
 
 
 def _is_packed(body: dict[str, Tensor]) -> bool:
@@ -65,17 +101,13 @@ def _is_packed(body: dict[str, Tensor]) -> bool:
     return first.ndim == 2 and first.shape[0] == 2 * second.shape[1]
 
 
-def _has_moco_positions(weights: dict[str, Tensor]) -> bool:
-    """Whether the positions are the fixed sines and cosines of MoCo v3 (``vits.py``), which has rows first.
-
-    MAE has columns first.
-    """
-    table = weights.get('pos_embed')
-    if table is None or math.isqrt(table.shape[1] - 1) ** 2 != table.shape[1] - 1:
+def _has_positions(weights: dict[str, Tensor], rows_first: bool) -> bool:
+    """Whether the positions are fixed sines and cosines: MoCo v3's (``vits.py``) have rows first, MAE's columns."""
+    table = weights['pos_embed']
+    side = math.isqrt(table.shape[1] - 1)
+    if side**2 != table.shape[1] - 1 or table.is_meta or table.shape[2] % 4 or table[0, 0].any():
         return False
-    side, quarter = math.isqrt(table.shape[1] - 1), table.shape[2] // 4
-    omega = 1e4 ** -(torch.arange(quarter, dtype=torch.float64) / quarter)
-    angles = torch.arange(side, dtype=torch.float64)[:, None] * omega
-    outer, inner = angles[:, None].expand(-1, side, -1), angles[None].expand(side, -1, -1)
-    expected = torch.cat([outer.sin(), outer.cos(), inner.sin(), inner.cos()], dim=-1).flatten(0, 1)
-    return not table[0, 0].any() and bool((table[0, 1:].double() - expected).abs().max() < 1e-3)
+    expected = sincos_position_table((side, side), table.shape[2])
+    if rows_first:
+        expected = torch.cat(expected.chunk(2, dim=-1)[::-1], dim=-1)
+    return bool((table[:, 1:].float() - expected).abs().max() < 1e-3)

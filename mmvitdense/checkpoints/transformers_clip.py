@@ -43,12 +43,16 @@ def convert(state_dict: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def options(state_dict: dict[str, Tensor], **known: Any) -> dict[str, Any]:
-    """Options of ``PlainViT``: OpenAI's CLIP where a norm precedes the blocks, else SigLIP; ``known`` ones win.
-
-    LAION's CLIP has the same names and the exact GELU: give ``act='gelu'`` for it.
-    """
+    """Options of ``PlainViT``: OpenAI's CLIP where a norm precedes the blocks, else SigLIP; ``known`` ones win."""
     weights = convert(state_dict)
     if 'norm_pre.weight' in weights:
         return implied_options(weights, known, norm_eps=1e-5, act='quick_gelu')
     heads = _HEADS_OF_SIGLIP.get(weights['pos_embed'].shape[-1])
     return implied_options(weights, known, act='gelu_tanh', num_heads=heads)
+
+
+def guesses(state_dict: dict[str, Tensor], options: dict[str, Any]) -> dict[str, str]:
+    """The activation of CLIP."""
+    if 'norm_pre.weight' not in convert(state_dict):
+        return {}
+    return {'act': "that of OpenAI; LAION's CLIP has the exact 'gelu' (hidden_act in config.json tells)"}

@@ -7,15 +7,18 @@ from typing import Any
 from torch import Tensor
 
 from .implied_options import implied_options
+from .tips import is_tips
 from .transformers_names import body_of, convert_body, has_blocks
 
 NAME = 'transformers DINOv2'
 
 
 def matches(state_dict: dict[str, Tensor]) -> bool:
-    """Whether blocks have LayerScale under the name of DINOv2, and there is a table of positions."""
+    """Whether blocks have LayerScale under the name of DINOv2, and there is a table of positions; not of TIPS."""
     body = body_of(state_dict)
-    return has_blocks(body, 'layer_scale1.lambda1') and 'embeddings.position_embeddings' in body
+    if not has_blocks(body, 'layer_scale1.lambda1') or 'embeddings.position_embeddings' not in body:
+        return False
+    return not is_tips(body.get('embeddings.cls_token'), body.get('embeddings.register_tokens'))
 
 
 def convert(state_dict: dict[str, Tensor]) -> dict[str, Tensor]:

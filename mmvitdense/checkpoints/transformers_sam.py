@@ -9,6 +9,7 @@ from torch import Tensor
 from .implied_options import implied_options
 from .prefix import strip_prefix
 from .renaming import rename
+from .window_plan import guessed_windows
 
 NAME = 'transformers SAM'
 ANCHOR = 'layers.0.attn.rel_pos_h'
@@ -37,3 +38,8 @@ def convert(state_dict: dict[str, Tensor]) -> dict[str, Tensor]:
 def options(state_dict: dict[str, Tensor], **known: Any) -> dict[str, Any]:
     """Options of ``PlainViT``; ``known`` ones win."""
     return implied_options(convert(state_dict), known)
+
+
+def guesses(state_dict: dict[str, Tensor], options: dict[str, Any]) -> dict[str, str]:
+    """The windows, unless the lengths of tables of relative positions tell them."""
+    return guessed_windows(convert(state_dict))

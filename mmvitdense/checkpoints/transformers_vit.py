@@ -32,4 +32,9 @@ def convert(state_dict: dict[str, Tensor]) -> dict[str, Tensor]:
 
 def options(state_dict: dict[str, Tensor], **known: Any) -> dict[str, Any]:
     """Options of ``PlainViT``; ``known`` ones win."""
-    return implied_options(convert(state_dict), known)
+    return implied_options(convert(state_dict), known, norm_eps=1e-6)
+
+
+def guesses(state_dict: dict[str, Tensor], options: dict[str, Any]) -> dict[str, str]:
+    """The epsilon of the norms."""
+    return {'norm_eps': 'that of the official code; config.json may have layer_norm_eps=1e-12'}

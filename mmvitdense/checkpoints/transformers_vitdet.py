@@ -6,9 +6,10 @@ from typing import Any
 
 from torch import Tensor
 
-from .implied_options import implied_options
+from .detectron2_vitdet import vitdet_options
 from .prefix import strip_prefix
 from .renaming import rename
+from .window_plan import guessed_windows
 
 NAME = 'transformers ViTDet'
 ANCHOR = 'encoder.layer.0.attention.qkv.weight'
@@ -33,6 +34,9 @@ def convert(state_dict: dict[str, Tensor]) -> dict[str, Tensor]:
 
 def options(state_dict: dict[str, Tensor], **known: Any) -> dict[str, Any]:
     """Options of ``PlainViT``; ``known`` ones win."""
-    weights = convert(state_dict)
-    convolved = {int(name.split('.')[1]) for name in weights if name.startswith('blocks.') and '.residual.' in name}
-    return implied_options(weights, known, conv_blocks=tuple(sorted(convolved)) or None)
+    return vitdet_options(convert(state_dict), known)
+
+
+def guesses(state_dict: dict[str, Tensor], options: dict[str, Any]) -> dict[str, str]:
+    """The windows, unless the lengths of tables of relative positions tell them."""
+    return guessed_windows(convert(state_dict))

@@ -8,10 +8,8 @@ from typing import Any
 from torch import Tensor
 
 from . import vit_comer
-from .adapter_options import num_extra, shared_options, untold
+from .adapter_options import num_extra, shared_guesses, shared_options, split_given
 from .adapter_trunk import convert_adapter, find_official, surroundings, trunk_options
-
-__all__ = ['MODEL', 'NAME', 'convert', 'matches', 'options', 'untold']
 
 NAME = 'ViT-Adapter'
 MODEL = 'ViTAdapter'
@@ -34,9 +32,15 @@ def convert(state_dict: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def options(state_dict: dict[str, Tensor], **given: Any) -> dict[str, Any]:
-    """Options of ``ViTAdapter``; ``given`` ones are of the ViT inside and win."""
+    """Options of ``ViTAdapter``; ``given`` ones win, of the adapter or of the ViT inside, see ``split_given``."""
     adapter = find_official(state_dict)
-    vit, weights = trunk_options(adapter, given), surroundings(adapter)
-    known = shared_options(weights, vit['num_layers'], 'extractor.attn', 1)
+    of_vit, own = split_given(given)
+    vit, weights = trunk_options(adapter, of_vit), surroundings(adapter)
+    known = shared_options(weights, vit['num_layers'], 'extractor.attn', 1, own)
     known['use_injector'] = any(_INJECTOR.match(name) for name in weights)
     return {'vit': vit, **known, 'num_extra_extractors': num_extra(weights, 'extra_extractors')}
+
+
+def guesses(state_dict: dict[str, Tensor], options: dict[str, Any]) -> dict[str, str]:
+    """See ``shared_guesses``."""
+    return shared_guesses(options)

@@ -12,11 +12,9 @@ from typing import Any
 
 from torch import Tensor
 
-from .adapter_options import num_extra, num_stages, ratio, shared_options, untold
+from .adapter_options import num_extra, num_stages, ratio, shared_guesses, shared_options, split_given
 from .adapter_trunk import convert_adapter, find_official, surroundings, trunk_options
 from .renaming import rename
-
-__all__ = ['MODEL', 'NAME', 'convert', 'matches', 'options', 'untold']
 
 NAME = 'ViT-CoMer'
 MODEL = 'ViTCoMer'
@@ -27,6 +25,8 @@ _OLD_NAMES = (
     (r'^(interactions\.\d+)\.extractor\.', r'\1.cti_toc.'),
     (r'^(interactions\.\d+)\.extra_extractors\.', r'\1.extra_CTIs.'),
 )
+_OLD = re.compile(r'^interactions\.\d+\.(multiconv|injector)\.')
+_COLLECTS = re.compile(r'\.cfinter\.|\.extra_CTIs\.')
 _DOUBLED_NORM = re.compile(r'^(interactions\.\d+\.(?:cti_toc|extra_CTIs\.\d+))\.(?:query|feat)_norm\.')
 _MRFP = re.compile(r'^(interactions\.\d+)\.mrfp\.')
 
@@ -44,9 +44,10 @@ def convert(state_dict: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def options(state_dict: dict[str, Tensor], **given: Any) -> dict[str, Any]:
-    """Options of ``ViTCoMer``; ``given`` ones are of the ViT inside and win."""
+    """Options of ``ViTCoMer``; ``given`` ones win, of the adapter or of the ViT inside, see ``split_given``."""
     adapter = find_official(state_dict)
-    vit = trunk_options(adapter, given)
+    of_vit, own = split_given(given)
+    vit = trunk_options(adapter, of_vit)
     # Names that are dropped in converting tell too.
     weights = rename(surroundings(adapter), _OLD_NAMES)
     parts = [
@@ -57,12 +58,30 @@ def options(state_dict: dict[str, Tensor], **given: Any) -> dict[str, Any]:
         return _one_or_all([any(name.startswith(part) for name in names) for names in parts])
 
     mrfp = [len(weight) for name, weight in weights.items() if name.endswith('.mrfp.fc1.weight')]
-    known = shared_options(weights, vit['num_layers'], '.attn', 3)
+    known = shared_options(weights, vit['num_layers'], '.attn', 3, own)
+    if _has_network_in_injection_alone(weights):
+        known['with_cffn'] = False
     if mrfp:
         known['mrfp_ratio'] = ratio(mrfp[0], vit['embed_dims'])
     known['use_cti_tov'], known['use_cti_toc'] = per_stage('cti_tov.'), per_stage('cti_toc.')
     known['cnn_feature_interaction'] = _one_or_all([_interacts(names) for names in parts])
     return {'vit': vit, **known, 'num_extra_cti': num_extra(weights, 'extra_CTIs')}
+
+
+def guesses(state_dict: dict[str, Tensor], options: dict[str, Any]) -> dict[str, str]:
+    """See ``shared_guesses``; files of the branch for Co-DETR come with a map more."""
+    found = shared_guesses(options)
+    if any(_OLD.search(name) for name in find_official(state_dict).backbone):
+        found['out_vit_map'] = 'the branch for Co-DETR, which has these names, returns the map of the ViT too (True)'
+    return found
+
+
+def _has_network_in_injection_alone(weights: dict[str, Tensor]) -> bool:
+    """The official code without networks keeps that of the injection."""
+    networks = {name for name in weights if name.endswith('.ffn.fc1.weight')}
+    return (
+        bool(networks) and all('.cti_tov.' in name for name in networks) and any(_COLLECTS.search(n) for n in weights)
+    )
 
 
 def _interacts(names: set[str]) -> bool:

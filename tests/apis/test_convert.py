@@ -1,14 +1,19 @@
 """The conversion tool: reports, files that are whole or absent, what it refuses."""
 
 import importlib.util
+import logging
+import re
 import sys
 from pathlib import Path
 
 import pytest
 import torch
+from torch import nn
 
+from mmvitdense.apis.checkpoint import load_model_weights
 from mmvitdense.apis.convert import convert_file, list_formats
-from mmvitdense.checkpoints import FORMATS, read_checkpoint
+from mmvitdense.checkpoints import FORMATS, ViTPretrained, conversion_record, read_checkpoint
+from mmvitdense.checkpoints.conversion_record import read_record
 from mmvitdense.models import MIMDet, PlainViT, SimpleFeaturePyramid, ViTCoMer
 from tests.fidelity.agreement import redraw
 
@@ -83,12 +88,13 @@ def test_a_whole_detector(run, tmp_path):
     neck = SimpleFeaturePyramid(32, 16).state_dict()
     official = {f'backbone.net.{name}': tensor for name, tensor in vit.state_dict().items()}
     official['backbone.simfp_4.0.weight'] = neck['lateral_convs.2.0.weight']
+    official['backbone.simfp_4.1.weight'] = neck['output_convs.2.0.weight']
     official['roi_heads.box_predictor.cls_score.bias'] = torch.zeros(6)
     official['pixel_mean'] = torch.zeros(3, 1, 1)
     torch.save({'model': official}, tmp_path / 'd2.pth')
     conversion = convert_file(tmp_path / 'd2.pth')
     assert conversion.whole_model
-    assert {'neck.lateral_convs.2.0.weight', 'roi_head.bbox_head.fc_cls.bias'} <= conversion.weights.keys()
+    assert {'neck.lateral_convs.0.0.weight', 'roi_head.bbox_head.fc_cls.bias'} <= conversion.weights.keys()
     assert conversion.options['window_size'] == 2
     assert not conversion.unused
 
@@ -115,9 +121,10 @@ def test_a_model_around_a_vit(run, comer, tmp_path):
     assert written.pop('backbone.head.bias') is not None
     built.load_state_dict({name.removeprefix('backbone.'): x for name, x in written.items()})
     assert 'not of the ViTCoMer: head.bias\n' in output
-    assert 'vit_feature: not in the weights' in output
-    assert 'windows of the ViT: not in the weights' in output
-    assert 'interaction_indexes: not in the weights; those above are a guess, 2 stages' in output
+    guesses = [line.split(':')[1].split('=')[0].strip() for line in output.splitlines() if '# a guess' in line]
+    expected = ['n_points', 'vit_feature as by default', 'vit.window_size as by default', 'interaction_indexes']
+    assert guesses == expected
+    assert '# a guess: n_points=4: the weights have its product with deform_num_heads alone, 16' in output
 
 
 def test_timm_has_no_adapters(run, comer, tmp_path):
@@ -132,6 +139,112 @@ def test_timm_has_none_of_our_own_adapters(run, tmp_path):
     code, _, error = run(tmp_path / 'ours.pth', tmp_path / 'out.pth', '--to', 'timm')
     assert code == 2
     assert 'timm has no layout for these weights: it has neither ViT-CoMer nor ViT-Adapter' in error
+
+
+class TestGuesses:
+    @pytest.mark.parametrize('suffix', ['.pth', '.safetensors'])
+    def test_are_printed_recorded_and_warned_of(self, run, mae, tmp_path, suffix, monkeypatch):
+        """Once for the file, and no more when what was guessed is given."""
+        path, source = mae
+        target = tmp_path / f'guessed{suffix}'
+        code, output, _ = run(path, target, '--num-heads', 4, '--options', 'window_size=0')
+        assert code == 0
+        assert '# a guess:' not in output
+        weights = {name: x for name, x in torch.load(path)['model'].items() if not name.startswith('decoder')}
+        torch.save(weights, path)
+        _, output, _ = run(path, target, '--num-heads', 4)
+        assert "# a guess: pos_resize as by default: that of DeiT and MAE; DINO has dict(by='scale')" in output
+        lines = []
+        monkeypatch.setattr(conversion_record, 'print_log', lambda line, **options: lines.append((line, options)))
+        vit = PlainViT(**SIZES, with_cls_token=True, final_norm='last')
+        ViTPretrained(target)(vit)
+        assert torch.equal(vit.pos_embed, source.pos_embed)
+        ((line, options),) = lines
+        assert line.startswith(
+            f'{target} was converted with guesses, as weights do not tell 1 of the options: pos_resize'
+        )
+        assert options['level'] == logging.WARNING
+        run(path, target, '--num-heads', 4, '--options', 'pos_resize.by=scale')
+        assert 'pos_resize' in read_record(target)['options']
+        ViTPretrained(target)(vit)
+        assert len(lines) == 1
+
+    def test_of_a_whole_model_when_it_is_tested(self, run, comer, tmp_path, monkeypatch):
+        lines = []
+        monkeypatch.setattr(conversion_record, 'print_log', lambda line, **_: lines.append(line))
+        run(comer, tmp_path / 'out.pth', '--num-heads', 4)
+        model = nn.Module()
+        model.load_state_dict = lambda *_, **__: ([], [])
+        model.state_dict = dict
+        load_model_weights(model, tmp_path / 'out.pth')
+        (line,) = lines
+        assert 'n_points=4 (the weights have its product' in line
+        assert 'vit_feature (' in line
+
+    def test_windows(self, run, tmp_path):
+        vit = PlainViT(**SIZES, window_size=5, global_blocks=(), rel_pos='decomposed')
+        weights = {f'net.{name}': tensor for name, tensor in vit.state_dict().items()}
+        torch.save({**weights, 'simfp_4.0.weight': torch.zeros(1)}, tmp_path / 'd2.pth')
+        _, output, _ = run(tmp_path / 'd2.pth', '--dry-run')
+        assert 'window_size=5, global_blocks=()' in output
+        assert '# a guess: window_size=5: all tables of relative positions span 5 tokens' in output
+
+
+@pytest.mark.parametrize('ema', [False, True])
+def test_copies_of_a_moving_average(run, comer, tmp_path, ema):
+    """Hooks of mmcv 1 keep them beside the weights."""
+    weights = torch.load(comer)['state_dict']
+    copies = {f'ema_{name.replace(".", "_")}': x + 1 for name, x in weights.items() if 'running' not in name}
+    torch.save({'state_dict': {**weights, **copies}}, tmp_path / 'both.pth')
+    code, output, _ = run(tmp_path / 'both.pth', tmp_path / 'out.pth', '--num-heads', 4, *(['--ema'] if ema else []))
+    assert code == 0
+    assert f"{len(copies)} copies 'ema_*'" in output
+    written = read_checkpoint(tmp_path / 'out.pth')
+    assert len(written) == len(weights)
+    name = 'decode_head.conv_seg.bias'
+    assert torch.equal(written[name], weights[name] + ema)
+    assert torch.equal(written['backbone.spm.stem.1.running_mean'], weights['backbone.spm.stem.1.running_mean'])
+
+
+def test_no_copies(run, mae, tmp_path):
+    code, _, error = run(mae[0], tmp_path / 'out.pth', '--ema')
+    assert code == 2
+    assert "has no copies 'ema_*' beside its weights: leave out --ema" in error
+
+
+def test_weights_are_converted_where_their_description_does_not_fit(run, comer, tmp_path):
+    """Such as a layer that somebody added to the adapter."""
+    weights = torch.load(comer)['state_dict']
+    weights['backbone.interactions.0.cti_tov.extra.weight'] = torch.zeros(3)
+    torch.save({'state_dict': weights}, tmp_path / 'more.pth')
+    code, output, _ = run(tmp_path / 'more.pth', tmp_path / 'out.pth', '--dry-run')
+    assert code == 0
+    assert 'options: unknown, the number of attention heads is not in the weights' in output
+    code, output, _ = run(tmp_path / 'more.pth', tmp_path / 'out.pth', '--num-heads', 4)
+    assert code == 0
+    message = r'options: unknown, num_heads=4 and what .* do not fit \(the model lacks 2, first head.bias, inter'
+    assert re.search(message, output)
+    assert read_checkpoint(tmp_path / 'out.pth').keys() >= {'backbone.interactions.0.cti_tov.extra.weight'}
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'message'),
+    [
+        (('MAE', '--dry-run', '--num-heads', '5'), 'num_heads must divide the 32 channels of the ViT, got 5'),
+        (('MAE', '--dry-run', '--num-heads', '0'), 'num_heads must divide the 32 channels of the ViT, got 0'),
+        (
+            ('MAE', '--dry-run', '--options', 'num_heads=4', 'depth=3'),
+            'cannot be built with num_heads=4, depth=3: .*depth',
+        ),
+        (('MAE', '--dry-run', '--options', 'rope=1', 'rope.kind=eva02'), 'rope is given as a whole and in parts'),
+        (('MAE', '--dry-run', '--options', 'num_heads=4', 'act=relu'), "cannot be built with .*act='relu'"),
+    ],
+)
+def test_wrong_options(run, mae, arguments, message):
+    code, _, error = run(*[mae[0] if a == 'MAE' else a for a in arguments])
+    assert code == 2
+    assert re.search(message, error)
+    assert 'Traceback' not in error
 
 
 @pytest.mark.parametrize(

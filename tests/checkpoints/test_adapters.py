@@ -190,8 +190,9 @@ class TestOptionsOfViTCoMer:
         module = build(ViTCoMer, 'timm', interaction_indexes=[[0, 0], [1, 1], [2, 3]])
         options = vit_comer.options(in_official_names(module), num_heads=2)
         assert options['interaction_indexes'] == [[0, 1], [2, 2], [3, 3]]
-        lines = vit_comer.untold(options)
-        assert [line.split(':')[0] for line in lines] == ['vit_feature', 'windows of the ViT', 'interaction_indexes']
+        guesses = vit_comer.guesses(in_official_names(module), options)
+        assert list(guesses) == ['n_points', 'vit_feature', 'vit.window_size', 'interaction_indexes']
+        assert guesses['interaction_indexes'].startswith('3 stages')
 
 
 class TestOptionsOfViTAdapter:
@@ -221,8 +222,9 @@ class TestOptionsOfViTAdapter:
         ViTAdapter(**told).load_state_dict(convert(official))
 
     def test_windows_of_beit_are_told(self):
-        told = vit_adapter.options(in_official_names(build(ViTAdapter, 'beit-det')))
-        assert [line.split(':')[0] for line in vit_adapter.untold(told)] == ['vit_feature']
+        weights = in_official_names(build(ViTAdapter, 'beit-det'))
+        guesses = vit_adapter.guesses(weights, vit_adapter.options(weights))
+        assert list(guesses) == ['n_points', 'vit_feature', 'interaction_indexes']
 
 
 class TestHeads:

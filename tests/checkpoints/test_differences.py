@@ -41,7 +41,7 @@ def test_nothing_to_tell():
 @pytest.mark.parametrize(
     ('options', 'line'),
     [
-        ({'num_heads': 6}, 'num_heads is 6, the weights come with 3'),
+        ({'num_heads': 6}, 'num_heads is 6, the weights come with 3 (a guess)'),
         ({'norm_eps': 1e-5}, 'norm_eps is 1e-05, the weights come with 1e-06'),
         ({'qkv_bias': 'qv'}, "qkv_bias is 'qv', the weights come with True"),
     ],

@@ -1,9 +1,21 @@
 """Formats: which is detected, what becomes of the names, and which files are turned away."""
 
+import numpy as np
 import pytest
 import torch
 
-from mmvitdense.checkpoints import CheckpointError, convert, detect, detectron2_vitdet, plain_vit, sam, timm_vit
+from mmvitdense.checkpoints import (
+    CheckpointError,
+    clip,
+    convert,
+    detect,
+    detectron2_vitdet,
+    plain_vit,
+    read_checkpoint,
+    sam,
+    timm_vit,
+    tips,
+)
 from mmvitdense.models import PlainViT, SimpleFeaturePyramid
 from tests.fidelity.agreement import redraw
 
@@ -66,6 +78,16 @@ class TestTimm:
     def test_the_teacher_is_taken(self, vit):
         student = {name: tensor + 1 for name, tensor in vit.items()}
         assert_same(convert({**with_prefix('student.', student), **with_prefix('teacher.backbone.', vit)}), vit)
+
+
+def test_tips_as_it_is_published(vit, tmp_path):
+    """An archive with the names of a state dict."""
+    vit.update({f'blocks.{i}.ls{j}.gamma': torch.ones(16) for i in (0, 1) for j in (1, 2)})
+    vit.update(register_tokens=torch.zeros(1, 1, 16), mask_token=torch.zeros(1, 16))
+    np.savez(tmp_path / 'tips.npz', **{name: tensor.numpy() for name, tensor in vit.items()})
+    weights = read_checkpoint(tmp_path / 'tips.npz')
+    assert detect(weights) is tips
+    assert_same(convert(weights), vit)
 
 
 class TestOwn:
@@ -131,6 +153,7 @@ class TestDetectron2:
 class TestTurnedAway:
     def test_two_models_of_different_formats(self, vit):
         tower = {'conv1.weight': 0, 'positional_embedding': 0, 'transformer.resblocks.0.attn.in_proj_weight': 0}
+        tower.update({'class_embedding': 0, 'ln_pre.weight': 0, 'ln_post.weight': 0})
         weights = {**with_prefix('encoder.', vit), **with_prefix('visual.', tower)}
         message = '2 ViT formats, timm ViT and CLIP or OpenCLIP, have these .* names: .*encoder.cls_token'
         for found in (weights, dict(reversed(list(weights.items())))):
@@ -159,6 +182,38 @@ class TestTurnedAway:
         """They share most names and compute something else: loading the rest would give a wrong model."""
         with pytest.raises(CheckpointError, match='no known ViT format'):
             detect({**vit, name: torch.zeros(2)})
+
+    @pytest.mark.parametrize(
+        'name',
+        [
+            *('vit_pe_core_tiny_patch16_384', 'vit_pe_spatial_tiny_patch16_512', 'vit_pe_lang_large_patch14_448'),
+            *('vit_base_patch16_rope_224', 'vit_betwixt_patch16_rope_reg4_gap_256', 'vit_small_resnet26d_224'),
+            *('vit_srelpos_small_patch16_224', 'hiera_small_abswin_256'),
+        ],
+    )
+    def test_models_of_timm_that_compute_something_else(self, name):
+        """Rotary positions that are not in the file, biases made by a network, stems, shrinking maps."""
+        timm = pytest.importorskip('timm')
+        with torch.device('meta'):
+            weights = timm.create_model(name).state_dict()
+        message = 'no known ViT format|convolutional network'
+        for prefix in ('', 'visual.trunk.'):
+            with pytest.raises(CheckpointError, match='a Perception Encoder' if '_pe_' in name else message):
+                detect(with_prefix(prefix, weights))
+
+    @pytest.mark.parametrize('sign', ['probe', 'no last norm', 'no class token'])
+    def test_perception_encoders_under_their_own_names(self, sign):
+        """CLIP's, with rotary positions that are not in the file."""
+        parts = ('class_embedding', 'positional_embedding', 'conv1.weight', 'ln_pre.weight', 'ln_post.weight')
+        weights = {name: torch.zeros(1) for name in (*parts, 'transformer.resblocks.0.attn.in_proj_weight')}
+        assert detect(with_prefix('visual.', weights)) is clip
+        if sign == 'probe':
+            weights['attn_pool.probe'] = torch.zeros(1)
+        else:
+            del weights['ln_post.weight' if sign == 'no last norm' else 'class_embedding']
+        for prefix in ('', 'visual.', 'module.visual.'):
+            with pytest.raises(CheckpointError, match='a Perception Encoder'):
+                detect(with_prefix(prefix, weights))
 
     def test_other_families(self):
         names = ['conv1.weight', 'bn1.weight', 'layer1.0.conv1.weight', 'fc.weight', 'fc.bias']

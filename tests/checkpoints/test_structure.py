@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from mmvitdense.checkpoints import CheckpointError, ViTPretrained, detect
-from mmvitdense.checkpoints.differences import options_of_weights, rope_of
+from mmvitdense.checkpoints.differences import description_for, options_of_vit, rope_of
 from mmvitdense.checkpoints.structure import structure
 from mmvitdense.models import PlainViT
 from mmvitdense.models.backbones.presets import PRESETS, family_of, fitting_presets, structure_of
@@ -108,4 +108,5 @@ def test_what_is_meant_is_allowed(tmp_path):
 
 def test_the_format_tells_rotary_positions():
     weights = official('dinov3-small')
-    assert rope_of(options_of_weights(detect(weights), weights, PlainViT(**SHALLOW))) == 'dinov3'
+    described = description_for(detect(weights), weights, PlainViT(**SHALLOW))
+    assert rope_of(options_of_vit(described)) == 'dinov3'

@@ -1,5 +1,6 @@
 """Loading the weights of an oracle through the formats of checkpoints, and comparing features of patches."""
 
+import inspect
 import re
 from functools import partial
 
@@ -8,6 +9,7 @@ import torch
 from torch import nn
 
 from mmvitdense.checkpoints import detect, fit_to_vit
+from mmvitdense.checkpoints.describe import describe
 from mmvitdense.checkpoints.fit_options import FitOptions
 from mmvitdense.models import PlainViT
 from tests.fidelity.agreement import OUTPUTS, assert_within, redraw
@@ -22,7 +24,10 @@ def load(weights, name, **overrides):
     """A model with the options that the format reads off the weights, with these weights."""
     form = detect(weights)
     assert name == form.NAME
-    model = PlainViT(**form.options(weights, **overrides)).eval()
+    described = describe(form, weights, overrides)
+    assert described.guesses.keys() <= inspect.signature(PlainViT).parameters.keys()
+    assert not described.guesses.keys() & overrides.keys()
+    model = PlainViT(**described.options).eval()
     told = FitOptions(pos_grid=model.pos_grid if 'pretrain_img_size' in overrides else None)
     kept, report = fit_to_vit(form.convert(weights), model, told)
     assert not report.missing

@@ -161,6 +161,22 @@ class TestDinov2:
         compare(oracle.forward_features, self.official(oracle, swiglu), 'DINOv2', size, ['mask_token'])
         compare(oracle.forward_features, oracle.state_dict(), 'DINOv2', size)
 
+    def test_tips_in_timm(self, size):
+        """Two class tokens instead of one and four registers. timm resizes the positions as it does all others."""
+        oracle = timm_vit(reg_tokens=1, no_embed_class=True, **self.options(False))
+        weights = oracle.state_dict()
+        assert detect(weights).options(weights)['pos_resize'] == {'mode': 'bilinear', 'antialias': True}
+        compare(oracle.forward_features, weights, 'TIPS', size, **SMOOTH)
+
+    def test_other_registers_of_timm(self, size):
+        """RADIO's, and timm's own beside no class token."""
+        for options in (
+            {'reg_tokens': 7, 'final_norm': False},
+            {'reg_tokens': 4, 'class_token': False, 'global_pool': ''},
+        ):
+            oracle = timm_vit(no_embed_class=True, **options, **self.options(False))
+            compare(oracle.forward_features, oracle.state_dict(), 'timm ViT', size)
+
     def test_chunks(self, size):
         """Training keeps blocks in chunks and numbers them through: blocks.1.1 is the second block."""
         oracle = timm_vit(**self.options(False))

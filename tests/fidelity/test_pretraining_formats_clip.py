@@ -11,7 +11,8 @@ import pytest
 import torch
 from torch import nn
 
-from mmvitdense.checkpoints import detect, fit_to_vit, read_checkpoint
+from mmvitdense.checkpoints import clip, detect, fit_to_vit, read_checkpoint
+from mmvitdense.checkpoints.describe import describe
 from mmvitdense.models import PlainViT
 from tests.fidelity.agreement import OUTPUTS, assert_within, redraw
 
@@ -113,9 +114,15 @@ def test_features(tmp_path, oracle, container, size):
     assert_within(got, wanted.transpose(1, 2).unflatten(2, got.shape[2:]), OUTPUTS, 'patches')
 
 
-def test_options_of_openai(oracle):
-    read = two_towers(openai_names(oracle.state_dict()))
-    options = detect(read).options(read, num_heads=4)
-    expected = {'act': 'quick_gelu', 'norm_eps': 1e-5, 'patch_bias': False, 'pre_norm': True, 'with_cls_token': True}
+@pytest.mark.parametrize(
+    ('extra', 'act'), [(('context_length',), 'quick_gelu'), ((), 'gelu')], ids=['openai', 'openclip']
+)
+def test_options(oracle, extra, act):
+    """OpenAI's archives hold settings beside the weights; what is of OpenCLIP has mostly the exact GELU."""
+    read = two_towers(openai_names(oracle.state_dict())) | {name: torch.tensor(77) for name in extra}
+    described = describe(clip, read, {'num_heads': 4})
+    options = described.options
+    assert list(described.guesses) == ([] if extra else ['act'])
+    expected = {'act': act, 'norm_eps': 1e-5, 'patch_bias': False, 'pre_norm': True, 'with_cls_token': True}
     assert expected.items() <= options.items()
     assert options['pos_resize'] == {'antialias': True}

@@ -116,6 +116,19 @@ class TestTransformers:
         compare(ours, size, lambda image: model(image).last_hidden_state)
 
     @pytest.mark.parametrize('gated', [False, True], ids=['mlp', 'swiglu'])
+    def test_tips(self, tmp_path, source, size, gated):
+        """The oracle resizes as google-deepmind/tips; its files have the names of TIPS."""
+        model = build('Tipsv2Vision', mlp_ratio=2, use_swiglu_ffn=gated)
+        name = 'transformers TIPS' if source == 'memory' else 'TIPS'
+        ours, report = load(model, tmp_path, source, name, num_heads=4)
+        assert [left.removeprefix('embeddings.') for left in report.left_over] == ['mask_token']
+        compare(ours, size, lambda image: model(image).last_hidden_state)
+        if size != IMAGES['native']:
+            ours.pos_resize = {'antialias': True}
+            with pytest.raises(AssertionError, match='patches: off by'):
+                compare(ours, size, lambda image: model(image).last_hidden_state)
+
+    @pytest.mark.parametrize('gated', [False, True], ids=['mlp', 'swiglu'])
     def test_dinov3(self, tmp_path, source, size, gated):
         options = {'use_gated_mlp': True, 'hidden_act': 'silu'} if gated else {}
         model = build('DINOv3ViT', num_register_tokens=2, layer_norm_eps=1e-5, **options)

@@ -16,6 +16,7 @@ UNTOLD = {
     'vitcomer_det_full': {},
     'vitcomer_det_window': {'vit': {'window_size': [5, 5, 0, 5, 5, 0]}},
     'vitcomer_det_nointer': {'vit_feature': None},
+    'vitcomer_det_nocffn': {},
     'vitcomer_seg': {'vit_feature': 'stagewise'},
     'beitcomer2_codetr': {'out_vit_map': True},
     'beitcomer2_codetr_abspos': {'out_vit_map': True, 'vit_feature': 'stagewise'},

@@ -54,7 +54,7 @@ class PlainViT(RecordsPositions, InitializedModule):
         img_size: Side (or height and width) in pixels of the images this model is meant for. It sizes the tables of
             decomposed relative positions of the global blocks, nothing else; other images work.
         pretrain_img_size: Side (or height and width) in pixels of the pre-training images. It sizes the position
-            table, which is resized bicubically to the grid of each image. ``img_size`` when None.
+            table, which is resized to the grid of each image. ``img_size`` when None.
         patch_size: Side of a patch in pixels.
         in_channels: Channels of the image.
         out_indices: Blocks whose output is returned, in order of depth, counted from 0, negative ones from the end.
@@ -72,8 +72,8 @@ class PlainViT(RecordsPositions, InitializedModule):
         pos_embed_cls_slot: Whether the table starts with a row for the class token. By default as
             ``with_cls_token``; True without class token keeps the row of the pre-training (unused), as detectron2
             does, so that checkpoints and parameter counts agree.
-        pos_resize: How the table follows the grid, ``dict(by='size' or 'scale', offset=0.1, antialias=False)``, see
-            ``resize_position_table``. DINOv2 without registers: ``dict(by='scale')``.
+        pos_resize: How the table follows the grid, ``dict(by='size' or 'scale', offset=0.1, antialias=False,
+            mode='bicubic')``, see ``resize_position_table``. DINOv2 without registers: ``dict(by='scale')``.
         rope: Rotary positions, ``dict(kind='dinov3' or 'eva02', ...)`` with the options of ``RopeDinov3`` or
             ``RopeEva02``; None for none.
         window_size: Side of the attention windows in tokens, 0 for global attention in every block; or one number for

@@ -19,6 +19,14 @@ _DEIT3 = {**_CLS, 'pos_embed_cls_slot': False, 'layer_scale_init': 1e-6}
 _DINO = {**_CLS, 'pos_resize': {'by': 'scale'}}
 _DINOV2 = {**_DINO, 'patch_size': 14, 'pretrain_img_size': 518, 'layer_scale_init': 1e-5, 'final_norm': 'all'}
 _DINOV2_REG = {**_DINOV2, **_SMOOTH, 'num_registers': 4}
+# Its second class token is a register: nothing reads it, and it has no position.
+_TIPS = {
+    **_DINOV2,
+    'pos_resize': {'mode': 'bilinear', 'antialias': True},
+    'num_registers': 1,
+    'pretrain_img_size': 448,
+    'layer_scale_init': 1.0,
+}
 _DINOV3 = {
     **_CLS,
     'num_registers': 4,
@@ -63,6 +71,11 @@ _FAMILIES: dict[str, dict[str, dict[str, Any]]] = {
     'beitv2': {**_of('base', **_BEIT, layer_scale_init=0.1), **_of('large', **_BEIT, layer_scale_init=1e-5)},
     'dinov2': {**_of('small', 'base', 'large', **_DINOV2), 'giant': {**_DINOV2, **_GIANT}},
     'dinov2-reg': {**_of('small', 'base', 'large', **_DINOV2_REG), 'giant': {**_DINOV2_REG, **_GIANT}},
+    'tips': {
+        **_of('small', 'base', 'large', **_TIPS),
+        'so400m': {**_TIPS, **_SO400M},
+        'giant': {**_TIPS, **_GIANT},
+    },
     'dinov3': {
         **_of('small', 'base', 'large', **_DINOV3),
         'small-plus': {'arch': 'small', **_DINOV3, 'ffn': 'swiglu'},

@@ -43,6 +43,8 @@ class ViTCoMer(InteractionBackbone):
         deform_num_heads: Its heads.
         deform_ratio: Channels of its values as a share of those of the ViT.
         cffn_ratio: Channels inside the convolutional networks, as a share; None for none of these.
+        with_cffn: False leaves the convolutional network where the branch is added to the ViT, and has none elsewhere,
+            as the released code does with this name.
         mrfp_ratio: Channels inside the multi-receptive-field module, as a multiple of those of the ViT.
         use_cti_tov: Whether the branch is added to the ViT, for all stages or for each.
         use_cti_toc: Whether the ViT is added to the branch, for all stages or for each.
@@ -69,6 +71,7 @@ class ViTCoMer(InteractionBackbone):
         deform_num_heads: int = 6,
         deform_ratio: float = 1.0,
         cffn_ratio: float | None = 0.25,
+        with_cffn: bool = True,
         mrfp_ratio: float = 0.5,
         use_cti_tov: bool | Sequence[bool] = True,
         use_cti_toc: bool | Sequence[bool] = True,
@@ -93,6 +96,7 @@ class ViTCoMer(InteractionBackbone):
             'cffn_ratio': cffn_ratio,
             'drop_path_rate': self.vit.drop_path_rate if drop_path_rate is None else drop_path_rate,
         }
+        elsewhere = options if with_cffn else {**options, 'cffn_ratio': None}
         count = len(self.stages)
         to_vit, to_conv = per_stage('use_cti_tov', use_cti_tov, count), per_stage('use_cti_toc', use_cti_toc, count)
         interact = per_stage('cnn_feature_interaction', cnn_feature_interaction, count)
@@ -101,9 +105,9 @@ class ViTCoMer(InteractionBackbone):
             stage = CTIStage(
                 MRFP(self.embed_dims, int(self.embed_dims * mrfp_ratio), mrfp_norm_cfg) if to_vit[index] else None,
                 CTIToViT(self.embed_dims, gamma_init, **options) if to_vit[index] else None,
-                CTIToConv(self.embed_dims, interact[index], **options) if to_conv[index] else None,
+                CTIToConv(self.embed_dims, interact[index], **elsewhere) if to_conv[index] else None,
                 [
-                    ExtraCTI(self.embed_dims, interact[index], **options)
+                    ExtraCTI(self.embed_dims, interact[index], **elsewhere)
                     for _ in range(num_extra_cti if index == count - 1 else 0)
                 ],
             )

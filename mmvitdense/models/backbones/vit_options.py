@@ -9,7 +9,7 @@ CHOICES = {
     'ffn': ('mlp', 'swiglu'),
     'final_norm': ('all', 'last', None),
 }
-_POS_RESIZE = ('by', 'offset', 'antialias')
+_POS_RESIZE = ('by', 'offset', 'antialias', 'mode')
 
 
 def check_choices(**options: str | None) -> None:

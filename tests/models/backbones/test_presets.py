@@ -24,6 +24,8 @@ TIMM = {
     'dinov2-giant': 'vit_giant_patch14_dinov2',
     'dinov2-reg-large': 'vit_large_patch14_reg4_dinov2',
     'dinov2-reg-giant': 'vit_giant_patch14_reg4_dinov2',
+    'tips-base': 'vit_base_patch14_reg1_tipsv2',
+    'tips-so400m': 'vit_so400m_patch14_reg1_tipsv2',
     'dinov3-base': 'vit_base_patch16_dinov3_qkvb',
     'dinov3-large': 'vit_large_patch16_dinov3_qkvb',
     'dinov3-huge-plus': 'vit_huge_plus_patch16_dinov3_qkvb',

@@ -1,0 +1,58 @@
+"""What a converted file says of its conversion: the format it came from, options of the model, guesses among them."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from mmengine.logging import print_log
+
+from .reading import CheckpointError, local_path, read_file
+
+KEY = 'conversion'
+"""Where the record is: in the 'meta' of a file of torch.save, as JSON in the metadata of safetensors."""
+
+
+def read_record(path_or_url: str | os.PathLike) -> dict[str, Any]:
+    """The record of a converted file; empty for others."""
+    path = local_path(path_or_url)
+    if path.endswith('.pth'):
+        return record_of(read_file(path))
+    if not path.endswith('.safetensors'):  # nothing else is written by a conversion
+        return {}
+    try:
+        from safetensors import safe_open
+    except ImportError as error:
+        raise CheckpointError(f'{path} is a safetensors file: run `pip install safetensors` to read it.') from error
+    with safe_open(path, framework='pt') as file:
+        return record_of({'meta': file.metadata()})
+
+
+def record_of(content: Any) -> dict[str, Any]:
+    """The record in what a checkpoint file holds; empty where there is none."""
+    meta = content.get('meta') if isinstance(content, Mapping) else None
+    record = meta.get(KEY) if isinstance(meta, Mapping) else None
+    if isinstance(record, str):
+        record = json.loads(record)
+    return dict(record) if isinstance(record, Mapping) else {}
+
+
+def warn_of_guesses(record: Mapping[str, Any], name: str | os.PathLike) -> None:
+    """Log one warning for a file that was converted with guesses."""
+    guesses = record.get('guesses') or {}
+    if not guesses:
+        return
+    lines = '; '.join(f'{path}{_as_value(guess)} ({guess["why"]})' for path, guess in guesses.items())
+    print_log(
+        f'{name} was converted with guesses, as weights do not tell {len(guesses)} of the options: {lines}. Compare '
+        'them with the model; converting again with `tools/convert.py --options NAME=VALUE` settles them.',
+        logger='current',
+        level=logging.WARNING,
+    )
+
+
+def _as_value(guess: Mapping[str, Any]) -> str:
+    return f'={guess["value"]}' if 'value' in guess else ''

@@ -1,0 +1,31 @@
+"""TIPSv2 of ``transformers`` (``Tipsv2VisionModel``, or the model of both towers)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor
+
+from .implied_options import implied_options
+from .tips import RESIZE, is_tips
+from .transformers_names import body_of, convert_body, has_blocks
+
+NAME = 'transformers TIPS'
+
+
+def matches(state_dict: dict[str, Tensor]) -> bool:
+    """Whether blocks have LayerScale under the name of DINOv2, and one register stands beside the class token."""
+    body = body_of(state_dict)
+    if not has_blocks(body, 'layer_scale1.lambda1'):
+        return False
+    return is_tips(body.get('embeddings.cls_token'), body.get('embeddings.register_tokens'))
+
+
+def convert(state_dict: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Rename to the layout of ``PlainViT``; the mask token keeps its name."""
+    return convert_body(body_of(state_dict))
+
+
+def options(state_dict: dict[str, Tensor], **known: Any) -> dict[str, Any]:
+    """Options of ``PlainViT``; ``known`` ones win."""
+    return implied_options(convert(state_dict), known, pos_resize=RESIZE)
