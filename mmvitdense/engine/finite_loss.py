@@ -59,9 +59,13 @@ class FiniteLossHook(Hook):
     def before_train(self, runner: Runner) -> None:
         """Look at losses and gradients from now on."""
         self._runner = runner
+        compiled = 'train_step' in vars(runner.model)
         for wrapper in single_wrappers(runner.optim_wrapper):
             self._replace(wrapper, 'update_params', self._update_params)
-            handle = wrapper.optimizer.register_step_pre_hook(partial(self._before_step, wrapper))
+            before_step = partial(self._before_step, wrapper)
+            if compiled:
+                before_step = torch.compiler.disable(before_step)
+            handle = wrapper.optimizer.register_step_pre_hook(before_step)
             self._undo.append(handle.remove)
         self._replace(runner.model, 'train_step', self._train_step)
 
@@ -115,15 +119,21 @@ class FiniteLossHook(Hook):
         self._checked = True
         if self._loss is None:
             return
+        # Norms take few passes over memory, but squares of large finite numbers overflow as well.
+        norms = torch._foreach_norm(list(gradients)) if gradients else []
+        if self._agreed([self._loss, *norms]):
+            return
+        largest = [gradient.abs().max() for gradient in gradients if gradient.numel()]
+        if not self._agreed([self._loss, *largest]):
+            self._found(None)
+
+    def _agreed(self, values: Sequence[Tensor]) -> bool:
+        """Whether single numbers are finite in all processes."""
         device = self._loss.device
-        # The largest absolute value: unlike a sum of squares, it overflows only if a gradient did.
-        largest = torch._foreach_norm(list(gradients), float('inf')) if gradients else []
-        values = torch.stack([self._loss.reshape(()).float(), *(value.float().to(device) for value in largest)])
-        finite = values.isfinite().all().float()
+        finite = torch.stack([value.reshape(()).float().to(device) for value in values]).isfinite().all().float()
         if is_distributed():
             all_reduce(finite, op='min')
-        if not finite.item():
-            self._found(None)
+        return bool(finite.item())
 
     def _check_loss_scale(self) -> None:
         for wrapper in single_wrappers(self._runner.optim_wrapper):

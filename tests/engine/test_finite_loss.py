@@ -81,6 +81,19 @@ def test_an_exception_with_finite_numbers_stays_what_it_is(tmp_path, monkeypatch
         train(**options(tmp_path, model=Tiny(), validate=False))
 
 
+def test_large_gradients_and_a_compiled_step(tmp_path):
+    """Squares of 1e30 are infinite in float32; the gradients themselves are not."""
+
+    class Steep(Tiny):
+        def parse_losses(self, losses):
+            return losses['loss'] * 1e30, losses
+
+    train(**options(tmp_path, model=Steep(), validate=False, length=2))
+    compiled = Tiny((BAD,), 'gradient')
+    with pytest.raises(NonFiniteError, match=PLACES['gradient']):
+        train(**options(tmp_path, model=compiled, validate=False, compile_with='eager'))
+
+
 def test_all_processes_end_when_one_meets_a_bad_batch(tmp_path):
     """The loss of the second process is NaN and its gradients are finite."""
     codes = run(options(tmp_path, validate=False, model_options={'bad_at': (BAD,), 'bad_rank': 1}), processes=2)

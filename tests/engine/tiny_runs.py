@@ -136,6 +136,7 @@ def train(
     model_options: dict | None = None,
     processes: int = 1,
     hooks: tuple = (),
+    compile_with: str | None = None,
 ) -> Runner:
     """Train in this process."""
     by_epoch = loop == 'epoch'

@@ -30,6 +30,7 @@ TINY_DETECTOR = {
     **_TINY_VIT,
     'model.data_preprocessor.pad_size_divisor': 64,
     'train_dataloader.batch_size': 2,
+    'train_dataloader.num_workers': 2,
     'train_dataloader.dataset.pipeline.3.scale': (64, 64),
     'val_dataloader.dataset.pipeline.1.scale': (64, 64),
     'test_dataloader.dataset.pipeline.1.scale': (64, 64),
