@@ -14,6 +14,9 @@ from .precision import compute_dtype, finite_regions, widen
 
 _MAX = 0
 
+_LOWEST = {'cpu': -1e4}
+_LOWEST_ELSEWHERE = torch.finfo(torch.float32).min
+
 
 class _Axis(NamedTuple):
     """Sampling points of one region along one axis, each a mix of two pixels. All are (bins, points per bin)."""
@@ -41,7 +44,9 @@ def roi_align_forward(
 
     With max pooling `argmax_y` and `argmax_x` receive, per output value, the number of the chosen sampling point
     inside its bin, -1 if the bin has none. (A compiled mmcv puts coordinates there; small integers stay exact in
-    16-bit types, and the backward pass below is their only reader.)
+    16-bit types, and the backward pass below is their only reader.) The maximum of a bin without points, as all are of
+    a region without extent, is the number from which mmcv starts to look: -10000 on a CPU, else the lowest of float32.
+    Regions that are not finite give 0.
     """
     if rois.size(0) == 0:
         return
@@ -56,6 +61,7 @@ def roi_align_forward(
         )
         value, at_y, at_x = _max_over_bins(features[int(region[0])], rows, columns)
         output[i], argmax_y[i], argmax_x[i] = value.to(output), at_y.to(argmax_y), at_x.to(argmax_x)
+    output[~rois.isfinite().all(dim=1)] = 0
 
 
 def roi_align_backward(
@@ -123,7 +129,7 @@ def _max_over_bins(feature: Tensor, rows: _Axis, columns: _Axis) -> tuple[Tensor
     shape = (feature.size(0), bins_y, bins_x)
     if points_y * points_x == 0:
         missing = feature.new_full(shape, -1)
-        return feature.new_zeros(shape), missing, missing
+        return feature.new_full(shape, _LOWEST.get(feature.device.type, _LOWEST_ELSEWHERE)), missing, missing
     lines = torch.lerp(feature[:, rows.low], feature[:, rows.high], rows.fraction[..., None])
     lines = lines * rows.inside[..., None]
     samples = torch.lerp(lines[..., columns.low], lines[..., columns.high], columns.fraction) * columns.inside
