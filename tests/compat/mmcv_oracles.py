@@ -78,7 +78,7 @@ def roi_align(features, rois, size, spatial_scale, sampling_ratio, reduce, align
 
 
 def deform_conv(features, offset, weight, bias, stride, padding, dilation, groups, deform_groups, mask=None):
-    """All arguments numpy; stride, padding and dilation are pairs. Output and the gradient of its sum by the offsets."""
+    """All arguments numpy; stride, padding and dilation are pairs. Output, and gradient of its sum by the offsets."""
     batch, channels, height, width = features.shape
     outputs, per_group, kernel_h, kernel_w = weight.shape
     out_h = (height + 2 * padding[0] - dilation[0] * (kernel_h - 1) - 1) // stride[0] + 1

@@ -143,7 +143,7 @@ def _samples(config: Config) -> list:
     from mmseg.structures import SegDataSample
 
     numbers = np.random.RandomState(2)
-    meta = {name: (SIDE, SIDE) for name in ('img_shape', 'ori_shape', 'pad_shape', 'batch_input_shape')}
+    meta = dict.fromkeys(('img_shape', 'ori_shape', 'pad_shape', 'batch_input_shape'), (SIDE, SIDE))
     samples = []
     for _ in range(2):
         low = numbers.uniform(0, SIDE / 2, (3, 2))

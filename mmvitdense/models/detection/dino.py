@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mmdet.models.detectors import DINO as MMDetDINO
+from mmdet.models import detectors
 from mmdet.models.layers import MLP
 from torch import Tensor
 
@@ -42,7 +42,7 @@ class ReferencePointHead(MLP):
 
 
 @MODELS.register_module()
-class DINO(MMDetDINO):
+class DINO(detectors.DINO):
     """mmdet's ``DINO`` with the published decoder: weights of the released code and of mmdet 3.3.0 fit, and the model
     is the same beside mmdet 3.3.0 and onedl-mmdetection. Weights trained by onedl-mmdetection's own ``DINO`` do not fit
     (their ``decoder.ref_point_head.layers.0.weight`` has twice as many columns)."""
