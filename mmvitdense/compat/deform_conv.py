@@ -4,6 +4,11 @@
 Input is B x C x H x W, weight C_out x C/groups x kh x kw, offset B x (2 * deform_groups * kh * kw) x H_out x W_out,
 mask half as many channels. Both libraries order the offsets alike: per deform group and kernel position, y before x.
 The arguments `columns`, `ones`, and in `options` the kernel size and `im2col_step`, serve mmcv's own kernels only.
+
+A sampling point (y, x) counts if -1 < y < H and -1 < x < W; any other gives the value 0 and no gradient to anything.
+torchvision agrees but for the offsets of points exactly on -1, to which it gives the slope towards the map. These are
+no rare points: while the layer that predicts the offsets is still zero, as it is initialised, a padding of 1 puts the
+whole upper and left border there. So every point that does not count is moved far out before its kernels see it.
 """
 
 from typing import Any, NamedTuple
@@ -39,6 +44,13 @@ class _Geometry(NamedTuple):
     @classmethod
     def of_version_2(cls, options: dict[str, Any]) -> '_Geometry':
         return cls(*(options[name] for name in cls._fields))
+
+    def unmoved(self, axis: int, kernel: torch.Size, offset: Tensor) -> Tensor:
+        """Where the points lie that no offset moves: kernel size x output size of one axis, 0 for y and 1 for x."""
+        stride, pad, dilation = self[axis : axis + 6 : 2]
+        start = torch.arange(offset.size(2 + axis), device=offset.device) * stride - pad
+        tap = torch.arange(kernel[axis], device=offset.device) * dilation
+        return (tap[:, None] + start).to(offset)
 
 
 def deform_conv_forward(
@@ -144,7 +156,7 @@ def _leading_part(tensor: Tensor, size: torch.Size) -> Tensor:
 def _forward(
     input: Tensor, weight: Tensor, offset: Tensor, mask: Tensor | None, bias: Tensor | None, geometry: _Geometry
 ) -> Tensor:
-    tensors = _prepare(input, weight, offset, mask, bias)
+    tensors = _prepare(input, weight, offset, mask, bias, geometry)
     return torch.ops.torchvision.deform_conv2d(*tensors, *geometry, mask is not None)
 
 
@@ -152,18 +164,32 @@ def _backward(
     grad_output: Tensor, input: Tensor, weight: Tensor, offset: Tensor, mask: Tensor | None, geometry: _Geometry
 ) -> tuple[Tensor, ...]:
     """Gradients of input, weight, offset, mask and bias."""
-    tensors = _prepare(input, weight, offset, mask, None)
+    tensors = _prepare(input, weight, offset, mask, None, geometry)
     (grad,) = widen(grad_output)
     return torch.ops.torchvision._deform_conv2d_backward(grad, *tensors, *geometry, mask is not None)
 
 
 def _prepare(
-    input: Tensor, weight: Tensor, offset: Tensor, mask: Tensor | None, bias: Tensor | None
+    input: Tensor, weight: Tensor, offset: Tensor, mask: Tensor | None, bias: Tensor | None, geometry: _Geometry
 ) -> tuple[Tensor, ...]:
     """Input, weight, offset, mask and bias as torchvision wants them."""
     mask = input.new_zeros(input.size(0), 1) if mask is None else mask
     bias = weight.new_zeros(weight.size(0)) if bias is None else bias
     input, weight, offset, mask, bias = widen(input, weight, offset, mask, bias)
-    # Where an offset is NaN, as in training before the gradient scaler has found its scale, torchvision reads foreign
-    # memory. In mmcv such a point contributes nothing.
-    return input, weight, offset.nan_to_num(_FAR_OUTSIDE), mask, bias
+    return input, weight, _points_that_count(offset, input.shape[2:], weight.shape[2:], geometry), mask, bias
+
+
+def _points_that_count(offset: Tensor, size: torch.Size, kernel: torch.Size, geometry: _Geometry) -> Tensor:
+    """`offset` with every point moved far out that does not lie in the open range (-1, H) x (-1, W) of `size`.
+
+    Those are also the points that are NaN, as in training before the gradient scaler has found its scale: there
+    torchvision reads foreign memory.
+    """
+    if offset.size(1) % (2 * kernel.numel()) != 0:
+        return offset  # torchvision says what is wrong
+    pairs = offset.unflatten(1, (-1, *kernel, 2))
+    y, x = pairs.unbind(4)
+    y = y + geometry.unmoved(0, kernel, offset)[:, None, :, None]
+    x = x + geometry.unmoved(1, kernel, offset)[:, None, :]
+    inside = (y > -1) & (y < size[0]) & (x > -1) & (x < size[1])
+    return torch.where(inside.unsqueeze(4), pairs, _FAR_OUTSIDE).flatten(1, 4)

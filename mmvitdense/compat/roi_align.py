@@ -14,6 +14,9 @@ from .precision import compute_dtype, finite_regions, widen
 
 _MAX = 0
 
+_LOWEST = {'cpu': -1e4}
+_LOWEST_ELSEWHERE = torch.finfo(torch.float32).min
+
 
 class _Axis(NamedTuple):
     """Sampling points of one region along one axis, each a mix of two pixels. All are (bins, points per bin)."""
@@ -22,6 +25,7 @@ class _Axis(NamedTuple):
     high: Tensor
     fraction: Tensor
     inside: Tensor
+    at_minus_one: Tensor
 
 
 def roi_align_forward(
@@ -41,7 +45,9 @@ def roi_align_forward(
 
     With max pooling `argmax_y` and `argmax_x` receive, per output value, the number of the chosen sampling point
     inside its bin, -1 if the bin has none. (A compiled mmcv puts coordinates there; small integers stay exact in
-    16-bit types, and the backward pass below is their only reader.)
+    16-bit types, and the backward pass below is their only reader.) The maximum of a bin without points, as all are of
+    a region without extent, is the number from which mmcv starts to look: -10000 on a CPU, else the lowest of float32.
+    Regions that are not finite give 0.
     """
     if rois.size(0) == 0:
         return
@@ -56,6 +62,7 @@ def roi_align_forward(
         )
         value, at_y, at_x = _max_over_bins(features[int(region[0])], rows, columns)
         output[i], argmax_y[i], argmax_x[i] = value.to(output), at_y.to(argmax_y), at_x.to(argmax_x)
+    output[~rois.isfinite().all(dim=1)] = 0
 
 
 def roi_align_backward(
@@ -112,9 +119,10 @@ def _axis(start: Tensor, bin_length: Tensor, bins: int, points: int, size: int) 
     origin = torch.arange(bins, dtype=start.dtype, device=start.device)
     position = start + (origin[:, None] + (step + 0.5) / max(points, 1)) * bin_length
     inside = (position >= -1) & (position <= size)
+    at_minus_one = position == -1
     position = position.clamp(0, size - 1)
     low = position.floor()
-    return _Axis(low.long(), (low.long() + 1).clamp(max=size - 1), position - low, inside)
+    return _Axis(low.long(), (low.long() + 1).clamp(max=size - 1), position - low, inside, at_minus_one)
 
 
 def _max_over_bins(feature: Tensor, rows: _Axis, columns: _Axis) -> tuple[Tensor, Tensor, Tensor]:
@@ -123,7 +131,7 @@ def _max_over_bins(feature: Tensor, rows: _Axis, columns: _Axis) -> tuple[Tensor
     shape = (feature.size(0), bins_y, bins_x)
     if points_y * points_x == 0:
         missing = feature.new_full(shape, -1)
-        return feature.new_zeros(shape), missing, missing
+        return feature.new_full(shape, _LOWEST.get(feature.device.type, _LOWEST_ELSEWHERE)), missing, missing
     lines = torch.lerp(feature[:, rows.low], feature[:, rows.high], rows.fraction[..., None])
     lines = lines * rows.inside[..., None]
     samples = torch.lerp(lines[..., columns.low], lines[..., columns.high], columns.fraction) * columns.inside
@@ -134,14 +142,17 @@ def _max_over_bins(feature: Tensor, rows: _Axis, columns: _Axis) -> tuple[Tensor
 def _scatter_max(
     total: Tensor, grad: Tensor, rows: _Axis, columns: _Axis, argmax_y: Tensor, argmax_x: Tensor, width: int
 ) -> None:
-    """Add `grad` (C, bins, bins) of one region to `total` (C, H*W) at the four pixels around each chosen sample."""
+    """Add `grad` (C, bins, bins) of one region to `total` (C, H*W) at the four pixels around each chosen sample.
+
+    A sample at a height of exactly -1 gets no gradient: mmcv takes its -1 for "none".
+    """
     if rows.low.numel() == 0:
         return
     bin_y = torch.arange(grad.size(1), device=grad.device)[:, None]
     bin_x = torch.arange(grad.size(2), device=grad.device)
-    row = [part[bin_y, argmax_y.long()] for part in rows]
-    column = [part[bin_x, argmax_x.long()] for part in columns]
-    grad = grad * row[3] * column[3]
-    for y, weight_y in ((row[0], 1 - row[2]), (row[1], row[2])):
-        for x, weight_x in ((column[0], 1 - column[2]), (column[1], column[2])):
+    row = _Axis(*(part[bin_y, argmax_y.long()] for part in rows))
+    column = _Axis(*(part[bin_x, argmax_x.long()] for part in columns))
+    grad = grad * row.inside * column.inside * ~row.at_minus_one
+    for y, weight_y in ((row.low, 1 - row.fraction), (row.high, row.fraction)):
+        for x, weight_x in ((column.low, 1 - column.fraction), (column.high, column.fraction)):
             total.scatter_add_(1, (y * width + x).flatten(1), (grad * weight_y * weight_x).flatten(1))

@@ -21,6 +21,7 @@ NAME = 'mmcv._ext'
 
 COVERED = {
     'nms': ('nms', 'softnms', 'nms_match'),
+    'line_nms': ('line_nms_forward',),
     'bbox': ('bbox_overlaps',),
     'roi_align': ('roi_align_forward', 'roi_align_backward'),
     'roi_pool': ('roi_pool_forward', 'roi_pool_backward'),
@@ -121,10 +122,20 @@ def _outside_autocast(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _uncovered(name: str) -> str:
+    command = 'pip install --no-build-isolation --no-cache-dir --force-reinstall --no-deps onedl-mmcv'
+    if _is_distribution('mmcv-lite') and not _is_distribution('onedl-mmcv'):
+        command = 'pip uninstall -y mmcv-lite; pip install --no-build-isolation --no-cache-dir --no-deps mmcv==2.1.0'
     return (
-        f'{NAME}.{name} needs an mmcv with compiled ops; the installed mmcv has none and the stand-in of '
-        f'mmvitdense.compat does not cover this op (it covers: {", ".join(sorted(_FILE_OF))}). '
-        'To compile one, with a C++ compiler (for GPU ops also the CUDA toolkit) that fits your torch, run '
-        '"pip install --no-build-isolation --no-cache-dir --force-reinstall --no-deps onedl-mmcv" (in the original '
-        'line mmcv==2.1.0, after removing mmcv-lite); mmvitdense then uses it by itself.'
+        f'Run "{command}" with a C++ compiler, for GPUs also the CUDA toolkit: {name} is a compiled op of mmcv that '
+        'the installed one lacks and mmvitdense.compat does not cover.'
     )
+
+
+def _is_distribution(name: str) -> bool:
+    import importlib.metadata
+
+    try:
+        importlib.metadata.distribution(name)
+    except importlib.metadata.PackageNotFoundError:
+        return False
+    return True

@@ -1,4 +1,4 @@
-"""Deformable kernels and linear layers. Imports torch and nothing of OpenMMLab.
+"""Deformable kernels, linear layers and soft NMS. Imports torch and nothing of OpenMMLab.
 
 Compiled kernels are built at the first use of an op, never at import; see `backend` and `set_backend`.
 """
@@ -7,6 +7,7 @@ from .backends import backend, set_backend
 from .functions import ms_deform_attn, ms_deform_attn_fused
 from .linear_layer import Linear, linear
 from .module import MultiScaleDeformableAttention
+from .suppression import soft_nms
 
 __all__ = [
     'Linear',
@@ -16,4 +17,5 @@ __all__ = [
     'ms_deform_attn',
     'ms_deform_attn_fused',
     'set_backend',
+    'soft_nms',
 ]

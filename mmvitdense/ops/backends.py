@@ -56,8 +56,8 @@ def use_compiled(device: torch.device) -> bool:
                 _state[kind] = _load(kind)
                 if _state[kind] and _choice == 'auto' and kind in building.DEVICES:
                     warnings.warn(
-                        f'mmvitdense: deformable attention on {kind} runs in plain PyTorch, several times slower than '
-                        f'its compiled kernel: {_state[kind]}',
+                        f'mmvitdense: the ops on {kind} run in plain PyTorch, several times slower than compiled '
+                        f'kernels: {_state[kind]}',
                         stacklevel=2,
                     )
     if _state[kind] is not None and _choice == 'compiled':

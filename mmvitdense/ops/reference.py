@@ -11,6 +11,9 @@ from torch import Tensor
 
 from .arguments import SpatialShapes, accumulation_type, check_ms_deform_attn, check_ms_deform_attn_fused
 
+_FAR_OUTSIDE = 10.0
+"""A coordinate of F.grid_sample, whose maps reach from -1 to 1, that lies outside maps of any size."""
+
 
 def ms_deform_attn(
     value: Tensor, spatial_shapes: SpatialShapes, sampling_locations: Tensor, attention_weights: Tensor
@@ -21,7 +24,8 @@ def ms_deform_attn(
     maps, grids, weights = _as_maps(value, sampling_locations, attention_weights, dtype)
     output = maps.new_zeros(maps.size(0), maps.size(1), sampling_locations.size(1))
     for i, level in _levels(maps, shapes):
-        sampled = F.grid_sample(level, grids[:, :, i], mode='bilinear', padding_mode='zeros', align_corners=False)
+        points = _points_that_count(grids[:, :, i], level)
+        sampled = F.grid_sample(level, points, mode='bilinear', padding_mode='zeros', align_corners=False)
         output = output + (sampled * weights[:, :, :, i]).sum(-1)
     output = output.view(value.size(0), value.size(2) * value.size(3), sampling_locations.size(1))
     return output.transpose(1, 2).contiguous().to(value.dtype)
@@ -55,9 +59,10 @@ def ms_deform_attn_backward(
     for i, level in _levels(maps, shapes):
         start = sum(h * w for h, w in shapes[:i])
         # 0, 0, False: bilinear, zeros outside, corners not aligned.
-        sampled = torch.ops.aten.grid_sampler_2d(level, grids[:, :, i], 0, 0, False)
+        points = _points_that_count(grids[:, :, i], level)
+        sampled = torch.ops.aten.grid_sampler_2d(level, points, 0, 0, False)
         grad_level, grad_grids[:, :, i] = torch.ops.aten.grid_sampler_2d_backward(
-            grad * weights[:, :, :, i], level, grids[:, :, i], 0, 0, False, [True, True]
+            grad * weights[:, :, :, i], level, points, 0, 0, False, [True, True]
         )
         grad_maps[:, :, start : start + level[0, 0].numel()] = grad_level.flatten(2)
         grad_weights[:, 0, :, i] = (sampled * grad).sum(1)
@@ -108,6 +113,18 @@ def _as_maps(value: Tensor, locations: Tensor, weights: Tensor, dtype: torch.dty
     maps = value.to(dtype).permute(0, 2, 3, 1).flatten(0, 1)
     grids = (2 * locations.to(dtype) - 1).transpose(1, 2).flatten(0, 1)
     return maps, grids, weights.to(dtype).transpose(1, 2).flatten(0, 1).unsqueeze(1)
+
+
+def _points_that_count(grid: Tensor, level: Tensor) -> Tensor:
+    """`grid` (..., 2) with every point moved far out that does not lie in the open range (-1, H) x (-1, W) of `level`.
+
+    Those give the value 0, and here as in the kernels no gradient; F.grid_sample has a slope at points exactly on -1.
+    """
+    height, width = level.shape[2:]
+    x = ((grid[..., 0] + 1) * width - 1) / 2
+    y = ((grid[..., 1] + 1) * height - 1) / 2
+    inside = (x > -1) & (x < width) & (y > -1) & (y < height)
+    return torch.where(inside.unsqueeze(-1), grid, _FAR_OUTSIDE)
 
 
 def _levels(maps: Tensor, shapes: list[tuple[int, int]]) -> list[tuple[int, Tensor]]:

@@ -23,6 +23,11 @@ _LIBRARY.define(
     f'ms_deform_attn_fused_backward(Tensor grad_output, {_FUSED_INPUTS}, bool reference_grad) '
     '-> (Tensor, Tensor, Tensor, Tensor)'
 )
+# Has a kernel for the CPU alone, and is called where that is loaded.
+_LIBRARY.define(
+    'soft_nms(Tensor boxes, Tensor scores, float iou_threshold, float sigma, float min_score, int method, int offset) '
+    '-> (Tensor, Tensor)'
+)
 
 OPS = torch.ops.mmvitdense
 
