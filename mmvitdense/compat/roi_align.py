@@ -25,6 +25,7 @@ class _Axis(NamedTuple):
     high: Tensor
     fraction: Tensor
     inside: Tensor
+    at_minus_one: Tensor
 
 
 def roi_align_forward(
@@ -118,9 +119,10 @@ def _axis(start: Tensor, bin_length: Tensor, bins: int, points: int, size: int) 
     origin = torch.arange(bins, dtype=start.dtype, device=start.device)
     position = start + (origin[:, None] + (step + 0.5) / max(points, 1)) * bin_length
     inside = (position >= -1) & (position <= size)
+    at_minus_one = position == -1
     position = position.clamp(0, size - 1)
     low = position.floor()
-    return _Axis(low.long(), (low.long() + 1).clamp(max=size - 1), position - low, inside)
+    return _Axis(low.long(), (low.long() + 1).clamp(max=size - 1), position - low, inside, at_minus_one)
 
 
 def _max_over_bins(feature: Tensor, rows: _Axis, columns: _Axis) -> tuple[Tensor, Tensor, Tensor]:
@@ -140,14 +142,17 @@ def _max_over_bins(feature: Tensor, rows: _Axis, columns: _Axis) -> tuple[Tensor
 def _scatter_max(
     total: Tensor, grad: Tensor, rows: _Axis, columns: _Axis, argmax_y: Tensor, argmax_x: Tensor, width: int
 ) -> None:
-    """Add `grad` (C, bins, bins) of one region to `total` (C, H*W) at the four pixels around each chosen sample."""
+    """Add `grad` (C, bins, bins) of one region to `total` (C, H*W) at the four pixels around each chosen sample.
+
+    A sample at a height of exactly -1 gets no gradient: mmcv takes its -1 for "none".
+    """
     if rows.low.numel() == 0:
         return
     bin_y = torch.arange(grad.size(1), device=grad.device)[:, None]
     bin_x = torch.arange(grad.size(2), device=grad.device)
-    row = [part[bin_y, argmax_y.long()] for part in rows]
-    column = [part[bin_x, argmax_x.long()] for part in columns]
-    grad = grad * row[3] * column[3]
-    for y, weight_y in ((row[0], 1 - row[2]), (row[1], row[2])):
-        for x, weight_x in ((column[0], 1 - column[2]), (column[1], column[2])):
+    row = _Axis(*(part[bin_y, argmax_y.long()] for part in rows))
+    column = _Axis(*(part[bin_x, argmax_x.long()] for part in columns))
+    grad = grad * row.inside * column.inside * ~row.at_minus_one
+    for y, weight_y in ((row.low, 1 - row.fraction), (row.high, row.fraction)):
+        for x, weight_x in ((column.low, 1 - column.fraction), (column.high, column.fraction)):
             total.scatter_add_(1, (y * width + x).flatten(1), (grad * weight_y * weight_x).flatten(1))

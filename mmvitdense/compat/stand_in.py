@@ -126,8 +126,8 @@ def _uncovered(name: str) -> str:
     if _is_distribution('mmcv-lite') and not _is_distribution('onedl-mmcv'):
         command = 'pip uninstall -y mmcv-lite; pip install --no-build-isolation --no-cache-dir --no-deps mmcv==2.1.0'
     return (
-        f'Run "{command}" with a C++ compiler, for GPUs also the CUDA toolkit: {name} is a compiled op of mmcv that the '
-        'installed one lacks and mmvitdense.compat does not cover.'
+        f'Run "{command}" with a C++ compiler, for GPUs also the CUDA toolkit: {name} is a compiled op of mmcv that '
+        'the installed one lacks and mmvitdense.compat does not cover.'
     )
 
 

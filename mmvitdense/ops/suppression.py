@@ -43,10 +43,13 @@ def soft_nms(
         The indices (int64) of the K picked boxes in the order of picking, and their lowered scores.
 
     Raises:
-        ValueError: shapes, types or the method are not as above.
+        ValueError: shapes, types, devices or the method are not as above.
     """
     if boxes.shape != (len(scores), 4) or scores.dim() != 1:
-        raise ValueError(f'boxes has shape {tuple(boxes.shape)} and scores {tuple(scores.shape)}; expected (N, 4), (N,)')
+        shapes = f'boxes has shape {tuple(boxes.shape)} and scores {tuple(scores.shape)}'
+        raise ValueError(f'{shapes}; expected (N, 4) and (N,)')
+    if boxes.device.type != 'cpu' or scores.device.type != 'cpu':
+        raise ValueError(f'boxes are on {boxes.device} and scores on {scores.device}; expected cpu for both')
     if boxes.dtype != scores.dtype or boxes.dtype not in (torch.float32, torch.float64):
         raise ValueError(f'boxes are {boxes.dtype} and scores {scores.dtype}; expected float32 or float64 for both')
     if method not in (NAIVE, LINEAR, GAUSSIAN):

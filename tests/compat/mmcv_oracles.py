@@ -24,6 +24,19 @@ def bilinear_zero(feature, y, x):
     return value
 
 
+def bilinear_zero_slopes(feature, y, x):
+    """Derivatives of `bilinear_zero` by y and by x, at a whole number those of the pixel after it; none outside the
+    open range in which a point counts. Between pixels the value is linear, so that a difference is exact."""
+    height, width = feature.shape
+    if not (-1 < y < height and -1 < x < width):
+        return 0.0, 0.0
+    row, column = math.floor(y), math.floor(x)
+    return (
+        bilinear_zero(feature, row + 1, x) - bilinear_zero(feature, row, x),
+        bilinear_zero(feature, y, column + 1) - bilinear_zero(feature, y, column),
+    )
+
+
 def bilinear_border(feature, y, x):
     """RoIAlign's rule: the border's value up to one pixel outside, zero beyond."""
     height, width = feature.shape
@@ -65,7 +78,7 @@ def roi_align(features, rois, size, spatial_scale, sampling_ratio, reduce, align
 
 
 def deform_conv(features, offset, weight, bias, stride, padding, dilation, groups, deform_groups, mask=None):
-    """All arguments numpy; stride, padding and dilation are pairs."""
+    """All arguments numpy; stride, padding and dilation are pairs. Output, and gradient of its sum by the offsets."""
     batch, channels, height, width = features.shape
     outputs, per_group, kernel_h, kernel_w = weight.shape
     out_h = (height + 2 * padding[0] - dilation[0] * (kernel_h - 1) - 1) // stride[0] + 1
@@ -73,7 +86,7 @@ def deform_conv(features, offset, weight, bias, stride, padding, dilation, group
     offset = offset.reshape(batch, deform_groups, kernel_h, kernel_w, 2, out_h, out_w)
     mask = np.ones((batch, deform_groups, kernel_h, kernel_w, out_h, out_w)) if mask is None else mask
     mask = mask.reshape(batch, deform_groups, kernel_h, kernel_w, out_h, out_w)
-    result = np.zeros((batch, outputs, out_h, out_w))
+    result, gradient = np.zeros((batch, outputs, out_h, out_w)), np.zeros_like(offset)
     for b, o, y, x in np.ndindex(*result.shape):
         total = 0.0 if bias is None else bias[o]
         first = (o // (outputs // groups)) * per_group
@@ -81,10 +94,12 @@ def deform_conv(features, offset, weight, bias, stride, padding, dilation, group
             group = (first + c) // (channels // deform_groups)
             at_y = y * stride[0] - padding[0] + i * dilation[0] + offset[b, group, i, j, 0, y, x]
             at_x = x * stride[1] - padding[1] + j * dilation[1] + offset[b, group, i, j, 1, y, x]
-            value = bilinear_zero(features[b, first + c], at_y, at_x)
-            total += weight[o, c, i, j] * value * mask[b, group, i, j, y, x]
+            scale = weight[o, c, i, j] * mask[b, group, i, j, y, x]
+            total += scale * bilinear_zero(features[b, first + c], at_y, at_x)
+            slopes = bilinear_zero_slopes(features[b, first + c], at_y, at_x)
+            gradient[b, group, i, j, :, y, x] += scale * np.array(slopes)
         result[b, o, y, x] = total
-    return result
+    return result, gradient.reshape(batch, -1, out_h, out_w)
 
 
 def ms_deform_attn(value, shapes, locations, weights):

@@ -35,24 +35,57 @@ def tensors(options, device, dtype=torch.float64, kernel=(3, 2), size=(6, 5), sc
     return made
 
 
+def snapped(offset, step):
+    """Offsets of whole or half numbers, among them those that lead exactly to -1, the borders and the last pixel."""
+    return (offset / step).round() * step if step else offset
+
+
+@pytest.mark.parametrize('step', [None, 0.5, 1.0])
 @pytest.mark.parametrize('options', OPTIONS)
-def test_deform_conv_values(device, options):
+def test_deform_conv_values_and_offset_gradients(device, options, step):
     x, offset, _, weight, _ = tensors(options, device)
+    offset = snapped(offset, step).requires_grad_()
     output = deform_conv2d(x, offset, weight, *options)
-    expected = mmcv_oracles.deform_conv(*(t.cpu().numpy() for t in (x, offset, weight)), None, *options)
-    np.testing.assert_allclose(output.cpu(), expected, rtol=1e-9, atol=1e-12)
+    output.sum().backward()
+    arrays = (t.detach().cpu().numpy() for t in (x, offset, weight))
+    expected, gradient = mmcv_oracles.deform_conv(*arrays, None, *options)
+    np.testing.assert_allclose(output.detach().cpu(), expected, rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(offset.grad.cpu(), gradient, rtol=1e-9, atol=1e-12)
 
 
+@pytest.mark.parametrize(('with_bias', 'step'), [(True, None), (False, None), (True, 0.5), (False, 1.0)])
 @pytest.mark.parametrize('options', OPTIONS)
-@pytest.mark.parametrize('with_bias', [True, False])
-def test_modulated_deform_conv_values(device, options, with_bias):
+def test_modulated_deform_conv_values_and_offset_gradients(device, options, with_bias, step):
     x, offset, mask, weight, bias = tensors(options, device)
+    offset = snapped(offset, step).requires_grad_()
     bias = bias if with_bias else None
     output = modulated_deform_conv2d(x, offset, mask, weight, bias, *options)
-    x, offset, mask, weight = (t.cpu().numpy() for t in (x, offset, mask, weight))
+    output.sum().backward()
+    x, offset_array, mask, weight = (t.detach().cpu().numpy() for t in (x, offset, mask, weight))
     bias = bias.cpu().numpy() if with_bias else None
-    expected = mmcv_oracles.deform_conv(x, offset, weight, bias, *options, mask=mask)
-    np.testing.assert_allclose(output.cpu(), expected, rtol=1e-9, atol=1e-12)
+    expected, gradient = mmcv_oracles.deform_conv(x, offset_array, weight, bias, *options, mask=mask)
+    np.testing.assert_allclose(output.detach().cpu(), expected, rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(offset.grad.cpu(), gradient, rtol=1e-9, atol=1e-12)
+
+
+def test_first_gradient_of_a_new_layer(device):
+    """Its offsets are zero, and with padding its points on the border lie on -1: what a compiled mmcv gives."""
+    layer = ModulatedDeformConv2dPack(1, 1, 2, stride=1, padding=1, deform_groups=1, bias=False).to(device)
+    torch.nn.init.ones_(layer.weight)
+    layer(torch.tensor([[[[1.0, 2.0, 3.0]] * 3]], device=device)).sum().backward()
+    assert layer.conv_offset.weight.grad[0, 0].tolist() == [[-7, -4], [0, 0]]
+    assert layer.conv_offset.bias.grad.tolist() == [-3, -1.5] * 4 + [4.5] * 4
+
+
+@pytest.mark.parametrize('step', [0.5, 1.0])
+def test_other_gradients_at_whole_and_half_offsets(device, step):
+    x, offset, mask, weight, _ = tensors(OPTIONS[2], device, size=(4, 3))
+    offset = snapped(offset, step)
+    inputs = [t.requires_grad_() for t in (x, mask, weight)]
+    assert gradcheck(
+        lambda x, m, w: modulated_deform_conv2d(x, offset, m, w, None, *OPTIONS[2]), inputs, nondet_tol=1e-12
+    )
+    assert gradcheck(lambda x, w: deform_conv2d(x, offset, w, *OPTIONS[2]), (x, weight), nondet_tol=1e-12)
 
 
 @pytest.mark.parametrize('options', OPTIONS[1:3])

@@ -94,6 +94,26 @@ def test_wild_regions_pool_nothing(device, pool):
     assert not features.grad.any()
 
 
+def test_roi_align_max_of_an_empty_region(device):
+    """The number from which mmcv's kernels start to look; no gradient."""
+    features = torch.ones(1, 1, 4, 4, device=device, requires_grad=True)
+    output = roi_align(features, torch.tensor([[0, 2.0, 1.0, 2.0, 3.0]], device=device), 2, 1.0, 0, 'max', True)
+    assert output.unique().tolist() == [-1e4 if device == 'cpu' else torch.finfo(torch.float32).min]
+    output.sum().backward()
+    assert not features.grad.any()
+
+
+def test_roi_align_max_at_minus_one(device):
+    """mmcv notes the height of the sample it took, with -1 for none: one at -1 has its value, and no gradient."""
+    for height, expected in ((-1.0, 0), (-0.75, 1), (0.0, 1)):
+        features = torch.ones(1, 1, 4, 4, device=device, requires_grad=True)
+        rois = torch.tensor([[0, 2.0, height - 1, 3.0, height + 1]], device=device)
+        output = roi_align(features, rois, 1, 1.0, 1, 'max', False)
+        assert output.item() == 1
+        output.sum().backward()
+        assert features.grad.sum() == expected
+
+
 def pooled(features, roi, size, spatial_scale):
     """Maximum over every pixel that a bin touches; the region reaches to (x2 + 1, y2 + 1)."""
     x1, y1 = (coordinate * spatial_scale for coordinate in roi[:2])

@@ -102,8 +102,17 @@ def test_uncovered_op_says_what_to_do():
         pytest.skip('a compiled mmcv serves mmcv.ops here')
     from mmcv.ops import box_iou_rotated
 
-    with pytest.raises(NotImplementedError, match=r'mmcv\._ext\.box_iou_rotated needs .*compiled.*pip install'):
+    with pytest.raises(NotImplementedError, match=r'^Run "pip .*: box_iou_rotated is a compiled op of mmcv that'):
         box_iou_rotated(torch.rand(2, 5), torch.rand(2, 5))
+
+
+@pytest.mark.parametrize('line', ['onedl-mmcv', 'mmcv-lite'])
+def test_advice_for_an_uncovered_op_is_short(monkeypatch, line):
+    monkeypatch.setattr(stand_in, '_is_distribution', lambda name: name == line)
+    message = stand_in._uncovered('furthest_point_sampling_with_dist_forward')
+    assert message.startswith('Run "pip ')
+    assert ('mmcv==2.1.0' in message) == (line == 'mmcv-lite')
+    assert len(message) < 300
 
 
 @pytest.mark.parametrize(('version', 'expected'), [('4.57.1', 'True'), ('5.0.0', 'False'), ('12.0', 'False')])

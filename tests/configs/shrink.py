@@ -42,6 +42,17 @@ def image_side(config: Config) -> int:
 
 def shrink(config: Config, shapes_root: Path) -> Config:
     """Return a copy of a config whose model and images are small and whose data is the shapes data set."""
+    factor = image_side(config) // SIDE
+    config = shrink_model(config)
+    for part in (config.train_dataloader, config.val_dataloader):
+        _divide_sizes(part, factor)
+    for split, loader in (('training', config.train_dataloader), ('validation', config.val_dataloader)):
+        _use_shapes(loader.dataset, split, shapes_root)
+    return config
+
+
+def shrink_model(config: Config) -> Config:
+    """Return a copy of a config whose model is small."""
     config = copy.deepcopy(config)
     factor = image_side(config) // SIDE
     model = config.model
@@ -55,10 +66,7 @@ def shrink(config: Config, shapes_root: Path) -> Config:
         optimizer.lr = max(optimizer.lr, HEAD_RATE)
     if 'roi_head' in model:
         _take_few_proposals(model)
-    for part in (model, config.train_dataloader, config.val_dataloader):
-        _divide_sizes(part, factor)
-    for split, loader in (('training', config.train_dataloader), ('validation', config.val_dataloader)):
-        _use_shapes(loader.dataset, split, shapes_root)
+    _divide_sizes(model, factor)
     return config
 
 

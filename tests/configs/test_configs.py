@@ -429,6 +429,8 @@ class TestHeads:
         """As built, so that defaults count; what is before the head differs."""
         reference = get_config(f'mmdet::{HEADS[name][0]}.py')
         ours, theirs = (structure(build_head(each.model)) for each in (config, reference))
+        if name.startswith('dino'):  # published; that of onedl-mmdetection is twice as wide
+            theirs['decoder.ref_point_head.layers.0.weight'] = (256, 512)
         assert ours == theirs
         options = ['num_queries', 'dn_cfg', 'test_cfg']
         for option in options:

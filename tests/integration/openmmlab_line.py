@@ -1,4 +1,4 @@
-"""Train, save and resume with the original OpenMMLab distributions; run by tools/test_openmmlab.sh.
+"""Train, save and resume with the original OpenMMLab distributions, and compare models; run by tools/test_openmmlab.sh.
 
 Works in the current folder, in an environment that holds the original line and borrows torch. Not collected by pytest.
 """
@@ -81,8 +81,53 @@ def check_checkpoint(path: Path, iterations: int) -> None:
         sys.exit(f'{path} holds {found} and losses {losses}; expected {expected} and finite losses.')
 
 
+def check_models() -> None:
+    """The models around our backbones are those on record, with which the suite compares the other line, and DINO is
+    this line's own."""
+    import json
+
+    import torch
+
+    from tests.configs import lines
+
+    recorded = json.loads(lines.RECORD.read_text())
+    if lines.record()['structures'] != recorded['structures']:
+        sys.exit(f'{lines.RECORD} is not what this line builds; see {lines.__file__} on how it is written.')
+    for name in lines.COMPUTED:
+        found = lines.values(name)
+        for key, expected in recorded['values'][name].items():
+            torch.testing.assert_close(
+                torch.tensor(found[key]), torch.tensor(expected), rtol=1e-3, atol=1e-5, msg=f'{name}: {key}'
+            )
+    check_dino()
+
+
+def check_dino() -> None:
+    """Our DINO has the names and shapes of this line's own, and makes the same query positions of boxes."""
+    import torch
+    from mmdet.models.layers.transformer import coordinate_to_encoding
+    from mmengine.registry import MODELS, DefaultScope
+
+    from tests.configs import lines
+
+    models = {}
+    for kind in ('DINO', 'mmvitdense.DINO'):
+        config = lines.load('vitdet/vitdet-b-mae_dino-4scale_lsj-50e_coco').model
+        config.type = kind
+        config.backbone = {'type': 'mmvitdense.PlainViT', 'embed_dims': 48, 'num_layers': 1, 'num_heads': 3}
+        config.neck.in_channels = 48
+        with DefaultScope.overwrite_default_scope('mmdet'):
+            models[kind] = MODELS.build(config)
+    theirs, ours = models.values()
+    ours.load_state_dict(theirs.state_dict())
+    encoding = coordinate_to_encoding(torch.rand(2, 5, 4))
+    if not torch.equal(theirs.decoder.ref_point_head(encoding), ours.decoder.ref_point_head(encoding)):
+        sys.exit("mmvitdense.DINO gives other query positions than mmdet 3.3.0's DINO; expected the same.")
+
+
 def main() -> None:
     check_line()
+    check_models()
     tool('make_shapes.py', '--training', '8', '--validation', '4')
     for config in CONFIGS:
         work_dir = Path('work_dirs') / config

@@ -54,12 +54,12 @@ def test_fully_outside(compiled):
             assert not gradient.any()
 
 
-def test_one_sided_at_exact_borders(compiled):
+def test_one_sided_at_exact_borders(implementation, device):
     """At -1 and at the width a sample leaves the map: value and gradient are zero. In between, at a pixel centre, the
     gradient is that of the pixels to the right and below."""
-    value = torch.tensor([1.0, 3.0, 7.0, 13.0], device=compiled, dtype=torch.float64).view(1, 4, 1, 1)
+    value = torch.tensor([1.0, 3.0, 7.0, 13.0], device=device, dtype=torch.float64).view(1, 4, 1, 1)
     columns = [-1.0, 0.0, 1.0, 3.0, 4.0]
-    x = torch.tensor([(column + 0.5) / 4 for column in columns], device=compiled, dtype=torch.float64)
+    x = torch.tensor([(column + 0.5) / 4 for column in columns], device=device, dtype=torch.float64)
     locations = torch.stack((x, torch.full_like(x, 0.5)), dim=-1).view(1, 5, 1, 1, 1, 2).requires_grad_()
     output = ops.ms_deform_attn(value, [(1, 4)], locations, torch.ones_like(locations[..., 0]).detach())
     (gradient,) = torch.autograd.grad(output.sum(), locations)

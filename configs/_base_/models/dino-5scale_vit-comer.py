@@ -2,7 +2,7 @@
 attention = dict(embed_dims=256, dropout=0.0)
 ffn = dict(embed_dims=256, feedforward_channels=2048, ffn_drop=0.0)
 model = dict(
-    type='DINO',
+    type='mmvitdense.DINO',
     num_queries=900,
     with_box_refine=True,
     as_two_stage=True,

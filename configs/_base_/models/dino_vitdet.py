@@ -1,7 +1,8 @@
 # DINO (arXiv 2203.03605) with four levels, strides 8 to 64, of the simple pyramid of ViT-B. The head is that of mmdet's
-# dino/dino-4scale_r50_8xb2-12e_coco.py, which comes with data and schedule and so cannot be inherited.
+# dino/dino-4scale_r50_8xb2-12e_coco.py, which comes with data and schedule and so cannot be inherited. The class is ours
+# because the decoder of onedl-mmdetection's is not the published one.
 model = dict(
-    type='DINO',
+    type='mmvitdense.DINO',
     num_queries=900,
     with_box_refine=True,
     as_two_stage=True,

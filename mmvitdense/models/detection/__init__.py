@@ -1,12 +1,14 @@
 """Heads, losses and detectors for mmdet, the only models that import it: at the first look-up of a name of theirs."""
 
 from .cascade_roi_head import Detectron2CascadeRoIHead
+from .dino import DINO
 from .federated_loss import FederatedLoss
 from .mask_head import Detectron2MaskHead
 from .raw_padding import RawPaddingDetDataPreprocessor
 from .size_aware import SizeAwareCascadeRCNN, SizeAwareMaskRCNN
 
 __all__ = [
+    'DINO',
     'Detectron2CascadeRoIHead',
     'Detectron2MaskHead',
     'FederatedLoss',

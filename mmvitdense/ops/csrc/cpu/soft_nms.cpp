@@ -51,6 +51,7 @@ inline T weight(const Candidates<T>& all, int64_t i, int64_t j, T threshold, T s
   const T width = std::min(all.x2[i], all.x2[j]) - std::max(all.x1[i], all.x1[j]) + offset;
   const T height = std::min(all.y2[i], all.y2[j]) - std::max(all.y1[i], all.y1[j]) + offset;
   const T both = std::max(T(0), width) * std::max(T(0), height);
+  if (both == T(0) && (method == kGaussian || threshold > T(0))) return T(1);  // most of them
   const T either = all.area[i] + all.area[j] - both;
   const T overlap = either == T(0) ? T(0) : both / either;
   if (method == kGaussian) return overlap == T(0) ? T(1) : std::exp(-(overlap * overlap) / sigma);
@@ -61,19 +62,18 @@ inline T weight(const Candidates<T>& all, int64_t i, int64_t j, T threshold, T s
 template <typename T>
 int64_t pick(Candidates<T>& all, T threshold, T sigma, T min_score, Method method, T offset) {
   int64_t left = static_cast<int64_t>(all.score.size());
+  int64_t best = std::max_element(all.score.begin(), all.score.end()) - all.score.begin();
   for (int64_t i = 0; i < left; ++i) {
-    int64_t best = i;
-    for (int64_t j = i + 1; j < left; ++j) {
-      if (all.score[j] > all.score[best]) best = j;
-    }
     if (best != i) all.exchange(i, best);
+    best = i + 1;
     for (int64_t j = i + 1; j < left;) {
       all.score[j] *= weight(all, i, j, threshold, sigma, method, offset);
       if (all.score[j] < min_score) {
         all.move(--left, j);  // which comes next
-      } else {
-        ++j;
+        continue;
       }
+      if (all.score[j] > all.score[best]) best = j;
+      ++j;
     }
   }
   return left;
