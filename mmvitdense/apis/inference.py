@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from mmvitdense.datasets.checks import check_windows
-from mmvitdense.datasets.drawing import Artist, as_picture, panoptic_segments
+from mmvitdense.visualization.drawing import Artist, as_picture, panoptic_segments
 
 from .build import build_model
 from .checkpoint import load_model_weights
