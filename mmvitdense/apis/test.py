@@ -12,6 +12,7 @@ from mmengine.dist import barrier, is_main_process
 from mmengine.evaluator import BaseMetric
 from mmengine.runner import Runner
 
+from mmvitdense.compat import while_tools_run
 from mmvitdense.datasets.checks import check_data
 from mmvitdense.engine.show import ShowHook
 from mmvitdense.whole_files import written_whole
@@ -27,6 +28,7 @@ from .launch import on_main_process, start_process_group
 from .train import adapt_to_machine, log_notes
 
 
+@while_tools_run()
 def evaluate_model(
     config: Any,
     checkpoint: str | Path,
