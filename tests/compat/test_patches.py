@@ -17,9 +17,10 @@ def rows():
     """{section: {name: rest of its row}} of the tables in the document."""
     found = {}
     for section in re.split(r'^## ', DOCUMENT.read_text(), flags=re.M)[1:]:
-        table = dict(re.findall(r'^\| `([a-z-]+)` \| (.+)$', section, flags=re.M))
-        if table:
-            found[section.splitlines()[0]] = table
+        if '| name |' not in section:
+            continue
+        row = r'^\| `([a-z-]+)` \| (.+)$'
+        found[section.splitlines()[0]] = dict(re.findall(row, section, flags=re.M))
     return found
 
 
