@@ -12,7 +12,7 @@ from mmvitdense.ops import Linear, linear
 from mmvitdense.ops.recording import is_exporting
 
 from .recorded_positions import RecordsPositions
-from .relative_position import attention_with_relative_position
+from .relative_position import attention_with_relative_position, with_mask
 from .relative_position_bias import num_bias_rows, relative_position_bias
 from .rope import Rotation, rotate
 from .window import pad_to_windows, window_merge, window_partition
@@ -115,21 +115,38 @@ class Attention(RecordsPositions):
         for table in self.parameters(recurse=False):
             nn.init.zeros_(table)
 
-    def forward(self, tokens: Tensor, grid: tuple[int, int], position: AttentionPosition | None = None) -> Tensor:
+    def forward(
+        self,
+        tokens: Tensor,
+        grid: tuple[int, int],
+        position: AttentionPosition | None = None,
+        mask: Tensor | None = None,
+    ) -> Tensor:
         """Attend.
 
         Args:
             tokens: B x (prefix + h*w) x C.
             grid: (h, w).
             position: What this block shares with others, of a window where there is one.
+            mask: Which token (the last axis but one) attends to which (the last): true where it does, or numbers that
+                are added to the logits, broadcast to B x heads x N x N. Each must attend to one at least.
 
         Returns:
             The shape of ``tokens``.
+
+        Raises:
+            ValueError: A mask is given to attention in windows.
         """
         position = position or AttentionPosition()
         if self.window_size:
+            if mask is not None:
+                raise ValueError(
+                    f'a mask of all tokens is given to attention in windows of {self.window_size}: give it to '
+                    'blocks that attend globally alone'
+                )
             return self._attend_in_windows(tokens, grid, position)
-        return self.proj(self.inner_norm(self._attend(self.qkv(tokens), grid, position, self.num_prefix_tokens)))
+        prefix = tokens.shape[1] - grid[0] * grid[1]
+        return self.proj(self.inner_norm(self._attend(self.qkv(tokens), grid, position, prefix, mask)))
 
     def table_grids(self) -> dict[str, tuple[int, int]]:
         """See ``RecordsPositions``."""
@@ -145,18 +162,20 @@ class Attention(RecordsPositions):
         patches = window_merge(self._attend(windows, (size, size), position, 0), size, grid).flatten(1, 2)
         return F.pad(self.proj(self.inner_norm(patches)), (0, 0, prefix, 0))
 
-    def _attend(self, qkv: Tensor, grid: tuple[int, int], position: AttentionPosition, prefix: int) -> Tensor:
+    def _attend(
+        self, qkv: Tensor, grid: tuple[int, int], position: AttentionPosition, prefix: int, mask: Tensor | None = None
+    ) -> Tensor:
         query, key, value = qkv.unflatten(-1, (3, self.num_heads, -1)).permute(2, 0, 3, 1, 4).unbind(0)
         if position.rotation is not None:
             query, key = rotate(query, position.rotation), rotate(key, position.rotation)
         if self.has_rel_pos:
-            out = attention_with_relative_position(query, key, value, self.rel_pos_h, self.rel_pos_w, grid)
+            out = attention_with_relative_position(query, key, value, self.rel_pos_h, self.rel_pos_w, grid, mask=mask)
         else:
             bias = position.bias
             if self.bias_grid is not None:
                 table = self.relative_position_bias_table
                 bias = relative_position_bias(table, self.bias_grid, grid, prefix, self.with_cls_token)
-            mask = None if bias is None else bias.to(query.dtype)[None]
+            mask = mask if bias is None else with_mask(bias.to(query.dtype)[None], mask)
             out = F.scaled_dot_product_attention(query, key, value, attn_mask=mask)
         out = out.transpose(1, 2)
         if is_exporting():

@@ -5,6 +5,9 @@ import torch
 import torch.nn.functional as F
 
 from mmvitdense.layers import Attention, AttentionPosition, build_rope
+from mmvitdense.layers.relative_position import relative_logits
+from mmvitdense.layers.relative_position_bias import relative_position_bias
+from mmvitdense.layers.rope import rotate
 from tests.fidelity.agreement import redraw
 
 
@@ -171,3 +174,54 @@ class TestPositions:
         for first in (1, 5):
             part = tokens[:, first : first + 4]
             torch.testing.assert_close(out[:, first : first + 4], alone(part, (2, 2), position))
+
+
+class TestMask:
+    """Against torch's fused kernel on whole logits, with a position of each kind."""
+
+    @pytest.fixture(params=['none', 'shared', 'bias', 'decomposed'])
+    def case(self, request):
+        """Attention, tokens, shared position, and the bias written out, broadcast to B x heads x N x N."""
+        options = {'bias': {'bias_grid': (2, 3), 'with_cls_token': True}, 'decomposed': {'rel_pos_size': (2, 3)}}
+        attention = redraw(Attention(16, 2, **options.get(request.param, {}))).double()
+        tokens = torch.randn(2, 2 + 6, 16, dtype=torch.float64)
+        position, bias = None, torch.randn(2, 8, 8, dtype=torch.float64)
+        if request.param == 'shared':
+            (whole,) = build_rope({'kind': 'dinov3'}, 8)((2, 3), (), torch.device('cpu'))
+            position = AttentionPosition(whole.prepend(2), bias)
+        elif request.param == 'bias':
+            bias = relative_position_bias(attention.relative_position_bias_table, (2, 3), (2, 3), 2, True)
+        elif request.param == 'decomposed':
+            query = attention.qkv(tokens)[:, 2:, :16].unflatten(-1, (2, 8)).transpose(1, 2)
+            rows, columns = relative_logits(query, attention.rel_pos_h, attention.rel_pos_w, (2, 3))
+            bias = F.pad((rows[..., :, None] + columns[..., None, :]).flatten(-2), (2, 0, 2, 0))
+        else:
+            bias = 0.0 * bias
+        return attention, tokens, position, bias
+
+    @pytest.mark.parametrize('shape', [(2, 1, 8, 8), (8, 8), (2, 2, 8, 8)])
+    @pytest.mark.parametrize('boolean', [True, False])
+    def test_against_the_fused_kernel(self, case, shape, boolean):
+        attention, tokens, position, bias = case
+        mask = added = torch.randn(shape, dtype=torch.float64)
+        if boolean:
+            mask = (added > 0) | torch.eye(8, dtype=torch.bool)
+            added = torch.zeros_like(added).masked_fill(~mask, -torch.inf)
+        query, key, value = attention.qkv(tokens).unflatten(-1, (3, 2, 8)).permute(2, 0, 3, 1, 4)
+        if position is not None:
+            query, key = rotate(query, position.rotation), rotate(key, position.rotation)
+        out = F.scaled_dot_product_attention(query, key, value, attn_mask=bias + added)
+        expected = attention.proj(out.transpose(1, 2).flatten(2))
+        actual = attention(tokens, (2, 3), position, mask)
+        torch.testing.assert_close(actual, expected, rtol=1e-6, atol=1e-6)
+        assert not torch.allclose(attention(tokens, (2, 3), position), expected)
+        weights = list(attention.parameters())
+        cotangent = torch.randn_like(expected)
+        found = [torch.autograd.grad(x, weights, cotangent, retain_graph=True) for x in (actual, expected)]
+        for one, other in zip(*found):
+            torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-5)
+
+    def test_windows_take_none(self):
+        attention = Attention(16, 2, window_size=2)
+        with pytest.raises(ValueError, match=r'mask .* in windows of 2: give it to blocks that attend globally'):
+            attention(torch.randn(1, 4, 16), (2, 2), None, torch.ones(4, 4, dtype=torch.bool))

@@ -2,7 +2,8 @@
 
 from .mimdet import MIMDet
 from .plain_vit import PlainViT
+from .timm_vit import TimmViT
 from .vit_adapter import ViTAdapter
 from .vit_comer import ViTCoMer
 
-__all__ = ['MIMDet', 'PlainViT', 'ViTAdapter', 'ViTCoMer']
+__all__ = ['MIMDet', 'PlainViT', 'TimmViT', 'ViTAdapter', 'ViTCoMer']

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 from collections.abc import Collection, Mapping, Sequence
 from functools import partial
@@ -10,7 +11,6 @@ from typing import Any
 import torch
 from mmengine.logging import print_log
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 
 from mmvitdense.layers import (
     Attention,
@@ -24,18 +24,19 @@ from mmvitdense.layers import (
     build_rope,
     constructed_undrawn,
     draw_vit_linear,
+    recomputed,
     resize_position_table,
 )
-from mmvitdense.models.initialized_module import InitializedModule
 from mmvitdense.registry import MODELS
 
 from .presets import fitting_presets, takes_preset
+from .vit import BaseViT
 from .vit_options import check_choices, check_frozen_stages, check_positions
 from .vit_sizes import block_indices, patch_grid, resolve_sizes, window_sizes
 
 
 @MODELS.register_module()
-class PlainViT(RecordsPositions, InitializedModule):
+class PlainViT(RecordsPositions, BaseViT):
     """Vision Transformer with one map or several as output (ViT, arXiv 2010.11929; ViTDet, arXiv 2203.16527).
 
     With the defaults it is a ViT with global attention and a learned position table. ``window_size`` and
@@ -149,11 +150,11 @@ class PlainViT(RecordsPositions, InitializedModule):
         check_choices(pos_embed=pos_embed, rel_pos=rel_pos, rel_pos_at=rel_pos_at, ffn=ffn, final_norm=final_norm)
         check_frozen_stages(frozen_stages, self.num_layers)
         check_positions(pos_resize, rope, rel_pos)
-        self.patch_size = patch_size
+        self.patch_size, self.in_channels = patch_size, in_channels
         self.out_indices = block_indices('out_indices', out_indices, self.num_layers)
         self.num_prefix_tokens = int(with_cls_token) + num_registers
         self.final_norm, self.frozen_stages, self.with_cp = final_norm, frozen_stages, with_cp
-        self.drop_path_rate, self.norm_eps = drop_path_rate, norm_eps
+        self.drop_path_rate, self.norm_eps, self.rel_pos = drop_path_rate, norm_eps, rel_pos
 
         self.patch_embed = PatchEmbed(self.embed_dims, patch_size, in_channels, patch_bias)
         self.cls_token = nn.Parameter(torch.zeros(1, 1, self.embed_dims)) if with_cls_token else None
@@ -205,17 +206,6 @@ class PlainViT(RecordsPositions, InitializedModule):
         for parameter in self._tokens():
             nn.init.trunc_normal_(parameter, std=0.02)
 
-    def forward(self, image: Tensor) -> tuple[Tensor, ...]:
-        """Map an image, B x in_channels x H x W, to one B x embed_dims x ceil(H/patch) x ceil(W/patch) per output."""
-        tokens, grid = self.embed(image)
-        positions = self.positions(grid)
-        outputs, start = [], 0
-        for index in self.out_indices:
-            tokens = self.run_blocks(tokens, grid, start, index + 1, positions)
-            start = index + 1
-            outputs.append(self.output_map(tokens, grid, last=index == self.out_indices[-1]))
-        return tuple(outputs)
-
     def embed(self, image: Tensor) -> tuple[Tensor, tuple[int, int]]:
         """Turn an image into tokens.
 
@@ -225,8 +215,12 @@ class PlainViT(RecordsPositions, InitializedModule):
         Returns:
             Tokens, B x (num_prefix_tokens + h*w) x C, class and register tokens first, and the grid (h, w).
         """
-        tokens, grid = self.patch_embed(image)
-        cls_token = self.cls_token
+        patches, grid = self.patch_embed(image)
+        return self.place(patches, grid), grid
+
+    def place(self, patches: Tensor, grid: tuple[int, int]) -> Tensor:
+        """Make B x h*w x C what ``embed`` returns: absolute positions, class and register tokens, first norm."""
+        tokens, cls_token = patches, self.cls_token
         if self.pos_embed is not None:
             tokens = tokens + self.position_table(grid)
             if self.pos_embed_cls_slot and cls_token is not None:
@@ -234,7 +228,7 @@ class PlainViT(RecordsPositions, InitializedModule):
         prefix = [token.expand(len(tokens), -1, -1) for token in (cls_token, self.register_tokens) if token is not None]
         if prefix:
             tokens = torch.cat([*prefix, tokens], dim=1)
-        return self.norm_pre(tokens), grid
+        return self.norm_pre(tokens)
 
     def position_table(self, grid: tuple[int, int]) -> Tensor:
         """The absolute positions of the patches of a grid, 1 x h*w x C."""
@@ -243,9 +237,12 @@ class PlainViT(RecordsPositions, InitializedModule):
             grid = (int(grid[0]), int(grid[1]))
         return resize_position_table(self.pos_embed[:, slot:], self.pos_grid, grid, **self.pos_resize)
 
-    def positions(self, grid: tuple[int, int]) -> dict[int, AttentionPosition]:
-        """What blocks share at a grid, rotary positions and biases: of the map under 0, of windows under their size."""
-        prefix, windows = self.num_prefix_tokens, self.window_sizes
+    def positions(self, grid: tuple[int, int], extra: int = 0) -> dict[int, AttentionPosition]:
+        """What blocks share at a grid, rotary positions and biases: of the map under 0, of windows under their size.
+
+        ``extra`` tokens come before the class token, such as queries; as it, they are not rotated.
+        """
+        prefix, windows = extra + self.num_prefix_tokens, self.window_sizes
         rotations = biases = [None] * (1 + len(windows))
         if self.rope is not None:
             whole, *windowed = self.rope(grid, windows, self.patch_embed.proj.weight.device)
@@ -265,29 +262,42 @@ class PlainViT(RecordsPositions, InitializedModule):
         stop: int | None = None,
         positions: dict[int, AttentionPosition] | None = None,
         with_cp: bool = False,
+        mask: Tensor | None = None,
     ) -> Tensor:
         """Run blocks ``start`` to ``stop`` (exclusive; None for all that follow) on the tokens of ``embed``.
 
         ``positions`` is what the method of that name gave for ``grid``, to have it once for several ranges of blocks.
-        ``with_cp`` recomputes the blocks in the backward pass also where the option of that name is off.
+        ``with_cp`` recomputes the blocks in the backward pass also where the option of that name is off. ``mask`` says
+        which tokens attend to which, see ``Attention``; more tokens than ``num_prefix_tokens`` may precede the patches.
         """
-        positions = positions or self.positions(grid)
+        if positions is None:
+            positions = self.positions(grid, tokens.shape[1] - grid[0] * grid[1] - self.num_prefix_tokens)
+        recompute = (self.with_cp or with_cp) and self.training
         for block in self.blocks[start:stop]:
-            position = positions[block.attn.window_size]
-            if (self.with_cp or with_cp) and self.training and torch.is_grad_enabled():
-                tokens = checkpoint(block, tokens, grid, position, use_reentrant=False)
-            else:
-                tokens = block(tokens, grid, position)
+            tokens = recomputed(block, tokens, grid, positions[block.attn.window_size], mask, when=recompute)
         return tokens
 
-    def output_map(self, tokens: Tensor, grid: tuple[int, int], last: bool) -> Tensor:
-        """The tokens as an output, B x C x h x w: normed where ``final_norm`` says so."""
-        normed = self.final_norm == 'all' or (self.final_norm == 'last' and last)
-        return self.to_map(self.norm(tokens) if normed else tokens, grid)
+    def bound_to_places(self) -> list[str]:
+        """What of the model needs all patches, in their places, in words."""
+        found = {
+            'class or register tokens': self.num_prefix_tokens,
+            'no absolute positions': self.pos_embed is None,
+            'rope': self.rope is not None,
+            'windows': self.window_sizes,
+            'rel_pos': self.rel_pos is not None,
+            'conv_blocks': self.conv_blocks,
+        }
+        return [what for what, is_there in found.items() if is_there]
 
-    def to_map(self, tokens: Tensor, grid: tuple[int, int]) -> Tensor:
-        """Drop class and register tokens and arrange the others as B x C x h x w."""
-        return tokens[:, self.num_prefix_tokens :].transpose(1, 2).unflatten(2, grid).contiguous()
+    def without_patch_embedding(self) -> PlainViT:
+        """The same model, its layers shared, without patch embedding and with a table of positions of its own that is
+        frozen; this one stays as it is."""
+        other = copy.copy(self)
+        other._modules = {**self._modules, 'patch_embed': nn.Identity()}
+        other._buffers = dict(self._buffers)
+        table = nn.Parameter(self.pos_embed.detach().clone(), requires_grad=False)
+        other._parameters = {**self._parameters, 'pos_embed': table}
+        return other
 
     def get_layer_depth(self, param_name: str, prefix: str = '') -> tuple[int, int]:
         """Depth of a parameter, for layer-wise learning-rate decay.
