@@ -1,6 +1,6 @@
 """Parts of a ViT as plain modules: torch and torchvision, nothing of OpenMMLab."""
 
-from .attention import Attention, AttentionPosition
+from .attention import Attention
 from .block import TransformerBlock
 from .conv_propagation import ConvPropagation
 from .ffn import Mlp, SwiGLU
@@ -14,12 +14,21 @@ from .initialization import (
 from .layer_scale import LayerScale
 from .norm import BatchNorm2d, LayerNorm2d, SyncBatchNorm, build_norm2d
 from .patch_embed import PatchEmbed
-from .position import resize_position_table, sincos_position_table
+from .positions import (
+    RECORD,
+    AttentionPosition,
+    BiasTable,
+    DecomposedTables,
+    RecordsPositions,
+    RelativePositionBias,
+    attention_with_relative_position,
+    build_rope,
+    half_pairing,
+    resize_bias_table,
+    resize_position_table,
+    sincos_position_table,
+)
 from .recompute import recomputed
-from .recorded_positions import RECORD, RecordsPositions
-from .relative_position import attention_with_relative_position
-from .relative_position_bias import RelativePositionBias, resize_bias_table
-from .rope import build_rope, half_pairing
 from .window import pad_to_windows, window_merge, window_partition
 
 __all__ = [
@@ -27,7 +36,9 @@ __all__ = [
     'Attention',
     'AttentionPosition',
     'BatchNorm2d',
+    'BiasTable',
     'ConvPropagation',
+    'DecomposedTables',
     'LayerNorm2d',
     'LayerScale',
     'Mlp',

@@ -6,9 +6,10 @@ import torch
 from torch import Tensor, nn
 from torchvision.ops import StochasticDepth
 
-from .attention import Attention, AttentionPosition
+from .attention import Attention
 from .conv_propagation import ConvPropagation
 from .layer_scale import LayerScale
+from .positions import AttentionPosition
 
 
 class TransformerBlock(nn.Module):

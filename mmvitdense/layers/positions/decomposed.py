@@ -6,11 +6,35 @@ relative terms (detectron2 ``modeling/backbone/utils.py:add_decomposed_rel_pos``
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
-from .sliced_attention import sliced_attention
+from mmvitdense.layers.sliced_attention import sliced_attention
+
+from .attention_position import AttentionPosition
+
+
+@dataclass(frozen=True)
+class DecomposedTables:
+    """Tables of the rows and columns of a grid (h, w), of another of which they are resized."""
+
+    grid: tuple[int, int]
+
+    def shapes(self, num_heads: int, head_dims: int) -> dict[str, tuple[int, ...]]:
+        """See ``PositionTables``."""
+        return {name: (2 * side - 1, head_dims) for name, side in zip(('rel_pos_h', 'rel_pos_w'), self.grid)}
+
+    def position(self, owner: nn.Module, grid: tuple[int, int], prefix: int) -> AttentionPosition:
+        """See ``PositionTables``."""
+        return AttentionPosition(decomposed=(owner.rel_pos_h, owner.rel_pos_w))
+
+    def grids(self) -> dict[str, tuple[int, int]]:
+        """Nothing: a table of one axis tells its length."""
+        return {}
+
 
 IMPLEMENTATIONS = ('augmented', 'sliced', 'eager')
 
