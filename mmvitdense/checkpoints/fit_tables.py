@@ -108,8 +108,8 @@ def _fit_biases(
 
 
 def _grid_in(model: nn.Module, name: str) -> tuple[int, int]:
-    owner = model.get_submodule(name.rpartition('.')[0])
-    return tuple(owner.bias_grid if hasattr(owner, 'bias_grid') else owner.table_grid)
+    owner, _, table = name.rpartition('.')
+    return model.get_submodule(owner).table_grids()[table]
 
 
 def _by(grid: tuple[int, int]) -> str:

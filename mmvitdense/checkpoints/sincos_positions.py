@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from mmvitdense.layers.position import sincos_position_table
+from mmvitdense.layers.positions import sincos_position_table
 from mmvitdense.registry import WEIGHT_INITIALIZERS
 
 from .init_info import note_initialization

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mmvitdense.layers.position import sincos_position_table
+from mmvitdense.layers.positions import sincos_position_table
 
 from . import tips
 from .dinov2 import is_dinov2

@@ -6,9 +6,10 @@ import torch
 from torch import Tensor, nn
 from torchvision.ops import StochasticDepth
 
-from .attention import Attention, AttentionPosition
+from .attention import Attention
 from .conv_propagation import ConvPropagation
 from .layer_scale import LayerScale
+from .positions import AttentionPosition
 
 
 class TransformerBlock(nn.Module):
@@ -48,9 +49,15 @@ class TransformerBlock(nn.Module):
         self.drop_path = StochasticDepth(drop_path_rate, mode='row')
         self.residual = ConvPropagation(embed_dims, conv_propagation) if conv_propagation else None
 
-    def forward(self, tokens: Tensor, grid: tuple[int, int], position: AttentionPosition | None = None) -> Tensor:
+    def forward(
+        self,
+        tokens: Tensor,
+        grid: tuple[int, int],
+        position: AttentionPosition | None = None,
+        mask: Tensor | None = None,
+    ) -> Tensor:
         """Map ``tokens`` (B x (prefix + h*w) x C, ``grid`` = (h, w)) to the same shape, see ``Attention``."""
-        tokens = tokens + self.drop_path(self.ls1(self.attn(self.norm1(tokens), grid, position)))
+        tokens = tokens + self.drop_path(self.ls1(self.attn(self.norm1(tokens), grid, position, mask)))
         tokens = tokens + self.drop_path(self.ls2(self.mlp(self.norm2(tokens))))
         if self.residual is not None:
             tokens = self._propagate(tokens, grid)

@@ -41,7 +41,49 @@ class LayerNorm2d(nn.Module):
         return f'{self.weight.shape[0]}, eps={self.eps}'
 
 
-NORMS_2D = {'BN': nn.BatchNorm2d, 'SyncBN': nn.SyncBatchNorm, 'LN': LayerNorm2d, 'GN': nn.GroupNorm}
+class _GradientLayout(torch.autograd.Function):
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(maps: Tensor) -> Tensor:
+        return maps.view_as(maps)
+
+    @staticmethod
+    def setup_context(ctx, inputs: tuple[Tensor], output: Tensor) -> None:
+        ctx.layout = torch.contiguous_format if output.is_contiguous() else torch.channels_last
+
+    @staticmethod
+    def backward(ctx, grad: Tensor) -> Tensor:
+        return grad.contiguous(memory_format=ctx.layout)
+
+
+def with_gradient_layout(maps: Tensor) -> Tensor:
+    """The output of a batch norm, such that its gradient arrives in the layout of its memory."""
+    return _GradientLayout.apply(maps) if maps.device.type == 'cpu' and maps.requires_grad else maps
+
+
+class BatchNorm2d(nn.BatchNorm2d):
+    """torch's, with right gradients on a CPU.
+
+    There torch (2.15 and before) silently computes wrong gradients of a batch norm for a batch of one image where one
+    of output and gradient is "channels last" and the other not. What replaces this class by torch's own, such as
+    mmengine's ``revert_sync_batchnorm`` for ``SyncBatchNorm``, brings that back.
+    """
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """Normalise B x num_features x H x W."""
+        return with_gradient_layout(super().forward(maps))
+
+
+class SyncBatchNorm(nn.SyncBatchNorm):
+    """torch's, with right gradients on a CPU as ``BatchNorm2d`` has."""
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """Normalise B x num_features x H x W."""
+        return with_gradient_layout(super().forward(maps))
+
+
+NORMS_2D = {'BN': BatchNorm2d, 'SyncBN': SyncBatchNorm, 'LN': LayerNorm2d, 'GN': nn.GroupNorm}
 
 
 def build_norm2d(cfg: dict, num_channels: int) -> nn.Module:
@@ -64,28 +106,3 @@ def build_norm2d(cfg: dict, num_channels: int) -> nn.Module:
     else:
         layer = NORMS_2D[kind](num_channels, **options)
     return layer.requires_grad_(requires_grad)
-
-
-class _GradientLayout(torch.autograd.Function):
-    generate_vmap_rule = True
-
-    @staticmethod
-    def forward(maps: Tensor) -> Tensor:
-        return maps.view_as(maps)
-
-    @staticmethod
-    def setup_context(ctx, inputs: tuple[Tensor], output: Tensor) -> None:
-        ctx.layout = torch.contiguous_format if output.is_contiguous() else torch.channels_last
-
-    @staticmethod
-    def backward(ctx, grad: Tensor) -> Tensor:
-        return grad.contiguous(memory_format=ctx.layout)
-
-
-def with_gradient_layout(maps: Tensor) -> Tensor:
-    """Return the output of a batch norm such that its gradient arrives in the layout of its memory.
-
-    On a CPU torch (2.15 and before) silently computes wrong gradients of a batch norm for a batch of one image where
-    one of output and gradient is "channels last" and the other not.
-    """
-    return _GradientLayout.apply(maps) if maps.device.type == 'cpu' and maps.requires_grad else maps

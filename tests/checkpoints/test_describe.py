@@ -17,7 +17,7 @@ from mmvitdense.checkpoints import (
 )
 from mmvitdense.checkpoints.describe import describe
 from mmvitdense.layers import half_pairing
-from mmvitdense.layers.position import sincos_position_table
+from mmvitdense.layers.positions import sincos_position_table
 from mmvitdense.models import MIMDet, PlainViT, SimpleFeaturePyramid, ViTAdapter, ViTCoMer
 from tests.checkpoints.test_adapters import SMALL, TIMM, in_official_names
 from tests.fidelity.agreement import redraw

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 
 from mmvitdense.layers import Attention, attention_with_relative_position
-from mmvitdense.layers.relative_position import IMPLEMENTATIONS
+from mmvitdense.layers.positions.decomposed import IMPLEMENTATIONS
 from tests.fidelity.agreement import redraw
 
 

@@ -4,7 +4,10 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from mmvitdense.layers import Attention, AttentionPosition, build_rope
+from mmvitdense.layers import Attention, AttentionPosition, BiasTable, DecomposedTables, build_rope
+from mmvitdense.layers.positions.bias import relative_position_bias
+from mmvitdense.layers.positions.decomposed import relative_logits
+from mmvitdense.layers.positions.rotary import rotate
 from tests.fidelity.agreement import redraw
 
 
@@ -43,10 +46,10 @@ def test_global_attention_needs_no_padding(seen):
     assert [tensor.shape for tensor in seen[0]] == [(2, 2, 6, 6)] * 3
 
 
-@pytest.mark.parametrize('rel_pos_size', [None, (3, 3)])
-def test_prefix_tokens_wait_while_windows_attend(rel_pos_size):
-    options = {'window_size': 3, 'rel_pos_size': rel_pos_size}
-    attention = redraw(Attention(12, 2, **options, num_prefix_tokens=2))
+@pytest.mark.parametrize('tables', [None, DecomposedTables((3, 3))])
+def test_prefix_tokens_wait_while_windows_attend(tables):
+    options = {'window_size': 3, 'tables': tables}
+    attention = redraw(Attention(12, 2, **options))
     without = Attention(12, 2, **options)
     without.load_state_dict(attention.state_dict())
     tokens = torch.randn(2, 2 + 20, 12)
@@ -56,7 +59,7 @@ def test_prefix_tokens_wait_while_windows_attend(rel_pos_size):
 
 
 def test_prefix_tokens_attend_globally():
-    attention = redraw(Attention(12, 2, num_prefix_tokens=1))
+    attention = redraw(Attention(12, 2))
     tokens = torch.randn(1, 7, 12)
     out = attention(tokens, (2, 3))
     changed = tokens.clone()
@@ -66,7 +69,7 @@ def test_prefix_tokens_attend_globally():
 
 def test_relative_positions_do_not_depend_on_the_scale_of_the_keys():
     """With keys of zero only the relative terms are left: they come from q as it is, not divided by sqrt(d)."""
-    attention = redraw(Attention(8, 1, rel_pos_size=(1, 3)))
+    attention = redraw(Attention(8, 1, tables=DecomposedTables((1, 3))))
     tokens = torch.randn(1, 3, 8)
     with torch.no_grad():
         attention.qkv.weight[8:16], attention.qkv.bias[8:16] = 0.0, 0.0
@@ -142,14 +145,14 @@ class TestPositions:
         return attention.proj((logits.softmax(dim=-1) @ value).transpose(1, 2).flatten(2))
 
     def test_rotation_and_shared_bias(self):
-        attention = redraw(Attention(16, 2, num_prefix_tokens=1))
+        attention = redraw(Attention(16, 2))
         (whole,) = build_rope({'kind': 'dinov3'}, 8)((2, 3), (), torch.device('cpu'))
         position = AttentionPosition(whole.prepend(1), torch.randn(2, 7, 7))
         tokens = torch.randn(2, 7, 16)
-        torch.testing.assert_close(attention(tokens, (2, 3), position), self.by_hand(attention, tokens, *position))
+        torch.testing.assert_close(attention(tokens, (2, 3), position), self.by_hand(attention, tokens, *position[:2]))
 
     def test_own_bias(self):
-        attention = redraw(Attention(12, 2, bias_grid=(1, 3), with_cls_token=True, num_prefix_tokens=1))
+        attention = redraw(Attention(12, 2, tables=BiasTable((1, 3), True)))
         table = attention.relative_position_bias_table
         assert table.shape == (5 + 3, 2)
         rows = [[7, 5, 5, 5], [6, 2, 1, 0], [6, 3, 2, 1], [6, 4, 3, 2]]
@@ -160,8 +163,8 @@ class TestPositions:
     @pytest.mark.parametrize('kind', ['dinov3', 'eva02'])
     def test_windows(self, kind):
         """Each window as if it were alone; the class token is neither turned nor seen."""
-        options = {'bias_grid': (2, 2), 'with_cls_token': True}
-        attention = redraw(Attention(16, 2, window_size=2, num_prefix_tokens=1, **options))
+        options = {'tables': BiasTable((2, 2), True)}
+        attention = redraw(Attention(16, 2, window_size=2, **options))
         alone = Attention(16, 2, **options)
         alone.load_state_dict(attention.state_dict())
         _, window = build_rope({'kind': kind}, 8)((4, 2), (2,), torch.device('cpu'))
@@ -171,3 +174,54 @@ class TestPositions:
         for first in (1, 5):
             part = tokens[:, first : first + 4]
             torch.testing.assert_close(out[:, first : first + 4], alone(part, (2, 2), position))
+
+
+class TestMask:
+    """Against torch's fused kernel on whole logits, with a position of each kind."""
+
+    @pytest.fixture(params=['none', 'shared', 'bias', 'decomposed'])
+    def case(self, request):
+        """Attention, tokens, shared position, and the bias written out, broadcast to B x heads x N x N."""
+        tables = {'bias': BiasTable((2, 3), True), 'decomposed': DecomposedTables((2, 3))}
+        attention = redraw(Attention(16, 2, tables=tables.get(request.param))).double()
+        tokens = torch.randn(2, 2 + 6, 16, dtype=torch.float64)
+        position, bias = None, torch.randn(2, 8, 8, dtype=torch.float64)
+        if request.param == 'shared':
+            (whole,) = build_rope({'kind': 'dinov3'}, 8)((2, 3), (), torch.device('cpu'))
+            position = AttentionPosition(whole.prepend(2), bias)
+        elif request.param == 'bias':
+            bias = relative_position_bias(attention.relative_position_bias_table, (2, 3), (2, 3), 2, True)
+        elif request.param == 'decomposed':
+            query = attention.qkv(tokens)[:, 2:, :16].unflatten(-1, (2, 8)).transpose(1, 2)
+            rows, columns = relative_logits(query, attention.rel_pos_h, attention.rel_pos_w, (2, 3))
+            bias = F.pad((rows[..., :, None] + columns[..., None, :]).flatten(-2), (2, 0, 2, 0))
+        else:
+            bias = 0.0 * bias
+        return attention, tokens, position, bias
+
+    @pytest.mark.parametrize('shape', [(2, 1, 8, 8), (8, 8), (2, 2, 8, 8)])
+    @pytest.mark.parametrize('boolean', [True, False])
+    def test_against_the_fused_kernel(self, case, shape, boolean):
+        attention, tokens, position, bias = case
+        mask = added = torch.randn(shape, dtype=torch.float64)
+        if boolean:
+            mask = (added > 0) | torch.eye(8, dtype=torch.bool)
+            added = torch.zeros_like(added).masked_fill(~mask, -torch.inf)
+        query, key, value = attention.qkv(tokens).unflatten(-1, (3, 2, 8)).permute(2, 0, 3, 1, 4)
+        if position is not None:
+            query, key = rotate(query, position.rotation), rotate(key, position.rotation)
+        out = F.scaled_dot_product_attention(query, key, value, attn_mask=bias + added)
+        expected = attention.proj(out.transpose(1, 2).flatten(2))
+        actual = attention(tokens, (2, 3), position, mask)
+        torch.testing.assert_close(actual, expected, rtol=1e-6, atol=1e-6)
+        assert not torch.allclose(attention(tokens, (2, 3), position), expected)
+        weights = list(attention.parameters())
+        cotangent = torch.randn_like(expected)
+        found = [torch.autograd.grad(x, weights, cotangent, retain_graph=True) for x in (actual, expected)]
+        for one, other in zip(*found):
+            torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-5)
+
+    def test_windows_take_none(self):
+        attention = Attention(16, 2, window_size=2)
+        with pytest.raises(ValueError, match=r'mask .* in windows of 2: give it to blocks that attend globally'):
+            attention(torch.randn(1, 4, 16), (2, 2), None, torch.ones(4, 4, dtype=torch.bool))

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mmvitdense.layers import Attention
+from mmvitdense.layers import Attention, BiasTable, DecomposedTables
 
 from .parameters import Parameters, linear
 
@@ -26,7 +26,7 @@ def attend(module: Attention, params: Parameters, tokens: Tensor, grid: tuple[in
 
 def _qkv(module: Attention, params: Parameters, tokens: Tensor) -> Tensor:
     bias = params.get('qkv.bias')
-    if module.qkv.without_key_bias:
+    if module.without_key_bias:
         query, key, value = bias.chunk(3)
         bias = torch.cat([query, torch.zeros_like(key), value])
     return F.linear(tokens, params['qkv.weight'], bias)
@@ -64,9 +64,9 @@ def _attention(module: Attention, params: Parameters, qkv: Tensor, grid: tuple[i
     qkv = qkv.view(batch, count, 3, heads, -1).permute(2, 0, 3, 1, 4)
     query, key, value = qkv.reshape(3, batch * heads, count, -1).unbind(0)
     logits = (query * query.shape[-1] ** -0.5) @ key.transpose(-2, -1)
-    if module.has_rel_pos:
+    if isinstance(module.tables, DecomposedTables):
         logits = _add_decomposed(logits, query, params, grid)
-    if module.bias_grid is not None:
+    if isinstance(module.tables, BiasTable):
         logits = (logits.view(batch, heads, count, count) + _table_bias(params, grid)).flatten(0, 1)
     out = logits.softmax(dim=-1) @ value
     return out.view(batch, heads, count, -1).transpose(1, 2).reshape(batch, count, -1)

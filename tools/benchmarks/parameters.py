@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mmvitdense.layers import with_gradient_layout
+from mmvitdense.layers.norm import with_gradient_layout
 
 
 class Parameters:

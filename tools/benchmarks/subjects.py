@@ -10,7 +10,8 @@ from unittest import mock
 import torch
 from torch import Tensor, nn
 
-from mmvitdense.layers import Attention, relative_position
+from mmvitdense.layers import Attention, BiasTable, DecomposedTables
+from mmvitdense.layers.positions import decomposed
 from mmvitdense.models.backbones.plain_vit import PlainViT
 from mmvitdense.models.backbones.vit_sizes import ARCHITECTURES
 from mmvitdense.models.necks.simple_feature_pyramid import SimpleFeaturePyramid
@@ -63,8 +64,7 @@ def _attention(window: int, positions: str | None, arch: str, size: int, batch: 
         dims,
         heads,
         window_size=window,
-        rel_pos_size=table if positions == 'rel-pos' else None,
-        bias_grid=table if positions == 'bias' else None,
+        tables={'rel-pos': DecomposedTables(table), 'bias': BiasTable(table), None: None}[positions],
     )
 
     def eager(tokens: Tensor) -> Tensor:
@@ -79,7 +79,7 @@ def _chosen(window: int, other: str, arch: str, size: int, batch: int) -> Pair:
     pair = _attention(window, 'rel-pos', arch, size, batch)
 
     def forced(tokens: Tensor) -> Tensor:
-        with mock.patch.object(relative_position, 'choose_implementation', return_value=other):
+        with mock.patch.object(decomposed, 'choose_implementation', return_value=other):
             return pair.ours(tokens)
 
     return pair._replace(baseline=forced, baseline_name=other)
@@ -138,7 +138,7 @@ _FAMILIES: dict[str, Callable[[str, int, int], Pair]] = {
     **{
         f'implementation-{{}}-{kind}-vs-{other}': partial(_chosen, window, other)
         for kind, window in (('window', WINDOW), ('global', 0))
-        for other in relative_position.IMPLEMENTATIONS
+        for other in decomposed.IMPLEMENTATIONS
     },
     'vit-comer-{}': partial(_around_a_vit, 'vit-comer'),
     'vit-adapter-{}': partial(_around_a_vit, 'vit-adapter'),

@@ -2,7 +2,9 @@
 
 from .mimdet import MIMDet
 from .plain_vit import PlainViT
+from .timm_vit import TimmViT
+from .vit import BaseViT, StemlessViT, ViT
 from .vit_adapter import ViTAdapter
 from .vit_comer import ViTCoMer
 
-__all__ = ['MIMDet', 'PlainViT', 'ViTAdapter', 'ViTCoMer']
+__all__ = ['BaseViT', 'MIMDet', 'PlainViT', 'StemlessViT', 'TimmViT', 'ViT', 'ViTAdapter', 'ViTCoMer']

@@ -2,40 +2,36 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 from collections.abc import Collection, Mapping, Sequence
-from functools import partial
 from typing import Any
 
 import torch
 from mmengine.logging import print_log
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 
 from mmvitdense.layers import (
-    Attention,
     AttentionPosition,
-    Mlp,
     PatchEmbed,
     RecordsPositions,
-    RelativePositionBias,
-    SwiGLU,
-    TransformerBlock,
     build_rope,
     constructed_undrawn,
     draw_vit_linear,
+    recomputed,
     resize_position_table,
 )
-from mmvitdense.models.initialized_module import InitializedModule
 from mmvitdense.registry import MODELS
 
 from .presets import fitting_presets, takes_preset
+from .vit import BaseViT
+from .vit_blocks import block_tables, build_block, shared_tables
 from .vit_options import check_choices, check_frozen_stages, check_positions
 from .vit_sizes import block_indices, patch_grid, resolve_sizes, window_sizes
 
 
 @MODELS.register_module()
-class PlainViT(RecordsPositions, InitializedModule):
+class PlainViT(RecordsPositions, BaseViT):
     """Vision Transformer with one map or several as output (ViT, arXiv 2010.11929; ViTDet, arXiv 2203.16527).
 
     With the defaults it is a ViT with global attention and a learned position table. ``window_size`` and
@@ -145,58 +141,44 @@ class PlainViT(RecordsPositions, InitializedModule):
     ):
         super().__init__(init_cfg)
         sizes = resolve_sizes(arch, embed_dims, num_layers, num_heads, feedforward_channels)
-        self.embed_dims, self.num_layers, self.num_heads, feedforward_channels = sizes
+        self.embed_dims, self.num_layers, self.num_heads, _ = sizes
         check_choices(pos_embed=pos_embed, rel_pos=rel_pos, rel_pos_at=rel_pos_at, ffn=ffn, final_norm=final_norm)
         check_frozen_stages(frozen_stages, self.num_layers)
         check_positions(pos_resize, rope, rel_pos)
-        self.patch_size = patch_size
+        self.patch_size, self.in_channels = patch_size, in_channels
         self.out_indices = block_indices('out_indices', out_indices, self.num_layers)
-        self.num_prefix_tokens = int(with_cls_token) + num_registers
         self.final_norm, self.frozen_stages, self.with_cp = final_norm, frozen_stages, with_cp
-        self.drop_path_rate, self.norm_eps = drop_path_rate, norm_eps
-
-        self.patch_embed = PatchEmbed(self.embed_dims, patch_size, in_channels, patch_bias)
-        self.cls_token = nn.Parameter(torch.zeros(1, 1, self.embed_dims)) if with_cls_token else None
-        self.register_tokens = nn.Parameter(torch.zeros(1, num_registers, self.embed_dims)) if num_registers else None
-        self.pos_grid = patch_grid('pretrain_img_size', pretrain_img_size or img_size, patch_size)
-        self.pos_embed_cls_slot = with_cls_token if pos_embed_cls_slot is None else pos_embed_cls_slot
-        rows = self.pos_grid[0] * self.pos_grid[1] + int(self.pos_embed_cls_slot)
-        self.pos_embed = nn.Parameter(torch.zeros(1, rows, self.embed_dims)) if pos_embed else None
-        self.norm_pre = nn.LayerNorm(self.embed_dims, eps=norm_eps) if pre_norm else nn.Identity()
-        self.pos_resize = dict(pos_resize or {})
+        self.drop_path_rate, self.norm_eps, self.rel_pos = drop_path_rate, norm_eps, rel_pos
         windows = window_sizes(window_size, global_blocks, self.num_layers)
         self.global_blocks = tuple(index for index, window in enumerate(windows) if not window)
         self.window_sizes = tuple(sorted(set(windows) - {0}))
         self.conv_blocks = block_indices('conv_blocks', conv_blocks, self.num_layers)
+        self.pos_grid = patch_grid('pretrain_img_size', pretrain_img_size or img_size, patch_size)
+        self.pos_resize = dict(pos_resize or {})
+
+        self.patch_embed = PatchEmbed(self.embed_dims, patch_size, in_channels, patch_bias)
+        self._add_tokens(with_cls_token, num_registers, pos_embed, pos_embed_cls_slot)
+        self.norm_pre = nn.LayerNorm(self.embed_dims, eps=norm_eps) if pre_norm else nn.Identity()
         self.rope = build_rope(rope, self.embed_dims // self.num_heads) if rope else None
-        self._add_shared_biases(rel_pos == 'bias_shared', rel_pos_at == 'window', with_cls_token)
+        tables = (rel_pos_at == 'window', windows, self.pos_grid, with_cls_token)
+        shared = shared_tables(self.num_heads, *tables) if rel_pos == 'bias_shared' else (None, nn.ModuleDict())
+        self.rel_pos_bias, self.window_rel_pos_bias = shared
         grid = patch_grid('img_size', img_size, patch_size)
-        network = {'mlp': partial(Mlp, act=act), 'swiglu': SwiGLU}[ffn]
-        self.blocks = nn.ModuleList()
-        for index, window in enumerate(windows):
-            bias_grid = (window, window) if window and rel_pos_at == 'window' else self.pos_grid
-            attn = Attention(
+        alike = {'qkv_bias': qkv_bias, 'attn_inner_norm': attn_inner_norm, 'layer_scale_init': layer_scale_init}
+        alike |= {'ffn': ffn, 'act': act, 'ffn_norm': ffn_norm, 'window_pad': window_pad, 'norm_eps': norm_eps}
+        self.blocks = nn.ModuleList(
+            build_block(
                 self.embed_dims,
                 self.num_heads,
-                qkv_bias=qkv_bias,
-                window_size=window,
-                window_pad=window_pad,
-                rel_pos_size=None if rel_pos != 'decomposed' else (window, window) if window else grid,
-                bias_grid=bias_grid if rel_pos == 'bias' else None,
-                with_cls_token=with_cls_token and not (window and rel_pos_at == 'window'),
-                num_prefix_tokens=self.num_prefix_tokens,
-                inner_norm_eps=norm_eps if attn_inner_norm else None,
-            )
-            block = TransformerBlock(
-                attn,
-                network(self.embed_dims, feedforward_channels, norm_eps=norm_eps if ffn_norm else None),
-                self.embed_dims,
+                sizes[-1],
+                window=window,
+                tables=block_tables(rel_pos, rel_pos_at == 'window', window, grid, self.pos_grid, with_cls_token),
                 drop_path_rate=drop_path_rate * index / max(self.num_layers - 1, 1),
-                layer_scale_init=layer_scale_init,
-                norm_eps=norm_eps,
                 conv_propagation=conv_block_kind if index in self.conv_blocks else None,
+                **alike,
             )
-            self.blocks.append(block)
+            for index, window in enumerate(windows)
+        )
         self.norm = nn.LayerNorm(self.embed_dims, eps=norm_eps) if final_norm else nn.Identity()
         self._freeze()
 
@@ -204,17 +186,6 @@ class PlainViT(RecordsPositions, InitializedModule):
         """Draw class token, registers and positions as timm does."""
         for parameter in self._tokens():
             nn.init.trunc_normal_(parameter, std=0.02)
-
-    def forward(self, image: Tensor) -> tuple[Tensor, ...]:
-        """Map an image, B x in_channels x H x W, to one B x embed_dims x ceil(H/patch) x ceil(W/patch) per output."""
-        tokens, grid = self.embed(image)
-        positions = self.positions(grid)
-        outputs, start = [], 0
-        for index in self.out_indices:
-            tokens = self.run_blocks(tokens, grid, start, index + 1, positions)
-            start = index + 1
-            outputs.append(self.output_map(tokens, grid, last=index == self.out_indices[-1]))
-        return tuple(outputs)
 
     def embed(self, image: Tensor) -> tuple[Tensor, tuple[int, int]]:
         """Turn an image into tokens.
@@ -225,8 +196,12 @@ class PlainViT(RecordsPositions, InitializedModule):
         Returns:
             Tokens, B x (num_prefix_tokens + h*w) x C, class and register tokens first, and the grid (h, w).
         """
-        tokens, grid = self.patch_embed(image)
-        cls_token = self.cls_token
+        patches, grid = self.patch_embed(image)
+        return self.place(patches, grid), grid
+
+    def place(self, patches: Tensor, grid: tuple[int, int]) -> Tensor:
+        """Make B x h*w x C what ``embed`` returns: absolute positions, class and register tokens, first norm."""
+        tokens, cls_token = patches, self.cls_token
         if self.pos_embed is not None:
             tokens = tokens + self.position_table(grid)
             if self.pos_embed_cls_slot and cls_token is not None:
@@ -234,7 +209,7 @@ class PlainViT(RecordsPositions, InitializedModule):
         prefix = [token.expand(len(tokens), -1, -1) for token in (cls_token, self.register_tokens) if token is not None]
         if prefix:
             tokens = torch.cat([*prefix, tokens], dim=1)
-        return self.norm_pre(tokens), grid
+        return self.norm_pre(tokens)
 
     def position_table(self, grid: tuple[int, int]) -> Tensor:
         """The absolute positions of the patches of a grid, 1 x h*w x C."""
@@ -243,14 +218,17 @@ class PlainViT(RecordsPositions, InitializedModule):
             grid = (int(grid[0]), int(grid[1]))
         return resize_position_table(self.pos_embed[:, slot:], self.pos_grid, grid, **self.pos_resize)
 
-    def positions(self, grid: tuple[int, int]) -> dict[int, AttentionPosition]:
-        """What blocks share at a grid, rotary positions and biases: of the map under 0, of windows under their size."""
-        prefix, windows = self.num_prefix_tokens, self.window_sizes
+    def positions(self, grid: tuple[int, int], extra: int = 0) -> dict[int, AttentionPosition]:
+        """What blocks share at a grid, rotary positions and biases: of the map under 0, of windows under their size.
+
+        ``extra`` tokens come before the class token, such as queries; as it, they are not rotated.
+        """
+        prefix, windows = extra + self.num_prefix_tokens, self.window_sizes
         rotations = biases = [None] * (1 + len(windows))
         if self.rope is not None:
             whole, *windowed = self.rope(grid, windows, self.patch_embed.proj.weight.device)
             rotations = [whole.prepend(prefix), *windowed]
-        if self.has_shared_biases:
+        if self.rel_pos == 'bias_shared':
             biases = [self.rel_pos_bias(grid, prefix) if self.global_blocks else None]
             for window in windows:
                 table = self.window_rel_pos_bias[str(window)] if self.window_rel_pos_bias else self.rel_pos_bias
@@ -265,29 +243,42 @@ class PlainViT(RecordsPositions, InitializedModule):
         stop: int | None = None,
         positions: dict[int, AttentionPosition] | None = None,
         with_cp: bool = False,
+        mask: Tensor | None = None,
     ) -> Tensor:
         """Run blocks ``start`` to ``stop`` (exclusive; None for all that follow) on the tokens of ``embed``.
 
         ``positions`` is what the method of that name gave for ``grid``, to have it once for several ranges of blocks.
-        ``with_cp`` recomputes the blocks in the backward pass also where the option of that name is off.
+        ``with_cp`` recomputes the blocks in the backward pass also where the option of that name is off. ``mask`` says
+        which tokens attend to which, see ``Attention``; more tokens than ``num_prefix_tokens`` may precede the patches.
         """
-        positions = positions or self.positions(grid)
+        if positions is None:
+            positions = self.positions(grid, tokens.shape[1] - grid[0] * grid[1] - self.num_prefix_tokens)
+        recompute = (self.with_cp or with_cp) and self.training
         for block in self.blocks[start:stop]:
-            position = positions[block.attn.window_size]
-            if (self.with_cp or with_cp) and self.training and torch.is_grad_enabled():
-                tokens = checkpoint(block, tokens, grid, position, use_reentrant=False)
-            else:
-                tokens = block(tokens, grid, position)
+            tokens = recomputed(block, tokens, grid, positions[block.attn.window_size], mask, when=recompute)
         return tokens
 
-    def output_map(self, tokens: Tensor, grid: tuple[int, int], last: bool) -> Tensor:
-        """The tokens as an output, B x C x h x w: normed where ``final_norm`` says so."""
-        normed = self.final_norm == 'all' or (self.final_norm == 'last' and last)
-        return self.to_map(self.norm(tokens) if normed else tokens, grid)
+    def bound_to_places(self) -> list[str]:
+        """What of the model needs all patches, in their places, in words."""
+        found = {
+            'class or register tokens': self.num_prefix_tokens,
+            'no absolute positions': self.pos_embed is None,
+            'rope': self.rope is not None,
+            'windows': self.window_sizes,
+            'rel_pos': self.rel_pos is not None,
+            'conv_blocks': self.conv_blocks,
+        }
+        return [what for what, is_there in found.items() if is_there]
 
-    def to_map(self, tokens: Tensor, grid: tuple[int, int]) -> Tensor:
-        """Drop class and register tokens and arrange the others as B x C x h x w."""
-        return tokens[:, self.num_prefix_tokens :].transpose(1, 2).unflatten(2, grid).contiguous()
+    def without_patch_embedding(self) -> PlainViT:
+        """The same model, its layers shared, without patch embedding and with a table of positions of its own that is
+        frozen; this one stays as it is."""
+        other = copy.copy(self)
+        other._modules = {**self._modules, 'patch_embed': nn.Identity()}
+        other._buffers = dict(self._buffers)
+        table = nn.Parameter(self.pos_embed.detach().clone(), requires_grad=False)
+        other._parameters = {**self._parameters, 'pos_embed': table}
+        return other
 
     def get_layer_depth(self, param_name: str, prefix: str = '') -> tuple[int, int]:
         """Depth of a parameter, for layer-wise learning-rate decay.
@@ -330,15 +321,17 @@ class PlainViT(RecordsPositions, InitializedModule):
             module.eval()
         return self
 
-    def _add_shared_biases(self, shared: bool, at_windows: bool, with_cls_token: bool) -> None:
-        """Tables that blocks share: one for all, or one for the global blocks and one for each size of windows."""
-        self.has_shared_biases = shared
-        self.rel_pos_bias, self.window_rel_pos_bias = None, nn.ModuleDict()
-        if shared and (self.global_blocks or not at_windows):
-            self.rel_pos_bias = RelativePositionBias(self.num_heads, self.pos_grid, with_cls_token)
-        if shared and at_windows:
-            tables = {str(n): RelativePositionBias(self.num_heads, (n, n), False) for n in self.window_sizes}
-            self.window_rel_pos_bias = nn.ModuleDict(tables)
+    def _add_tokens(
+        self, with_cls_token: bool, num_registers: int, pos_embed: str | None, cls_slot: bool | None
+    ) -> None:
+        """Class token, registers and the table of absolute positions."""
+        self.num_prefix_tokens = int(with_cls_token) + num_registers
+        self.pos_embed_cls_slot = with_cls_token if cls_slot is None else cls_slot
+        rows = self.pos_grid[0] * self.pos_grid[1] + int(self.pos_embed_cls_slot)
+        counts = {'cls_token': int(with_cls_token), 'register_tokens': num_registers, 'pos_embed': rows}
+        for name, count in counts.items():
+            there = count and (name != 'pos_embed' or pos_embed)
+            self.register_parameter(name, nn.Parameter(torch.zeros(1, count, self.embed_dims)) if there else None)
 
     def _idle_modules(self) -> list[nn.Module]:
         """What the forward pass does not need: blocks after the last output, and tables that they alone share."""

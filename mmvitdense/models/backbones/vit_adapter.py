@@ -7,10 +7,11 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from mmvitdense.layers import DeformableExchange, Extractor, Sampling, TokenLevels, constructed_undrawn
+from mmvitdense.layers import constructed_undrawn
 from mmvitdense.registry import MODELS
 
-from .interaction import VIT_LEVEL, InteractionBackbone
+from .adapters import VIT_LEVEL, DeformableExchange, Extractor, InteractionBackbone, Sampling, TokenLevels
+from .vit import ViT
 
 
 @MODELS.register_module()
@@ -55,12 +56,13 @@ class ViTAdapter(InteractionBackbone):
         out_vit_map: See ``InteractionBackbone``.
         with_cp: See ``InteractionBackbone``.
         init_cfg: See ``InteractionBackbone``.
+        in_channels: See ``InteractionBackbone``.
     """
 
     @constructed_undrawn
     def __init__(
         self,
-        vit: dict | nn.Module,
+        vit: dict | ViT,
         interaction_indexes: Sequence[Sequence[int]] | None = None,
         conv_inplane: int = 64,
         n_points: int = 4,
@@ -78,8 +80,11 @@ class ViTAdapter(InteractionBackbone):
         out_vit_map: bool = False,
         with_cp: bool = False,
         init_cfg: dict | list[dict] | None = None,
+        in_channels: int | None = None,
     ):
-        super().__init__(vit, interaction_indexes, conv_inplane, vit_feature, norm_cfg, out_vit_map, with_cp, init_cfg)
+        super().__init__(
+            vit, interaction_indexes, conv_inplane, vit_feature, norm_cfg, out_vit_map, with_cp, init_cfg, in_channels
+        )
         attention = {
             'num_heads': deform_num_heads,
             'num_points': n_points,

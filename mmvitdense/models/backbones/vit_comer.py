@@ -9,20 +9,21 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torchvision.ops import StochasticDepth
 
-from mmvitdense.layers import (
-    ConvFFN,
-    Extractor,
-    Sampling,
-    TokenLevels,
-    build_norm2d,
-    constructed_undrawn,
-    depthwise_conv,
-    with_gradient_layout,
-)
+from mmvitdense.layers import build_norm2d, constructed_undrawn
 from mmvitdense.ops import Linear, apply_linear
 from mmvitdense.registry import MODELS
 
-from .interaction import VIT_LEVEL, InteractionBackbone, per_stage
+from .adapters import (
+    VIT_LEVEL,
+    ConvFFN,
+    Extractor,
+    InteractionBackbone,
+    Sampling,
+    TokenLevels,
+    depthwise_conv,
+    per_stage,
+)
+from .vit import ViT
 
 
 @MODELS.register_module()
@@ -59,12 +60,13 @@ class ViTCoMer(InteractionBackbone):
         out_vit_map: See ``InteractionBackbone``; for Co-DETR's pyramid.
         with_cp: See ``InteractionBackbone``.
         init_cfg: See ``InteractionBackbone``.
+        in_channels: See ``InteractionBackbone``.
     """
 
     @constructed_undrawn
     def __init__(
         self,
-        vit: dict | nn.Module,
+        vit: dict | ViT,
         interaction_indexes: Sequence[Sequence[int]] | None = None,
         conv_inplane: int = 64,
         n_points: int = 4,
@@ -85,8 +87,11 @@ class ViTCoMer(InteractionBackbone):
         out_vit_map: bool = False,
         with_cp: bool = False,
         init_cfg: dict | list[dict] | None = None,
+        in_channels: int | None = None,
     ):
-        super().__init__(vit, interaction_indexes, conv_inplane, vit_feature, norm_cfg, out_vit_map, with_cp, init_cfg)
+        super().__init__(
+            vit, interaction_indexes, conv_inplane, vit_feature, norm_cfg, out_vit_map, with_cp, init_cfg, in_channels
+        )
         options = {
             'num_heads': deform_num_heads,
             'num_levels': 3,
@@ -187,7 +192,7 @@ class MultiDWConv(nn.Module):
             mixed = torch.cat(
                 [layer(half).permute(0, 2, 3, 1) for layer, half in ((narrow, first), (wide, second))], -1
             )
-            maps.append(F.gelu(with_gradient_layout(norm(mixed.permute(0, 3, 1, 2)))))
+            maps.append(F.gelu(norm(mixed.permute(0, 3, 1, 2))))
         return levels.join(maps)
 
 

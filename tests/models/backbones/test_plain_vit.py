@@ -7,7 +7,8 @@ import shutil
 import pytest
 import torch
 
-from mmvitdense.layers import LayerNorm2d, attention, relative_position_bias
+from mmvitdense.layers import LayerNorm2d
+from mmvitdense.layers.positions import bias
 from mmvitdense.models import PlainViT, ViTAdapter
 from mmvitdense.models.backbones import plain_vit
 from tests.fidelity.agreement import assert_within, redraw
@@ -330,14 +331,13 @@ class TestFunction:
     @pytest.mark.parametrize('rel_pos', ['bias_shared', 'bias'])
     def test_a_shared_bias_is_spread_once(self, rel_pos, monkeypatch):
         calls = []
-        for module in (relative_position_bias, attention):
-            spread = module.relative_position_bias
+        spread = bias.relative_position_bias
 
-            def record(table, table_grid, grid, *rest, spread=spread):
-                calls.append(grid)
-                return spread(table, table_grid, grid, *rest)
+        def record(table, table_grid, grid, *rest):
+            calls.append(grid)
+            return spread(table, table_grid, grid, *rest)
 
-            monkeypatch.setattr(module, 'relative_position_bias', record)
+        monkeypatch.setattr(bias, 'relative_position_bias', record)
         vit = PlainViT(**SMALL, rel_pos=rel_pos, window_size=3, global_blocks=(3,), out_indices=(1, 3))
         vit(torch.randn(1, 3, 32, 48))
         expected = [(4, 6), (3, 3)] if rel_pos == 'bias_shared' else [(3, 3)] * 3 + [(4, 6)]
@@ -352,6 +352,33 @@ class TestFunction:
         for start, stop in ((0, 2), (2, None)):
             tokens = vit.run_blocks(tokens, grid, start, stop, positions)
         torch.testing.assert_close(vit.to_map(tokens, grid), vit(image)[0])
+
+    @pytest.mark.parametrize(
+        'options',
+        [
+            {'rope': {'kind': 'dinov3'}, 'pos_embed': None},
+            {'rel_pos': 'bias'},
+            {'rel_pos': 'bias_shared'},
+            {'rel_pos': 'decomposed'},
+        ],
+    )
+    def test_queries_before_all_tokens(self, options):
+        """Where only they see themselves, the image is as without them, and they do not depend on their order."""
+        vit = redraw(PlainViT(**SMALL, **options, with_cls_token=True, num_registers=1)).eval()
+        tokens, grid = vit.embed(torch.randn(2, 3, 32, 48))
+        queries = torch.randn(2, 3, 32)
+        mask = torch.ones(3 + tokens.shape[1], 3 + tokens.shape[1], dtype=torch.bool)
+        mask[3:, :3] = False
+        found = []
+        for order in ([0, 1, 2], [2, 0, 1]):
+            joined = torch.cat([queries[:, order], tokens], dim=1)
+            for positions in (None, vit.positions(grid, extra=3)):
+                out = vit.run_blocks(joined, grid, 1, None, positions, mask=mask)
+                assert_within(out[:, 3:], vit.run_blocks(tokens, grid, 1), 1e-5, 'image')
+            found.append(out[:, :3])
+        assert_within(found[0][:, [2, 0, 1]], found[1], 1e-5, 'queries')
+        free = vit.run_blocks(joined, grid, 1)
+        assert not torch.allclose(free[:, 3:], out[:, 3:], atol=1e-2)
 
     @pytest.mark.parametrize('options', [{}, {'with_cls_token': True}, {'conv_blocks': (1,)}])
     def test_layout_in_memory(self, options):

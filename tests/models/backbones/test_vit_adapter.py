@@ -3,8 +3,8 @@
 import torch
 from torch import nn
 
-from mmvitdense.layers import Sampling, TokenLevels
 from mmvitdense.models import ViTAdapter
+from mmvitdense.models.backbones.adapters import Sampling, TokenLevels
 from tests.fidelity.agreement import redraw
 from tests.models.backbones.adapters import VIT, AdapterSuite
 

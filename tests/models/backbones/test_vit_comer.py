@@ -139,6 +139,6 @@ def test_a_module_as_vit():
 
 
 def _levels():
-    from mmvitdense.layers import TokenLevels
+    from mmvitdense.models.backbones.adapters import TokenLevels
 
     return TokenLevels([(4, 6), (2, 3), (1, 2)], torch.device('cpu'))

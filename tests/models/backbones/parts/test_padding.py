@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from mmvitdense.layers import inside_images
+from mmvitdense.models.backbones.mimdet import inside_images
 
 
 @pytest.mark.parametrize('stride', [1, 2, 16])

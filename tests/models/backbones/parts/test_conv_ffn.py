@@ -3,7 +3,7 @@
 import torch
 import torch.nn.functional as F
 
-from mmvitdense.layers import ConvFFN, TokenLevels
+from mmvitdense.models.backbones.adapters import ConvFFN, TokenLevels
 from tests.fidelity.agreement import assert_within, redraw
 
 

@@ -6,11 +6,35 @@ relative terms (detectron2 ``modeling/backbone/utils.py:add_decomposed_rel_pos``
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
-from .sliced_attention import sliced_attention
+from mmvitdense.layers.sliced_attention import sliced_attention
+
+from .attention_position import AttentionPosition
+
+
+@dataclass(frozen=True)
+class DecomposedTables:
+    """Tables of the rows and columns of a grid (h, w), of another of which they are resized."""
+
+    grid: tuple[int, int]
+
+    def shapes(self, num_heads: int, head_dims: int) -> dict[str, tuple[int, ...]]:
+        """See ``PositionTables``."""
+        return {name: (2 * side - 1, head_dims) for name, side in zip(('rel_pos_h', 'rel_pos_w'), self.grid)}
+
+    def position(self, owner: nn.Module, grid: tuple[int, int], prefix: int) -> AttentionPosition:
+        """See ``PositionTables``."""
+        return AttentionPosition(decomposed=(owner.rel_pos_h, owner.rel_pos_w))
+
+    def grids(self) -> dict[str, tuple[int, int]]:
+        """Nothing: a table of one axis tells its length."""
+        return {}
+
 
 IMPLEMENTATIONS = ('augmented', 'sliced', 'eager')
 
@@ -85,6 +109,7 @@ def attention_with_relative_position(
     table_w: Tensor,
     grid: tuple[int, int],
     implementation: str | None = None,
+    mask: Tensor | None = None,
 ) -> Tensor:
     """Scaled dot-product attention with decomposed relative positions between the tokens of a map.
 
@@ -95,32 +120,49 @@ def attention_with_relative_position(
         grid: (h, w).
         implementation: 'augmented' folds the relative terms into wider queries and keys (exact: the terms have rank
             h + w), 'sliced' adds them in slices that stay in the cache (see ``sliced_attention``), 'eager' computes
-            all N x N x heads logits. None takes ``choose_implementation``. All compute the same function.
+            all N x N x heads logits. None takes ``choose_implementation``, and 'augmented' where there is a mask, of
+            which 'sliced' takes none. All compute the same function.
+        mask: As that of ``F.scaled_dot_product_attention``, broadcast to B x heads x N x N.
 
     Returns:
         B x heads x (p + h*w) x d.
     """
-    implementation = implementation or choose_implementation(query)
+    implementation = implementation or (choose_implementation(query) if mask is None else 'augmented')
     prefix = query.shape[-2] - grid[0] * grid[1]
     patches = query[..., prefix:, :]
     if implementation == 'augmented':
         scale = query.shape[-1] ** 0.5
         logits = relative_logits(patches, table_h, table_w, grid, factor=scale)
-        return _augmented(query, key, value, logits, grid, prefix)
+        return _augmented(query, key, value, logits, grid, prefix, mask)
     logits_h, logits_w = relative_logits(patches, table_h, table_w, grid)
     if implementation == 'sliced':
+        if mask is not None:
+            raise ValueError("implementation='sliced' takes no mask: use 'augmented'")
         return sliced_attention(query, key, value, (logits_h, logits_w), prefix)
     bias = (logits_h[..., :, None] + logits_w[..., None, :]).flatten(-2)
     if prefix:
         bias = F.pad(bias, (prefix, 0, prefix, 0))
     if implementation == 'eager':
-        scores = (query * query.shape[-1] ** -0.5) @ key.transpose(-2, -1) + bias
+        scores = (query * query.shape[-1] ** -0.5) @ key.transpose(-2, -1) + with_mask(bias, mask)
         return scores.softmax(dim=-1).to(value.dtype) @ value
     raise ValueError(f"implementation must be None or one of {IMPLEMENTATIONS}, got '{implementation}'")
 
 
+def with_mask(bias: Tensor, mask: Tensor | None) -> Tensor:
+    """Add a mask, true where a query sees a key or a number for the logit, to a bias of the logits."""
+    if mask is None:
+        return bias
+    return torch.where(mask, bias, float('-inf')) if mask.dtype == torch.bool else bias + mask
+
+
 def _augmented(
-    query: Tensor, key: Tensor, value: Tensor, logits: tuple[Tensor, Tensor], grid: tuple[int, int], prefix: int
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    logits: tuple[Tensor, Tensor],
+    grid: tuple[int, int],
+    prefix: int,
+    mask: Tensor | None,
 ) -> Tensor:
     height, width = grid
     dims = query.shape[-1]
@@ -135,4 +177,4 @@ def _augmented(
     if query.device.type == 'cpu':
         # The CPU kernel takes one width for all three.
         value = F.pad(value, (0, query.shape[-1] - dims))
-    return F.scaled_dot_product_attention(query, key, value, scale=dims**-0.5)[..., :dims]
+    return F.scaled_dot_product_attention(query, key, value, attn_mask=mask, scale=dims**-0.5)[..., :dims]

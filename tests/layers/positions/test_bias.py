@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from mmvitdense.layers import RelativePositionBias, resize_bias_table
-from mmvitdense.layers.relative_position_bias import relative_position_bias, spline_matrix
+from mmvitdense.layers.positions.bias import relative_position_bias, spline_matrix
 
 
 @pytest.mark.parametrize('grid', [(3, 2), (1, 4)])

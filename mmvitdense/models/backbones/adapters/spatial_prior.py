@@ -4,15 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import torch.nn.functional as F
 from torch import Tensor, nn
-
-from .norm import with_gradient_layout
-
-
-class _NormedReLU(nn.Module):
-    def forward(self, maps: Tensor) -> Tensor:
-        return F.relu(with_gradient_layout(maps))
 
 
 class SpatialPriorModule(nn.Module):
@@ -22,18 +14,22 @@ class SpatialPriorModule(nn.Module):
         embed_dims: Channels of every map.
         channels: Channels of the stem.
         norm: Makes the norm of a number of channels.
+        in_channels: Channels of the image.
     """
 
-    def __init__(self, embed_dims: int, channels: int, norm: Callable[[int], nn.Module]):
+    def __init__(self, embed_dims: int, channels: int, norm: Callable[[int], nn.Module], in_channels: int = 3):
         super().__init__()
 
-        def conv(in_channels: int, out_channels: int, stride: int) -> list[nn.Module]:
-            layer = nn.Conv2d(in_channels, out_channels, 3, stride=stride, padding=1, bias=False)
-            return [layer, norm(out_channels), _NormedReLU()]
+        def conv(before: int, after: int, stride: int) -> list[nn.Module]:
+            layer = nn.Conv2d(before, after, 3, stride=stride, padding=1, bias=False)
+            return [layer, norm(after), nn.ReLU()]
 
         double, fourfold = 2 * channels, 4 * channels
         self.stem = nn.Sequential(
-            *conv(3, channels, 2), *conv(channels, channels, 1), *conv(channels, channels, 1), nn.MaxPool2d(3, 2, 1)
+            *conv(in_channels, channels, 2),
+            *conv(channels, channels, 1),
+            *conv(channels, channels, 1),
+            nn.MaxPool2d(3, 2, 1),
         )
         self.conv2 = nn.Sequential(*conv(channels, double, 2))
         self.conv3 = nn.Sequential(*conv(double, fourfold, 2))
@@ -44,7 +40,7 @@ class SpatialPriorModule(nn.Module):
         self.fc4 = nn.Conv2d(fourfold, embed_dims, 1)
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Map B x 3 x H x W to four maps, B x embed_dims x ceil(H/s) x ceil(W/s)."""
+        """Map B x in_channels x H x W to four maps, B x embed_dims x ceil(H/s) x ceil(W/s)."""
         quarter = self.stem(image)
         eighth = self.conv2(quarter)
         sixteenth = self.conv3(eighth)

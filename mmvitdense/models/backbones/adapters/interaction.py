@@ -3,27 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import contextmanager, nullcontext
 from functools import partial
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 
-from mmvitdense.layers import (
-    SpatialPriorModule,
-    TokenLevels,
-    build_norm2d,
-    constructed_undrawn,
-    draw_adapter_conv,
-    draw_vit_linear,
-    with_gradient_layout,
-)
+from mmvitdense.layers import build_norm2d, constructed_undrawn, draw_adapter_conv, draw_vit_linear, recomputed
+from mmvitdense.models.backbones.holding import held_vit
+from mmvitdense.models.backbones.vit import ViT
+from mmvitdense.models.backbones.vit_sizes import evenly_spaced
 from mmvitdense.models.initialized_module import InitializedModule
 
-from .holding import build_vit
-from .vit_sizes import evenly_spaced
+from .spatial_prior import SpatialPriorModule
+from .token_levels import TokenLevels
 
 STRIDES = (4, 8, 16, 32)
 VIT_LEVEL = 1
@@ -42,9 +35,9 @@ class InteractionBackbone(InitializedModule):
     Images are padded with zeros at the bottom and on the right to multiples of 32 pixels, and the outputs are cropped.
 
     Args:
-        vit: Config of the plain ViT, its type ``PlainViT`` if not given, or the module. Its patches have 16 pixels; its
-            ``out_indices`` are of no account. With ``final_norm`` its maps are normed before they are added to the
-            outputs.
+        vit: Config of the ViT, its type ``PlainViT`` if not given, or the module, which is never changed: any that
+            keeps the contract ``ViT``. Its patches have 16 pixels; its ``out_indices`` are of no account. With
+            ``final_norm`` its maps are normed before they are added to the outputs.
         interaction_indexes: First and last block of each stage, such as [[0, 2], [3, 5], [6, 8], [9, 11]]; None for
             four stages of one length.
         conv_inplane: Channels of the stem.
@@ -55,6 +48,7 @@ class InteractionBackbone(InitializedModule):
         out_vit_map: Whether the last map of the ViT is returned before the four others.
         with_cp: Whether the blocks of the ViT and the interactions are recomputed in the backward pass.
         init_cfg: As in mmengine. The weights of the ViT have their own in ``vit``.
+        in_channels: Channels of the image, for the stem and the ViT; by default those of the ViT.
     """
 
     layer_rules = {
@@ -66,7 +60,7 @@ class InteractionBackbone(InitializedModule):
     @constructed_undrawn
     def __init__(
         self,
-        vit: dict | nn.Module,
+        vit: dict | ViT,
         interaction_indexes: Sequence[Sequence[int]] | None = None,
         conv_inplane: int = 64,
         vit_feature: str | None = 'last',
@@ -74,16 +68,17 @@ class InteractionBackbone(InitializedModule):
         out_vit_map: bool = False,
         with_cp: bool = False,
         init_cfg: dict | list[dict] | None = None,
+        in_channels: int | None = None,
     ):
         super().__init__(init_cfg)
-        self.vit = vit if isinstance(vit, nn.Module) else build_vit(vit)
+        self.vit = held_vit(vit, in_channels)
         self.stages = _stages(interaction_indexes, self.vit.num_layers)
         self._check(vit_feature)
         self.embed_dims = dims = self.vit.embed_dims
         self.vit_feature, self.out_vit_map, self.with_cp = vit_feature, out_vit_map, with_cp
         norm = partial(build_norm2d, norm_cfg or {'type': 'BN'})
         self.level_embed = nn.Parameter(torch.zeros(3, dims))
-        self.spm = SpatialPriorModule(dims, conv_inplane, norm)
+        self.spm = SpatialPriorModule(dims, conv_inplane, norm, self.vit.in_channels)
         self.up = nn.ConvTranspose2d(dims, dims, 2, stride=2)
         self.norm1, self.norm2, self.norm3, self.norm4 = (norm(dims) for _ in STRIDES)
         self.interactions = nn.ModuleList()
@@ -93,7 +88,7 @@ class InteractionBackbone(InitializedModule):
         nn.init.normal_(self.level_embed)
 
     def forward(self, image: Tensor) -> tuple[Tensor, ...]:
-        """Map an image, B x 3 x H x W, to B x C x ceil(H/s) x ceil(W/s) for s = 4, 8, 16, 32."""
+        """Map an image, B x in_channels x H x W, to B x C x ceil(H/s) x ceil(W/s) for s = 4, 8, 16, 32."""
         height, width = image.shape[2:]
         padded = F.pad(image, (0, -width % 32, 0, -height % 32))
         finest, conv, levels = self._embed(padded)
@@ -129,10 +124,7 @@ class InteractionBackbone(InitializedModule):
         return finest, levels.join(maps), levels
 
     def _run(self, function: Callable, patches: Tensor, conv: Tensor, levels: TokenLevels):
-        if self.with_cp and self.training and torch.is_grad_enabled():
-            contexts = partial(_contexts_of_recomputing, function.__self__)
-            return checkpoint(function, patches, conv, levels, use_reentrant=False, context_fn=contexts)
-        return function(patches, conv, levels)
+        return recomputed(function, patches, conv, levels, when=self.with_cp and self.training)
 
     def _vit_maps(self, features: list[Tensor], grid: tuple[int, int]) -> list[Tensor]:
         if self.vit_feature is None:
@@ -147,7 +139,7 @@ class InteractionBackbone(InitializedModule):
         if vit_maps:
             maps = [level + _resize(feature, level.shape[2:]) for level, feature in zip(maps, vit_maps)]
         norms = (self.norm1, self.norm2, self.norm3, self.norm4)
-        return [with_gradient_layout(norm(level.contiguous())) for norm, level in zip(norms, maps)]
+        return [norm(level.contiguous()) for norm, level in zip(norms, maps)]
 
     def _check(self, vit_feature: str | None) -> None:
         if self.vit.patch_size != 16:
@@ -193,21 +185,3 @@ def _resize(maps: Tensor, size: tuple[int, int]) -> Tensor:
     if maps.shape[2:] == size:
         return maps
     return F.interpolate(maps, size=size, mode='bilinear', align_corners=False)
-
-
-def _contexts_of_recomputing(module: nn.Module):
-    return nullcontext(), _statistics_kept(module)
-
-
-@contextmanager
-def _statistics_kept(module: nn.Module):
-    """Batch norms that run a second time count once: the second time they write to copies."""
-    norms = [layer for layer in module.modules() if isinstance(layer, nn.modules.batchnorm._BatchNorm)]
-    kept = [(layer, name, buffer) for layer in norms for name, buffer in layer.named_buffers()]
-    try:
-        for layer, name, buffer in kept:
-            setattr(layer, name, buffer.clone())
-        yield
-    finally:
-        for layer, name, buffer in kept:
-            setattr(layer, name, buffer)

@@ -4,7 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from mmvitdense.layers import DeformableExchange, Extractor, Sampling, TokenLevels
+from mmvitdense.models.backbones.adapters import DeformableExchange, Extractor, Sampling, TokenLevels
 from tests.fidelity.agreement import assert_within, redraw
 
 

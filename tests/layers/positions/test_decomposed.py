@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from mmvitdense.layers import Attention, attention_with_relative_position, relative_position
-from mmvitdense.layers.relative_position import IMPLEMENTATIONS, axis_table, choose_implementation
+from mmvitdense.layers import Attention, DecomposedTables, attention_with_relative_position
+from mmvitdense.layers.positions import decomposed
+from mmvitdense.layers.positions.decomposed import IMPLEMENTATIONS, axis_table, choose_implementation
 
 
 def test_axis_table_is_indexed_by_query_minus_key():
@@ -75,8 +76,8 @@ def test_a_block_keeps_no_map_of_all_pairs(choice, monkeypatch):
     """On the CPU with the implementation of either device, and on a GPU."""
     device = 'cpu' if choice else 'cuda'
     if choice:
-        monkeypatch.setattr(relative_position, 'choose_implementation', lambda query: choice)
-    block = Attention(16, 2, rel_pos_size=(12, 12)).to(device)
+        monkeypatch.setattr(decomposed, 'choose_implementation', lambda query: choice)
+    block = Attention(16, 2, tables=DecomposedTables((12, 12))).to(device)
     sizes = []
 
     def pack(tensor):

@@ -2,7 +2,7 @@
 
 import torch
 
-from mmvitdense.layers import TokenLevels
+from mmvitdense.models.backbones.adapters import TokenLevels
 
 GRIDS = [(4, 6), (2, 3), (1, 2)]
 

@@ -2,31 +2,25 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mmvitdense.layers import (
-    ConvStem,
-    constructed_undrawn,
-    draw_xavier_linear,
-    inside_images,
-    sincos_position_table,
-)
+from mmvitdense.layers import constructed_undrawn, draw_xavier_linear, sincos_position_table
+from mmvitdense.models.backbones.holding import held_vit
+from mmvitdense.models.backbones.vit import StemlessViT
 from mmvitdense.models.initialized_module import InitializedModule
 from mmvitdense.ops.recording import constant, is_exporting
 from mmvitdense.registry import MODELS
 
-from .holding import build_vit
-from .plain_vit import PlainViT
+from .conv_stem import ConvStem
+from .padding import inside_images
 
 STRIDE = 16
 FILLS = ('conv_feat', 'mask_token')
 _AS_PUBLISHED = {
-    'type': 'mmvitdense.PlainViT',
     'with_cls_token': False,
     'pos_embed_cls_slot': True,
     'final_norm': 'last',
@@ -65,6 +59,7 @@ class MIMDet(InitializedModule):
         with_cp: Whether stem, encoder and decoder are recomputed in the backward pass to save memory.
         init_cfg: ``dict(type='ViTPretrained', checkpoint=PATH_OR_URL)`` loads a file of MAE that holds the decoder, or
             an official file of MIMDet.
+        in_channels: Channels of the image; by default those of ``vit``.
     """
 
     layer_rules = {nn.Linear: draw_xavier_linear}
@@ -72,7 +67,7 @@ class MIMDet(InitializedModule):
     @constructed_undrawn
     def __init__(
         self,
-        vit: dict | PlainViT | None = None,
+        vit: dict | StemlessViT | None = None,
         decoder: dict | None = None,
         sample_ratio: float = 0.5,
         test_sample_ratio: float = 1.0,
@@ -81,6 +76,7 @@ class MIMDet(InitializedModule):
         seed: int = 0,
         with_cp: bool = False,
         init_cfg: dict | list[dict] | None = None,
+        in_channels: int | None = None,
     ):
         super().__init__(init_cfg)
         for name, ratio in (('sample_ratio', sample_ratio), ('test_sample_ratio', test_sample_ratio)):
@@ -90,20 +86,16 @@ class MIMDet(InitializedModule):
             raise ValueError(f'fill must be one of {FILLS}, got {fill!r}')
         self.sample_ratio, self.test_sample_ratio, self.seed = sample_ratio, test_sample_ratio, seed
 
-        defaults = {**_AS_PUBLISHED, 'with_cp': with_cp}
         given = isinstance(vit, nn.Module)
-        vit = vit if given else build_vit({**defaults, **(vit or {})})
-        _check_vit('vit', vit)
-        self.vit = _with_fixed_positions_alone(vit)
-        self.vit.with_cp = vit.with_cp or with_cp
-        defaults['pretrain_img_size'] = tuple(STRIDE * side for side in self.vit.pos_grid)
-        self.decoder = build_vit({**defaults, **_DECODER, **(decoder or {})})
-        _check_vit('decoder', self.decoder)
-        self.decoder = _with_fixed_positions_alone(self.decoder)
+        vit = _checked('vit', held_vit({} if vit is None else vit, in_channels, **_AS_PUBLISHED))
+        self.vit = vit.without_patch_embedding()
+        decoder = {'pretrain_img_size': [STRIDE * side for side in vit.pos_grid], **_DECODER, **(decoder or {})}
+        self.decoder = _checked('decoder', held_vit(decoder, **_AS_PUBLISHED)).without_patch_embedding()
         self._built = ('decoder',) if given else ('vit', 'decoder')
         for part in self._built:
             getattr(self, part).layer_rules = self.layer_rules
-        self.stem = ConvStem(self.vit.embed_dims, vit.patch_embed.proj.in_channels, mask_padding, with_cp=with_cp)
+        self.stem = ConvStem(vit.embed_dims, vit.in_channels, mask_padding, with_cp=with_cp)
+        self.with_cp = with_cp
         self.decoder_embed = nn.Linear(self.vit.embed_dims, self.decoder.embed_dims)
         self.conv_feat_proj = self.mask_token = None
         if fill == 'conv_feat':
@@ -142,7 +134,7 @@ class MIMDet(InitializedModule):
         quarter, eighth, sixteenth = self.stem(image, image_sizes)
         grid = (sixteenth.shape[-2], sixteenth.shape[-1])
         features = sixteenth.flatten(2).transpose(1, 2).contiguous()
-        tokens = self.vit.norm_pre(features + self.vit.position_table(grid))
+        tokens = self.vit.place(features, grid)
         ratio = self.sample_ratio if self.training else self.test_sample_ratio
         if ratio < 1:
             if noise is None:
@@ -151,8 +143,8 @@ class MIMDet(InitializedModule):
             tokens = self._fill(features, self._encode(_take(tokens, seen)), seen)
         else:
             tokens = self._connect_fill(self._encode(tokens))
-        tokens = self.decoder.norm_pre(tokens + self.decoder.position_table(grid))
-        decoded = self.decoder.to_map(self.decoder.norm(self.decoder.run_blocks(tokens, grid)), grid)
+        tokens = self.decoder.run_blocks(self.decoder.place(tokens, grid), grid, with_cp=self.with_cp)
+        decoded = self.decoder.to_map(self.decoder.norm(tokens), grid)
         return quarter, eighth, decoded, F.max_pool2d(decoded, 2, ceil_mode=True)
 
     def get_layer_depth(self, param_name: str, prefix: str = '') -> tuple[int, int]:
@@ -172,7 +164,7 @@ class MIMDet(InitializedModule):
 
     def _encode(self, tokens: Tensor) -> Tensor:
         """Tokens of the encoder in the width of the decoder; their order is of no importance."""
-        tokens = self.vit.run_blocks(tokens, (1, tokens.shape[1]))
+        tokens = self.vit.run_blocks(tokens, (1, tokens.shape[1]), with_cp=self.with_cp)
         return self.decoder_embed(self.vit.norm(tokens))
 
     def _draw_noise(self, tokens: Tensor) -> Tensor:
@@ -218,31 +210,17 @@ def _fixed_noise(count: int, seed: int) -> Tensor:
     return constant(lambda: torch.rand(1, count, generator=torch.Generator().manual_seed(seed), device='cpu'))
 
 
-def _with_fixed_positions_alone(vit: PlainViT) -> PlainViT:
-    """The same model, its layers shared, without patch embedding and with a table of positions of its own that is
-    frozen. The one that is given stays as it is."""
-    other = copy.copy(vit)
-    other._modules = {**vit._modules, 'patch_embed': nn.Identity()}
-    other._buffers = dict(vit._buffers)
-    table = nn.Parameter(vit.pos_embed.detach().clone(), requires_grad=False)
-    other._parameters = {**vit._parameters, 'pos_embed': table}
-    return other
-
-
-def _check_vit(name: str, vit: PlainViT) -> None:
-    """Refuse what needs tokens in their places, which a part of them is not."""
-    own_tables = any(block.attn.has_rel_pos or block.attn.bias_grid is not None for block in vit.blocks)
-    found = {
-        f'patch_size={vit.patch_size} instead of {STRIDE}': vit.patch_size != STRIDE,
-        'class or register tokens': vit.num_prefix_tokens,
-        'no absolute positions': vit.pos_embed is None,
-        'rope': vit.rope is not None,
-        'windows': vit.window_sizes,
-        'rel_pos': vit.has_shared_biases or own_tables,
-        'conv_blocks': vit.conv_blocks,
-    }
-    if wrong := [what for what, is_there in found.items() if is_there]:
+def _checked(name: str, vit: StemlessViT) -> StemlessViT:
+    """The model, refused where it needs tokens in their places, which a part of them is not."""
+    if not isinstance(vit, StemlessViT):
+        raise TypeError(
+            f'the {name} of MIMDet must take tokens of another stem, see StemlessViT, got {type(vit).__name__}: give '
+            'a PlainViT'
+        )
+    wrong = [f'patch_size={vit.patch_size} instead of {STRIDE}'] if vit.patch_size != STRIDE else []
+    if wrong := [*wrong, *vit.bound_to_places()]:
         raise ValueError(
             f'the {name} of MIMDet has {" and ".join(wrong)}: give it absolute positions, patches of {STRIDE} pixels '
             'and none of the others, as MAE has'
         )
+    return vit

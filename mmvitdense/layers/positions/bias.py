@@ -6,6 +6,7 @@ token, three more: class token to patch, patch to class token, class token to it
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import lru_cache, partial
 
 import torch
@@ -13,7 +14,7 @@ from torch import Tensor, nn
 
 from mmvitdense.ops.recording import constant, is_exporting
 
-from .recorded_positions import RecordsPositions
+from .attention_position import AttentionPosition, OwnsTables
 
 CLASS_ROWS = 3
 
@@ -23,7 +24,28 @@ def num_bias_rows(grid: tuple[int, int], with_cls_token: bool) -> int:
     return (2 * grid[0] - 1) * (2 * grid[1] - 1) + CLASS_ROWS * with_cls_token
 
 
-class RelativePositionBias(RecordsPositions):
+@dataclass(frozen=True)
+class BiasTable:
+    """A table kept at a grid (h, w), resized to others; with or without the three rows of the class token."""
+
+    grid: tuple[int, int]
+    with_cls_token: bool = False
+
+    def shapes(self, num_heads: int, head_dims: int) -> dict[str, tuple[int, ...]]:
+        """See ``PositionTables``."""
+        return {'relative_position_bias_table': (num_bias_rows(self.grid, self.with_cls_token), num_heads)}
+
+    def position(self, owner: nn.Module, grid: tuple[int, int], prefix: int) -> AttentionPosition:
+        """See ``PositionTables``."""
+        table = owner.relative_position_bias_table
+        return AttentionPosition(bias=relative_position_bias(table, self.grid, grid, prefix, self.with_cls_token))
+
+    def grids(self) -> dict[str, tuple[int, int]]:
+        """See ``PositionTables``."""
+        return {'relative_position_bias_table': tuple(self.grid)}
+
+
+class RelativePositionBias(OwnsTables):
     """A table of relative-position biases that blocks share, usable at any grid.
 
     Args:
@@ -34,24 +56,11 @@ class RelativePositionBias(RecordsPositions):
 
     def __init__(self, num_heads: int, table_grid: tuple[int, int], with_cls_token: bool):
         super().__init__()
-        self.table_grid = tuple(table_grid)
-        self.with_cls_token = with_cls_token
-        rows = num_bias_rows(table_grid, with_cls_token)
-        self.relative_position_bias_table = nn.Parameter(torch.zeros(rows, num_heads))
-
-    def table_grids(self) -> dict[str, tuple[int, int]]:
-        """See ``RecordsPositions``."""
-        return {'relative_position_bias_table': self.table_grid}
-
-    def reset_parameters(self) -> None:
-        """Start the table at zero."""
-        nn.init.zeros_(self.relative_position_bias_table)
+        self.add_tables(BiasTable(tuple(table_grid), with_cls_token), num_heads, 0)
 
     def forward(self, grid: tuple[int, int], num_prefix_tokens: int = 0) -> Tensor:
         """Return heads x N x N, see ``relative_position_bias``."""
-        return relative_position_bias(
-            self.relative_position_bias_table, self.table_grid, grid, num_prefix_tokens, self.with_cls_token
-        )
+        return self.own_position(grid, num_prefix_tokens).bias
 
 
 def relative_position_bias(

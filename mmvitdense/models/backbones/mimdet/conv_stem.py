@@ -8,7 +8,8 @@ from itertools import pairwise
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
+
+from mmvitdense.layers import recomputed
 
 from .padding import inside_images
 
@@ -59,10 +60,7 @@ class ConvStem(nn.Module):
             if self.mask_padding and image_sizes is not None:
                 grid = ((maps.shape[-2] + 1) // 2, (maps.shape[-1] + 1) // 2)
                 inside = inside_images(image_sizes, len(image), grid, 2 << index, image.device)
-            if self.with_cp and self.training and torch.is_grad_enabled():
-                maps = checkpoint(stage, maps, inside, use_reentrant=False)
-            else:
-                maps = stage(maps, inside)
+            maps = recomputed(stage, maps, inside, when=self.with_cp and self.training)
             outputs.append(maps)
         return outputs[1], outputs[2], self.proj(outputs[3])
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from mmvitdense.layers import build_rope, half_pairing
-from mmvitdense.layers.rope import Rotation, rotate
+from mmvitdense.layers.positions.rotary import Rotation, rotate
 
 CPU = torch.device('cpu')
 

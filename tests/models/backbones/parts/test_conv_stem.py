@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from mmvitdense.layers import ConvStem
+from mmvitdense.models.backbones.mimdet import ConvStem
 from tests.fidelity.agreement import assert_within, redraw
 
 

@@ -1,0 +1,28 @@
+"""Positions of tokens: added to them (absolute), or parts of one ``AttentionPosition`` for a grid (rotary, decomposed,
+bias)."""
+
+from .absolute import resize_position_table, sincos_position_table
+from .attention_position import AttentionPosition, OwnsTables, PositionTables
+from .bias import BiasTable, RelativePositionBias, resize_bias_table
+from .decomposed import DecomposedTables, attention_with_relative_position, with_mask
+from .recorded import RECORD, RecordsPositions
+from .rotary import build_rope, half_pairing, rotate
+
+__all__ = [
+    'RECORD',
+    'AttentionPosition',
+    'BiasTable',
+    'DecomposedTables',
+    'OwnsTables',
+    'PositionTables',
+    'RecordsPositions',
+    'RelativePositionBias',
+    'attention_with_relative_position',
+    'build_rope',
+    'half_pairing',
+    'resize_bias_table',
+    'resize_position_table',
+    'rotate',
+    'sincos_position_table',
+    'with_mask',
+]
