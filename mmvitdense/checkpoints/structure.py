@@ -10,6 +10,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from mmvitdense.pretrainings import family_of
+
 from .differences import description_for, options_of_vit, rope_of
 from .name_patterns import matches_any
 from .reading import CheckpointError
@@ -105,7 +107,7 @@ def check_preset(
     ignored = {key for key, name in _SIGNS.items() if matches_any(name, meant)}
     if ignored & {'positions', 'registers'}:
         ignored.add('cls_row')
-    if vit.preset_family in (families := vit.fitting_presets(told, ignored)) or not families:
+    if family_of(preset) in (families := vit.fitting_presets(told, ignored)) or not families:
         return
     fitting = [name for names in families.values() for name in names] or [f'{family}-*' for family in families]
     raise CheckpointError(
