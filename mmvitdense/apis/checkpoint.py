@@ -15,8 +15,9 @@ from mmengine.logging import print_log
 from mmengine.model import is_model_wrapper
 from torch import nn
 
-from mmvitdense.checkpoints import CheckpointError, detect, plain_vit, read_file
-from mmvitdense.checkpoints.conversion_record import record_of, warn_of_guesses
+from mmvitdense.checkpoints import CheckpointError, detect, read_file
+from mmvitdense.checkpoints.files.conversion_record import record_of, warn_of_guesses
+from mmvitdense.checkpoints.formats import plain_vit
 
 _SHOWN = 5
 _TOO_LITTLE = 0.1

@@ -15,12 +15,12 @@ from torch import Tensor, nn
 from mmvitdense.apis.errors import InputError
 from mmvitdense.apis.files import written_whole
 from mmvitdense.checkpoints import FORMATS, CheckpointError, detect, fit_to_model, read_checkpoint
-from mmvitdense.checkpoints.conversion_record import KEY
-from mmvitdense.checkpoints.describe import Description, describe
-from mmvitdense.checkpoints.detect import convert_as
-from mmvitdense.checkpoints.ema_copies import split_ema_copies
-from mmvitdense.checkpoints.fit_options import FitOptions
-from mmvitdense.checkpoints.table_grids import recorded_grids, with_record
+from mmvitdense.checkpoints.files.conversion_record import KEY
+from mmvitdense.checkpoints.files.ema_copies import split_ema_copies
+from mmvitdense.checkpoints.fit.grids import recorded_grids, with_record
+from mmvitdense.checkpoints.fit.options import FitOptions
+from mmvitdense.checkpoints.formats.describe import Description, describe
+from mmvitdense.checkpoints.formats.detect import convert_as
 from mmvitdense.checkpoints.to_timm import to_timm
 
 LAYOUTS = ('mmvitdense', 'timm')

@@ -13,19 +13,19 @@ from torch import Tensor, nn
 from mmvitdense.layers import SelfInitialized
 from mmvitdense.registry import WEIGHT_INITIALIZERS
 
-from . import mimdet, plain_vit
-from .conversion_record import read_record, warn_of_guesses
-from .detect import convert_as, detect
-from .differences import ALLOWED, differences
-from .file_pages import FilePages
-from .fit_model import fit_to_model
-from .fit_options import FitOptions
-from .init_info import note_initialization
-from .layer_scale import fold_layer_scale
-from .name_patterns import check_patterns
-from .reading import CheckpointError, local_path, read_checkpoint
-from .structure import check_preset
-from .table_grids import recorded_grids
+from .files.conversion_record import read_record, warn_of_guesses
+from .files.file_pages import FilePages
+from .files.reading import CheckpointError, local_path, read_checkpoint
+from .fit.differences import ALLOWED, differences
+from .fit.grids import recorded_grids
+from .fit.init_info import note_initialization
+from .fit.layer_scale import fold_layer_scale
+from .fit.model import fit_to_model
+from .fit.name_patterns import check_patterns
+from .fit.options import FitOptions
+from .fit.structure import check_preset
+from .formats import mimdet, plain_vit
+from .formats.detect import convert_as, detect
 
 _BACKBONE = 'backbone.'
 _CHUNK_BYTES = 1 << 27

@@ -6,17 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from mmvitdense.checkpoints import (
-    FORMATS,
-    CheckpointError,
-    ViTPretrained,
-    convert,
-    detect,
-    initializer,
-    plain_vit,
-    vit_adapter,
-    vit_comer,
-)
+from mmvitdense.checkpoints import FORMATS, CheckpointError, ViTPretrained, convert, detect, initializer
+from mmvitdense.checkpoints.formats import plain_vit, vit_adapter, vit_comer
 from mmvitdense.models import PlainViT, ViTAdapter, ViTCoMer
 from tests.fidelity.agreement import redraw
 

@@ -10,7 +10,8 @@ from mmengine.registry import MODELS, DefaultScope
 from mmengine.runner import load_checkpoint
 
 from mmvitdense.apis.convert import convert_file, write_checkpoint
-from mmvitdense.checkpoints import CheckpointError, benchmarking_vitdet, convert, detect, initializer
+from mmvitdense.checkpoints import CheckpointError, convert, detect, initializer
+from mmvitdense.checkpoints.formats import benchmarking_vitdet
 from mmvitdense.models import PlainViT
 
 ROOT = Path(__file__).parents[2]

@@ -3,19 +3,9 @@
 import pytest
 import torch
 
-from mmvitdense.checkpoints import (
-    CheckpointError,
-    ViTPretrained,
-    convert,
-    detect,
-    detectron2_vitdet,
-    eva02,
-    mimdet,
-    timm_vit,
-    vit_adapter,
-    vit_comer,
-)
-from mmvitdense.checkpoints.describe import describe
+from mmvitdense.checkpoints import CheckpointError, ViTPretrained, convert, detect
+from mmvitdense.checkpoints.formats import detectron2_vitdet, eva02, mimdet, timm_vit, vit_adapter, vit_comer
+from mmvitdense.checkpoints.formats.describe import describe
 from mmvitdense.layers import half_pairing
 from mmvitdense.layers.position import sincos_position_table
 from mmvitdense.models import MIMDet, PlainViT, SimpleFeaturePyramid, ViTAdapter, ViTCoMer

@@ -8,8 +8,9 @@ import torch
 from mmengine.config import Config
 from mmengine.registry import MODELS, DefaultScope
 
-from mmvitdense.checkpoints import convert, detect, detectron2_vitdet
-from mmvitdense.checkpoints.detectron2_heads import rename_heads
+from mmvitdense.checkpoints import convert, detect
+from mmvitdense.checkpoints.formats import detectron2_vitdet
+from mmvitdense.checkpoints.formats.parts.detectron2_heads import rename_heads
 
 ROOT = Path(__file__).parents[2]
 # (embed_dims, blocks, heads, global blocks, entries of the official files of Mask R-CNN and of the cascade)

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from mmvitdense.checkpoints import CheckpointError, detect
-from mmvitdense.checkpoints.differences import differences
+from mmvitdense.checkpoints.fit.differences import differences
 from mmvitdense.models import PlainViT
 from tests.fidelity.test_pretraining_formats_flax import TestFlax as Flax
 

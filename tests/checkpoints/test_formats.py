@@ -4,18 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from mmvitdense.checkpoints import (
-    CheckpointError,
-    clip,
-    convert,
-    detect,
-    detectron2_vitdet,
-    plain_vit,
-    read_checkpoint,
-    sam,
-    timm_vit,
-    tips,
-)
+from mmvitdense.checkpoints import CheckpointError, convert, detect, read_checkpoint
+from mmvitdense.checkpoints.formats import clip, detectron2_vitdet, plain_vit, sam, timm_vit, tips
 from mmvitdense.models import PlainViT, SimpleFeaturePyramid
 from tests.fidelity.agreement import redraw
 

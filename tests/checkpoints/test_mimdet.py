@@ -9,7 +9,8 @@ import torch.nn.functional as F
 from mmengine.config import Config
 from mmengine.registry import MODELS, DefaultScope
 
-from mmvitdense.checkpoints import CheckpointError, convert, detect, initializer, mimdet, timm_vit
+from mmvitdense.checkpoints import CheckpointError, convert, detect, initializer
+from mmvitdense.checkpoints.formats import mimdet, timm_vit
 from mmvitdense.models import MIMDet, PlainViT
 from tests.fidelity.agreement import redraw
 

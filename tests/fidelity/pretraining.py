@@ -9,8 +9,8 @@ import torch
 from torch import nn
 
 from mmvitdense.checkpoints import detect, fit_to_vit
-from mmvitdense.checkpoints.describe import describe
-from mmvitdense.checkpoints.fit_options import FitOptions
+from mmvitdense.checkpoints.fit.options import FitOptions
+from mmvitdense.checkpoints.formats.describe import describe
 from mmvitdense.models import PlainViT
 from tests.fidelity.agreement import OUTPUTS, assert_within, redraw
 

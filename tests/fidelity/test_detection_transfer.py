@@ -4,7 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from mmvitdense.checkpoints import benchmarking_vitdet, convert, detect
+from mmvitdense.checkpoints import convert, detect
+from mmvitdense.checkpoints.formats import benchmarking_vitdet
 from mmvitdense.layers import window_merge
 from mmvitdense.models import PlainViT, ViTFPN
 from tests.fidelity.agreement import GRADIENTS, OUTPUTS, assert_within

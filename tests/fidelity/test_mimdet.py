@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from mmvitdense.checkpoints import convert, detect, mimdet
+from mmvitdense.checkpoints import convert, detect
+from mmvitdense.checkpoints.formats import mimdet
 from mmvitdense.models import MIMDet
 from tests.fidelity.agreement import GRADIENTS, OUTPUTS, assert_within
 from tests.fidelity.golden import read_golden

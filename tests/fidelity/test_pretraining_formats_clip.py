@@ -11,8 +11,9 @@ import pytest
 import torch
 from torch import nn
 
-from mmvitdense.checkpoints import clip, detect, fit_to_vit, read_checkpoint
-from mmvitdense.checkpoints.describe import describe
+from mmvitdense.checkpoints import detect, fit_to_vit, read_checkpoint
+from mmvitdense.checkpoints.formats import clip
+from mmvitdense.checkpoints.formats.describe import describe
 from mmvitdense.models import PlainViT
 from tests.fidelity.agreement import OUTPUTS, assert_within, redraw
 

@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from mmvitdense.checkpoints import convert, detect, dinov3, vit_adapter
+from mmvitdense.checkpoints import convert, detect
+from mmvitdense.checkpoints.formats import dinov3, vit_adapter
 from mmvitdense.models import ViTAdapter
 from tests.fidelity.adapters import (
     Golden,

@@ -7,10 +7,11 @@ from collections.abc import Mapping
 
 from torch import Tensor, nn
 
-from .adapter_parts import VIT, holds_adapter, trunk_of
-from .fit import FitReport, check_shapes, fit_to_vit
-from .fit_options import FitOptions
-from .reading import CheckpointError
+from mmvitdense.checkpoints.files.reading import CheckpointError
+from mmvitdense.checkpoints.formats.parts.adapter_parts import VIT, holds_adapter, trunk_of
+
+from .options import FitOptions
+from .vit import FitReport, check_shapes, fit_to_vit
 
 _PARTS = re.compile(r'^(interactions|spm|up|norm[1-4])\.|^level_embed$')
 _COUNTER = '.num_batches_tracked'

@@ -9,9 +9,10 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from .describe import VIT, Description, describe
-from .reading import CheckpointError
-from .table_grids import recorded_rope
+from mmvitdense.checkpoints.files.reading import CheckpointError
+from mmvitdense.checkpoints.formats.describe import VIT, Description, describe
+
+from .grids import recorded_rope
 
 ALLOWED = ('preset', 'rope', 'num_heads')
 """What a model may have otherwise than its weights where the ``init_cfg`` allows it."""

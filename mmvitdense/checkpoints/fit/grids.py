@@ -10,10 +10,10 @@ from types import ModuleType
 
 from torch import Tensor
 
+from mmvitdense.checkpoints.files.reading import CheckpointError
 from mmvitdense.layers import RECORD
 
-from .fit_options import FitOptions, Grid
-from .reading import CheckpointError
+from .options import FitOptions, Grid
 
 # What precedes the backbone in a checkpoint of a detector or of a wrapper.
 _OUTER = re.compile(r'^(?:.*\.)?backbone(?:\.|$)|^(?:module|model)(?:\.|$)')

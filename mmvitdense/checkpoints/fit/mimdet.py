@@ -8,10 +8,11 @@ from dataclasses import replace
 
 from torch import Tensor, nn
 
-from .fit import FitReport, check_shapes, fit_to_vit
-from .fit_options import FitOptions
-from .reading import CheckpointError
-from .renaming import rename
+from mmvitdense.checkpoints.files.reading import CheckpointError
+from mmvitdense.checkpoints.formats.parts.renaming import rename
+
+from .options import FitOptions
+from .vit import FitReport, check_shapes, fit_to_vit
 
 _PARTS = ('vit.', 'decoder.')
 # What MAE and MIMDet have in common, by MAE's names.

@@ -6,12 +6,13 @@ from collections.abc import Mapping
 
 from torch import Tensor, nn
 
-from .adapter_parts import VIT, holds_adapter, trunk_of
-from .fit import FitReport, fit_to_vit
-from .fit_adapter import fit_to_adapter
-from .fit_mimdet import fit_to_mimdet
-from .fit_options import FitOptions
-from .table_grids import grids_of_record
+from mmvitdense.checkpoints.formats.parts.adapter_parts import VIT, holds_adapter, trunk_of
+
+from .adapter import fit_to_adapter
+from .grids import grids_of_record
+from .mimdet import fit_to_mimdet
+from .options import FitOptions
+from .vit import FitReport, fit_to_vit
 
 
 def fit_to_model(

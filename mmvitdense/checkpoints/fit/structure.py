@@ -10,12 +10,12 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from mmvitdense.checkpoints.files.reading import CheckpointError
 from mmvitdense.pretrainings import family_of
 
 from .differences import description_for, options_of_vit, rope_of
+from .grids import recorded_rope
 from .name_patterns import matches_any
-from .reading import CheckpointError
-from .table_grids import recorded_rope
 
 _BLOCK = re.compile(r'^blocks\.(\d+)\.')
 # By which weight a part of the structure is there.

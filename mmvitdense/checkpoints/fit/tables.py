@@ -9,11 +9,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mmvitdense.checkpoints.files.reading import CheckpointError
 from mmvitdense.layers import resize_bias_table, resize_position_table
 
-from .fit_options import FitOptions
-from .reading import CheckpointError
-from .table_grids import grid_of_table, num_offsets, num_positions
+from .grids import grid_of_table, num_offsets, num_positions
+from .options import FitOptions
 
 _SHARED = 'rel_pos_bias.relative_position_bias_table'
 _BIASES = re.compile(r'^(blocks\.\d+\.attn|rel_pos_bias|window_rel_pos_bias\.\d+)\.relative_position_bias_table$')

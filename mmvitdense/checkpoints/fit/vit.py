@@ -9,11 +9,12 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
-from .fit_options import FitOptions
-from .fit_tables import fit_tables
+from mmvitdense.checkpoints.files.reading import CheckpointError
+
+from .grids import grids_of_record
+from .options import FitOptions
 from .patch_size import resize_patch_embedding
-from .reading import CheckpointError
-from .table_grids import grids_of_record
+from .tables import fit_tables
 
 # What dense prediction adds to a pre-trained ViT. It may be missing as a whole, because at its start (tables of zeros,
 # convolution blocks whose last norm is zero, gains of one) the model computes what it computes without it.

@@ -7,11 +7,12 @@ from typing import Any
 
 from torch import Tensor
 
-from .detectron2_fpn import rename_fpn
-from .detectron2_heads import rename_heads
-from .implied_options import implied_options
-from .reading import CheckpointError
-from .renaming import QKV, rename, stack
+from mmvitdense.checkpoints.files.reading import CheckpointError
+
+from .parts.detectron2_fpn import rename_fpn
+from .parts.detectron2_heads import rename_heads
+from .parts.implied_options import implied_options
+from .parts.renaming import QKV, rename, stack
 
 NAME = 'MIMDet Benchmarking ViTDet'
 _BODY = 'backbone.bottom_up.'

@@ -6,9 +6,10 @@ from typing import Any
 
 from torch import Tensor
 
-from .implied_options import implied_options
-from .prefix import strip_prefix
-from .renaming import rename
+from mmvitdense.checkpoints.files.prefix import strip_prefix
+
+from .parts.implied_options import implied_options
+from .parts.renaming import rename
 
 NAME = 'CLIP or OpenCLIP'
 ANCHOR = 'conv1.weight'

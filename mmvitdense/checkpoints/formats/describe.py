@@ -14,7 +14,7 @@ from typing import Any
 
 from torch import Tensor
 
-from .reading import CheckpointError
+from mmvitdense.checkpoints.files.reading import CheckpointError
 
 VIT = 'vit.'
 # Values are read of small tensors alone: tables, periods, masks.

@@ -8,6 +8,8 @@ from types import ModuleType
 
 from torch import Tensor
 
+from mmvitdense.checkpoints.files.reading import CheckpointError
+
 from . import (
     beit,
     benchmarking_vitdet,
@@ -25,19 +27,18 @@ from . import (
     simmim,
     timm_vit,
     tips,
-    transformers_beit,
-    transformers_clip,
-    transformers_dinov2,
-    transformers_dinov3,
-    transformers_sam,
-    transformers_tips,
-    transformers_vit,
-    transformers_vitdet,
     vit_adapter,
     vit_comer,
 )
-from .reading import CheckpointError
 from .refused import why_refused
+from .transformers import beit as transformers_beit
+from .transformers import clip as transformers_clip
+from .transformers import dinov2 as transformers_dinov2
+from .transformers import dinov3 as transformers_dinov3
+from .transformers import sam as transformers_sam
+from .transformers import tips as transformers_tips
+from .transformers import vit as transformers_vit
+from .transformers import vitdet as transformers_vitdet
 
 FORMATS: tuple[ModuleType, ...] = (
     plain_vit,

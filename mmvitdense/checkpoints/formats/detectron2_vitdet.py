@@ -8,9 +8,9 @@ from typing import Any
 
 from torch import Tensor
 
-from .detectron2_heads import rename_heads
-from .implied_options import implied_options
-from .window_plan import guessed_windows, windows_of_vitdet
+from .parts.detectron2_heads import rename_heads
+from .parts.implied_options import implied_options
+from .parts.window_plan import guessed_windows, windows_of_vitdet
 
 NAME = 'detectron2 ViTDet'
 ANCHOR = 'net.blocks.0.attn.qkv.weight'

@@ -8,8 +8,8 @@ from typing import Any
 
 from torch import Tensor
 
-from .implied_options import implied_options
-from .timm_names import block_names, body_of, convert_body
+from .parts.implied_options import implied_options
+from .parts.timm_names import block_names, body_of, convert_body
 
 NAME = 'DINOv2'
 _REGISTERS = 4

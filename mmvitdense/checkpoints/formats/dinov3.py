@@ -8,9 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .implied_options import implied_options
-from .reading import CheckpointError
-from .timm_names import block_names, body_of, convert_body
+from mmvitdense.checkpoints.files.reading import CheckpointError
+
+from .parts.implied_options import implied_options
+from .parts.timm_names import block_names, body_of, convert_body
 
 NAME = 'DINOv3'
 PERIODS = 'rope_embed.periods'

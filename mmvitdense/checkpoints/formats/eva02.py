@@ -15,8 +15,8 @@ from torch import Tensor
 from mmvitdense.layers import half_pairing
 
 from .describe import check_heads
-from .implied_options import implied_options
-from .timm_names import block_names, body_of, convert_body, has_gated_mlp
+from .parts.implied_options import implied_options
+from .parts.timm_names import block_names, body_of, convert_body, has_gated_mlp
 
 NAME = 'EVA-02'
 _BLOCK = re.compile(

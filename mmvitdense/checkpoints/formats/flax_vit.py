@@ -12,8 +12,8 @@ from typing import Any
 
 from torch import Tensor
 
-from .implied_options import implied_options
-from .renaming import QKV, stack
+from .parts.implied_options import implied_options
+from .parts.renaming import QKV, stack
 
 NAME = 'Flax ViT'
 _ANCHOR = re.compile(r'^(.*/)?embedding/kernel$')

@@ -9,10 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .detectron2_fpn import rename_fpn
-from .detectron2_heads import rename_heads
-from .implied_options import implied_options
-from .renaming import rename
+from .parts.detectron2_fpn import rename_fpn
+from .parts.detectron2_heads import rename_heads
+from .parts.implied_options import implied_options
+from .parts.renaming import rename
 
 NAME = 'MIMDet'
 MODEL = 'MIMDet'

@@ -11,9 +11,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .implied_options import implied_options
-from .prefix import strip_prefix
-from .renaming import rename
+from mmvitdense.checkpoints.files.prefix import strip_prefix
+
+from .parts.implied_options import implied_options
+from .parts.renaming import rename
 
 NAME = 'mmpretrain or mmsegmentation ViT'
 ANCHOR = 'layers.0.ln1.weight'

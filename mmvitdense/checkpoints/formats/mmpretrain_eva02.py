@@ -10,9 +10,10 @@ from typing import Any
 
 from torch import Tensor
 
+from mmvitdense.checkpoints.files.prefix import strip_prefix
+
 from . import eva02
-from .prefix import strip_prefix
-from .renaming import rename
+from .parts.renaming import rename
 
 NAME = 'mmpretrain EVA-02'
 ANCHOR = 'layers.0.norm1.weight'

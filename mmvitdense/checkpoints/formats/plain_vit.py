@@ -6,7 +6,7 @@ import re
 
 from torch import Tensor
 
-from .adapter_parts import VIT, find_adapter, holds_adapter
+from .parts.adapter_parts import VIT, find_adapter, holds_adapter
 
 NAME = 'mmvitdense'
 _PROJECTION = 'patch_embed.proj.weight'

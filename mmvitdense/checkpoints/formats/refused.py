@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from torch import Tensor
 
+from mmvitdense.checkpoints.files.prefix import strip_prefix
+
 from . import clip
-from .prefix import strip_prefix
-from .timm_names import body_of
+from .parts.timm_names import body_of
 
 _PERCEPTION_ENCODER = (
     'these are the weights of a Perception Encoder, which rotates queries and keys by positions that are not in the '

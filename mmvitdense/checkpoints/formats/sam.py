@@ -7,9 +7,9 @@ from typing import Any
 
 from torch import Tensor
 
-from .implied_options import implied_options
-from .timm_names import block_names, body_of, convert_body
-from .window_plan import guessed_windows
+from .parts.implied_options import implied_options
+from .parts.timm_names import block_names, body_of, convert_body
+from .parts.window_plan import guessed_windows
 
 NAME = 'SAM'
 _BLOCK = re.compile(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .beit import SHARED, convert, is_beit, options
-from .timm_names import body_of
+from .parts.timm_names import body_of
 
 __all__ = ['NAME', 'convert', 'matches', 'options']
 

@@ -18,8 +18,8 @@ from mmvitdense.layers.position import sincos_position_table
 
 from . import tips
 from .dinov2 import is_dinov2
-from .implied_options import implied_options
-from .timm_names import block_names, body_of, convert_body
+from .parts.implied_options import implied_options
+from .parts.timm_names import block_names, body_of, convert_body
 
 NAME = 'timm ViT'
 _BLOCK = re.compile(r'(norm[12]|attn\.(qkv|proj)|mlp\.fc[12])\.\w+|gamma_[12]|ls[12]\.gamma')

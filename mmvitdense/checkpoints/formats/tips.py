@@ -7,9 +7,9 @@ from typing import Any
 from torch import Tensor
 
 from .dinov2 import has_dinov2_blocks
-from .implied_options import implied_options
-from .renaming import rename
-from .timm_names import body_of, convert_body
+from .parts.implied_options import implied_options
+from .parts.renaming import rename
+from .parts.timm_names import body_of, convert_body
 
 NAME = 'TIPS'
 REGISTERS = 1

@@ -8,8 +8,8 @@ from typing import Any
 from torch import Tensor
 
 from . import vit_comer
-from .adapter_options import num_extra, shared_guesses, shared_options, split_given
-from .adapter_trunk import convert_adapter, find_official, surroundings, trunk_options
+from .parts.adapter_options import num_extra, shared_guesses, shared_options, split_given
+from .parts.adapter_trunk import convert_adapter, find_official, surroundings, trunk_options
 
 NAME = 'ViT-Adapter'
 MODEL = 'ViTAdapter'

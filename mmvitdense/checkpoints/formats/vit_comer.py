@@ -12,9 +12,9 @@ from typing import Any
 
 from torch import Tensor
 
-from .adapter_options import num_extra, num_stages, ratio, shared_guesses, shared_options, split_given
-from .adapter_trunk import convert_adapter, find_official, surroundings, trunk_options
-from .renaming import rename
+from .parts.adapter_options import num_extra, num_stages, ratio, shared_guesses, shared_options, split_given
+from .parts.adapter_trunk import convert_adapter, find_official, surroundings, trunk_options
+from .parts.renaming import rename
 
 NAME = 'ViT-CoMer'
 MODEL = 'ViTCoMer'

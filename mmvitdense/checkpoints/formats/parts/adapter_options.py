@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
-from .reading import CheckpointError
+from mmvitdense.checkpoints.files.reading import CheckpointError
 
 _POINTS = (4, 8, 2, 16, 1, 6, 3, 5, 12)
 """Sampling points in the order in which they are likely: those of every released model first."""

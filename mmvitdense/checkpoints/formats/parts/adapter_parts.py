@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from torch import Tensor
 
-from .prefix import find_prefix
+from mmvitdense.checkpoints.files.prefix import find_prefix
 
 VIT = 'vit.'
 """Prefix of the ViT in this project's ``ViTCoMer`` and ``ViTAdapter``; the official names have none."""

@@ -12,10 +12,11 @@ from typing import Any
 
 from torch import Tensor
 
+from mmvitdense.checkpoints.files.reading import CheckpointError
+
 from .adapter_parts import VIT, Adapter, find_adapter
 from .implied_options import implied_options
 from .openmmlab_heads import convert_heads
-from .reading import CheckpointError
 from .renaming import rename
 from .timm_names import convert_body
 

@@ -9,7 +9,8 @@ from typing import Any
 
 from torch import Tensor
 
-from .reading import CheckpointError
+from mmvitdense.checkpoints.files.reading import CheckpointError
+
 from .window_plan import table_sides, window_plan
 
 # Published widths and their heads, by embed_dims; formats with other heads for a width say so themselves.

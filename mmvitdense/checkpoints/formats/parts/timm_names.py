@@ -11,11 +11,12 @@ import re
 
 from torch import Tensor
 
-from . import benchmarking_vitdet, detectron2_vitdet, plain_vit
+from mmvitdense.checkpoints.files.prefix import strip_prefix
+from mmvitdense.checkpoints.formats import benchmarking_vitdet, detectron2_vitdet, plain_vit
+from mmvitdense.checkpoints.formats.transformers.names import fold_distillation_token
+
 from .adapter_parts import holds_adapter
-from .prefix import strip_prefix
 from .renaming import GATED, QKV, rename, stack
-from .transformers_names import fold_distillation_token
 
 # Fused, split, and in the chunks that DINOv2 trains in, whose second number is that of the block.
 ANCHORS = ('blocks.0.attn.qkv.weight', 'blocks.0.attn.q_proj.weight', 'blocks.0.0.attn.qkv.weight')

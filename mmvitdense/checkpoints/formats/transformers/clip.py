@@ -6,9 +6,9 @@ from typing import Any
 
 from torch import Tensor
 
-from .implied_options import implied_options
-from .prefix import strip_prefix
-from .renaming import QKV, rename, stack
+from mmvitdense.checkpoints.files.prefix import strip_prefix
+from mmvitdense.checkpoints.formats.parts.implied_options import implied_options
+from mmvitdense.checkpoints.formats.parts.renaming import QKV, rename, stack
 
 NAME = 'transformers CLIP or SigLIP'
 ANCHOR = 'embeddings.patch_embedding.weight'

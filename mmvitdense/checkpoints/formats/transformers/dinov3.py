@@ -6,8 +6,9 @@ from typing import Any
 
 from torch import Tensor
 
-from .implied_options import implied_options
-from .transformers_names import body_of, convert_body, has_blocks
+from mmvitdense.checkpoints.formats.parts.implied_options import implied_options
+
+from .names import body_of, convert_body, has_blocks
 
 NAME = 'transformers DINOv3'
 ANCHOR = 'embeddings.patch_embeddings.weight'

@@ -9,8 +9,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from .prefix import strip_prefix
-from .renaming import GATED, QKV, rename, stack
+from mmvitdense.checkpoints.files.prefix import strip_prefix
+from mmvitdense.checkpoints.formats.parts.renaming import GATED, QKV, rename, stack
 
 ANCHOR = 'embeddings.patch_embeddings.projection.weight'
 _RULES = (

@@ -6,10 +6,10 @@ from typing import Any
 
 from torch import Tensor
 
-from .implied_options import implied_options
-from .prefix import strip_prefix
-from .renaming import rename
-from .window_plan import guessed_windows
+from mmvitdense.checkpoints.files.prefix import strip_prefix
+from mmvitdense.checkpoints.formats.parts.implied_options import implied_options
+from mmvitdense.checkpoints.formats.parts.renaming import rename
+from mmvitdense.checkpoints.formats.parts.window_plan import guessed_windows
 
 NAME = 'transformers SAM'
 ANCHOR = 'layers.0.attn.rel_pos_h'

@@ -6,9 +6,10 @@ from typing import Any
 
 from torch import Tensor
 
-from .implied_options import implied_options
-from .tips import RESIZE, is_tips
-from .transformers_names import body_of, convert_body, has_blocks
+from mmvitdense.checkpoints.formats.parts.implied_options import implied_options
+from mmvitdense.checkpoints.formats.tips import RESIZE, is_tips
+
+from .names import body_of, convert_body, has_blocks
 
 NAME = 'transformers TIPS'
 

@@ -6,10 +6,10 @@ from typing import Any
 
 from torch import Tensor
 
-from .detectron2_vitdet import vitdet_options
-from .prefix import strip_prefix
-from .renaming import rename
-from .window_plan import guessed_windows
+from mmvitdense.checkpoints.files.prefix import strip_prefix
+from mmvitdense.checkpoints.formats.detectron2_vitdet import vitdet_options
+from mmvitdense.checkpoints.formats.parts.renaming import rename
+from mmvitdense.checkpoints.formats.parts.window_plan import guessed_windows
 
 NAME = 'transformers ViTDet'
 ANCHOR = 'encoder.layer.0.attention.qkv.weight'
