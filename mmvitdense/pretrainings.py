@@ -11,6 +11,16 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
+ARCHITECTURES = {
+    # name: embed_dims, num_layers, num_heads, feedforward_channels
+    'tiny': (192, 12, 3, 768),
+    'small': (384, 12, 6, 1536),
+    'base': (768, 12, 12, 3072),
+    'large': (1024, 24, 16, 4096),
+    'huge': (1280, 32, 16, 5120),
+}
+"""{name of an architecture: its sizes}."""
+
 IMAGENET = ((123.675, 116.28, 103.53), (58.395, 57.12, 57.375))
 HALF = ((127.5, 127.5, 127.5), (127.5, 127.5, 127.5))
 OPENAI = ((122.7709383, 116.7460125, 104.09373615), (68.5005327, 66.6321579, 70.3231626))
@@ -53,6 +63,7 @@ _BEIT = {**_CLS, 'pos_embed': None, 'rel_pos': 'bias', 'qkv_bias': 'qv'}
 _DINOV2 = {**_CLS, 'patch_size': 14, 'pretrain_img_size': 518, 'layer_scale_init': 1e-5, 'final_norm': 'all'}
 _CLIP = {**_CLS, **_SMOOTH, 'patch_bias': False, 'pre_norm': True, 'norm_eps': 1e-5}
 _GIANT = {'embed_dims': 1536, 'num_layers': 40, 'num_heads': 24, 'feedforward_channels': 4096, 'ffn': 'swiglu'}
+_GIANT_OF_SIGLIP = {'embed_dims': 1536, 'num_layers': 40, 'num_heads': 16, 'feedforward_channels': 6144}
 _SO400M = {'embed_dims': 1152, 'num_layers': 27, 'num_heads': 16, 'feedforward_channels': 4304}
 _SEVEN_BILLION = {'embed_dims': 4096, 'num_layers': 40, 'num_heads': 32, 'feedforward_channels': 8192, 'ffn': 'swiglu'}
 
@@ -200,6 +211,7 @@ PRETRAININGS: Mapping[str, Pretraining] = MappingProxyType(
                 'base-patch16': {'arch': 'base'},
                 'large-patch16': {'arch': 'large', 'pretrain_img_size': 256},
                 'so400m-patch14': {**_SO400M, 'patch_size': 14, 'pretrain_img_size': 384},
+                'giant-patch16': {**_GIANT_OF_SIGLIP, 'pretrain_img_size': 256},
             },
             HALF,
             'Apache-2.0',

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Mapping, Sequence
-from types import ModuleType
 
 from mmengine.logging import print_log
 from torch import Tensor, nn
@@ -24,13 +23,15 @@ from .fit.model import fit_to_model
 from .fit.name_patterns import check_patterns
 from .fit.options import FitOptions
 from .fit.structure import check_preset
-from .formats import mimdet, plain_vit
-from .formats.detect import convert_as, detect
+from .formats.contract import Format
+from .formats.detect import detect
+from .formats.mimdet import FORMAT as MIMDET
+from .formats.plain_vit import FORMAT as PLAIN_VIT
 
 _BACKBONE = 'backbone.'
 _CHUNK_BYTES = 1 << 27
 # Files of this project have these formats.
-_OURS = (plain_vit, mimdet)
+_OURS = (PLAIN_VIT, MIMDET)
 
 
 @WEIGHT_INITIALIZERS.register_module()
@@ -120,7 +121,7 @@ class ViTPretrained:
         _load(module, weights, pages)
         note_initialization(module, loaded, f'{type(self).__name__}: loaded from {self.checkpoint}')
         notes = [f'as initialised: {", ".join(self.as_initialized)}'] if self.as_initialized else []
-        source = f'{self.checkpoint} ({form.NAME})'
+        source = f'{self.checkpoint} ({form.name})'
         print_log(f'{source}: {"; ".join([str(report), *notes])}', logger='current')
         if unlike:
             print_log(
@@ -130,7 +131,7 @@ class ViTPretrained:
                 level=logging.WARNING,
             )
 
-    def _fit_options(self, form: ModuleType, state_dict: Mapping[str, Tensor]) -> FitOptions:
+    def _fit_options(self, form: Format, state_dict: Mapping[str, Tensor]) -> FitOptions:
         return FitOptions(
             patch_resize=self.patch_resize,
             as_initialized=self.as_initialized,
@@ -141,11 +142,11 @@ class ViTPretrained:
         )
 
 
-def _convert(form: ModuleType, state_dict: Mapping[str, Tensor], module: nn.Module) -> dict[str, Tensor]:
+def _convert(form: Format, state_dict: Mapping[str, Tensor], module: nn.Module) -> dict[str, Tensor]:
     try:
         return form.convert(state_dict)
     except CheckpointError:  # a width that nobody published
-        return convert_as(form, state_dict, getattr(module, 'vit', module).num_heads)
+        return form.converted(state_dict, getattr(module, 'vit', module).num_heads)
 
 
 def _load(module: nn.Module, weights: dict[str, Tensor], pages: FilePages) -> None:

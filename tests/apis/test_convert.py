@@ -50,7 +50,7 @@ def mae(tmp_path):
 def test_list(run):
     code, output, _ = run('--list')
     assert code == 0
-    assert [line.split('  ')[0] for line in output.splitlines()] == [form.NAME for form in FORMATS]
+    assert [line.split('  ')[0] for line in output.splitlines()] == [form.name for form in FORMATS]
     assert output.strip() == list_formats()
 
 

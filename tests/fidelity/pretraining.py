@@ -23,7 +23,7 @@ SMOOTH = {'pos_resize': {'by': 'size', 'antialias': True}}
 def load(weights, name, **overrides):
     """A model with the options that the format reads off the weights, with these weights."""
     form = detect(weights)
-    assert name == form.NAME
+    assert name == form.name
     described = describe(form, weights, overrides)
     assert described.guesses.keys() <= inspect.signature(PlainViT).parameters.keys()
     assert not described.guesses.keys() & overrides.keys()

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping
-from types import ModuleType
 from typing import Any
 
 from torch import Tensor, nn
 
 from mmvitdense.checkpoints.files.reading import CheckpointError
+from mmvitdense.checkpoints.formats.contract import Format
 from mmvitdense.checkpoints.formats.describe import VIT, Description, describe
 
 from .grids import recorded_rope
@@ -22,7 +22,7 @@ _TELLS_HEADS = re.compile(r'(^|\.)(rope_embed\.periods|rope\.freqs_cos)$|/query/
 
 
 def differences(
-    form: ModuleType, state_dict: Mapping[str, Tensor], model: nn.Module, allowed: Collection[str] = ()
+    form: Format, state_dict: Mapping[str, Tensor], model: nn.Module, allowed: Collection[str] = ()
 ) -> list[str]:
     """Compare a model with the options that a format reads off its weights, where names and shapes do not show them.
 
@@ -39,7 +39,7 @@ def differences(
     Raises:
         CheckpointError: The weights have other rotary positions, or tell that they have another number of heads.
     """
-    if not hasattr(form, 'options'):
+    if not form.tells_options:
         return []
     model = getattr(model, 'vit', model)
     described = description_for(form, state_dict, model)
@@ -52,7 +52,7 @@ def differences(
     if wrong := [key for key in differing if key in certain and key not in allowed]:
         told = ' and '.join(f'{key} {theirs[key]!r}, the model has {mine[key]!r}' for key in wrong)
         raise CheckpointError(
-            f'the weights ({form.NAME}) were trained with {told}: every tensor would fit and the outputs mean nothing. '
+            f'the weights ({form.name}) were trained with {told}: every tensor would fit and the outputs mean nothing. '
             'Give the model the option or the preset of the weights, or, if this is meant, '
             f'init_cfg=dict(..., allow={wrong})'
         )
@@ -64,7 +64,7 @@ def differences(
     ]
 
 
-def description_for(form: ModuleType, state_dict: Mapping[str, Tensor], model: nn.Module) -> Description:
+def description_for(form: Format, state_dict: Mapping[str, Tensor], model: nn.Module) -> Description:
     """What the format reads off the weights of a ``PlainViT``, or of a model that holds one."""
     try:
         return describe(form, state_dict)

@@ -6,11 +6,11 @@ import math
 import re
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from types import ModuleType
 
 from torch import Tensor
 
 from mmvitdense.checkpoints.files.reading import CheckpointError
+from mmvitdense.checkpoints.formats.contract import Format
 from mmvitdense.layers import RECORD
 
 from .options import FitOptions, Grid
@@ -19,7 +19,7 @@ from .options import FitOptions, Grid
 _OUTER = re.compile(r'^(?:.*\.)?backbone(?:\.|$)|^(?:module|model)(?:\.|$)')
 
 
-def recorded_grids(state_dict: Mapping[str, Tensor], form: ModuleType) -> dict[str, Grid]:
+def recorded_grids(state_dict: Mapping[str, Tensor], form: Format) -> dict[str, Grid]:
     """The grids that a checkpoint tells.
 
     Models of this project record them (``layers.RecordsPositions``), SAM keeps its table as a map, and a format may
@@ -36,7 +36,7 @@ def recorded_grids(state_dict: Mapping[str, Tensor], form: ModuleType) -> dict[s
     maps = [x for name, x in state_dict.items() if x.ndim == 4 and name.rpartition('.')[2] == 'pos_embed']
     if maps:
         grids['pos_embed'] = tuple(maps[0].shape[1:3])
-    if hasattr(form, 'pos_grid'):
+    if form.pos_grid is not None:
         grids['pos_embed'] = grids['rel_pos_bias.relative_position_bias_table'] = form.pos_grid(state_dict)
     return {**grids, **grids_of_record(state_dict)}
 

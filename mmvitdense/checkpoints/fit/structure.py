@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping, Sequence
-from types import ModuleType
 from typing import Any
 
 from torch import Tensor, nn
 
 from mmvitdense.checkpoints.files.reading import CheckpointError
+from mmvitdense.checkpoints.formats.contract import Format
 from mmvitdense.pretrainings import family_of
 
 from .differences import description_for, options_of_vit, rope_of
@@ -80,7 +80,7 @@ def _has_cls_row(weights: Mapping[str, Tensor]) -> bool:
 
 
 def check_preset(
-    form: ModuleType,
+    form: Format,
     state_dict: Mapping[str, Tensor],
     weights: Mapping[str, Tensor],
     model: nn.Module,
@@ -100,7 +100,7 @@ def check_preset(
     """
     vit = getattr(model, 'vit', model)
     preset = getattr(vit, 'preset', None)
-    if preset is None or not hasattr(form, 'options') or hasattr(form, 'MODEL'):
+    if preset is None or not form.tells_options or form.model != 'PlainViT':
         return
     rope = rope_of(options_of_vit(description_for(form, state_dict, vit)))
     told = structure(weights, recorded_rope(state_dict, rope))
@@ -111,7 +111,7 @@ def check_preset(
         return
     fitting = [name for names in families.values() for name in names] or [f'{family}-*' for family in families]
     raise CheckpointError(
-        f'the weights ({form.NAME}) are not those of preset {preset!r}: they have {_listed(told)}. Give the model the '
+        f'the weights ({form.name}) are not those of preset {preset!r}: they have {_listed(told)}. Give the model the '
         f"preset that fits, {' or '.join(fitting)}, or, if this is meant, init_cfg=dict(..., allow=['preset'])"
     )
 

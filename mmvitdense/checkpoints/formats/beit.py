@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import re
-from typing import Any
 
 from torch import Tensor
 
-from .parts.implied_options import implied_options
+from .contract import Format
 from .parts.timm_names import block_names, body_of, convert_body
 
-NAME = 'BEiT'
 SHARED = 'rel_pos_bias.relative_position_bias_table'
 _BLOCK = re.compile(
     r'(norm[12]|attn\.proj|mlp\.fc[12])\.\w+|gamma_[12]|attn\.(qkv\.weight|[qv]_bias|relative_position_(bias_table|index))'
@@ -38,6 +36,10 @@ def convert(state_dict: dict[str, Tensor]) -> dict[str, Tensor]:
     return convert_body(body_of(state_dict))
 
 
-def options(state_dict: dict[str, Tensor], **given: Any) -> dict[str, Any]:
-    """Options of ``PlainViT``; ``given`` ones win."""
-    return implied_options(convert(state_dict), given, qkv_bias='qv')
+FORMAT = Format(
+    name='BEiT',
+    about=__doc__,
+    matches=matches,
+    convert=convert,
+    families=lambda state_dict: ('beit', 'beitv2'),
+)

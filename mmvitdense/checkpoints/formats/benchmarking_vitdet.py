@@ -9,12 +9,12 @@ from torch import Tensor
 
 from mmvitdense.checkpoints.files.reading import CheckpointError
 
+from .contract import Format
 from .parts.detectron2_fpn import rename_fpn
 from .parts.detectron2_heads import rename_heads
 from .parts.implied_options import implied_options
 from .parts.renaming import QKV, rename, stack
 
-NAME = 'MIMDet Benchmarking ViTDet'
 _BODY = 'backbone.bottom_up.'
 _TABLE = '{}_rel_pos_bias.relative_position_bias_table'
 _INDEX = 'global_rel_pos_bias.relative_position_index'
@@ -107,3 +107,13 @@ def _grid(body: dict[str, Tensor]) -> tuple[int, int]:
     steps = index[:, 0].diff() != 1
     width = int(steps.int().argmax()) + 1 if steps.any() else patches
     return patches // width, width
+
+
+FORMAT = Format(
+    name='MIMDet Benchmarking ViTDet',
+    about=__doc__,
+    matches=matches,
+    convert=convert,
+    own_options=options,
+    pos_grid=pos_grid,
+)

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from torch import Tensor
 
 from mmvitdense.checkpoints.files.prefix import strip_prefix
 
-from .parts.implied_options import implied_options
+from .contract import Format
 from .parts.renaming import rename
 
-NAME = 'CLIP or OpenCLIP'
 ANCHOR = 'conv1.weight'
 BLOCK = 'transformer.resblocks.0.attn.in_proj_weight'
 _SETTINGS_OF_OPENAI = ('input_resolution', 'context_length', 'vocab_size')
@@ -45,22 +42,15 @@ def convert(state_dict: dict[str, Tensor]) -> dict[str, Tensor]:
     return weights
 
 
-def options(state_dict: dict[str, Tensor], **known: Any) -> dict[str, Any]:
-    """Options of ``PlainViT``; ``known`` ones win.
-
-    OpenAI's files hold settings of their own beside the weights, and have QuickGELU. All others are of OpenCLIP.
-    """
-    weights = convert(state_dict)
-    act = 'quick_gelu' if _is_openai(state_dict) else 'gelu'
-    return implied_options(weights, known, norm_eps=1e-5, act=act, pos_resize={'antialias': True})
+def families(state_dict: dict[str, Tensor]) -> tuple[str, ...]:
+    """OpenAI's files hold settings of their own beside the weights; MetaCLIP and DFN are as OpenAI's without these."""
+    return ('clip',) if any(name in state_dict for name in _SETTINGS_OF_OPENAI) else ('openclip', 'clip')
 
 
-def guesses(state_dict: dict[str, Tensor], options: dict[str, Any]) -> dict[str, str]:
-    """The activation, which differs among the models of OpenCLIP."""
-    if _is_openai(state_dict):
-        return {}
-    return {'act': "that of most models of OpenCLIP; those of OpenAI, MetaCLIP and DFN have 'quick_gelu'"}
-
-
-def _is_openai(state_dict: dict[str, Tensor]) -> bool:
-    return any(name in state_dict for name in _SETTINGS_OF_OPENAI)
+FORMAT = Format(
+    name='CLIP or OpenCLIP',
+    about=__doc__,
+    matches=matches,
+    convert=convert,
+    families=families,
+)

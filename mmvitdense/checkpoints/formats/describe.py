@@ -1,20 +1,18 @@
 """What a checkpoint says of its model, and what of that is a guess.
 
-A format has ``options(state_dict, **given)``, and where names and shapes do not settle one of them
-``guesses(state_dict, options) -> {option: why}``, with the option by its path, such as 'vit.window_size'. Where the
-number of heads is in the weights of a format of widths that nobody published, ``tells_heads(state_dict)`` says so.
+See ``contract`` for what a format says of its files.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from types import ModuleType
 from typing import Any
 
 from torch import Tensor
 
-from mmvitdense.checkpoints.files.reading import CheckpointError
+from .contract import Format
+from .parts.implied_options import check_heads
 
 VIT = 'vit.'
 # Values are read of small tensors alone: tables, periods, masks.
@@ -32,7 +30,7 @@ class Description:
     """Options of a model, and which of them the weights do not tell.
 
     Attributes:
-        options: Arguments of the class that ``MODEL`` of the format names, of ``PlainViT`` without one.
+        options: Arguments of the class that ``model`` of the format names.
         guesses: {path of an option: why it is a guess}, 'vit.window_size' for one of the ViT inside.
     """
 
@@ -47,11 +45,11 @@ class Description:
         return value
 
 
-def describe(form: ModuleType, state_dict: dict[str, Tensor], given: Mapping[str, Any] | None = None) -> Description:
+def describe(form: Format, state_dict: dict[str, Tensor], given: Mapping[str, Any] | None = None) -> Description:
     """Read the options off a checkpoint.
 
     Args:
-        form: Its format, which has ``options``.
+        form: Its format, which tells options.
         state_dict: The checkpoint, not converted.
         given: What the user knows, which wins and is no guess. Of a model that holds a ViT, names that are not its own
             are of the ViT.
@@ -65,7 +63,7 @@ def describe(form: ModuleType, state_dict: dict[str, Tensor], given: Mapping[str
     for part in (described.options, *described.options.values()):
         if isinstance(part, dict) and 'embed_dims' in part:
             check_heads(part['embed_dims'], part['num_heads'])
-    guesses = form.guesses(state_dict, described.options) if hasattr(form, 'guesses') else {}
+    guesses = form.guesses(state_dict, described.options)
     if not _tells_heads(form, state_dict):
         guesses = {**_guessed_heads(described.options), **guesses}
     known = _paths(given)
@@ -73,17 +71,8 @@ def describe(form: ModuleType, state_dict: dict[str, Tensor], given: Mapping[str
     return described
 
 
-def check_heads(embed_dims: int, num_heads: int) -> None:
-    """Raise CheckpointError unless the number of attention heads divides the channels."""
-    if not isinstance(num_heads, int) or num_heads < 1 or embed_dims % num_heads:
-        raise CheckpointError(
-            f'num_heads must divide the {embed_dims} channels of the ViT, got {num_heads!r}: give the number of heads '
-            'that the weights were trained with'
-        )
-
-
-def _tells_heads(form: ModuleType, state_dict: dict[str, Tensor]) -> bool:
-    if hasattr(form, 'tells_heads') and form.tells_heads(state_dict):
+def _tells_heads(form: Format, state_dict: dict[str, Tensor]) -> bool:
+    if form.tells_heads(state_dict):
         return True
     return any(name.endswith(_TABLES) for name in state_dict)
 

@@ -2,78 +2,36 @@
 
 from __future__ import annotations
 
+import importlib
+import pkgutil
 import re
-from inspect import signature
-from types import ModuleType
+from collections.abc import Iterator
 
 from torch import Tensor
 
 from mmvitdense.checkpoints.files.reading import CheckpointError
 
-from . import (
-    beit,
-    benchmarking_vitdet,
-    clip,
-    detectron2_vitdet,
-    dinov2,
-    dinov3,
-    eva02,
-    flax_vit,
-    mimdet,
-    mmpretrain,
-    mmpretrain_eva02,
-    plain_vit,
-    sam,
-    simmim,
-    timm_vit,
-    tips,
-    vit_adapter,
-    vit_comer,
-)
+from .contract import Format
 from .refused import why_refused
-from .transformers import beit as transformers_beit
-from .transformers import clip as transformers_clip
-from .transformers import dinov2 as transformers_dinov2
-from .transformers import dinov3 as transformers_dinov3
-from .transformers import sam as transformers_sam
-from .transformers import tips as transformers_tips
-from .transformers import vit as transformers_vit
-from .transformers import vitdet as transformers_vitdet
-
-FORMATS: tuple[ModuleType, ...] = (
-    plain_vit,
-    detectron2_vitdet,
-    mimdet,
-    benchmarking_vitdet,
-    mmpretrain,
-    mmpretrain_eva02,
-    timm_vit,
-    beit,
-    simmim,
-    dinov2,
-    tips,
-    dinov3,
-    sam,
-    eva02,
-    flax_vit,
-    clip,
-    transformers_beit,
-    transformers_clip,
-    transformers_dinov2,
-    transformers_dinov3,
-    transformers_sam,
-    transformers_tips,
-    transformers_vit,
-    transformers_vitdet,
-    vit_comer,
-    vit_adapter,
-)
 
 _FIRST_BLOCK = re.compile(r'^(.*\.)?(?:blocks|layers?|resblocks)\.0\.(.+)$')
 
 
-def detect(state_dict: dict[str, Tensor]) -> ModuleType:
-    """Return the format of a checkpoint, a module of this package with ``NAME``, ``matches`` and ``convert``.
+def _find_formats(package: str) -> Iterator[Format]:
+    """Every ``FORMAT`` of the modules of a package and of those below it, in the order of their names."""
+    for found in pkgutil.iter_modules(importlib.import_module(package).__path__, f'{package}.'):
+        if found.ispkg:
+            yield from _find_formats(found.name)
+        elif isinstance(form := getattr(importlib.import_module(found.name), 'FORMAT', None), Format):
+            yield form
+
+
+FORMATS: tuple[Format, ...] = tuple(_find_formats(__package__))
+"""All formats. Exactly one may match a file, so that their order is of no importance."""
+
+
+def detect(state_dict: dict[str, Tensor]) -> Format:
+    """Return the format of a checkpoint.
 
     Raises:
         CheckpointError: No format matches or several do, or one does and the model is another; the message shows what
@@ -87,12 +45,12 @@ def detect(state_dict: dict[str, Tensor]) -> ModuleType:
     names = ', '.join(list(state_dict)[:4])
     if found:
         raise CheckpointError(
-            f'{len(found)} ViT formats, {" and ".join(form.NAME for form in found)}, have these {len(state_dict)} '
+            f'{len(found)} ViT formats, {" and ".join(form.name for form in found)}, have these {len(state_dict)} '
             f'names: {names}, ...: save the weights of one model alone'
         )
     raise CheckpointError(
         f'no known ViT format has these {len(state_dict)} names: {names}, ...{_blocks_seen(state_dict)}; known are '
-        f'{", ".join(form.NAME for form in FORMATS)}'
+        f'{", ".join(form.name for form in FORMATS)}'
     )
 
 
@@ -105,16 +63,6 @@ def _blocks_seen(state_dict: dict[str, Tensor]) -> str:
 def convert(state_dict: dict[str, Tensor], num_heads: int | None = None) -> dict[str, Tensor]:
     """Detect the format and return the names of ``PlainViT``, under 'backbone.' if the file holds more than a ViT.
 
-    ``num_heads`` is needed by the formats that are converted by it, see ``convert_as``.
+    ``num_heads`` is needed by the formats whose channels it orders, see ``Format.converted``.
     """
-    return convert_as(detect(state_dict), state_dict, num_heads)
-
-
-def convert_as(form: ModuleType, state_dict: dict[str, Tensor], num_heads: int | None = None) -> dict[str, Tensor]:
-    """Convert by a format. Where channels of a head change places, ``num_heads`` says how many there are of it.
-
-    Such a format knows the heads of published widths and of files that tell them itself.
-    """
-    if num_heads is not None and 'num_heads' in signature(form.convert).parameters:
-        return form.convert(state_dict, num_heads=num_heads)
-    return form.convert(state_dict)
+    return detect(state_dict).converted(state_dict, num_heads)

@@ -8,11 +8,11 @@ from typing import Any
 
 from torch import Tensor
 
+from .contract import Format
 from .parts.detectron2_heads import rename_heads
 from .parts.implied_options import implied_options
 from .parts.window_plan import guessed_windows, windows_of_vitdet
 
-NAME = 'detectron2 ViTDet'
 ANCHOR = 'net.blocks.0.attn.qkv.weight'
 _PYRAMID = re.compile(r'^simfp_(\d+)\.(\d+)\.(.+)$')
 _LEVEL = re.compile(r'(^|\.)simfp_\d+\.\d+\.')
@@ -50,7 +50,7 @@ def options(state_dict: dict[str, Tensor], **known: Any) -> dict[str, Any]:
     return vitdet_options(_vit(state_dict), known)
 
 
-def guesses(state_dict: dict[str, Tensor], options: dict[str, Any]) -> dict[str, str]:
+def cannot_tell(state_dict: dict[str, Tensor], options: dict[str, Any]) -> dict[str, str]:
     """The windows, unless the lengths of tables of relative positions tell them."""
     return guessed_windows(_vit(state_dict))
 
@@ -89,3 +89,13 @@ def _pyramid_name(level: tuple[int, int], position: str, rest: str) -> str:
     return (
         f'{convs}.{index}.1.{rest.removeprefix("norm.")}' if rest.startswith('norm.') else f'{convs}.{index}.0.{rest}'
     )
+
+
+FORMAT = Format(
+    name='detectron2 ViTDet',
+    about=__doc__,
+    matches=matches,
+    convert=convert,
+    own_options=options,
+    cannot_tell=cannot_tell,
+)

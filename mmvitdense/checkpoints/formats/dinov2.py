@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import math
 import re
-from typing import Any
 
 from torch import Tensor
 
-from .parts.implied_options import implied_options
+from .contract import Format
 from .parts.timm_names import block_names, body_of, convert_body
 
-NAME = 'DINOv2'
 _REGISTERS = 4
 _BLOCK = re.compile(r'(norm[12]|attn\.(qkv|proj)|mlp\.(fc[12]|w12|w3))\.\w+|ls[12]\.gamma')
 
@@ -57,11 +55,15 @@ def convert(state_dict: dict[str, Tensor]) -> dict[str, Tensor]:
     return convert_body(body_of(state_dict))
 
 
-def options(state_dict: dict[str, Tensor], **given: Any) -> dict[str, Any]:
-    """Options of ``PlainViT``; ``given`` ones win.
+def families(state_dict: dict[str, Tensor]) -> tuple[str, ...]:
+    """Those with registers are another family: they resize positions by another rule."""
+    return ('dinov2-reg',) if {'register_tokens', 'reg_token'} & body_of(state_dict).keys() else ('dinov2',)
 
-    The models with registers resize positions by the size alone and smooth, those without go by a scale.
-    """
-    weights = convert(state_dict)
-    resize = {'by': 'size', 'antialias': True} if 'register_tokens' in weights else {'by': 'scale', 'offset': 0.1}
-    return implied_options(weights, given, pos_resize=resize, final_norm='all')
+
+FORMAT = Format(
+    name='DINOv2',
+    about=__doc__,
+    matches=matches,
+    convert=convert,
+    families=families,
+)

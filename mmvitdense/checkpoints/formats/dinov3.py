@@ -10,12 +10,10 @@ from torch import Tensor
 
 from mmvitdense.checkpoints.files.reading import CheckpointError
 
-from .parts.implied_options import implied_options
+from .contract import Format
 from .parts.timm_names import block_names, body_of, convert_body
 
-NAME = 'DINOv3'
 PERIODS = 'rope_embed.periods'
-_HEADS = {1280: 20}
 _OFFICIAL = re.compile(
     r'(norm[12]|attn\.(qkv|proj)|mlp\.(fc[12]|w[123]))\.(weight|bias)|ls[12]\.gamma|attn\.qkv\.bias_mask'
 )
@@ -57,23 +55,13 @@ def _mask(body: dict[str, Tensor], name: str) -> Tensor:
     return mask if mask.isfinite().all() else torch.cat([ones, 0 * ones, ones])
 
 
-def options(state_dict: dict[str, Tensor], **given: Any) -> dict[str, Any]:
-    """Options of ``PlainViT``, with the rounding of the periods in the file; ``given`` ones win."""
-    weights = convert(state_dict)
-    width = weights['patch_embed.proj.weight'].shape[0]
-    periods = body_of(state_dict).get(PERIODS)
-    bias = weights.get('blocks.0.attn.qkv.bias')
-    # The largest model has no bias at all, which the weights show.
-    keys_have_bias = bias is None or bool(bias.chunk(3)[1].any())
-    return implied_options(
-        weights,
-        given,
-        num_heads=_HEADS.get(width) if periods is None else width // (4 * len(periods)),
-        qkv_bias=None if keys_have_bias else 'qv',
-        norm_eps=1e-5,
-        rope={'kind': 'dinov3', **({} if periods is None else _rope(periods))},
-        final_norm='all',
-    )
+def implied(state_dict: dict[str, Tensor]) -> dict[str, Any]:
+    """The heads, and the rounding of the periods, where these are in the file."""
+    body = body_of(state_dict)
+    if PERIODS not in body:
+        return {}
+    periods, width = body[PERIODS], body['patch_embed.proj.weight'].shape[0]
+    return {'num_heads': width // (4 * len(periods)), 'rope': {'kind': 'dinov3', **_rope(periods)}}
 
 
 def tells_heads(state_dict: dict[str, Tensor]) -> bool:
@@ -84,10 +72,21 @@ def tells_heads(state_dict: dict[str, Tensor]) -> bool:
 def _rope(periods: Tensor, base: float = 100.0) -> dict[str, Any]:
     expected = base ** (torch.arange(len(periods), dtype=torch.float32) / len(periods))
     if torch.allclose(periods.float(), expected, rtol=1e-5):
-        return {'base': base}
+        return {}
     if torch.allclose(periods.float(), expected, rtol=2**-8):
-        return {'base': base, 'periods_dtype': 'bfloat16'}
+        return {'periods_dtype': 'bfloat16'}
     raise CheckpointError(
         f'{PERIODS} go from {periods[0]:.4g} to {periods[-1]:.4g}, which is not the series of base {base:g} that '
         'DINOv3 publishes: give the options by hand'
     )
+
+
+FORMAT = Format(
+    name='DINOv3',
+    about=__doc__,
+    matches=matches,
+    convert=convert,
+    families=lambda state_dict: ('dinov3',),
+    implied=implied,
+    tells_heads=tells_heads,
+)

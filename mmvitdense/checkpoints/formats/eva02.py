@@ -14,11 +14,10 @@ from torch import Tensor
 
 from mmvitdense.layers import half_pairing
 
-from .describe import check_heads
-from .parts.implied_options import implied_options
+from .contract import Format
+from .parts.implied_options import check_heads, implied_options
 from .parts.timm_names import block_names, body_of, convert_body, has_gated_mlp
 
-NAME = 'EVA-02'
 _BLOCK = re.compile(
     r'(norm[12]|attn\.(proj|inner_attn_ln|norm)|mlp\.(fc[12]|fc1_[gx]|w[123]|w12|ffn_ln|norm))\.\w+'
     r'|attn\.((qkv|[qkv]_proj)\.weight|[qv]_proj\.bias|[qv]_bias|rope\.freqs_(cos|sin))|gamma_[12]'
@@ -56,19 +55,16 @@ def convert(state_dict: dict[str, Tensor], num_heads: int | None = None) -> dict
     return weights
 
 
-def options(state_dict: dict[str, Tensor], **given: Any) -> dict[str, Any]:
-    """Options of ``PlainViT``; ``given`` ones win.
+def families(state_dict: dict[str, Tensor]) -> tuple[str, ...]:
+    """EVA-02, or none for EVA-01, whose networks are plain and which has no rotary positions."""
+    return ('eva02',) if has_gated_mlp(body_of(state_dict)) else ()
 
-    Plain feed-forward networks are EVA-01's, which has no rotary positions.
-    """
-    body, weights = body_of(state_dict), convert(state_dict, given.get('num_heads'))
-    return implied_options(
-        weights,
-        given,
-        num_heads=given['num_heads'] if 'num_heads' in given else _num_heads(body, weights),
-        qkv_bias='qv',
-        rope={'kind': 'eva02'} if has_gated_mlp(body) else None,
-    )
+
+def implied(state_dict: dict[str, Tensor]) -> dict[str, Any]:
+    """Keys without bias, and the heads where there is a table of frequencies, as wide as one."""
+    known: dict[str, Any] = {} if families(state_dict) else {'qkv_bias': 'qv'}
+    heads = _heads_of_table(body_of(state_dict))
+    return known if heads is None else {**known, 'num_heads': heads}
 
 
 def tells_heads(state_dict: dict[str, Tensor]) -> bool:
@@ -77,7 +73,22 @@ def tells_heads(state_dict: dict[str, Tensor]) -> bool:
 
 
 def _num_heads(body: dict[str, Tensor], weights: dict[str, Tensor]) -> int:
+    heads = _heads_of_table(body)
+    return implied_options(weights, {}, ('eva02',))['num_heads'] if heads is None else heads
+
+
+def _heads_of_table(body: dict[str, Tensor]) -> int | None:
     table = next((tensor for name, tensor in body.items() if name.endswith('rope.freqs_cos')), None)
-    if table is not None:
-        return weights['pos_embed'].shape[-1] // table.shape[1]
-    return implied_options(weights, {})['num_heads']
+    return None if table is None else body['pos_embed'].shape[-1] // table.shape[1]
+
+
+FORMAT = Format(
+    name='EVA-02',
+    about=__doc__,
+    matches=matches,
+    convert=convert,
+    families=families,
+    implied=implied,
+    tells_heads=tells_heads,
+    ordered_by_heads=True,
+)

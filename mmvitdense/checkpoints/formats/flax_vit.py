@@ -12,10 +12,9 @@ from typing import Any
 
 from torch import Tensor
 
-from .parts.implied_options import implied_options
+from .contract import Format
 from .parts.renaming import QKV, stack
 
-NAME = 'Flax ViT'
 _ANCHOR = re.compile(r'^(.*/)?embedding/kernel$')
 _BLOCK = re.compile(r'^Transformer/encoderblock(?:_(\d+))?/(.+)$')
 _TOP = {
@@ -71,20 +70,20 @@ def convert(state_dict: dict[str, Tensor]) -> dict[str, Tensor]:
     return stack(weights, QKV, 'attn.qkv')
 
 
-def options(state_dict: dict[str, Tensor], **given: Any) -> dict[str, Any]:
-    """Options of ``PlainViT``; ``given`` ones win. GELU is the approximation by tanh, Flax's default."""
+def families(state_dict: dict[str, Tensor]) -> tuple[str, ...]:
+    """AugReg, or SigLIP, which has no class token."""
+    return ('augreg',) if 'cls' in _body_of(state_dict) else ('siglip',)
+
+
+def implied(state_dict: dict[str, Tensor]) -> dict[str, Any]:
+    """The heads, an axis of the weights, and GELU approximated by tanh, Flax's default."""
     query = next(v for n, v in state_dict.items() if n.endswith('/query/kernel') and 'encoderblock' in n)
-    return implied_options(convert(state_dict), given, num_heads=query.shape[-2], act='gelu_tanh')
+    return {'num_heads': query.shape[-2], 'act': 'gelu_tanh'}
 
 
-def guesses(state_dict: dict[str, Tensor], options: dict[str, Any]) -> dict[str, str]:
-    """The resizing of positions, for which each code of Google has another function."""
-    return {'pos_resize': 'that of PlainViT; timm has dict(antialias=True) for the same weights'}
-
-
-def tells_heads(state_dict: dict[str, Tensor]) -> bool:
-    """Always: heads are an axis of the weights."""
-    return True
+def cannot_tell(state_dict: dict[str, Tensor], options: dict[str, Any]) -> dict[str, str]:
+    """The resizing of positions."""
+    return {'pos_resize': 'each code of Google has another function for it; that of timm or transformers is taken'}
 
 
 def _part(name: str) -> str:
@@ -100,3 +99,15 @@ def _turn(part: str, value: Tensor) -> Tensor:
     if part.startswith('attn.proj.'):
         return value.flatten(0, -2).T
     return value.flatten(1).T if value.ndim > 1 else value
+
+
+FORMAT = Format(
+    name='Flax ViT',
+    about=__doc__,
+    matches=matches,
+    convert=convert,
+    families=families,
+    implied=implied,
+    cannot_tell=cannot_tell,
+    tells_heads=lambda state_dict: True,
+)

@@ -9,13 +9,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from .contract import Format
 from .parts.detectron2_fpn import rename_fpn
 from .parts.detectron2_heads import rename_heads
 from .parts.implied_options import implied_options
 from .parts.renaming import rename
 
-NAME = 'MIMDet'
-MODEL = 'MIMDet'
 _OFFICIAL = re.compile(r'^((?:.*\.)?)encoder\.patch_embed\.proj\.3\.3\.weight$')
 _OWN = re.compile(r'^(backbone\.)?stem\.stages\.3\.conv\.weight$')
 _BACKBONE = 'backbone.'
@@ -68,7 +67,7 @@ def options(state_dict: dict[str, Tensor], **known: Any) -> dict[str, Any]:
     return {'vit': vit, 'decoder': decoder, 'fill': 'mask_token' if 'mask_token' in weights else 'conv_feat'}
 
 
-def guesses(state_dict: dict[str, Tensor], options: dict[str, Any]) -> dict[str, str]:
+def cannot_tell(state_dict: dict[str, Tensor], options: dict[str, Any]) -> dict[str, str]:
     """The heads of the decoder."""
     return {'decoder.num_heads': 'not in the weights; the decoder of MAE, from which MIMDet starts, has 16'}
 
@@ -84,3 +83,14 @@ def _part_options(weights: dict[str, Tensor], prefix: str, given: dict[str, Any]
     for name in ('patch_size', 'with_cls_token', 'final_norm'):
         del implied[name]
     return implied
+
+
+FORMAT = Format(
+    name='MIMDet',
+    about=__doc__,
+    matches=matches,
+    convert=convert,
+    model='MIMDet',
+    own_options=options,
+    cannot_tell=cannot_tell,
+)

@@ -6,6 +6,7 @@ there is no other.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
@@ -13,10 +14,11 @@ from torch import Tensor
 
 from mmvitdense.checkpoints.files.prefix import strip_prefix
 
-from .parts.implied_options import implied_options
+from .contract import Format
+from .parts.families import plain_families
 from .parts.renaming import rename
+from .parts.window_plan import guessed_windows, table_sides
 
-NAME = 'mmpretrain or mmsegmentation ViT'
 ANCHOR = 'layers.0.ln1.weight'
 _RULES = (
     (r'^patch_embed\.projection\.', 'patch_embed.proj.'),
@@ -62,24 +64,33 @@ def join_query_and_value_bias(weights: dict[str, Tensor]) -> dict[str, Tensor]:
     return joined
 
 
-def options(state_dict: dict[str, Tensor], **known: Any) -> dict[str, Any]:
-    """Options of ``PlainViT``; ``known`` ones win. CLIP, which has a norm before the blocks, has QuickGELU."""
+def families(state_dict: dict[str, Tensor]) -> tuple[str, ...]:
+    """What the parts of the ViT leave."""
     weights = convert(state_dict)
-    is_clip = 'norm_pre.weight' in weights
-    return implied_options(
-        weights,
-        known,
-        norm_eps=1e-5 if is_clip else None,
-        act='quick_gelu' if is_clip else None,
-        qkv_bias='qv' if any(name.endswith('attn.q_bias') for name in state_dict) else None,
-    )
+    if 'norm_pre.weight' in weights:
+        return 'clip', 'openclip'
+    if any(name.endswith('relative_position_bias_table') for name in weights):
+        return 'beit', 'beitv2'
+    if table_sides(weights):
+        return ('sam',)
+    if 'cls_token' not in weights:
+        return ()
+    if 'blocks.0.ls1.gamma' not in weights:
+        return plain_families(weights)
+    rows = weights['pos_embed'].shape[1]
+    return ('deit3',) if math.isqrt(rows) ** 2 == rows else ('dinov2',)
 
 
-def guesses(state_dict: dict[str, Tensor], options: dict[str, Any]) -> dict[str, str]:
-    """The activation of CLIP, and the resizing of positions, where there are some."""
-    found = {}
-    if options.get('pre_norm'):
-        found['act'] = "that of OpenAI; LAION's CLIP has the exact 'gelu'"
-    if options.get('pos_embed', 'absolute') and 'rel_pos' not in options:
-        found['pos_resize'] = "that of mmpretrain; DINO and DINOv2 themselves have dict(by='scale')"
-    return found
+def cannot_tell(state_dict: dict[str, Tensor], options: dict[str, Any]) -> dict[str, str]:
+    """The windows of SAM, unless the lengths of tables of relative positions tell them."""
+    return guessed_windows(convert(state_dict)) if options.get('rel_pos') == 'decomposed' else {}
+
+
+FORMAT = Format(
+    name='mmpretrain or mmsegmentation ViT',
+    about=__doc__,
+    matches=matches,
+    convert=convert,
+    families=families,
+    cannot_tell=cannot_tell,
+)

@@ -13,9 +13,9 @@ from torch import Tensor
 from mmvitdense.checkpoints.files.prefix import strip_prefix
 
 from . import eva02
+from .contract import Format
 from .parts.renaming import rename
 
-NAME = 'mmpretrain EVA-02'
 ANCHOR = 'layers.0.norm1.weight'
 _RULES = (
     (r'^patch_embed\.projection\.', 'patch_embed.proj.'),
@@ -37,19 +37,22 @@ def convert(state_dict: dict[str, Tensor], num_heads: int | None = None) -> dict
     return eva02.convert(_official(state_dict), num_heads)
 
 
-def options(state_dict: dict[str, Tensor], **given: Any) -> dict[str, Any]:
-    """Options of ``PlainViT``; ``given`` ones win. Trained further by mmpretrain, keys get a bias."""
-    weights = _official(state_dict)
-    biases = [tensor.chunk(3)[1] for name, tensor in weights.items() if name.endswith('attn.qkv.bias')]
-    if any(bias.any() for bias in biases):
-        given = {'qkv_bias': True, **given}
-    return eva02.options(weights, **given)
-
-
-def tells_heads(state_dict: dict[str, Tensor]) -> bool:
-    """Always: a table of frequencies is a sign of the format."""
-    return True
+def implied(state_dict: dict[str, Tensor]) -> dict[str, Any]:
+    """The heads: a table of frequencies is a sign of the format."""
+    return eva02.implied(_official(state_dict))
 
 
 def _official(state_dict: dict[str, Tensor]) -> dict[str, Tensor]:
     return rename(strip_prefix(state_dict, ANCHOR), _RULES)
+
+
+FORMAT = Format(
+    name='mmpretrain EVA-02',
+    about=__doc__,
+    matches=matches,
+    convert=convert,
+    families=lambda state_dict: ('eva02',),
+    implied=implied,
+    tells_heads=lambda state_dict: True,
+    ordered_by_heads=True,
+)

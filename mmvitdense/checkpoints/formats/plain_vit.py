@@ -6,9 +6,9 @@ import re
 
 from torch import Tensor
 
+from .contract import Format
 from .parts.adapter_parts import VIT, find_adapter, holds_adapter
 
-NAME = 'mmvitdense'
 _PROJECTION = 'patch_embed.proj.weight'
 _HEADS = {'neck', 'rpn_head', 'roi_head', 'bbox_head', 'decode_head', 'panoptic_head'}
 _NAMES = re.compile(
@@ -50,3 +50,12 @@ def matches(state_dict: dict[str, Tensor]) -> bool:
 def convert(state_dict: dict[str, Tensor]) -> dict[str, Tensor]:
     """Return the checkpoint as it is."""
     return dict(state_dict)
+
+
+FORMAT = Format(
+    name='mmvitdense',
+    about=__doc__,
+    matches=matches,
+    convert=convert,
+    tells_options=False,
+)

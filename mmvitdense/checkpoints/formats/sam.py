@@ -7,11 +7,10 @@ from typing import Any
 
 from torch import Tensor
 
-from .parts.implied_options import implied_options
+from .contract import Format
 from .parts.timm_names import block_names, body_of, convert_body
 from .parts.window_plan import guessed_windows
 
-NAME = 'SAM'
 _BLOCK = re.compile(
     r'(norm[12]|attn\.(qkv|proj)|mlp\.(?P<mlp>lin|fc)[12])\.\w+|ls[12]\.gamma|attn\.rel_pos_[hw]',
 )
@@ -36,11 +35,16 @@ def convert(state_dict: dict[str, Tensor]) -> dict[str, Tensor]:
     return weights
 
 
-def options(state_dict: dict[str, Tensor], **given: Any) -> dict[str, Any]:
-    """Options of ``PlainViT``; ``given`` ones win."""
-    return implied_options(convert(state_dict), given)
-
-
-def guesses(state_dict: dict[str, Tensor], options: dict[str, Any]) -> dict[str, str]:
+def cannot_tell(state_dict: dict[str, Tensor], options: dict[str, Any]) -> dict[str, str]:
     """The windows, unless the lengths of tables of relative positions tell them."""
     return guessed_windows(convert(state_dict))
+
+
+FORMAT = Format(
+    name='SAM',
+    about=__doc__,
+    matches=matches,
+    convert=convert,
+    families=lambda state_dict: ('sam',),
+    cannot_tell=cannot_tell,
+)

@@ -11,25 +11,20 @@ import math
 import re
 from typing import Any
 
-import torch
 from torch import Tensor
 
-from mmvitdense.layers.position import sincos_position_table
-
 from . import tips
+from .contract import Format
 from .dinov2 import is_dinov2
-from .parts.implied_options import implied_options
+from .parts.families import plain_families
 from .parts.timm_names import block_names, body_of, convert_body
 
-NAME = 'timm ViT'
 _BLOCK = re.compile(r'(norm[12]|attn\.(qkv|proj)|mlp\.fc[12])\.\w+|gamma_[12]|ls[12]\.gamma')
 # Signs of families that have the same blocks and something else before them: registers of official code, other
 # positions, a convolutional stem.
 _FOREIGN = re.compile(
     r'^(register_token|storage_tokens|rope|rel_pos_bias|shared_rel_pos|pos_embed_|patch_embed\.(?!proj\.))|(^|\.)periods$'
 )
-_TIMM_RESIZE = {'by': 'size', 'antialias': True}
-_HEADS_OF_SIGLIP = {1536: 16}
 
 
 def matches(state_dict: dict[str, Tensor]) -> bool:
@@ -49,51 +44,41 @@ def convert(state_dict: dict[str, Tensor]) -> dict[str, Tensor]:
     return convert_body(body_of(state_dict))
 
 
-def options(state_dict: dict[str, Tensor], **given: Any) -> dict[str, Any]:
-    """Options of ``PlainViT``; ``given`` ones win.
-
-    Files of DeiT, AugReg and DINO cannot be told apart, see ``guesses``: positions are resized as DeiT and MAE do,
-    unless the file shows that it is of iBOT or of timm's CLIP, SigLIP and ViTs with registers.
-    """
+def families(state_dict: dict[str, Tensor]) -> tuple[str, ...]:
+    """What names and the table of positions leave; none for RADIO, InternViT and others of timm's own."""
     body, weights = body_of(state_dict), convert(state_dict)
-    known: dict[str, Any] = {}
     if 'norm_pre.weight' in weights:
-        known.update(norm_eps=1e-5, pos_resize=_TIMM_RESIZE, act='gelu')
-    elif 'attn_pool.latent' in body or 'reg_token' in body:
-        known.update(pos_resize=_TIMM_RESIZE)
-    elif 'masked_embed' in body:
-        known.update(pos_resize={'by': 'scale'})
-    elif weights['patch_embed.proj.weight'].shape[0] == 384 and _has_positions(weights, rows_first=True):
-        known.update(num_heads=12)
+        return 'openclip', 'clip'
+    if 'reg_token' in body:
+        return ()
     if 'cls_token' not in weights:
-        known.update(act='gelu', num_heads=_HEADS_OF_SIGLIP.get(weights['patch_embed.proj.weight'].shape[0]))
-    return implied_options(weights, given, **known)
+        return ('siglip',)
+    if 'blocks.0.ls1.gamma' in weights:
+        rows = weights['pos_embed'].shape[1]
+        return ('deit3',) if math.isqrt(rows) ** 2 == rows and 'norm.weight' in weights else ()
+    if 'masked_embed' in body:
+        return ('ibot',)
+    return ('mae',) if 'decoder_embed.weight' in body else plain_families(weights)
 
 
-def guesses(state_dict: dict[str, Tensor], options: dict[str, Any]) -> dict[str, str]:
-    """The resizing of positions, the activation, and rotary positions of timm under the names of DeiT III."""
+def implied(state_dict: dict[str, Tensor]) -> dict[str, Any]:
+    """The rule of timm for ViTs of its own."""
+    return {'pos_resize': {'antialias': True}} if 'reg_token' in body_of(state_dict) else {}
+
+
+def cannot_tell(state_dict: dict[str, Tensor], options: dict[str, Any]) -> dict[str, str]:
+    """The resizing of positions of no known family, and what ViTs of timm under the same names have otherwise."""
     body, weights = body_of(state_dict), convert(state_dict)
     found = {}
-    if 'norm_pre.weight' in weights:
-        found['act'] = "that of most models of OpenCLIP; those of OpenAI, MetaCLIP and DFN have 'quick_gelu'"
-    elif 'cls_token' not in weights:
-        found['act'] = "that of timm; some sizes of SigLIP have 'gelu_tanh'"
     if 'reg_token' in body:
         found['pos_resize'] = 'that of timm; RADIO itself resizes bilinearly to a square and crops'
-    elif not ('norm_pre.weight' in weights or 'attn_pool.latent' in body or _is_told_by_positions(body, weights)):
-        found['pos_resize'] = (
-            "that of DeiT and MAE; DINO has dict(by='scale'), AugReg and timm's own ViTs have dict(antialias=True)"
-        )
+    elif not families(state_dict):
+        found['pos_resize'] = 'of no known family; most ViTs of timm have dict(antialias=True)'
+    elif 'cls_token' not in weights:
+        found['act'] = "that of SigLIP; timm has the exact 'gelu' for ViTs of its own and some sizes of SigLIP"
     if 'gamma_1' in block_names(body):
         found['rope'] = 'DeiT III has none; vit_*_rope_ape of timm has the same names and rotary positions'
     return found
-
-
-def _is_told_by_positions(body: dict[str, Tensor], weights: dict[str, Tensor]) -> bool:
-    """Whether the file shows that it is of iBOT, MAE or MoCo v3, whose rule is known."""
-    if {'masked_embed', 'decoder_embed.weight'} & body.keys():
-        return True
-    return any(_has_positions(weights, rows_first) for rows_first in (False, True))
 
 
 def _is_packed(body: dict[str, Tensor]) -> bool:
@@ -101,13 +86,12 @@ def _is_packed(body: dict[str, Tensor]) -> bool:
     return first.ndim == 2 and first.shape[0] == 2 * second.shape[1]
 
 
-def _has_positions(weights: dict[str, Tensor], rows_first: bool) -> bool:
-    """Whether the positions are fixed sines and cosines: MoCo v3's (``vits.py``) have rows first, MAE's columns."""
-    table = weights['pos_embed']
-    side = math.isqrt(table.shape[1] - 1)
-    if side**2 != table.shape[1] - 1 or table.is_meta or table.shape[2] % 4 or table[0, 0].any():
-        return False
-    expected = sincos_position_table((side, side), table.shape[2])
-    if rows_first:
-        expected = torch.cat(expected.chunk(2, dim=-1)[::-1], dim=-1)
-    return bool((table[:, 1:].float() - expected).abs().max() < 1e-3)
+FORMAT = Format(
+    name='timm ViT',
+    about=__doc__,
+    matches=matches,
+    convert=convert,
+    families=families,
+    implied=implied,
+    cannot_tell=cannot_tell,
+)

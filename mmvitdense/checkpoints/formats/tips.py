@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from torch import Tensor
 
+from .contract import Format
 from .dinov2 import has_dinov2_blocks
-from .parts.implied_options import implied_options
 from .parts.renaming import rename
 from .parts.timm_names import body_of, convert_body
 
-NAME = 'TIPS'
 REGISTERS = 1
 """The second class token has no position, as a register; DINOv2 has four registers or none."""
-RESIZE = {'mode': 'bilinear', 'antialias': True}
-"""``pytorch/image_encoder.py`` of google-deepmind/tips; timm resizes bicubically, which is 1 % off."""
 # transformers writes files with the names of TIPS, and in them the network by the name that it has in the text tower.
 _NETWORK = ((r'\.mlp\.c_fc\.', '.mlp.fc1.'), (r'\.mlp\.c_proj\.', '.mlp.fc2.'))
 
@@ -38,11 +33,15 @@ def convert(state_dict: dict[str, Tensor]) -> dict[str, Tensor]:
     return convert_body(_body_of(state_dict))
 
 
-def options(state_dict: dict[str, Tensor], **given: Any) -> dict[str, Any]:
-    """Options of ``PlainViT``; ``given`` ones win."""
-    return implied_options(convert(state_dict), given, pos_resize=RESIZE, final_norm='all')
-
-
 def _body_of(state_dict: dict[str, Tensor]) -> dict[str, Tensor] | None:
     body = body_of(state_dict)
     return None if body is None else rename(body, _NETWORK)
+
+
+FORMAT = Format(
+    name='TIPS',
+    about=__doc__,
+    matches=matches,
+    convert=convert,
+    families=lambda state_dict: ('tips',),
+)

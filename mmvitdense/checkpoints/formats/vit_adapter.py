@@ -8,11 +8,10 @@ from typing import Any
 from torch import Tensor
 
 from . import vit_comer
+from .contract import Format
 from .parts.adapter_options import num_extra, shared_guesses, shared_options, split_given
 from .parts.adapter_trunk import convert_adapter, find_official, surroundings, trunk_options
 
-NAME = 'ViT-Adapter'
-MODEL = 'ViTAdapter'
 _INTERACTION = re.compile(r'^interactions\.\d+\.(injector|extractor)\.')
 _INJECTOR = re.compile(r'^interactions\.\d+\.injector\.')
 
@@ -41,6 +40,17 @@ def options(state_dict: dict[str, Tensor], **given: Any) -> dict[str, Any]:
     return {'vit': vit, **known, 'num_extra_extractors': num_extra(weights, 'extra_extractors')}
 
 
-def guesses(state_dict: dict[str, Tensor], options: dict[str, Any]) -> dict[str, str]:
+def cannot_tell(state_dict: dict[str, Tensor], options: dict[str, Any]) -> dict[str, str]:
     """See ``shared_guesses``."""
     return shared_guesses(options)
+
+
+FORMAT = Format(
+    name='ViT-Adapter',
+    about=__doc__,
+    matches=matches,
+    convert=convert,
+    model='ViTAdapter',
+    own_options=options,
+    cannot_tell=cannot_tell,
+)

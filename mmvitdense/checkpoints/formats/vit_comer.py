@@ -12,12 +12,11 @@ from typing import Any
 
 from torch import Tensor
 
+from .contract import Format
 from .parts.adapter_options import num_extra, num_stages, ratio, shared_guesses, shared_options, split_given
 from .parts.adapter_trunk import convert_adapter, find_official, surroundings, trunk_options
 from .parts.renaming import rename
 
-NAME = 'ViT-CoMer'
-MODEL = 'ViTCoMer'
 _COMER = re.compile(r'^interactions\.\d+\.((mrfp|multiconv|cti_tov|cti_toc|extra_CTIs)\.|.+\.cfinter\.)')
 _OLD_NAMES = (
     (r'^(interactions\.\d+)\.multiconv\.', r'\1.mrfp.'),
@@ -68,7 +67,7 @@ def options(state_dict: dict[str, Tensor], **given: Any) -> dict[str, Any]:
     return {'vit': vit, **known, 'num_extra_cti': num_extra(weights, 'extra_CTIs')}
 
 
-def guesses(state_dict: dict[str, Tensor], options: dict[str, Any]) -> dict[str, str]:
+def cannot_tell(state_dict: dict[str, Tensor], options: dict[str, Any]) -> dict[str, str]:
     """See ``shared_guesses``; files of the branch for Co-DETR come with a map more."""
     found = shared_guesses(options)
     if any(_OLD.search(name) for name in find_official(state_dict).backbone):
@@ -105,3 +104,14 @@ def _convert_surroundings(weights: dict[str, Tensor]) -> dict[str, Tensor]:
         return True
 
     return {name: weight for name, weight in weights.items() if acts(name)}
+
+
+FORMAT = Format(
+    name='ViT-CoMer',
+    about=__doc__,
+    matches=matches,
+    convert=convert,
+    model='ViTCoMer',
+    own_options=options,
+    cannot_tell=cannot_tell,
+)

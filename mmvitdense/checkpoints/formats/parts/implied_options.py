@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from torch import Tensor
 
 from mmvitdense.checkpoints.files.reading import CheckpointError
 
+from .families import options_of_families
 from .window_plan import table_sides, window_plan
 
 # Published widths and their heads, by embed_dims; formats with other heads for a width say so themselves.
@@ -21,16 +22,19 @@ _RESIDUAL = re.compile(r'^blocks\.(\d+)\.residual\.conv(\d)\.')
 _KINDS = ('naive', 'basic', 'bottleneck')
 
 
-def implied_options(weights: dict[str, Tensor], given: Mapping[str, Any], **known: Any) -> dict[str, Any]:
+def implied_options(
+    weights: dict[str, Tensor], given: Mapping[str, Any], families: Collection[str] = (), **known: Any
+) -> dict[str, Any]:
     """Read the options off names and shapes.
 
-    What weights cannot tell has ``PlainViT``'s default: the epsilon of the norms, the activation, rotary positions,
-    the rule that resizes positions. A format that knows better gives it in ``known``.
+    What weights cannot tell is that of the family (``mmvitdense.pretrainings``), and ``PlainViT``'s default without
+    one: the epsilon of the norms, the activation, rotary positions, the rule that resizes positions.
 
     Args:
         weights: Names of ``PlainViT``, as a format's ``convert`` returns them.
         given: Options that the user gives; they win.
-        known: Options that the format knows; None for those that it does not.
+        families: Families that the weights may be of, the likeliest first.
+        known: Options that the format knows, over those of the family; None for those that it does not.
 
     Returns:
         Keyword arguments of ``PlainViT``.
@@ -49,13 +53,25 @@ def implied_options(weights: dict[str, Tensor], given: Mapping[str, Any], **know
         **_relative_positions(weights, projection.shape[-1], grid_is_known),
         **_convolutional_propagation(weights),
     }
+    of_family = options_of_families(families, weights)
+    heads = of_family.pop('num_heads', None)
+    options.update(of_family)
     options.update((name, value) for name, value in known.items() if value is not None)
     if 'norm.weight' not in weights:
         options.pop('final_norm', None)
     options.update(given)
     if 'num_heads' not in options:
-        options['num_heads'] = _num_heads(weights, options['embed_dims'])
+        options['num_heads'] = _num_heads(weights, options['embed_dims'], heads)
     return options
+
+
+def check_heads(embed_dims: int, num_heads: int) -> None:
+    """Raise CheckpointError unless the number of attention heads divides the channels."""
+    if not isinstance(num_heads, int) or num_heads < 1 or embed_dims % num_heads:
+        raise CheckpointError(
+            f'num_heads must divide the {embed_dims} channels of the ViT, got {num_heads!r}: give the number of heads '
+            'that the weights were trained with'
+        )
 
 
 def _embedding(weights: dict[str, Tensor], patch_size: int, grid_is_known: bool) -> dict[str, Any]:
@@ -130,12 +146,14 @@ def _convolutional_propagation(weights: dict[str, Tensor]) -> dict[str, Any]:
     return options if kind == 'bottleneck' else {**options, 'conv_block_kind': kind}
 
 
-def _num_heads(weights: dict[str, Tensor], embed_dims: int) -> int:
+def _num_heads(weights: dict[str, Tensor], embed_dims: int, of_family: int | None) -> int:
     for name, table in weights.items():
         if name.endswith('attn.rel_pos_h'):
             return embed_dims // table.shape[1]
         if name.endswith('relative_position_bias_table'):
             return table.shape[1]
+    if of_family is not None:
+        return of_family
     if embed_dims not in _HEADS:
         raise CheckpointError(
             f'the number of attention heads is not in the weights, and {embed_dims} channels are no published width: '

@@ -6,11 +6,10 @@ from typing import Any
 
 from torch import Tensor
 
-from mmvitdense.checkpoints.formats.parts.implied_options import implied_options
+from mmvitdense.checkpoints.formats.contract import Format
 
 from .names import ANCHOR, body_of, convert_body, has_blocks
 
-NAME = 'transformers BEiT'
 _SHARED = ('encoder.relative_position_bias_table', 'shared_position_bias.relative_position_bias_table')
 
 
@@ -41,11 +40,16 @@ def convert(state_dict: dict[str, Tensor]) -> dict[str, Tensor]:
     return weights
 
 
-def options(state_dict: dict[str, Tensor], **known: Any) -> dict[str, Any]:
-    """Options of ``PlainViT``; ``known`` ones win."""
-    return implied_options(convert(state_dict), known, qkv_bias='qv', layer_scale_init=0.1, norm_eps=1e-6)
-
-
-def guesses(state_dict: dict[str, Tensor], options: dict[str, Any]) -> dict[str, str]:
+def cannot_tell(state_dict: dict[str, Tensor], options: dict[str, Any]) -> dict[str, str]:
     """The epsilon of the norms."""
     return {'norm_eps': 'that of the official code; config.json may have layer_norm_eps=1e-12'}
+
+
+FORMAT = Format(
+    name='transformers BEiT',
+    about=__doc__,
+    matches=matches,
+    convert=convert,
+    families=lambda state_dict: ('beit', 'beitv2'),
+    cannot_tell=cannot_tell,
+)

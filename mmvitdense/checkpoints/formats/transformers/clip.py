@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from torch import Tensor
 
 from mmvitdense.checkpoints.files.prefix import strip_prefix
-from mmvitdense.checkpoints.formats.parts.implied_options import implied_options
+from mmvitdense.checkpoints.formats.contract import Format
 from mmvitdense.checkpoints.formats.parts.renaming import QKV, rename, stack
 
-NAME = 'transformers CLIP or SigLIP'
 ANCHOR = 'embeddings.patch_embedding.weight'
-_HEADS_OF_SIGLIP = {1536: 16}
 _RULES = (
     (r'^embeddings\.class_embedding$', 'cls_token'),
     (r'^embeddings\.position_embedding\.weight$', 'pos_embed'),
@@ -42,17 +38,15 @@ def convert(state_dict: dict[str, Tensor]) -> dict[str, Tensor]:
     return stack(weights, QKV, 'attn.qkv')
 
 
-def options(state_dict: dict[str, Tensor], **known: Any) -> dict[str, Any]:
-    """Options of ``PlainViT``: OpenAI's CLIP where a norm precedes the blocks, else SigLIP; ``known`` ones win."""
-    weights = convert(state_dict)
-    if 'norm_pre.weight' in weights:
-        return implied_options(weights, known, norm_eps=1e-5, act='quick_gelu')
-    heads = _HEADS_OF_SIGLIP.get(weights['pos_embed'].shape[-1])
-    return implied_options(weights, known, act='gelu_tanh', num_heads=heads)
+def families(state_dict: dict[str, Tensor]) -> tuple[str, ...]:
+    """CLIP where a norm precedes the blocks, else SigLIP; 'hidden_act' in config.json tells CLIP from OpenCLIP."""
+    return ('clip', 'openclip') if 'norm_pre.weight' in convert(state_dict) else ('siglip',)
 
 
-def guesses(state_dict: dict[str, Tensor], options: dict[str, Any]) -> dict[str, str]:
-    """The activation of CLIP."""
-    if 'norm_pre.weight' not in convert(state_dict):
-        return {}
-    return {'act': "that of OpenAI; LAION's CLIP has the exact 'gelu' (hidden_act in config.json tells)"}
+FORMAT = Format(
+    name='transformers CLIP or SigLIP',
+    about=__doc__,
+    matches=matches,
+    convert=convert,
+    families=families,
+)

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from torch import Tensor
 
-from mmvitdense.checkpoints.formats.parts.implied_options import implied_options
+from mmvitdense.checkpoints.formats.contract import Format
 from mmvitdense.checkpoints.formats.tips import is_tips
 
 from .names import body_of, convert_body, has_blocks
-
-NAME = 'transformers DINOv2'
 
 
 def matches(state_dict: dict[str, Tensor]) -> bool:
@@ -27,11 +23,15 @@ def convert(state_dict: dict[str, Tensor]) -> dict[str, Tensor]:
     return convert_body(body_of(state_dict))
 
 
-def options(state_dict: dict[str, Tensor], **known: Any) -> dict[str, Any]:
-    """Options of ``PlainViT``; ``known`` ones win.
+def families(state_dict: dict[str, Tensor]) -> tuple[str, ...]:
+    """Those with registers are another family. ``transformers`` itself resizes positions by another rule."""
+    return ('dinov2-reg',) if 'embeddings.register_tokens' in body_of(state_dict) else ('dinov2',)
 
-    Positions are resized as DINOv2 itself does. ``transformers`` has another rule for models without registers.
-    """
-    weights = convert(state_dict)
-    resize = {'antialias': True} if 'register_tokens' in weights else {'by': 'scale'}
-    return implied_options(weights, known, pos_resize=resize)
+
+FORMAT = Format(
+    name='transformers DINOv2',
+    about=__doc__,
+    matches=matches,
+    convert=convert,
+    families=families,
+)

@@ -7,11 +7,10 @@ from typing import Any
 from torch import Tensor
 
 from mmvitdense.checkpoints.files.prefix import strip_prefix
-from mmvitdense.checkpoints.formats.parts.implied_options import implied_options
+from mmvitdense.checkpoints.formats.contract import Format
 from mmvitdense.checkpoints.formats.parts.renaming import rename
 from mmvitdense.checkpoints.formats.parts.window_plan import guessed_windows
 
-NAME = 'transformers SAM'
 ANCHOR = 'layers.0.attn.rel_pos_h'
 _RULES = (
     (r'^patch_embed\.projection\.', 'patch_embed.proj.'),
@@ -35,11 +34,16 @@ def convert(state_dict: dict[str, Tensor]) -> dict[str, Tensor]:
     return weights
 
 
-def options(state_dict: dict[str, Tensor], **known: Any) -> dict[str, Any]:
-    """Options of ``PlainViT``; ``known`` ones win."""
-    return implied_options(convert(state_dict), known)
-
-
-def guesses(state_dict: dict[str, Tensor], options: dict[str, Any]) -> dict[str, str]:
+def cannot_tell(state_dict: dict[str, Tensor], options: dict[str, Any]) -> dict[str, str]:
     """The windows, unless the lengths of tables of relative positions tell them."""
     return guessed_windows(convert(state_dict))
+
+
+FORMAT = Format(
+    name='transformers SAM',
+    about=__doc__,
+    matches=matches,
+    convert=convert,
+    families=lambda state_dict: ('sam',),
+    cannot_tell=cannot_tell,
+)

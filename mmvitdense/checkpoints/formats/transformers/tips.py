@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from torch import Tensor
 
-from mmvitdense.checkpoints.formats.parts.implied_options import implied_options
-from mmvitdense.checkpoints.formats.tips import RESIZE, is_tips
+from mmvitdense.checkpoints.formats.contract import Format
+from mmvitdense.checkpoints.formats.tips import is_tips
 
 from .names import body_of, convert_body, has_blocks
-
-NAME = 'transformers TIPS'
 
 
 def matches(state_dict: dict[str, Tensor]) -> bool:
@@ -27,6 +23,10 @@ def convert(state_dict: dict[str, Tensor]) -> dict[str, Tensor]:
     return convert_body(body_of(state_dict))
 
 
-def options(state_dict: dict[str, Tensor], **known: Any) -> dict[str, Any]:
-    """Options of ``PlainViT``; ``known`` ones win."""
-    return implied_options(convert(state_dict), known, pos_resize=RESIZE)
+FORMAT = Format(
+    name='transformers TIPS',
+    about=__doc__,
+    matches=matches,
+    convert=convert,
+    families=lambda state_dict: ('tips',),
+)

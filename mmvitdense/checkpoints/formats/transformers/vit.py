@@ -9,11 +9,10 @@ from typing import Any
 
 from torch import Tensor
 
-from mmvitdense.checkpoints.formats.parts.implied_options import implied_options
+from mmvitdense.checkpoints.formats.contract import Format
+from mmvitdense.checkpoints.formats.parts.families import plain_families
 
 from .names import body_of, convert_body, has_blocks
-
-NAME = 'transformers ViT'
 
 
 def matches(state_dict: dict[str, Tensor]) -> bool:
@@ -31,11 +30,16 @@ def convert(state_dict: dict[str, Tensor]) -> dict[str, Tensor]:
     return convert_body(body_of(state_dict))
 
 
-def options(state_dict: dict[str, Tensor], **known: Any) -> dict[str, Any]:
-    """Options of ``PlainViT``; ``known`` ones win."""
-    return implied_options(convert(state_dict), known, norm_eps=1e-6)
-
-
-def guesses(state_dict: dict[str, Tensor], options: dict[str, Any]) -> dict[str, str]:
+def cannot_tell(state_dict: dict[str, Tensor], options: dict[str, Any]) -> dict[str, str]:
     """The epsilon of the norms."""
     return {'norm_eps': 'that of the official code; config.json may have layer_norm_eps=1e-12'}
+
+
+FORMAT = Format(
+    name='transformers ViT',
+    about=__doc__,
+    matches=matches,
+    convert=convert,
+    families=lambda state_dict: plain_families(convert(state_dict)),
+    cannot_tell=cannot_tell,
+)

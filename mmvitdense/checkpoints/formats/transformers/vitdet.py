@@ -7,11 +7,11 @@ from typing import Any
 from torch import Tensor
 
 from mmvitdense.checkpoints.files.prefix import strip_prefix
+from mmvitdense.checkpoints.formats.contract import Format
 from mmvitdense.checkpoints.formats.detectron2_vitdet import vitdet_options
 from mmvitdense.checkpoints.formats.parts.renaming import rename
 from mmvitdense.checkpoints.formats.parts.window_plan import guessed_windows
 
-NAME = 'transformers ViTDet'
 ANCHOR = 'encoder.layer.0.attention.qkv.weight'
 _RULES = (
     (r'^embeddings\.position_embeddings$', 'pos_embed'),
@@ -37,6 +37,16 @@ def options(state_dict: dict[str, Tensor], **known: Any) -> dict[str, Any]:
     return vitdet_options(convert(state_dict), known)
 
 
-def guesses(state_dict: dict[str, Tensor], options: dict[str, Any]) -> dict[str, str]:
+def cannot_tell(state_dict: dict[str, Tensor], options: dict[str, Any]) -> dict[str, str]:
     """The windows, unless the lengths of tables of relative positions tell them."""
     return guessed_windows(convert(state_dict))
+
+
+FORMAT = Format(
+    name='transformers ViTDet',
+    about=__doc__,
+    matches=matches,
+    convert=convert,
+    own_options=options,
+    cannot_tell=cannot_tell,
+)
