@@ -22,6 +22,7 @@ from mmvitdense.checkpoints.fit.options import FitOptions
 from mmvitdense.checkpoints.formats.contract import Format
 from mmvitdense.checkpoints.formats.describe import Description, describe
 from mmvitdense.checkpoints.to_timm import to_timm
+from mmvitdense.layers import held_vit
 
 LAYOUTS = ('mmvitdense', 'timm')
 SUFFIXES = ('.pth', '.safetensors')
@@ -213,7 +214,7 @@ def _describe(conversion: Conversion, form: Format, state_dict: dict, backbone: 
 def _grid_of(model: nn.Module, given: dict[str, Any]) -> tuple[int, int] | None:
     """The grid of the table of positions where the user tells it."""
     told = 'pretrain_img_size' in given or 'pretrain_img_size' in given.get('vit', {})
-    return getattr(model, 'vit', model).pos_grid if told else None
+    return held_vit(model).pos_grid if told else None
 
 
 def _build(model: str, options: dict[str, Any], given: dict[str, Any]) -> nn.Module:

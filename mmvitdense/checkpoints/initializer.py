@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from mmengine.logging import print_log
 from torch import Tensor, nn
 
-from mmvitdense.layers import SelfInitialized
+from mmvitdense.layers import SelfInitialized, held_vit
 from mmvitdense.registry import WEIGHT_INITIALIZERS
 
 from .files.conversion_record import read_record, warn_of_guesses
@@ -146,7 +146,7 @@ def _convert(form: Format, state_dict: Mapping[str, Tensor], module: nn.Module) 
     try:
         return form.convert(state_dict)
     except CheckpointError:  # a width that nobody published
-        return form.converted(state_dict, getattr(module, 'vit', module).num_heads)
+        return form.converted(state_dict, held_vit(module).num_heads)
 
 
 def _load(module: nn.Module, weights: dict[str, Tensor], pages: FilePages) -> None:

@@ -7,6 +7,7 @@ from .conv_propagation import ConvPropagation
 from .conv_stem import ConvStem
 from .deformable_exchange import DeformableExchange, Extractor, Sampling
 from .ffn import Mlp, SwiGLU
+from .holds_vit import HoldsViT, held_vit
 from .initialization import (
     SelfInitialized,
     constructed_undrawn,
@@ -36,6 +37,7 @@ __all__ = [
     'ConvStem',
     'DeformableExchange',
     'Extractor',
+    'HoldsViT',
     'LayerNorm2d',
     'LayerScale',
     'Mlp',
@@ -57,6 +59,7 @@ __all__ = [
     'draw_vit_linear',
     'draw_xavier_linear',
     'half_pairing',
+    'held_vit',
     'inside_images',
     'pad_to_windows',
     'resize_bias_table',

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from mmvitdense.checkpoints.files.reading import CheckpointError
 from mmvitdense.checkpoints.formats.contract import Format
 from mmvitdense.checkpoints.formats.describe import VIT, Description, describe
+from mmvitdense.layers import held_vit
 
 from .grids import recorded_rope
 
@@ -41,7 +42,7 @@ def differences(
     """
     if not form.tells_options:
         return []
-    model = getattr(model, 'vit', model)
+    model = held_vit(model)
     described = description_for(form, state_dict, model)
     options = options_of_vit(described)
     guessed = {path.removeprefix(VIT) for path in described.guesses}

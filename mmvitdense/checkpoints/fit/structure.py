@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from mmvitdense.checkpoints.files.reading import CheckpointError
 from mmvitdense.checkpoints.formats.contract import Format
+from mmvitdense.layers import held_vit
 from mmvitdense.pretrainings import family_of
 
 from .differences import description_for, options_of_vit, rope_of
@@ -98,7 +99,7 @@ def check_preset(
         model: The ``PlainViT`` that will load them, or the model that holds it.
         meant: Patterns (see ``name_patterns``) of weights whose absence, in the file or in the model, is asked for.
     """
-    vit = getattr(model, 'vit', model)
+    vit = held_vit(model)
     preset = getattr(vit, 'preset', None)
     if preset is None or not form.tells_options or form.model != 'PlainViT':
         return

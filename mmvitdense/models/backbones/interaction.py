@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from mmvitdense.layers import (
+    HoldsViT,
     SpatialPriorModule,
     TokenLevels,
     build_norm2d,
@@ -31,7 +32,7 @@ VIT_LEVEL = 1
 VIT_FEATURES = ('last', 'stagewise', None)
 
 
-class InteractionBackbone(InitializedModule):
+class InteractionBackbone(HoldsViT, InitializedModule):
     """A plain ViT, cut into stages, beside the maps of a convolutional stem.
 
     Subclasses fill ``interactions`` with one module for each stage, which has two methods:

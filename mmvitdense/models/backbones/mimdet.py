@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from mmvitdense.layers import (
     ConvStem,
+    HoldsViT,
     constructed_undrawn,
     draw_xavier_linear,
     inside_images,
@@ -36,7 +37,7 @@ _DECODER = {'embed_dims': 512, 'num_layers': 4, 'num_heads': 16}
 
 
 @MODELS.register_module()
-class MIMDet(InitializedModule):
+class MIMDet(HoldsViT, InitializedModule):
     """A pre-trained encoder that sees a random part of the image, and a decoder that fills in the rest.
 
     MIMDet (arXiv 2204.02964; hustvl/MIMDet ``models/mimdet.py``). A convolutional stem gives the maps of strides 4 and
@@ -68,6 +69,17 @@ class MIMDet(InitializedModule):
     """
 
     layer_rules = {nn.Linear: draw_xavier_linear}
+    held_vits = ('vit', 'decoder')
+    pretraining_names = (
+        (r'^(blocks\.|norm\.|pos_embed$)', r'vit.\1'),
+        (r'^decoder_(blocks\.|norm\.|pos_embed$)', r'decoder.\1'),
+    )
+    new_parts = ('stem.', 'conv_feat_proj.')
+    without_vit = (
+        'the checkpoint holds an encoder alone, and MIMDet needs the decoder it was trained with (from a random one, '
+        'training diverges): take the full model of MAE, such as mae_pretrain_vit_base_full.pth'
+    )
+    fit_advice = "Files of MIMDet 1.0.0 need fill='mask_token', those of 1.2.0 fill='conv_feat'"
 
     @constructed_undrawn
     def __init__(
