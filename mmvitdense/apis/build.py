@@ -14,6 +14,7 @@ from mmvitdense.datasets.bad_images import guard_images
 from mmvitdense.datasets.scored_images import ScoreShownImagesHook
 
 from .errors import InputError
+from .pixels import warn_of_pixels
 
 
 def enter_scope(cfg: Any) -> None:
@@ -30,6 +31,7 @@ def build_model(cfg: Any) -> nn.Module:
     model = copy.deepcopy(cfg.model)
     if cfg.get('data_preprocessor') is not None:
         model.setdefault('data_preprocessor', cfg.data_preprocessor)
+    warn_of_pixels(cfg)
     return MODELS.build(model)
 
 
@@ -43,6 +45,8 @@ def build_runner(cfg: Any, model: nn.Module | None = None, max_bad_images: int |
         model: A model that is already built, to run in the place of the config's.
         max_bad_images: How many images training may replace because they cannot be read; by default 1 % of them.
     """
+    if model is None:
+        warn_of_pixels(cfg)
     runner_class = RUNNERS.get(cfg.get('runner_type', 'Runner'))
 
     class GuardedRunner(runner_class):

@@ -15,8 +15,9 @@ from mmengine.logging import print_log
 from mmengine.model import is_model_wrapper
 from torch import nn
 
-from mmvitdense.checkpoints import CheckpointError, detect, plain_vit, read_file
-from mmvitdense.checkpoints.conversion_record import record_of, warn_of_guesses
+from mmvitdense.checkpoints import CheckpointError, detect, read_file
+from mmvitdense.checkpoints.files.conversion_record import record_of, warn_of_guesses
+from mmvitdense.checkpoints.formats.plain_vit import FORMAT as PLAIN_VIT
 
 _SHOWN = 5
 _TOO_LITTLE = 0.1
@@ -85,11 +86,11 @@ def _advice(state: dict[str, torch.Tensor]) -> str:
     try:
         form = detect(state)
     except CheckpointError:
-        form = plain_vit
-    if form is plain_vit:
+        form = PLAIN_VIT
+    if form is PLAIN_VIT:
         return 'Use the config that the checkpoint was trained with.'
     return (
-        f'Its names are those of {form.NAME}: convert it with `python tools/convert.py IN OUT`, and use the config '
+        f'Its names are those of {form.name}: convert it with `python tools/convert.py IN OUT`, and use the config '
         'that it was trained with.'
     )
 

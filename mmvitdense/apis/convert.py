@@ -14,14 +14,15 @@ from torch import Tensor, nn
 
 from mmvitdense.apis.errors import InputError
 from mmvitdense.checkpoints import FORMATS, CheckpointError, detect, fit_to_model, read_checkpoint
-from mmvitdense.checkpoints.conversion_record import KEY
-from mmvitdense.checkpoints.describe import Description, describe
-from mmvitdense.checkpoints.detect import convert_as
-from mmvitdense.checkpoints.ema_copies import split_ema_copies
-from mmvitdense.checkpoints.fit_options import FitOptions
-from mmvitdense.checkpoints.table_grids import recorded_grids, with_record
+from mmvitdense.checkpoints.files.conversion_record import KEY
+from mmvitdense.checkpoints.files.ema_copies import split_ema_copies
+from mmvitdense.checkpoints.fit.grids import recorded_grids, with_record
+from mmvitdense.checkpoints.fit.options import FitOptions
+from mmvitdense.checkpoints.formats.contract import Format
+from mmvitdense.checkpoints.formats.describe import Description, describe
 from mmvitdense.checkpoints.to_timm import to_timm
 from mmvitdense.compat import while_tools_run
+from mmvitdense.layers import held_vit
 from mmvitdense.whole_files import written_whole
 
 LAYOUTS = ('mmvitdense', 'timm')
@@ -103,8 +104,8 @@ def _as_value(value: Any) -> str:
 
 def list_formats() -> str:
     """One line for each format: its name and what it is."""
-    width = max(len(form.NAME) for form in FORMATS)
-    return '\n'.join(f'{form.NAME:{width}}  {form.__doc__.split(chr(10))[0]}' for form in FORMATS)
+    width = max(len(form.name) for form in FORMATS)
+    return '\n'.join(f'{form.name:{width}}  {form.about.split(chr(10))[0]}' for form in FORMATS)
 
 
 def nested(options: Mapping[str, Any]) -> dict[str, Any]:
@@ -155,18 +156,18 @@ def convert_file(
     read = read_checkpoint(source)
     state_dict, notes = _choose_copies(read, ema, source)
     form = detect(state_dict)
-    weights = convert_as(form, state_dict, given.get('num_heads'))
-    conversion = Conversion(form.NAME, len(read), weights, getattr(form, 'MODEL', 'PlainViT'), notes=notes)
+    weights = form.converted(state_dict, given.get('num_heads'))
+    conversion = Conversion(form.name, len(read), weights, form.model, notes=notes)
     if layout == 'timm' and conversion.model != 'PlainViT':
         raise CheckpointError(f'timm has no {conversion.model}: leave out the layout to get the names of mmvitdense')
     conversion.whole_model = any(name.startswith(_BACKBONE) for name in weights)
     backbone = weights
     if conversion.whole_model:
         backbone = {name.removeprefix(_BACKBONE): x for name, x in weights.items() if name.startswith(_BACKBONE)}
-    if hasattr(form, 'options'):
+    if form.tells_options:
         _describe(conversion, form, state_dict, backbone, given)
     elif given:
-        raise InputError(f'{source} is a file of {form.NAME}, which tells no options: leave out {", ".join(given)}.')
+        raise InputError(f'{source} is a file of {form.name}, which tells no options: leave out {", ".join(given)}.')
     if layout == 'timm':
         conversion.weights = to_timm(backbone)
     else:
@@ -190,7 +191,7 @@ def _choose_copies(read: dict[str, Tensor], ema: bool, source: str | Path) -> tu
     ]
 
 
-def _describe(conversion: Conversion, form: Any, state_dict: dict, backbone: dict[str, Tensor], given: dict) -> None:
+def _describe(conversion: Conversion, form: Format, state_dict: dict, backbone: dict[str, Tensor], given: dict) -> None:
     try:
         description = describe(form, state_dict, given)
     except CheckpointError as error:
@@ -215,7 +216,7 @@ def _describe(conversion: Conversion, form: Any, state_dict: dict, backbone: dic
 def _grid_of(model: nn.Module, given: dict[str, Any]) -> tuple[int, int] | None:
     """The grid of the table of positions where the user tells it."""
     told = 'pretrain_img_size' in given or 'pretrain_img_size' in given.get('vit', {})
-    return getattr(model, 'vit', model).pos_grid if told else None
+    return held_vit(model).pos_grid if told else None
 
 
 def _build(model: str, options: dict[str, Any], given: dict[str, Any]) -> nn.Module:

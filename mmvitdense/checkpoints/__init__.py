@@ -1,11 +1,11 @@
 """Published weights: reading files, telling their format, converting and fitting them to a model."""
 
-from .detect import FORMATS, convert, detect
-from .fit import FitReport, fit_to_vit
-from .fit_model import fit_to_model
+from .files.reading import CheckpointError, read_checkpoint, read_file
+from .fit.model import fit_to_model
+from .fit.sincos_positions import SinCosPositions
+from .fit.vit import FitReport, fit_to_vit
+from .formats.detect import FORMATS, convert, detect
 from .initializer import ViTPretrained
-from .reading import CheckpointError, read_checkpoint, read_file
-from .sincos_positions import SinCosPositions
 
 __all__ = [
     'FORMATS',

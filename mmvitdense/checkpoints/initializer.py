@@ -5,32 +5,33 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Mapping, Sequence
-from types import ModuleType
 
 from mmengine.logging import print_log
 from torch import Tensor, nn
 
-from mmvitdense.layers import SelfInitialized
+from mmvitdense.layers import SelfInitialized, held_vit
 from mmvitdense.registry import WEIGHT_INITIALIZERS
 
-from . import mimdet, plain_vit
-from .conversion_record import read_record, warn_of_guesses
-from .detect import convert_as, detect
-from .differences import ALLOWED, differences
-from .file_pages import FilePages
-from .fit_model import fit_to_model
-from .fit_options import FitOptions
-from .init_info import note_initialization
-from .layer_scale import fold_layer_scale
-from .name_patterns import check_patterns
-from .reading import CheckpointError, local_path, read_checkpoint
-from .structure import check_preset
-from .table_grids import recorded_grids
+from .files.conversion_record import read_record, warn_of_guesses
+from .files.file_pages import FilePages
+from .files.reading import CheckpointError, local_path, read_checkpoint
+from .fit.differences import ALLOWED, differences
+from .fit.grids import recorded_grids
+from .fit.init_info import note_initialization
+from .fit.layer_scale import fold_layer_scale
+from .fit.model import fit_to_model
+from .fit.name_patterns import check_patterns
+from .fit.options import FitOptions
+from .fit.structure import check_preset
+from .formats.contract import Format
+from .formats.detect import detect
+from .formats.mimdet import FORMAT as MIMDET
+from .formats.plain_vit import FORMAT as PLAIN_VIT
 
 _BACKBONE = 'backbone.'
 _CHUNK_BYTES = 1 << 27
 # Files of this project have these formats.
-_OURS = (plain_vit, mimdet)
+_OURS = (PLAIN_VIT, MIMDET)
 
 
 @WEIGHT_INITIALIZERS.register_module()
@@ -120,7 +121,7 @@ class ViTPretrained:
         _load(module, weights, pages)
         note_initialization(module, loaded, f'{type(self).__name__}: loaded from {self.checkpoint}')
         notes = [f'as initialised: {", ".join(self.as_initialized)}'] if self.as_initialized else []
-        source = f'{self.checkpoint} ({form.NAME})'
+        source = f'{self.checkpoint} ({form.name})'
         print_log(f'{source}: {"; ".join([str(report), *notes])}', logger='current')
         if unlike:
             print_log(
@@ -130,7 +131,7 @@ class ViTPretrained:
                 level=logging.WARNING,
             )
 
-    def _fit_options(self, form: ModuleType, state_dict: Mapping[str, Tensor]) -> FitOptions:
+    def _fit_options(self, form: Format, state_dict: Mapping[str, Tensor]) -> FitOptions:
         return FitOptions(
             patch_resize=self.patch_resize,
             as_initialized=self.as_initialized,
@@ -141,11 +142,11 @@ class ViTPretrained:
         )
 
 
-def _convert(form: ModuleType, state_dict: Mapping[str, Tensor], module: nn.Module) -> dict[str, Tensor]:
+def _convert(form: Format, state_dict: Mapping[str, Tensor], module: nn.Module) -> dict[str, Tensor]:
     try:
         return form.convert(state_dict)
     except CheckpointError:  # a width that nobody published
-        return convert_as(form, state_dict, getattr(module, 'vit', module).num_heads)
+        return form.converted(state_dict, held_vit(module).num_heads)
 
 
 def _load(module: nn.Module, weights: dict[str, Tensor], pages: FilePages) -> None:

@@ -12,7 +12,7 @@ import re
 import torch
 from torch import Tensor
 
-from .reading import CheckpointError
+from .files.reading import CheckpointError
 
 _BLOCK_KEYS = re.compile(
     r'^blocks\.\d+\.((norm[12]|attn\.(qkv|proj)|mlp\.(fc[12]|w12|w3))\.\w+|ls[12]\.gamma'

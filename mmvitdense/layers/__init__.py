@@ -4,6 +4,7 @@ from .attention import Attention
 from .block import TransformerBlock
 from .conv_propagation import ConvPropagation
 from .ffn import Mlp, SwiGLU
+from .holds_vit import HoldsViT, held_vit
 from .initialization import (
     SelfInitialized,
     constructed_undrawn,
@@ -39,6 +40,7 @@ __all__ = [
     'BiasTable',
     'ConvPropagation',
     'DecomposedTables',
+    'HoldsViT',
     'LayerNorm2d',
     'LayerScale',
     'Mlp',
@@ -57,6 +59,7 @@ __all__ = [
     'draw_vit_linear',
     'draw_xavier_linear',
     'half_pairing',
+    'held_vit',
     'pad_to_windows',
     'recomputed',
     'resize_bias_table',

@@ -12,8 +12,9 @@ from torch import nn
 
 from mmvitdense.apis.checkpoint import load_model_weights
 from mmvitdense.apis.convert import convert_file, list_formats
-from mmvitdense.checkpoints import FORMATS, ViTPretrained, conversion_record, read_checkpoint
-from mmvitdense.checkpoints.conversion_record import read_record
+from mmvitdense.checkpoints import FORMATS, ViTPretrained, read_checkpoint
+from mmvitdense.checkpoints.files import conversion_record
+from mmvitdense.checkpoints.files.conversion_record import read_record
 from mmvitdense.models import MIMDet, PlainViT, SimpleFeaturePyramid, ViTCoMer
 from tests.fidelity.agreement import redraw
 
@@ -49,7 +50,7 @@ def mae(tmp_path):
 def test_list(run):
     code, output, _ = run('--list')
     assert code == 0
-    assert [line.split('  ')[0] for line in output.splitlines()] == [form.NAME for form in FORMATS]
+    assert [line.split('  ')[0] for line in output.splitlines()] == [form.name for form in FORMATS]
     assert output.strip() == list_formats()
 
 

@@ -6,17 +6,10 @@ import pytest
 import torch
 from torch import nn
 
-from mmvitdense.checkpoints import (
-    FORMATS,
-    CheckpointError,
-    ViTPretrained,
-    convert,
-    detect,
-    initializer,
-    plain_vit,
-    vit_adapter,
-    vit_comer,
-)
+from mmvitdense.checkpoints import FORMATS, CheckpointError, ViTPretrained, convert, detect, initializer
+from mmvitdense.checkpoints.formats.plain_vit import FORMAT as PLAIN_VIT
+from mmvitdense.checkpoints.formats.vit_adapter import FORMAT as VIT_ADAPTER
+from mmvitdense.checkpoints.formats.vit_comer import FORMAT as VIT_COMER
 from mmvitdense.models import PlainViT, ViTAdapter, ViTCoMer
 from tests.fidelity.agreement import redraw
 
@@ -98,9 +91,9 @@ def assert_same(found, expected):
 
 
 MODELS = {
-    'vit-comer': (ViTCoMer, vit_comer, lambda weights: weights),
-    'vit-comer-old': (ViTCoMer, vit_comer, in_old_names),
-    'vit-adapter': (ViTAdapter, vit_adapter, lambda weights: weights),
+    'vit-comer': (ViTCoMer, VIT_COMER, lambda weights: weights),
+    'vit-comer-old': (ViTCoMer, VIT_COMER, in_old_names),
+    'vit-adapter': (ViTAdapter, VIT_ADAPTER, lambda weights: weights),
 }
 
 
@@ -123,7 +116,7 @@ class TestNames:
     def test_ours_pass_unchanged(self, kind, trunk, prefix):
         weights = with_prefix(prefix, kind[0](dict(TRUNKS[trunk]), **SMALL).state_dict())
         weights = {**weights, 'roi_head.bbox_head.fc_cls.bias': torch.zeros(3)} if prefix else weights
-        assert [found for found in FORMATS if found.matches(weights)] == [plain_vit]
+        assert [found for found in FORMATS if found.matches(weights)] == [PLAIN_VIT]
         assert_same(convert(weights), weights)
 
     def test_options_build_the_model(self, kind, trunk):
@@ -161,7 +154,7 @@ class TestOptionsOfViTCoMer:
         official['interactions.2.cti_toc.query_norm.bias'] = torch.zeros(16)
         if options.get('use_cti_toc', True) is not True:
             del official['interactions.2.cti_toc.query_norm.bias']
-        told = vit_comer.options(official, num_heads=2)
+        told = VIT_COMER.options(official, num_heads=2)
         assert {name: told[name] for name in options} == options
         others = {'mrfp_ratio': 0.5, 'num_extra_cti': 4, 'cffn_ratio': 0.25, 'cnn_feature_interaction': True, **SMALL}
         assert {name: told[name] for name in others if name not in options} == {
@@ -180,7 +173,7 @@ class TestOptionsOfViTCoMer:
         # The segmentation code has it in every stage.
         official['interactions.2.mrfp.fc1.weight'] = torch.ones(8, 16)
         assert_same(convert(spell(official)), module.state_dict())
-        options = vit_comer.options(spell(official), num_heads=2)
+        options = VIT_COMER.options(spell(official), num_heads=2)
         assert options['cnn_feature_interaction'] is False
         assert options['use_cti_toc'] is True
         assert options['use_cti_tov'] == [True, True, False, True]
@@ -188,9 +181,9 @@ class TestOptionsOfViTCoMer:
 
     def test_three_stages_are_a_guess_and_said_to_be(self):
         module = build(ViTCoMer, 'timm', interaction_indexes=[[0, 0], [1, 1], [2, 3]])
-        options = vit_comer.options(in_official_names(module), num_heads=2)
+        options = VIT_COMER.options(in_official_names(module), num_heads=2)
         assert options['interaction_indexes'] == [[0, 1], [2, 2], [3, 3]]
-        guesses = vit_comer.guesses(in_official_names(module), options)
+        guesses = VIT_COMER.guesses(in_official_names(module), options)
         assert list(guesses) == ['n_points', 'vit_feature', 'vit.window_size', 'interaction_indexes']
         assert guesses['interaction_indexes'].startswith('3 stages')
 
@@ -208,7 +201,7 @@ class TestOptionsOfViTAdapter:
     )
     def test_told(self, options):
         module = build(ViTAdapter, 'timm', **options)
-        told = vit_adapter.options(in_official_names(module), num_heads=2)
+        told = VIT_ADAPTER.options(in_official_names(module), num_heads=2)
         assert {name: told[name] for name in options} == options
         ViTAdapter(**told).load_state_dict(convert(in_official_names(module)))
 
@@ -216,14 +209,14 @@ class TestOptionsOfViTAdapter:
         module = ViTAdapter({**BEIT_SEG, 'pretrain_img_size': (64, 96)}, **SMALL)
         official = in_official_names(module)
         with pytest.raises(CheckpointError, match=r'has 80 rows, 3 of them .* give pretrain_img_size'):
-            vit_adapter.options(official)
-        told = vit_adapter.options(official, pretrain_img_size=(64, 96))
+            VIT_ADAPTER.options(official)
+        told = VIT_ADAPTER.options(official, pretrain_img_size=(64, 96))
         assert told['vit']['num_heads'] == 2
         ViTAdapter(**told).load_state_dict(convert(official))
 
     def test_windows_of_beit_are_told(self):
         weights = in_official_names(build(ViTAdapter, 'beit-det'))
-        guesses = vit_adapter.guesses(weights, vit_adapter.options(weights))
+        guesses = VIT_ADAPTER.guesses(weights, VIT_ADAPTER.options(weights))
         assert list(guesses) == ['n_points', 'vit_feature', 'interaction_indexes']
 
 
@@ -409,4 +402,4 @@ def test_every_format_is_told_from_an_adapter_with_a_head():
     weights = with_prefix('backbone.', in_official_names(build(ViTCoMer, 'timm')))
     head = nn.Linear(2, 2).state_dict()
     weights.update(with_prefix('roi_head.bbox_head.fc_cls.', head))
-    assert detect(weights) is vit_comer
+    assert detect(weights) is VIT_COMER

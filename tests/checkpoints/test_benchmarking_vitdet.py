@@ -10,7 +10,8 @@ from mmengine.registry import MODELS, DefaultScope
 from mmengine.runner import load_checkpoint
 
 from mmvitdense.apis.convert import convert_file, write_checkpoint
-from mmvitdense.checkpoints import CheckpointError, benchmarking_vitdet, convert, detect, initializer
+from mmvitdense.checkpoints import CheckpointError, convert, detect, initializer
+from mmvitdense.checkpoints.formats.benchmarking_vitdet import FORMAT as BENCHMARKING_VITDET
 from mmvitdense.models import PlainViT
 
 ROOT = Path(__file__).parents[2]
@@ -90,7 +91,7 @@ def test_every_name_of_the_detector():
     expected = {name: tuple(tensor.shape) for name, tensor in build_detector().state_dict().items()}
     official = {name: torch.empty(shape, device='meta') for name, shape in official_shapes().items()}
     official['pixel_mean'] = torch.zeros(3, 1, 1)
-    assert detect(official) is benchmarking_vitdet
+    assert detect(official) is BENCHMARKING_VITDET
     assert {name: tuple(tensor.shape) for name, tensor in convert(official).items()} == expected
 
 
@@ -136,7 +137,7 @@ def test_the_tool_tells_the_options(tmp_path, prefix):
 def test_options_of_the_released_size():
     official = {name: torch.empty(shape, device='meta') for name, shape in official_shapes().items()}
     config = Config.fromfile(CONFIG).model.backbone
-    told = benchmarking_vitdet.options(official)
+    told = BENCHMARKING_VITDET.options(official)
     assert (told['img_size'], told['pretrain_img_size']) == (1024, 1024)
     assert told['window_size'] == config.window_size == 16
     assert told['out_indices'] == tuple(config.out_indices)
@@ -147,7 +148,7 @@ def test_sides_that_nothing_tells():
     golden = read_golden()
     del golden['global_rel_pos_bias.relative_position_index']
     with pytest.raises(CheckpointError, match='the map of 48 patches is no square.*give pretrain_img_size'):
-        benchmarking_vitdet.options(golden)
+        BENCHMARKING_VITDET.options(golden)
 
 
 @pytest.mark.parametrize('kind', ['official', 'converted'])

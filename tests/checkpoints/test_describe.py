@@ -3,19 +3,14 @@
 import pytest
 import torch
 
-from mmvitdense.checkpoints import (
-    CheckpointError,
-    ViTPretrained,
-    convert,
-    detect,
-    detectron2_vitdet,
-    eva02,
-    mimdet,
-    timm_vit,
-    vit_adapter,
-    vit_comer,
-)
-from mmvitdense.checkpoints.describe import describe
+from mmvitdense.checkpoints import CheckpointError, ViTPretrained, convert, detect
+from mmvitdense.checkpoints.formats.describe import describe
+from mmvitdense.checkpoints.formats.detectron2_vitdet import FORMAT as DETECTRON2_VITDET
+from mmvitdense.checkpoints.formats.eva02 import FORMAT as EVA02
+from mmvitdense.checkpoints.formats.mimdet import FORMAT as MIMDET
+from mmvitdense.checkpoints.formats.timm_vit import FORMAT as TIMM_VIT
+from mmvitdense.checkpoints.formats.vit_adapter import FORMAT as VIT_ADAPTER
+from mmvitdense.checkpoints.formats.vit_comer import FORMAT as VIT_COMER
 from mmvitdense.layers import half_pairing
 from mmvitdense.layers.positions import sincos_position_table
 from mmvitdense.models import MIMDet, PlainViT, SimpleFeaturePyramid, ViTAdapter, ViTCoMer
@@ -60,16 +55,16 @@ class TestWindows:
     )
     def test_likely_and_called_a_guess(self, options, guess):
         source, weights = vitdet(rel_pos='decomposed', **{'pretrain_img_size': 32, 'img_size': 32, **options})
-        told = describe(detectron2_vitdet, weights, {'num_heads': 4})
+        told = describe(DETECTRON2_VITDET, weights, {'num_heads': 4})
         assert guess in told.guesses['window_size']
         assert same_map(rebuilt(source, told.options), source)
 
     def test_without_relative_positions(self):
         source, weights = vitdet(window_size=4, pretrain_img_size=32)
-        told = describe(detectron2_vitdet, weights, {'num_heads': 4})
+        told = describe(DETECTRON2_VITDET, weights, {'num_heads': 4})
         assert list(told.guesses) == ['window_size']
         assert same_map(rebuilt(source, told.options), source)
-        given = describe(detectron2_vitdet, weights, {'num_heads': 4, 'window_size': 0})
+        given = describe(DETECTRON2_VITDET, weights, {'num_heads': 4, 'window_size': 0})
         assert not given.guesses
         assert not same_map(rebuilt(source, given.options), source)
 
@@ -78,7 +73,7 @@ class TestWindows:
         """Also where a window is larger than the map."""
         options = {'rel_pos': 'decomposed', 'img_size': image, 'pretrain_img_size': 32}
         source, weights = vitdet(window_size=window, global_blocks=(1, 3, 5, 7), **options)
-        told = describe(detectron2_vitdet, weights)
+        told = describe(DETECTRON2_VITDET, weights)
         assert not told.guesses
         assert (told.options['window_size'], told.options['img_size']) == (window, image)
         assert same_map(rebuilt(source, told.options), source, image)
@@ -86,7 +81,7 @@ class TestWindows:
     def test_windows_of_several_sizes(self):
         windows = [3, 3, 0, 5, 3, 3, 0, 5]
         source, weights = vitdet(window_size=windows, rel_pos='decomposed', img_size=96, pretrain_img_size=32)
-        told = describe(detectron2_vitdet, weights)
+        told = describe(DETECTRON2_VITDET, weights)
         assert told.options['window_size'] == windows
         assert same_map(rebuilt(source, told.options), source)
 
@@ -107,7 +102,7 @@ def test_levels_of_a_pyramid(scale_factors, patch_size):
             rest = [str(position), *(['norm'] if rest[0] == '1' else []), rest[1]]
         official[f'backbone.simfp_{level}.{".".join(rest)}'] = tensor
     assert len(official) == 1 + len(neck.state_dict())
-    assert detect(official) is detectron2_vitdet
+    assert detect(official) is DETECTRON2_VITDET
     found = {name.removeprefix('neck.'): x for name, x in convert(official).items() if name.startswith('neck.')}
     neck.load_state_dict(found)
 
@@ -145,17 +140,17 @@ class TestAdapters:
         official = in_official_names(source)
         if not interact:  # the official code keeps norms that nothing reads
             official['interactions.3.extra_CTIs.3.query_norm.weight'] = torch.zeros(16)
-        told = describe(vit_comer, official, {'num_heads': 2}).options
+        told = describe(VIT_COMER, official, {'num_heads': 2}).options
         assert (told['with_cffn'], told['cffn_ratio']) == (False, 0.25)
         if interact:
             ViTCoMer(**told).load_state_dict(convert(official))
 
     def test_everything_that_the_weights_do_not_tell(self):
         official = in_official_names(ViTAdapter(dict(TIMM), **SMALL))
-        told = describe(vit_adapter, official, {'num_heads': 2})
+        told = describe(VIT_ADAPTER, official, {'num_heads': 2})
         assert list(told.guesses) == ['n_points', 'vit_feature', 'vit.window_size', 'interaction_indexes']
         given = {'vit': {'num_heads': 2, 'window_size': 3}, 'n_points': 4, 'vit_feature': 'stagewise'}
-        told = describe(vit_adapter, official, {**given, 'interaction_indexes': [[0, 0], [1, 1], [2, 2], [3, 3]]})
+        told = describe(VIT_ADAPTER, official, {**given, 'interaction_indexes': [[0, 0], [1, 1], [2, 2], [3, 3]]})
         assert not told.guesses
         assert (told.options['vit_feature'], told.options['vit']['window_size']) == ('stagewise', 3)
 
@@ -165,8 +160,8 @@ class TestHeads:
         vit = {**VIT, 'num_layers': 2, 'patch_size': 16, 'pretrain_img_size': 48}
         decoder = {'embed_dims': 24, 'num_layers': 1, 'num_heads': 2, 'feedforward_channels': 16}
         weights = MIMDet(vit=vit, decoder=decoder).state_dict()
-        assert {'vit.num_heads', 'decoder.num_heads'} > describe(mimdet, weights, {'num_heads': 4}).guesses.keys()
-        told = describe(mimdet, weights, {'num_heads': 4, 'decoder': {'num_heads': 2}})
+        assert {'vit.num_heads', 'decoder.num_heads'} > describe(MIMDET, weights, {'num_heads': 4}).guesses.keys()
+        told = describe(MIMDET, weights, {'num_heads': 4, 'decoder': {'num_heads': 2}})
         assert not told.guesses
         assert told.options['decoder']['num_heads'] == 2
 
@@ -174,7 +169,7 @@ class TestHeads:
     def test_that_do_not_divide_the_channels(self, heads):
         weights = {**PlainViT(**VIT, with_cls_token=True).state_dict(), 'head.weight': torch.zeros(2)}
         with pytest.raises(CheckpointError, match=rf'must divide the 32 channels of the ViT, got {heads}'):
-            describe(timm_vit, weights, {'num_heads': heads})
+            describe(TIMM_VIT, weights, {'num_heads': heads})
 
     def test_of_eva02_in_a_width_that_nobody_published(self, tmp_path):
         """They order the channels, so that files are converted by them: those given, or those of the model."""
@@ -197,7 +192,7 @@ class TestHeads:
                 tensor = torch.cat([query, key, value])
             official[name] = tensor
         official['mask_token'] = torch.zeros(1, 1, 32)
-        assert detect(official) is eva02
+        assert detect(official) is EVA02
         with pytest.raises(CheckpointError, match='give num_heads'):
             convert(official)
         converted = convert(official, num_heads=4)
@@ -221,7 +216,7 @@ class TestTimm:
             **{**VIT, 'embed_dims': 192, 'num_layers': 12, 'num_heads': 3}, with_cls_token=True, img_size=32
         )
         weights = {**weights.state_dict(), 'head.weight': torch.zeros(2), **changes}
-        return describe(timm_vit, {name: tensor for name, tensor in weights.items() if tensor is not None}).guesses
+        return describe(TIMM_VIT, {name: tensor for name, tensor in weights.items() if tensor is not None}).guesses
 
     def test_positions_follow_a_rule_that_is_not_in_the_file(self):
         assert list(self.guesses()) == ['pos_resize']
@@ -241,7 +236,7 @@ class TestTimm:
         norms.update({f'norm.{kind}': torch.zeros(192) for kind in ('weight', 'bias')})
         assert 'quick_gelu' in self.guesses(**norms)['act']
         siglip = {'cls_token': None, 'pos_embed': torch.zeros(1, 16, 192), 'attn_pool.latent': torch.zeros(1)}
-        assert 'gelu_tanh' in self.guesses(**siglip)['act']
+        assert "exact 'gelu'" in self.guesses(**siglip)['act']
 
     def test_names_of_deit_3(self):
         """timm has rotary positions under the same names and shapes."""

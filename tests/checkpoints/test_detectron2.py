@@ -8,8 +8,9 @@ import torch
 from mmengine.config import Config
 from mmengine.registry import MODELS, DefaultScope
 
-from mmvitdense.checkpoints import convert, detect, detectron2_vitdet
-from mmvitdense.checkpoints.detectron2_heads import rename_heads
+from mmvitdense.checkpoints import convert, detect
+from mmvitdense.checkpoints.formats.detectron2_vitdet import FORMAT as DETECTRON2_VITDET
+from mmvitdense.checkpoints.formats.parts.detectron2_heads import rename_heads
 
 ROOT = Path(__file__).parents[2]
 # (embed_dims, blocks, heads, global blocks, entries of the official files of Mask R-CNN and of the cascade)
@@ -95,7 +96,7 @@ def test_every_name_of_the_detector(size, cascade, dataset):
         'proposal_generator.anchor_generator.cell_anchors.0': torch.zeros(3, 4),
     }
     official = {**weights, **settings}
-    assert detect(official) is detectron2_vitdet
+    assert detect(official) is DETECTRON2_VITDET
     assert {name: tuple(tensor.shape) for name, tensor in convert(official).items()} == expected
 
 
@@ -151,7 +152,7 @@ def test_an_unknown_name_stays_to_be_told():
 def test_options_of_the_golden_files(golden):
     with np.load(ROOT / 'tests' / 'golden' / f'{golden}.npz') as file:
         weights = {name[3:]: torch.from_numpy(file[name]) for name in file.files if name.startswith('sd/')}
-    options = detectron2_vitdet.options({f'backbone.{name}': tensor for name, tensor in weights.items()})
+    options = DETECTRON2_VITDET.options({f'backbone.{name}': tensor for name, tensor in weights.items()})
     assert options['rel_pos'] == 'decomposed'
     assert options['patch_size'] == weights['net.patch_embed.proj.weight'].shape[-1]
     assert options['embed_dims'] == options['num_heads'] * weights['net.blocks.0.attn.rel_pos_h'].shape[1]

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from mmvitdense.checkpoints import CheckpointError, detect
-from mmvitdense.checkpoints.differences import differences
+from mmvitdense.checkpoints.fit.differences import differences
 from mmvitdense.models import PlainViT
 from tests.fidelity.test_pretraining_formats_flax import TestFlax as Flax
 
@@ -84,7 +84,7 @@ def test_the_same_rotary_positions():
 def test_rotary_positions_of_our_own_file():
     """It has timm's names and records what they do not tell."""
     weights = plain(rope={'kind': 'eva02'})
-    assert detect(weights).NAME == 'timm ViT'
+    assert detect(weights).name == 'timm ViT'
     assert found(weights, rope={'kind': 'eva02'}) == []
     with pytest.raises(CheckpointError, match="trained with rope 'eva02', the model has None"):
         found(weights)

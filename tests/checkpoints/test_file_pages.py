@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from mmvitdense.checkpoints import initializer, read_checkpoint
-from mmvitdense.checkpoints.file_pages import FilePages
+from mmvitdense.checkpoints.files.file_pages import FilePages
 from mmvitdense.models import PlainViT
 from tests.fidelity.agreement import redraw
 

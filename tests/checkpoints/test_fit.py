@@ -9,8 +9,8 @@ from mmengine.runner.checkpoint import get_state_dict, load_checkpoint, weights_
 
 from mmvitdense.apis.checkpoint import load_model_weights
 from mmvitdense.checkpoints import CheckpointError, FitReport, ViTPretrained, fit_to_vit
-from mmvitdense.checkpoints.fit_options import FitOptions
-from mmvitdense.checkpoints.implied_options import implied_options
+from mmvitdense.checkpoints.fit.options import FitOptions
+from mmvitdense.checkpoints.formats.parts.implied_options import implied_options
 from mmvitdense.layers import resize_bias_table, resize_position_table
 from mmvitdense.models import PlainViT
 from tests.fidelity.agreement import assert_within, redraw

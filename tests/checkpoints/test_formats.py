@@ -4,18 +4,13 @@ import numpy as np
 import pytest
 import torch
 
-from mmvitdense.checkpoints import (
-    CheckpointError,
-    clip,
-    convert,
-    detect,
-    detectron2_vitdet,
-    plain_vit,
-    read_checkpoint,
-    sam,
-    timm_vit,
-    tips,
-)
+from mmvitdense.checkpoints import CheckpointError, convert, detect, read_checkpoint
+from mmvitdense.checkpoints.formats.clip import FORMAT as CLIP
+from mmvitdense.checkpoints.formats.detectron2_vitdet import FORMAT as DETECTRON2_VITDET
+from mmvitdense.checkpoints.formats.plain_vit import FORMAT as PLAIN_VIT
+from mmvitdense.checkpoints.formats.sam import FORMAT as SAM
+from mmvitdense.checkpoints.formats.timm_vit import FORMAT as TIMM_VIT
+from mmvitdense.checkpoints.formats.tips import FORMAT as TIPS
 from mmvitdense.models import PlainViT, SimpleFeaturePyramid
 from tests.fidelity.agreement import redraw
 
@@ -40,7 +35,7 @@ class TestTimm:
     @pytest.mark.parametrize('prefix', ['', 'module.', 'encoder.', 'module.backbone.', 'vit.model.'])
     def test_prefixes(self, vit, prefix):
         weights = with_prefix(prefix, vit)
-        assert detect(weights) is timm_vit
+        assert detect(weights) is TIMM_VIT
         assert_same(convert(weights), vit)
 
     def test_what_is_beside_the_encoder_is_dropped(self, vit):
@@ -50,7 +45,7 @@ class TestTimm:
     def test_head_and_decoder_without_a_prefix_stay(self, vit):
         """They are told to the user as left over."""
         weights = {**vit, 'head.weight': torch.zeros(5, 16), 'decoder_blocks.0.attn.qkv.weight': torch.zeros(48, 16)}
-        assert detect(weights) is timm_vit
+        assert detect(weights) is TIMM_VIT
         assert_same(convert(weights), weights)
 
     def test_base_encoder_of_moco(self, vit):
@@ -60,7 +55,7 @@ class TestTimm:
             **with_prefix('module.base_encoder.', vit),
             'module.predictor.0.weight': torch.zeros(3, 3),
         }
-        assert detect(weights) is timm_vit
+        assert detect(weights) is TIMM_VIT
         assert_same(convert(weights), vit)
 
     @pytest.mark.parametrize('spelling', ['gamma_{}', 'ls{}.gamma'])
@@ -86,7 +81,7 @@ def test_tips_as_it_is_published(vit, tmp_path):
     vit.update(register_tokens=torch.zeros(1, 1, 16), mask_token=torch.zeros(1, 16))
     np.savez(tmp_path / 'tips.npz', **{name: tensor.numpy() for name, tensor in vit.items()})
     weights = read_checkpoint(tmp_path / 'tips.npz')
-    assert detect(weights) is tips
+    assert detect(weights) is TIPS
     assert_same(convert(weights), vit)
 
 
@@ -96,7 +91,7 @@ class TestOwn:
         """Also with options that no other format has."""
         model = PlainViT(**SMALL, window_size=2, rel_pos='decomposed', num_registers=2, conv_blocks=(0,))
         weights = {**with_prefix('backbone.', model.state_dict()), head: torch.zeros(1)}
-        assert detect(weights) is plain_vit
+        assert detect(weights) is PLAIN_VIT
         assert_same(convert(weights), weights)
 
     @pytest.mark.parametrize(
@@ -111,12 +106,12 @@ class TestOwn:
     def test_backbone_alone(self, options):
         weights = PlainViT(**SMALL, **options).state_dict()
         for prefix in ('', 'backbone.'):
-            assert detect(with_prefix(prefix, weights)) is plain_vit
+            assert detect(with_prefix(prefix, weights)) is PLAIN_VIT
             assert_same(convert(with_prefix(prefix, weights)), with_prefix(prefix, weights))
 
     def test_the_encoder_of_sam_is_another_format(self):
         weights = PlainViT(**SMALL, rel_pos='decomposed').state_dict()
-        assert detect({**weights, 'pos_embed': weights['pos_embed'].unflatten(1, (4, 4))}) is sam
+        assert detect({**weights, 'pos_embed': weights['pos_embed'].unflatten(1, (4, 4))}) is SAM
 
 
 class TestDetectron2:
@@ -146,7 +141,7 @@ class TestDetectron2:
             **{f'{prefix}{self.in_detectron2(name)}': tensor for name, tensor in neck.items()},
         }
         assert len(official) == len(vit) + len(neck)
-        assert detect(official) is detectron2_vitdet
+        assert detect(official) is DETECTRON2_VITDET
         assert_same(convert(official), {**with_prefix('backbone.', vit), **with_prefix('neck.', neck)})
 
 
@@ -155,9 +150,9 @@ class TestTurnedAway:
         tower = {'conv1.weight': 0, 'positional_embedding': 0, 'transformer.resblocks.0.attn.in_proj_weight': 0}
         tower.update({'class_embedding': 0, 'ln_pre.weight': 0, 'ln_post.weight': 0})
         weights = {**with_prefix('encoder.', vit), **with_prefix('visual.', tower)}
-        message = '2 ViT formats, timm ViT and CLIP or OpenCLIP, have these .* names: .*encoder.cls_token'
+        message = '2 ViT formats, CLIP or OpenCLIP and timm ViT, have these .* names: .*encoder.cls_token'
         for found in (weights, dict(reversed(list(weights.items())))):
-            with pytest.raises(CheckpointError, match='2 ViT formats, timm ViT and CLIP or OpenCLIP'):
+            with pytest.raises(CheckpointError, match='2 ViT formats, CLIP or OpenCLIP and timm ViT'):
                 detect(found)
         with pytest.raises(CheckpointError, match=message):
             detect(weights)
@@ -206,7 +201,7 @@ class TestTurnedAway:
         """CLIP's, with rotary positions that are not in the file."""
         parts = ('class_embedding', 'positional_embedding', 'conv1.weight', 'ln_pre.weight', 'ln_post.weight')
         weights = {name: torch.zeros(1) for name in (*parts, 'transformer.resblocks.0.attn.in_proj_weight')}
-        assert detect(with_prefix('visual.', weights)) is clip
+        assert detect(with_prefix('visual.', weights)) is CLIP
         if sign == 'probe':
             weights['attn_pool.probe'] = torch.zeros(1)
         else:

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from mmvitdense.checkpoints.layer_scale import fold_layer_scale
+from mmvitdense.checkpoints.fit.layer_scale import fold_layer_scale
 from mmvitdense.models import PlainViT
 from tests.fidelity.agreement import assert_within, redraw
 

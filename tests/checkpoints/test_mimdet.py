@@ -9,7 +9,9 @@ import torch.nn.functional as F
 from mmengine.config import Config
 from mmengine.registry import MODELS, DefaultScope
 
-from mmvitdense.checkpoints import CheckpointError, convert, detect, initializer, mimdet, timm_vit
+from mmvitdense.checkpoints import CheckpointError, convert, detect, initializer
+from mmvitdense.checkpoints.formats.mimdet import FORMAT as MIMDET
+from mmvitdense.checkpoints.formats.timm_vit import FORMAT as TIMM_VIT
 from mmvitdense.models import MIMDet, PlainViT
 from tests.fidelity.agreement import redraw
 
@@ -57,7 +59,7 @@ class TestMAE:
     @pytest.mark.parametrize('fill', ['conv_feat', 'mask_token'])
     def test_encoder_and_decoder(self, tmp_path, log, fill):
         source = mae()
-        assert detect(source) is timm_vit
+        assert detect(source) is TIMM_VIT
         fresh = MIMDet(**SMALL, fill=fill).state_dict()
         torch.manual_seed(0)
         model = load(tmp_path, source, fill=fill)
@@ -179,7 +181,7 @@ class TestOfficial:
         for release, fill in (('v120', 'conv_feat'), ('v100', 'mask_token')):
             with np.load(ROOT / 'tests' / 'golden' / f'mimdet_{release}_sr050.npz') as file:
                 weights = {name[3:]: torch.from_numpy(file[name]) for name in file.files if name.startswith('sd/')}
-            options = mimdet.options(weights, num_heads=3)
+            options = MIMDET.options(weights, num_heads=3)
             assert options == {
                 'vit': {
                     'embed_dims': 48,
@@ -210,7 +212,7 @@ class TestOwn:
         weights = {f'{prefix}{name}': tensor for name, tensor in source.state_dict().items()}
         if prefix:
             weights['neck.lateral_convs.0.conv.weight'] = torch.zeros(1)
-        assert detect(weights) is mimdet
+        assert detect(weights) is MIMDET
         assert convert(weights).keys() == weights.keys()
         model = load(tmp_path, weights)
         assert all(torch.equal(model.state_dict()[name], tensor) for name, tensor in source.state_dict().items())
@@ -291,7 +293,7 @@ def test_every_name_of_the_detector(size, release):
     shapes = official_shapes(size, release)
     weights = {name: torch.empty(shape, device='meta') for name, shape in shapes.items()}
     weights |= {'pixel_mean': torch.zeros(3, 1, 1), 'pixel_std': torch.ones(3, 1, 1)}
-    assert detect(weights) is mimdet
+    assert detect(weights) is MIMDET
     assert {name: tuple(tensor.shape) for name, tensor in convert(weights).items()} == expected
 
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from mmvitdense.checkpoints.patch_size import resize_patch_embedding
+from mmvitdense.checkpoints.fit.patch_size import resize_patch_embedding
 from mmvitdense.models import PlainViT
 from tests.fidelity.agreement import redraw
 

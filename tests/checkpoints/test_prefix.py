@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from mmvitdense.checkpoints.prefix import strip_prefix
+from mmvitdense.checkpoints.files.prefix import strip_prefix
 
 ANCHOR = 'blocks.0.weight'
 ONE, TWO = torch.ones(1), torch.zeros(1)

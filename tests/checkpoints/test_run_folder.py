@@ -3,7 +3,7 @@
 import pytest
 
 from mmvitdense.checkpoints import CheckpointError
-from mmvitdense.checkpoints.reading import read_file
+from mmvitdense.checkpoints.files.reading import read_file
 
 
 def test_the_checkpoints_of_a_run(tmp_path):

@@ -4,10 +4,11 @@ import pytest
 import torch
 
 from mmvitdense.checkpoints import CheckpointError, ViTPretrained, detect
-from mmvitdense.checkpoints.differences import description_for, options_of_vit, rope_of
-from mmvitdense.checkpoints.structure import structure
+from mmvitdense.checkpoints.fit.differences import description_for, options_of_vit, rope_of
+from mmvitdense.checkpoints.fit.structure import structure
 from mmvitdense.models import PlainViT
-from mmvitdense.models.backbones.presets import PRESETS, family_of, fitting_presets, structure_of
+from mmvitdense.models.backbones.presets import fitting_presets, structure_of
+from mmvitdense.pretrainings import PRESETS, family_of
 
 SHALLOW = {'num_layers': 1, 'pretrain_img_size': 28}
 

@@ -9,8 +9,7 @@ from pathlib import Path
 from mmengine.config import Config, ConfigDict
 
 from mmvitdense.datasets.shape_scenes import CLASSES
-from mmvitdense.models.backbones.presets import PRESETS
-from mmvitdense.models.backbones.vit_sizes import ARCHITECTURES
+from mmvitdense.pretrainings import ARCHITECTURES, PRESETS
 
 # A width with heads of an even number of pairs of channels, and for norms of 32 groups.
 WIDTH, DEPTH, SIDE = 96, 4, 64

@@ -18,6 +18,7 @@ from mmengine.optim import build_optim_wrapper
 from mmengine.registry import DATA_SAMPLERS, DATASETS, HOOKS, MODELS, PARAM_SCHEDULERS, DefaultScope
 
 from mmvitdense.apis.config import unused_notes
+from mmvitdense.apis.pixels import differing_pixels
 from tests.configs.shrink import SIDE, image_side, shrink
 
 pytest.importorskip('mmdet')
@@ -74,6 +75,9 @@ class TestEveryConfig:
         assert 'mmvitdense' in config.custom_imports.imports
         assert config.default_scope in ('mmdet', 'mmseg')
         assert unused_notes(config) == [], 'every field is one that something reads'
+
+    def test_pixels_are_those_of_the_preset(self, name):
+        assert differing_pixels(load(name)) == []
 
     def test_a_training_step(self, small):
         """The losses are finite, reach the first layer, and an optimizer as in the config lowers them."""

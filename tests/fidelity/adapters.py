@@ -30,7 +30,7 @@ class Golden:
             given['pretrain_img_size'] = self.kwargs['img_size']
         options = form.options(self.weights, **given)
         options['vit'].update(untold.pop('vit', {}))
-        model = getattr(models, form.MODEL)(**{**options, **untold}).eval()
+        model = getattr(models, form.model)(**{**options, **untold}).eval()
         model.load_state_dict(convert(self.weights))
         return model
 

@@ -9,8 +9,8 @@ import torch
 from torch import nn
 
 from mmvitdense.checkpoints import detect, fit_to_vit
-from mmvitdense.checkpoints.describe import describe
-from mmvitdense.checkpoints.fit_options import FitOptions
+from mmvitdense.checkpoints.fit.options import FitOptions
+from mmvitdense.checkpoints.formats.describe import describe
 from mmvitdense.models import PlainViT
 from tests.fidelity.agreement import OUTPUTS, assert_within, redraw
 
@@ -23,7 +23,7 @@ SMOOTH = {'pos_resize': {'by': 'size', 'antialias': True}}
 def load(weights, name, **overrides):
     """A model with the options that the format reads off the weights, with these weights."""
     form = detect(weights)
-    assert name == form.NAME
+    assert name == form.name
     described = describe(form, weights, overrides)
     assert described.guesses.keys() <= inspect.signature(PlainViT).parameters.keys()
     assert not described.guesses.keys() & overrides.keys()

@@ -4,7 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from mmvitdense.checkpoints import benchmarking_vitdet, convert, detect
+from mmvitdense.checkpoints import convert, detect
+from mmvitdense.checkpoints.formats.benchmarking_vitdet import FORMAT as BENCHMARKING_VITDET
 from mmvitdense.layers import window_merge
 from mmvitdense.models import PlainViT, ViTFPN
 from tests.fidelity.agreement import GRADIENTS, OUTPUTS, assert_within
@@ -92,9 +93,9 @@ def test_gradients(golden):
 def test_options(golden):
     """Read off the weights: the grid too, which is no square, and of which the tables alone do not tell the sides."""
     kwargs = golden['meta']['kwargs']
-    assert detect(golden['sd']) is benchmarking_vitdet
+    assert detect(golden['sd']) is BENCHMARKING_VITDET
     for prefix in ('', 'backbone.bottom_up.'):
-        options = benchmarking_vitdet.options({f'{prefix}{name}': tensor for name, tensor in golden['sd'].items()})
+        options = BENCHMARKING_VITDET.options({f'{prefix}{name}': tensor for name, tensor in golden['sd'].items()})
         vit = PlainViT(**options)
         reference = build(golden)['backbone']
         assert vit.state_dict().keys() == reference.state_dict().keys()

@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from mmvitdense.checkpoints import convert, detect, mimdet
+from mmvitdense.checkpoints import convert, detect
+from mmvitdense.checkpoints.formats.mimdet import FORMAT as MIMDET
 from mmvitdense.models import MIMDet
 from tests.fidelity.agreement import GRADIENTS, OUTPUTS, assert_within
 from tests.fidelity.golden import read_golden
@@ -38,7 +39,7 @@ def build(golden, prefix=''):
         fill='conv_feat' if 'v120' in golden['name'] else 'mask_token',
     )
     official = {f'{prefix}{name}': tensor for name, tensor in golden['sd'].items()}
-    assert detect(official) is mimdet
+    assert detect(official) is MIMDET
     backbone = 'backbone.' if prefix else ''
     model.load_state_dict({name.removeprefix(backbone): tensor for name, tensor in convert(official).items()})
     return model.eval()

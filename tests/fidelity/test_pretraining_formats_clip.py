@@ -11,8 +11,9 @@ import pytest
 import torch
 from torch import nn
 
-from mmvitdense.checkpoints import clip, detect, fit_to_vit, read_checkpoint
-from mmvitdense.checkpoints.describe import describe
+from mmvitdense.checkpoints import detect, fit_to_vit, read_checkpoint
+from mmvitdense.checkpoints.formats.clip import FORMAT as CLIP
+from mmvitdense.checkpoints.formats.describe import describe
 from mmvitdense.models import PlainViT
 from tests.fidelity.agreement import OUTPUTS, assert_within, redraw
 
@@ -98,7 +99,7 @@ def test_features(tmp_path, oracle, container, size):
         torch.save({'epoch': 3, 'state_dict': {f'module.{name}': tensor for name, tensor in weights.items()}}, path)
     read = read_checkpoint(path)
     form = detect(read)
-    name = form.NAME
+    name = form.name
     assert name == 'CLIP or OpenCLIP'
     # transformers does not smooth the table that it resizes, OpenCLIP does.
     given = {'num_heads': 4, 'act': oracle.config.hidden_act, 'pos_resize': None, 'final_norm': None}
@@ -120,7 +121,7 @@ def test_features(tmp_path, oracle, container, size):
 def test_options(oracle, extra, act):
     """OpenAI's archives hold settings beside the weights; what is of OpenCLIP has mostly the exact GELU."""
     read = two_towers(openai_names(oracle.state_dict())) | {name: torch.tensor(77) for name in extra}
-    described = describe(clip, read, {'num_heads': 4})
+    described = describe(CLIP, read, {'num_heads': 4})
     options = described.options
     assert list(described.guesses) == ([] if extra else ['act'])
     expected = {'act': act, 'norm_eps': 1e-5, 'patch_bias': False, 'pre_norm': True, 'with_cls_token': True}

@@ -18,7 +18,7 @@ def compare(oracle, size, left_over=(), prefix='', **options):
     redraw(oracle).eval()
     weights = {f'{prefix}{name}': tensor for name, tensor in oracle.state_dict().items()}
     form = detect(weights)
-    name = form.NAME
+    name = form.name
     assert name == 'mmpretrain or mmsegmentation ViT'
     ours = redraw(PlainViT(**form.options(weights, num_heads=4, **options)), seed=1).eval()
     kept, report = fit_to_vit(form.convert(weights), ours)
@@ -41,11 +41,13 @@ class TestMmpretrain:
         options, ours = {}, {}
         if kind == 'clip':
             options = {'pre_norm': True, 'norm_cfg': {'type': 'LN', 'eps': 1e-5}}
-            ours = {'act': 'gelu'}  # mmpretrain has QuickGELU where the config asks for it
+            # mmpretrain has QuickGELU where the config asks for it, and smooths no positions.
+            ours = {'act': 'gelu', 'pos_resize': None}
         elif kind == 'dinov2':
-            options = {'layer_scale_init_value': 0.1}
+            options, ours = {'layer_scale_init_value': 0.1}, {'pos_resize': None}
         elif kind == 'dinov2-g':
             options = {'layer_scale_init_value': 0.1, 'layer_cfgs': {'ffn_type': 'swiglu_fused'}}
+            ours = {'pos_resize': None}
         oracle = backbones.VisionTransformer(ARCH, img_size=40, patch_size=8, out_type='featmap', **options)
         compare(oracle, size, prefix='backbone.', **ours)
 
@@ -83,7 +85,7 @@ class TestMmpretrain:
         oracle.rope.patch_resolution = (size[0] // 8, size[1] // 8)  # for it not to compute others
         weights = oracle.state_dict()
         form = detect(weights)
-        name = form.NAME
+        name = form.name
         assert name == 'mmpretrain EVA-02'
         ours = redraw(PlainViT(**form.options(weights)), seed=1).eval()
         assert ours.num_heads == 4

@@ -3,7 +3,9 @@
 import pytest
 import torch
 
-from mmvitdense.checkpoints import convert, detect, dinov3, vit_adapter
+from mmvitdense.checkpoints import convert, detect
+from mmvitdense.checkpoints.formats.dinov3 import FORMAT as DINOV3_FORMAT
+from mmvitdense.checkpoints.formats.vit_adapter import FORMAT as VIT_ADAPTER
 from mmvitdense.models import ViTAdapter
 from tests.fidelity.adapters import (
     Golden,
@@ -63,8 +65,8 @@ class TestUniPerceiver:
         around = ViTAdapter({**sizes, 'layer_scale_init': 0.0}, **options).state_dict()
         around = {name: tensor for name, tensor in around.items() if not name.startswith('vit.')}
         official = {**golden.weights, **around}
-        assert detect(official) is vit_adapter
-        found = vit_adapter.options(official, num_heads=2)
+        assert detect(official) is VIT_ADAPTER
+        found = VIT_ADAPTER.options(official, num_heads=2)
         found['vit']['window_size'] = [5, 0, 5, 0]
         model = ViTAdapter(**found).eval()
         model.load_state_dict(convert(official))
@@ -104,11 +106,11 @@ class TestDINOv3:
     def build(self, **changed):
         backbone = {n.removeprefix('backbone.'): x for n, x in self.golden.weights.items() if n.startswith('backbone.')}
         around = {n: x for n, x in self.golden.weights.items() if not n.startswith('backbone.')}
-        vit = {**dinov3.options(backbone), 'frozen_stages': 5}
+        vit = {**DINOV3_FORMAT.options(backbone), 'frozen_stages': 5}
         assert (vit['norm_eps'], vit['final_norm']) == (1e-5, 'all')
         stages = [[0, 0], [1, 2], [3, 3], [4, 4]]
         model = ViTAdapter(vit, stages, conv_inplane=8, **{**DINOV3, **changed}).eval()
-        weights = around | {f'vit.{name}': x for name, x in dinov3.convert(backbone).items()}
+        weights = around | {f'vit.{name}': x for name, x in DINOV3_FORMAT.convert(backbone).items()}
         missing = model.load_state_dict(weights, strict=False).missing_keys
         assert all(name.endswith('num_batches_tracked') for name in missing)
         return model

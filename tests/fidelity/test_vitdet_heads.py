@@ -10,7 +10,7 @@ from mmengine.config import Config
 from mmengine.registry import MODELS, DefaultScope
 from mmengine.structures import InstanceData
 
-from mmvitdense.checkpoints.detectron2_heads import rename_heads
+from mmvitdense.checkpoints.formats.parts.detectron2_heads import rename_heads
 from tests.fidelity import detectron2_oracle as oracle
 from tests.fidelity.agreement import GRADIENTS, assert_within
 

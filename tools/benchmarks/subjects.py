@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from mmvitdense.layers import Attention, BiasTable, DecomposedTables
 from mmvitdense.layers.positions import decomposed
 from mmvitdense.models.backbones.plain_vit import PlainViT
-from mmvitdense.models.backbones.vit_sizes import ARCHITECTURES
 from mmvitdense.models.necks.simple_feature_pyramid import SimpleFeaturePyramid
+from mmvitdense.pretrainings import ARCHITECTURES
 
 from .eager_attention import attend
 from .eager_vit import vitdet

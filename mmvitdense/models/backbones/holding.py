@@ -11,7 +11,7 @@ from mmvitdense.registry import MODELS
 from .vit import ViT
 
 
-def held_vit(vit: dict[str, Any] | ViT, in_channels: int | None = None, **defaults: Any) -> ViT:
+def build_held_vit(vit: dict[str, Any] | ViT, in_channels: int | None = None, **defaults: Any) -> ViT:
     """The ViT of a holder: the module that it is given, as it is, or what is built from a config.
 
     A config without type is that of a ``PlainViT``. Its ``out_indices`` are left out: they are of no account to those

@@ -102,6 +102,7 @@ class PlainViT(RecordsPositions, BaseViT):
         self,
         arch: str | None = None,
         *,
+        preset: str | None = None,
         embed_dims: int | None = None,
         num_layers: int | None = None,
         num_heads: int | None = None,
@@ -140,6 +141,7 @@ class PlainViT(RecordsPositions, BaseViT):
         init_cfg: dict | list[dict] | None = None,
     ):
         super().__init__(init_cfg)
+        self.preset = preset
         sizes = resolve_sizes(arch, embed_dims, num_layers, num_heads, feedforward_channels)
         self.embed_dims, self.num_layers, self.num_heads, _ = sizes
         check_choices(pos_embed=pos_embed, rel_pos=rel_pos, rel_pos_at=rel_pos_at, ffn=ffn, final_norm=final_norm)

@@ -4,14 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-ARCHITECTURES = {
-    # name: embed_dims, num_layers, num_heads, feedforward_channels
-    'tiny': (192, 12, 3, 768),
-    'small': (384, 12, 6, 1536),
-    'base': (768, 12, 12, 3072),
-    'large': (1024, 24, 16, 4096),
-    'huge': (1280, 32, 16, 5120),
-}
+from mmvitdense.pretrainings import ARCHITECTURES
 
 
 def resolve_sizes(arch: str | None, *sizes: int | None) -> tuple[int, int, int, int]:

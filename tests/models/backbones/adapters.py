@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from mmvitdense.models import PlainViT
-from mmvitdense.models.backbones.presets import PRESETS
+from mmvitdense.pretrainings import PRESETS
 from tests.fidelity.agreement import assert_within, redraw
 from tests.models.suite import BackboneSuite
 

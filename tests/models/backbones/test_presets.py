@@ -8,7 +8,8 @@ from mmengine.registry import MODELS as ROOT_MODELS
 
 from mmvitdense.checkpoints import detect, fit_to_vit
 from mmvitdense.models import PlainViT
-from mmvitdense.models.backbones.presets import PRESETS, preset_options
+from mmvitdense.models.backbones.presets import preset_options
+from mmvitdense.pretrainings import PRESETS
 
 # Names in timm of models of the same pre-training; their shapes are the oracle.
 TIMM = {

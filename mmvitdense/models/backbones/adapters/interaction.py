@@ -9,8 +9,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mmvitdense.layers import build_norm2d, constructed_undrawn, draw_adapter_conv, draw_vit_linear, recomputed
-from mmvitdense.models.backbones.holding import held_vit
+from mmvitdense.layers import (
+    HoldsViT,
+    build_norm2d,
+    constructed_undrawn,
+    draw_adapter_conv,
+    draw_vit_linear,
+    recomputed,
+)
+from mmvitdense.models.backbones.holding import build_held_vit
 from mmvitdense.models.backbones.vit import ViT
 from mmvitdense.models.backbones.vit_sizes import evenly_spaced
 from mmvitdense.models.initialized_module import InitializedModule
@@ -24,7 +31,7 @@ VIT_LEVEL = 1
 VIT_FEATURES = ('last', 'stagewise', None)
 
 
-class InteractionBackbone(InitializedModule):
+class InteractionBackbone(HoldsViT, InitializedModule):
     """A plain ViT, cut into stages, beside the maps of a convolutional stem.
 
     Subclasses fill ``interactions`` with one module for each stage, which has two methods:
@@ -71,7 +78,7 @@ class InteractionBackbone(InitializedModule):
         in_channels: int | None = None,
     ):
         super().__init__(init_cfg)
-        self.vit = held_vit(vit, in_channels)
+        self.vit = build_held_vit(vit, in_channels)
         self.stages = _stages(interaction_indexes, self.vit.num_layers)
         self._check(vit_feature)
         self.embed_dims = dims = self.vit.embed_dims

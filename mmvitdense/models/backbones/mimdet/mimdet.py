@@ -8,8 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mmvitdense.layers import constructed_undrawn, draw_xavier_linear, sincos_position_table
-from mmvitdense.models.backbones.holding import held_vit
+from mmvitdense.layers import HoldsViT, constructed_undrawn, draw_xavier_linear, sincos_position_table
+from mmvitdense.models.backbones.holding import build_held_vit
 from mmvitdense.models.backbones.vit import StemlessViT
 from mmvitdense.models.initialized_module import InitializedModule
 from mmvitdense.ops.recording import constant, is_exporting
@@ -30,7 +30,7 @@ _DECODER = {'embed_dims': 512, 'num_layers': 4, 'num_heads': 16}
 
 
 @MODELS.register_module()
-class MIMDet(InitializedModule):
+class MIMDet(HoldsViT, InitializedModule):
     """A pre-trained encoder that sees a random part of the image, and a decoder that fills in the rest.
 
     MIMDet (arXiv 2204.02964; hustvl/MIMDet ``models/mimdet.py``). A convolutional stem gives the maps of strides 4 and
@@ -63,6 +63,17 @@ class MIMDet(InitializedModule):
     """
 
     layer_rules = {nn.Linear: draw_xavier_linear}
+    held_vits = ('vit', 'decoder')
+    pretraining_names = (
+        (r'^(blocks\.|norm\.|pos_embed$)', r'vit.\1'),
+        (r'^decoder_(blocks\.|norm\.|pos_embed$)', r'decoder.\1'),
+    )
+    new_parts = ('stem.', 'conv_feat_proj.')
+    without_vit = (
+        'the checkpoint holds an encoder alone, and MIMDet needs the decoder it was trained with (from a random one, '
+        'training diverges): take the full model of MAE, such as mae_pretrain_vit_base_full.pth'
+    )
+    fit_advice = "Files of MIMDet 1.0.0 need fill='mask_token', those of 1.2.0 fill='conv_feat'"
 
     @constructed_undrawn
     def __init__(
@@ -87,10 +98,10 @@ class MIMDet(InitializedModule):
         self.sample_ratio, self.test_sample_ratio, self.seed = sample_ratio, test_sample_ratio, seed
 
         given = isinstance(vit, nn.Module)
-        vit = _checked('vit', held_vit({} if vit is None else vit, in_channels, **_AS_PUBLISHED))
+        vit = _checked('vit', build_held_vit({} if vit is None else vit, in_channels, **_AS_PUBLISHED))
         self.vit = vit.without_patch_embedding()
         decoder = {'pretrain_img_size': [STRIDE * side for side in vit.pos_grid], **_DECODER, **(decoder or {})}
-        self.decoder = _checked('decoder', held_vit(decoder, **_AS_PUBLISHED)).without_patch_embedding()
+        self.decoder = _checked('decoder', build_held_vit(decoder, **_AS_PUBLISHED)).without_patch_embedding()
         self._built = ('decoder',) if given else ('vit', 'decoder')
         for part in self._built:
             getattr(self, part).layer_rules = self.layer_rules

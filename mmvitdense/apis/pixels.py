@@ -1,0 +1,68 @@
+"""Pixels as the pre-training of a model saw them."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from mmengine.logging import print_log
+
+from mmvitdense.pretrainings import PRESETS, PRETRAININGS, family_of
+
+_CLOSE = 0.05
+
+
+def warn_of_pixels(cfg: Any) -> None:
+    """Log what ``differing_pixels`` finds."""
+    for text in differing_pixels(cfg):
+        print_log(text, logger='current', level=logging.WARNING)
+
+
+def differing_pixels(cfg: Any) -> list[str]:
+    """One sentence for each preset whose pixels are normalised otherwise than by the ``data_preprocessor``.
+
+    Args:
+        cfg: A config with a ``model``. Mean and deviation are compared in RGB, whatever the order that they are given
+            in; images of other than three channels are of no account.
+    """
+    preprocessor = cfg.model.get('data_preprocessor') or cfg.get('data_preprocessor')
+    given = _in_rgb(preprocessor) if isinstance(preprocessor, Mapping) else None
+    if given is None:
+        return []
+    pixels = {preset: PRETRAININGS[family_of(preset)].pixels for preset in _presets(cfg.model)}
+    return [
+        f'the data_preprocessor has mean={_shown(given[0])} and std={_shown(given[1])} (RGB), the pre-training of '
+        f'preset {preset!r} had mean={_shown(wanted[0])} and std={_shown(wanted[1])}: give it these unless the weights '
+        'are from elsewhere'
+        for preset, wanted in pixels.items()
+        if not _are_close(given, wanted)
+    ]
+
+
+def _presets(part: Any) -> Iterator[str]:
+    """The known presets in a config, at whatever depth."""
+    if isinstance(part, Mapping):
+        if part.get('preset') in PRESETS:
+            yield part['preset']
+        part = list(part.values())
+    if isinstance(part, (list, tuple)):
+        for inner in part:
+            yield from _presets(inner)
+
+
+def _in_rgb(preprocessor: Mapping[str, Any]) -> tuple[tuple[float, ...], tuple[float, ...]] | None:
+    """Mean and deviation, those of untouched pixels where there are none; None unless there are three channels."""
+    mean, std = preprocessor.get('mean') or (0.0,) * 3, preprocessor.get('std') or (1.0,) * 3
+    if len(mean) != 3 or len(std) != 3:
+        return None
+    order = 1 if preprocessor.get('bgr_to_rgb') else -1
+    return tuple(map(float, mean))[::order], tuple(map(float, std))[::order]
+
+
+def _are_close(first: tuple, second: tuple) -> bool:
+    return all(abs(a - b) < _CLOSE for one, other in zip(first, second) for a, b in zip(one, other))
+
+
+def _shown(values: tuple[float, ...]) -> str:
+    return str([round(value, 3) for value in values])

@@ -1,0 +1,1 @@
+"""Reading files: of torch, safetensors, TorchScript, pickles and archives of numpy."""

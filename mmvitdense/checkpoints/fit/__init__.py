@@ -1,0 +1,1 @@
+"""Fitting converted weights to a model: tables of positions, sizes, what may be missing."""

@@ -1,0 +1,145 @@
+"""The grids (rows, columns) of tables of positions, which their length alone does not tell."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+
+from torch import Tensor
+
+from mmvitdense.checkpoints.files.reading import CheckpointError
+from mmvitdense.checkpoints.formats.contract import Format
+from mmvitdense.layers import RECORD
+
+from .options import FitOptions, Grid
+
+# What precedes the backbone in a checkpoint of a detector or of a wrapper.
+_OUTER = re.compile(r'^(?:.*\.)?backbone(?:\.|$)|^(?:module|model)(?:\.|$)')
+
+
+def recorded_grids(state_dict: Mapping[str, Tensor], form: Format) -> dict[str, Grid]:
+    """The grids that a checkpoint tells.
+
+    Models of this project record them (``layers.RecordsPositions``), SAM keeps its table as a map, and a format may
+    know (``pos_grid(state_dict)``, of the tables of the whole image).
+
+    Args:
+        state_dict: The checkpoint as read, not converted.
+        form: Its format.
+
+    Returns:
+        {name in the converted backbone: (rows, columns)}.
+    """
+    grids = {}
+    maps = [x for name, x in state_dict.items() if x.ndim == 4 and name.rpartition('.')[2] == 'pos_embed']
+    if maps:
+        grids['pos_embed'] = tuple(maps[0].shape[1:3])
+    if form.pos_grid is not None:
+        grids['pos_embed'] = grids['rel_pos_bias.relative_position_bias_table'] = form.pos_grid(state_dict)
+    return {**grids, **grids_of_record(state_dict)}
+
+
+def grids_of_record(state_dict: Mapping[str, Tensor]) -> dict[str, Grid]:
+    """{name in the backbone: (rows, columns)} that models of this project recorded in a state dict."""
+    grids = {}
+    for prefix, record in _records(state_dict).items():
+        grids.update({f'{prefix}{name}': tuple(grid) for name, grid in record['grids'].items()})
+    return grids
+
+
+def recorded_rope(state_dict: Mapping[str, Tensor], otherwise: str | None) -> str | None:
+    """Kind of rotary positions that a model of this project recorded; ``otherwise`` where none did."""
+    kinds = {record['rope'] for record in _records(state_dict).values() if 'rope' in record}
+    return kinds.pop() if len(kinds) == 1 else otherwise
+
+
+def with_record(weights: Mapping[str, Tensor], grids: Mapping[str, Grid], owner: str = '') -> OrderedDict:
+    """The weights with a record of their grids, to be saved.
+
+    Args:
+        weights: Converted weights.
+        grids: {name in the backbone: (rows, columns)}.
+        owner: 'backbone' where the weights are of a whole model.
+    """
+    weights = OrderedDict(weights)
+    weights._metadata = OrderedDict()
+    for name, grid in grids.items():
+        module, _, table = name.rpartition('.')
+        path = '.'.join(part for part in (owner, module) if part)
+        weights._metadata.setdefault(path, {RECORD: {'grids': {}}})[RECORD]['grids'][table] = grid
+    return weights
+
+
+def _records(state_dict: Mapping[str, Tensor]) -> dict[str, dict]:
+    """{what precedes its names in the backbone: record of a module}."""
+    metadata = getattr(state_dict, '_metadata', None) or {}
+    owners = {_OUTER.sub('', owner): values[RECORD] for owner, values in metadata.items() if RECORD in values}
+    return {f'{owner}.' if owner else '': record for owner, record in owners.items()}
+
+
+def num_positions(grid: Grid) -> int:
+    """Rows of a table of absolute positions."""
+    return grid[0] * grid[1]
+
+
+def num_offsets(grid: Grid) -> int:
+    """Rows of a table of biases of relative positions."""
+    return (2 * grid[0] - 1) * (2 * grid[1] - 1)
+
+
+def grid_of_table(
+    name: str, rows: int, count: Callable[[Grid], int], extra: int, own: Grid, how: FitOptions
+) -> tuple[Grid, bool]:
+    """Tell the grid of a table of the file.
+
+    What the file tells counts, then what the user tells; else published tables are square.
+
+    Args:
+        name: Of the table.
+        rows: How many it has.
+        count: Rows for a grid, ``num_positions`` or ``num_offsets``.
+        extra: Rows of the class token, if there are such.
+        own: Grid of the model.
+        how: See ``FitOptions``.
+
+    Returns:
+        The grid, and whether the table has the rows of the class token.
+
+    Raises:
+        CheckpointError: The grid is not told and the table no square, or may be the square or that of the model; or
+            what is told is not the grid of so many rows.
+    """
+
+    def reading(grid: Grid) -> tuple[Grid, bool] | None:
+        return next(((grid, with_cls) for with_cls in (False, True) if count(grid) + extra * with_cls == rows), None)
+
+    told = how.recorded.get(name)
+    if told is not None and how.pos_grid not in (None, told) and name.endswith('pos_embed'):
+        raise CheckpointError(
+            f'pos_grid is {_by(how.pos_grid)}, the file tells {_by(told)} for {name}: leave pos_grid out'
+        )
+    if told is None and how.pos_grid is not None and (name.endswith('pos_embed') or reading(how.pos_grid)):
+        told = how.pos_grid
+    if told is not None:
+        if (found := reading(told)) is None:
+            raise CheckpointError(
+                f'{name} has {rows} rows, a grid of {_by(told)} has {count(told)}, or {count(told) + extra} with the '
+                'class token: give the pos_grid=(rows, columns) that it has'
+            )
+        return found
+    sides = [(side, side) for side in range(1, math.isqrt(rows) + 1)]
+    square = next((found for side in reversed(sides) if (found := reading(side))), None)
+    mine = reading(own)
+    if square is None or (how.oblong and mine is not None and mine != square):
+        what = 'no square grid' if square is None else f'{_by(square[0])} or the {_by(own)} of the model'
+        raise CheckpointError(
+            f'{name} has {rows} rows, which is {what} with or without rows of the class token; the model expects '
+            f'{_by(own)}: give the grid of the file as init_cfg=dict(..., pos_grid=(rows, columns))'
+        )
+    return square
+
+
+def _by(grid: Grid) -> str:
+    return f'{grid[0]} x {grid[1]}'

@@ -1,0 +1,1 @@
+"""Published layouts, one file each, see ``contract``."""

@@ -1,0 +1,85 @@
+"""What a published layout of weights has to say of itself.
+
+A format is one file in ``formats`` or a folder below it with a ``Format`` under the name ``FORMAT``, which is all that
+``detect`` looks for: another one needs no edit elsewhere. Whatever the pre-training computed stands in
+``mmvitdense.pretrainings``; a format says which of its families a file may be of.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor
+
+from .parts.families import guesses_of_families
+from .parts.implied_options import implied_options
+
+Weights = dict[str, Tensor]
+
+
+@dataclass(frozen=True, eq=False)
+class Format:
+    """A layout of weights. What its functions get is the file as it was read.
+
+    Attributes:
+        name: How it is called in messages.
+        about: What it is, the docstring of its file.
+        matches: Whether a file has this layout. Of all formats exactly one may match.
+        convert: The weights under the names of ``PlainViT``, or of ``model``; under 'backbone.' with the names of mmdet
+            or mmseg beside where the file holds more than a backbone.
+        model: The class of ``mmvitdense.models`` that the weights are for.
+        families: Families of ``PRETRAININGS`` that the file may be of, the likeliest first; () for others. Where they
+            agree on an option it is known, else that of the first is a guess.
+        implied: Options that this layout tells besides, over those of the families: {option: value}.
+        cannot_tell: {path of an option: why it is a guess}, given the file and the options.
+        own_options: Arguments of ``model``, given the file and what the user knows, in the place of what families,
+            names and shapes imply; for what is more than a plain ViT.
+        tells_options: Whether files of this layout tell options at all.
+        tells_heads: Whether a file tells the number of heads.
+        ordered_by_heads: Whether ``convert`` takes ``num_heads``, by which channels change places.
+        pos_grid: Rows and columns of the tables of the whole image, where the layout knows them.
+    """
+
+    name: str
+    about: str
+    matches: Callable[[Weights], bool]
+    convert: Callable[..., Weights]
+    model: str = 'PlainViT'
+    families: Callable[[Weights], tuple[str, ...]] = lambda state_dict: ()
+    implied: Callable[[Weights], dict[str, Any]] = lambda state_dict: {}
+    cannot_tell: Callable[[Weights, dict[str, Any]], dict[str, str]] = lambda state_dict, options: {}
+    own_options: Callable[..., dict[str, Any]] | None = None
+    tells_options: bool = True
+    tells_heads: Callable[[Weights], bool] = lambda state_dict: False
+    ordered_by_heads: bool = False
+    pos_grid: Callable[[Weights], tuple[int, int]] | None = None
+
+    def converted(self, state_dict: Weights, num_heads: int | None = None) -> Weights:
+        """Convert; ``num_heads`` is what the user or the model knows, of use where channels are ordered by heads.
+
+        Such a format knows the heads of published widths and of files that tell them itself.
+        """
+        if self.ordered_by_heads and num_heads is not None:
+            return self.convert(state_dict, num_heads=num_heads)
+        return self.convert(state_dict)
+
+    def options(self, state_dict: Weights, **given: Any) -> dict[str, Any]:
+        """Arguments of ``model`` that compute what the weights were trained with; ``given`` ones win.
+
+        Raises:
+            CheckpointError: One cannot be told, and has to be given.
+        """
+        if self.own_options is not None:
+            return self.own_options(state_dict, **given)
+        weights = self.converted(state_dict, given.get('num_heads'))
+        return implied_options(weights, given, self.families(state_dict), **self.implied(state_dict))
+
+    def guesses(self, state_dict: Weights, options: dict[str, Any]) -> dict[str, str]:
+        """{path of an option, such as 'vit.window_size': why it is a guess}, of ``options`` of this format."""
+        of_families = {}
+        if families := self.families(state_dict):
+            weights = self.converted(state_dict, options.get('num_heads'))
+            of_families = guesses_of_families(families, weights, self.implied(state_dict))
+        return {**of_families, **self.cannot_tell(state_dict, options)}

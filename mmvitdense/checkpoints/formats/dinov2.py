@@ -1,0 +1,69 @@
+"""DINOv2 with and without registers, in its own layout, in the chunks it is trained in, and in timm's."""
+
+from __future__ import annotations
+
+import math
+import re
+
+from torch import Tensor
+
+from .contract import Format
+from .parts.timm_names import block_names, body_of, convert_body
+
+_REGISTERS = 4
+_BLOCK = re.compile(r'(norm[12]|attn\.(qkv|proj)|mlp\.(fc[12]|w12|w3))\.\w+|ls[12]\.gamma')
+
+
+def matches(state_dict: dict[str, Tensor]) -> bool:
+    """Whether the blocks are DINOv2's, see ``is_dinov2``."""
+    body = body_of(state_dict)
+    return body is not None and is_dinov2(body)
+
+
+def is_dinov2(body: dict[str, Tensor]) -> bool:
+    """Whether there are DINOv2's blocks, a class token, and no registers or a number of them that DINOv2 may have.
+
+    One register is TIPS'. timm has ViTs of its own, and RADIO, with other numbers and with registers alone.
+    """
+    if not has_dinov2_blocks(body) or 'cls_token' not in body:
+        return False
+    if 'reg_token' in body:
+        return body['reg_token'].shape[1] == _REGISTERS
+    return 'register_tokens' not in body or body['register_tokens'].shape[1] > 1
+
+
+def has_dinov2_blocks(body: dict[str, Tensor]) -> bool:
+    """Whether there are LayerScale, a table of positions and a sign of DINOv2.
+
+    Such are the mask token, registers, a gated network, or patches of 14 pixels with a position of the class token and
+    a last norm (DeiT III, which has the same blocks, has no such position, and InternViT no norm).
+    """
+    names = block_names(body)
+    table = body.get('pos_embed')
+    if table is None or 'ls1.gamma' not in names or not all(_BLOCK.fullmatch(name) for name in names):
+        return False
+    if ('mlp.w12.weight' in names) == ('mlp.fc1.weight' in names):
+        return False
+    side = math.isqrt(table.shape[1] - 1)
+    signs = ('mask_token', 'register_tokens', 'reg_token')
+    is_14 = body['patch_embed.proj.weight'].shape[-1] == 14 and 'norm.weight' in body
+    return any(sign in body for sign in signs) or (is_14 and side**2 == table.shape[1] - 1)
+
+
+def convert(state_dict: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Rename to the layout of ``PlainViT``; the mask token keeps its name."""
+    return convert_body(body_of(state_dict))
+
+
+def families(state_dict: dict[str, Tensor]) -> tuple[str, ...]:
+    """Those with registers are another family: they resize positions by another rule."""
+    return ('dinov2-reg',) if {'register_tokens', 'reg_token'} & body_of(state_dict).keys() else ('dinov2',)
+
+
+FORMAT = Format(
+    name='DINOv2',
+    about=__doc__,
+    matches=matches,
+    convert=convert,
+    families=families,
+)

@@ -1,0 +1,125 @@
+"""What the table of pre-trainings says of weights whose family is known, or one of several."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from mmvitdense.layers.positions import sincos_position_table
+from mmvitdense.pretrainings import ARCHITECTURES, PRETRAININGS
+
+PLAIN = ('deit', 'mae', 'augreg', 'dino', 'ibot')
+"""Families of the same blocks, tokens and tables, which names and shapes do not tell apart."""
+
+# What a pre-training computes and weights do not show, and what it is where the table says nothing.
+_ABSENT = {
+    'final_norm': 'last',
+    'pos_resize': None,
+    'act': 'gelu',
+    'norm_eps': 1e-6,
+    'rope': None,
+    'qkv_bias': True,
+    'layer_scale_init': 1e-5,
+    'num_heads': None,
+}
+
+
+def plain_families(weights: Mapping[str, Tensor]) -> tuple[str, ...]:
+    """The families that a ViT without LayerScale, with a class token and absolute positions, may be of.
+
+    Args:
+        weights: Names of ``PlainViT``. A register is the distillation token of DeiT.
+    """
+    if 'register_tokens' in weights:
+        return ('deit',)
+    if _has_sines(weights, rows_first=False):
+        return ('mae',)
+    return ('mocov3',) if _has_sines(weights, rows_first=True) else PLAIN
+
+
+def options_of_families(families: Collection[str], weights: Mapping[str, Tensor]) -> dict[str, Any]:
+    """Options of ``PlainViT`` from the table: those of the first family, where one of them has any.
+
+    Args:
+        families: Which the weights may be of, the likeliest first.
+        weights: Names of ``PlainViT``.
+    """
+    options = {}
+    for key, values in _values(families, weights).items():
+        value = next(iter(values.values()))
+        if value is not None:
+            options[key] = value
+    if options.get('qkv_bias') == 'qv' and _has_key_bias(weights):
+        options['qkv_bias'] = True  # trained further by code that has one
+    return options
+
+
+def guesses_of_families(
+    families: Collection[str], weights: Mapping[str, Tensor], known: Collection[str] = ()
+) -> dict[str, str]:
+    """{option: why it is a guess} for what the families do not agree on, and the layout does not know."""
+    guesses = {}
+    for key, values in _values(families, weights).items():
+        owners: dict[str, list[str]] = {}
+        for family, value in values.items():
+            owners.setdefault(repr({} if value is None else value), []).append(family)
+        # Weights hold the gains, whatever they started from.
+        if len(owners) > 1 and key not in known and key != 'layer_scale_init':
+            first, *others = owners.items()
+            rest = ', '.join(f'{value} is that of {" and ".join(names)}' for value, names in others)
+            guesses[key] = f'that of {" and ".join(first[1])}, which nothing tells from others; {rest}'
+    return guesses
+
+
+def _values(families: Collection[str], weights: Mapping[str, Tensor]) -> dict[str, dict[str, Any]]:
+    """{option: {family: its value}} for options that act on these weights and that one of the families has."""
+    width = weights['patch_embed.proj.weight'].shape[0]
+    tables = {family: _of_width(family, width) for family in families}
+    keys = [key for key in _acting(weights) if any(key in options for options in tables.values())]
+    values = {key: {family: options.get(key, _ABSENT[key]) for family, options in tables.items()} for key in keys}
+    if 'num_heads' in values:  # families without a size of this width have nothing to say
+        values['num_heads'] = {family: heads for family, heads in values['num_heads'].items() if heads is not None}
+    return values
+
+
+def _of_width(family: str, width: int) -> dict[str, Any]:
+    """The options of a family, with those of its size of this width where there is one."""
+    pretraining = PRETRAININGS[family]
+    options = dict(pretraining.options)
+    for size in pretraining.sizes.values():
+        embed_dims, _, num_heads, _ = ARCHITECTURES[size.get('arch', 'base')]
+        if size.get('embed_dims', embed_dims) == width:
+            return {**options, 'num_heads': num_heads, **size}
+    return options
+
+
+def _acting(weights: Mapping[str, Tensor]) -> list[str]:
+    needed = {
+        'final_norm': 'norm.weight',
+        'pos_resize': 'pos_embed',
+        'act': 'blocks.0.mlp.fc1.weight',
+        'qkv_bias': 'blocks.0.attn.qkv.bias',
+        'layer_scale_init': 'blocks.0.ls1.gamma',
+    }
+    return [key for key in _ABSENT if key not in needed or needed[key] in weights]
+
+
+def _has_key_bias(weights: Mapping[str, Tensor]) -> bool:
+    biases = [x for name, x in weights.items() if name.endswith('attn.qkv.bias') and not x.is_meta]
+    return any(bool(bias.chunk(3)[1].any()) for bias in biases)
+
+
+def _has_sines(weights: Mapping[str, Tensor], rows_first: bool) -> bool:
+    """Whether the positions are fixed sines and cosines: MoCo v3's (``vits.py``) have rows first, MAE's columns."""
+    table = weights['pos_embed']
+    side = math.isqrt(table.shape[1] - 1)
+    if side**2 != table.shape[1] - 1 or table.is_meta or table.shape[2] % 4 or table[0, 0].any():
+        return False
+    expected = sincos_position_table((side, side), table.shape[2])
+    if rows_first:
+        expected = torch.cat(expected.chunk(2, dim=-1)[::-1], dim=-1)
+    return bool((table[:, 1:].float() - expected).abs().max() < 1e-3)

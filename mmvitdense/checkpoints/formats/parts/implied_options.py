@@ -1,0 +1,162 @@
+"""Constructor options of ``PlainViT`` that converted weights imply."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from torch import Tensor
+
+from mmvitdense.checkpoints.files.reading import CheckpointError
+
+from .families import options_of_families
+from .window_plan import table_sides, window_plan
+
+# Published widths and their heads, by embed_dims; formats with other heads for a width say so themselves.
+_HEADS = {192: 3, 384: 6, 768: 12, 1024: 16, 1152: 16, 1280: 16, 1408: 16, 1536: 24, 1664: 16, 1792: 16, 4096: 32}
+_BLOCK = re.compile(r'^blocks\.(\d+)\.')
+_RESIDUAL = re.compile(r'^blocks\.(\d+)\.residual\.conv(\d)\.')
+# By the number of convolutions.
+_KINDS = ('naive', 'basic', 'bottleneck')
+
+
+def implied_options(
+    weights: dict[str, Tensor], given: Mapping[str, Any], families: Collection[str] = (), **known: Any
+) -> dict[str, Any]:
+    """Read the options off names and shapes.
+
+    What weights cannot tell is that of the family (``mmvitdense.pretrainings``), and ``PlainViT``'s default without
+    one: the epsilon of the norms, the activation, rotary positions, the rule that resizes positions.
+
+    Args:
+        weights: Names of ``PlainViT``, as a format's ``convert`` returns them.
+        given: Options that the user gives; they win.
+        families: Families that the weights may be of, the likeliest first.
+        known: Options that the format knows, over those of the family; None for those that it does not.
+
+    Returns:
+        Keyword arguments of ``PlainViT``.
+
+    Raises:
+        CheckpointError: The number of heads, or the grid of a table that is no square, cannot be told.
+    """
+    projection = weights['patch_embed.proj.weight']
+    grid_is_known = 'pretrain_img_size' in given or 'pretrain_img_size' in known
+    options = {
+        'embed_dims': projection.shape[0],
+        'num_layers': 1 + max(int(match[1]) for name in weights if (match := _BLOCK.match(name))),
+        'patch_size': projection.shape[-1],
+        **_embedding(weights, projection.shape[-1], grid_is_known),
+        **_block(weights),
+        **_relative_positions(weights, projection.shape[-1], grid_is_known),
+        **_convolutional_propagation(weights),
+    }
+    of_family = options_of_families(families, weights)
+    heads = of_family.pop('num_heads', None)
+    options.update(of_family)
+    options.update((name, value) for name, value in known.items() if value is not None)
+    if 'norm.weight' not in weights:
+        options.pop('final_norm', None)
+    options.update(given)
+    if 'num_heads' not in options:
+        options['num_heads'] = _num_heads(weights, options['embed_dims'], heads)
+    return options
+
+
+def check_heads(embed_dims: int, num_heads: int) -> None:
+    """Raise CheckpointError unless the number of attention heads divides the channels."""
+    if not isinstance(num_heads, int) or num_heads < 1 or embed_dims % num_heads:
+        raise CheckpointError(
+            f'num_heads must divide the {embed_dims} channels of the ViT, got {num_heads!r}: give the number of heads '
+            'that the weights were trained with'
+        )
+
+
+def _embedding(weights: dict[str, Tensor], patch_size: int, grid_is_known: bool) -> dict[str, Any]:
+    has_cls = 'cls_token' in weights
+    options: dict[str, Any] = {'with_cls_token': has_cls}
+    if 'patch_embed.proj.bias' not in weights:
+        options['patch_bias'] = False
+    if 'register_tokens' in weights:
+        options['num_registers'] = weights['register_tokens'].shape[1]
+    if 'norm_pre.weight' in weights:
+        options['pre_norm'] = True
+    if 'norm.weight' in weights:
+        options['final_norm'] = 'last'
+    table = weights.get('pos_embed')
+    if table is None:
+        return {**options, 'pos_embed': None}
+    rows = table.shape[1]
+    side = math.isqrt(rows)
+    # A square has no row for the class token; anything else has one.
+    slot = side**2 != rows
+    if side**2 + slot != rows:
+        if not grid_is_known:
+            raise CheckpointError(
+                f'the position table has {rows} rows, which is no square grid with or without a row for the class '
+                'token: give pretrain_img_size as (height, width) in pixels'
+            )
+        slot = has_cls
+    if slot != has_cls:
+        options['pos_embed_cls_slot'] = slot
+    return {**options, 'pretrain_img_size': side * patch_size}
+
+
+def _block(weights: dict[str, Tensor]) -> dict[str, Any]:
+    options: dict[str, Any] = {}
+    if 'blocks.0.mlp.w3.weight' in weights:
+        options.update(ffn='swiglu', feedforward_channels=weights['blocks.0.mlp.w3.weight'].shape[1])
+    else:
+        options['feedforward_channels'] = weights['blocks.0.mlp.fc1.weight'].shape[0]
+    if 'blocks.0.attn.qkv.bias' not in weights:
+        options['qkv_bias'] = False
+    if 'blocks.0.ls1.gamma' in weights:
+        options['layer_scale_init'] = 1e-5
+    if 'blocks.0.mlp.norm.weight' in weights:
+        options['ffn_norm'] = True
+    if 'blocks.0.attn.inner_norm.weight' in weights:
+        options['attn_inner_norm'] = True
+    return options
+
+
+def _relative_positions(weights: dict[str, Tensor], patch_size: int, grid_is_known: bool) -> dict[str, Any]:
+    biases = [name for name in weights if name.endswith('relative_position_bias_table')]
+    if biases:
+        # Three rows are of the class token, the others of the offsets of a square grid.
+        rows = len(weights[biases[0]])
+        side = (math.isqrt(rows) + 1) // 2
+        if rows - (2 * side - 1) ** 2 not in (0, 3) and not grid_is_known:
+            raise CheckpointError(
+                f'{biases[0]} has {rows} rows, which is no square grid with or without rows of the class token: give '
+                'pretrain_img_size as (height, width) in pixels'
+            )
+        kind = 'bias' if biases[0].startswith('blocks.') else 'bias_shared'
+        return {'rel_pos': kind, 'pretrain_img_size': side * patch_size}
+    return {'rel_pos': 'decomposed', **window_plan(weights, patch_size)} if table_sides(weights) else {}
+
+
+def _convolutional_propagation(weights: dict[str, Tensor]) -> dict[str, Any]:
+    names = [match.groups() for name in weights if (match := _RESIDUAL.match(name))]
+    if not names:
+        return {}
+    kind = _KINDS[max(int(number) for _, number in names) - 1]
+    options: dict[str, Any] = {'conv_blocks': tuple(sorted({int(index) for index, _ in names}))}
+    return options if kind == 'bottleneck' else {**options, 'conv_block_kind': kind}
+
+
+def _num_heads(weights: dict[str, Tensor], embed_dims: int, of_family: int | None) -> int:
+    for name, table in weights.items():
+        if name.endswith('attn.rel_pos_h'):
+            return embed_dims // table.shape[1]
+        if name.endswith('relative_position_bias_table'):
+            return table.shape[1]
+    if of_family is not None:
+        return of_family
+    if embed_dims not in _HEADS:
+        raise CheckpointError(
+            f'the number of attention heads is not in the weights, and {embed_dims} channels are no published width: '
+            'give num_heads'
+        )
+    return _HEADS[embed_dims]

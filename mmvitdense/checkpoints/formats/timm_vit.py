@@ -1,0 +1,97 @@
+"""Plain ViTs in timm's layout: MAE, DeiT, DeiT III, AugReg, DINO, iBOT, MoCo v3 and timm's own.
+
+``PlainViT`` uses the same names, so that only prefixes and spellings of LayerScale change. The distillation token of
+DeiT becomes a register with the position it has, which computes the same. MoCo v3 keeps a momentum encoder beside the
+base encoder; the base encoder is taken.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import Any
+
+from torch import Tensor
+
+from . import tips
+from .contract import Format
+from .dinov2 import is_dinov2
+from .parts.families import plain_families
+from .parts.timm_names import block_names, body_of, convert_body
+
+_BLOCK = re.compile(r'(norm[12]|attn\.(qkv|proj)|mlp\.fc[12])\.\w+|gamma_[12]|ls[12]\.gamma')
+# Signs of families that have the same blocks and something else before them: registers of official code, other
+# positions, a convolutional stem.
+_FOREIGN = re.compile(
+    r'^(register_token|storage_tokens|rope|rel_pos_bias|shared_rel_pos|pos_embed_|patch_embed\.(?!proj\.))|(^|\.)periods$'
+)
+
+
+def matches(state_dict: dict[str, Tensor]) -> bool:
+    """Whether this is a ViT of timm's layout with a table of positions and nothing that this format does not know."""
+    body = body_of(state_dict)
+    if body is None or 'pos_embed' not in body or body['pos_embed'].ndim != 3:
+        return False
+    if is_dinov2(body) or tips.matches(state_dict) or any(_FOREIGN.search(name) for name in body):
+        return False
+    if 'blocks.0.mlp.fc1.weight' in body and _is_packed(body):
+        return False
+    return all(_BLOCK.fullmatch(name) for name in block_names(body))
+
+
+def convert(state_dict: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Rename to the layout of ``PlainViT``; heads and decoders keep their names."""
+    return convert_body(body_of(state_dict))
+
+
+def families(state_dict: dict[str, Tensor]) -> tuple[str, ...]:
+    """What names and the table of positions leave; none for RADIO, InternViT and others of timm's own."""
+    body, weights = body_of(state_dict), convert(state_dict)
+    if 'norm_pre.weight' in weights:
+        return 'openclip', 'clip'
+    if 'reg_token' in body:
+        return ()
+    if 'cls_token' not in weights:
+        return ('siglip',)
+    if 'blocks.0.ls1.gamma' in weights:
+        rows = weights['pos_embed'].shape[1]
+        return ('deit3',) if math.isqrt(rows) ** 2 == rows and 'norm.weight' in weights else ()
+    if 'masked_embed' in body:
+        return ('ibot',)
+    return ('mae',) if 'decoder_embed.weight' in body else plain_families(weights)
+
+
+def implied(state_dict: dict[str, Tensor]) -> dict[str, Any]:
+    """The rule of timm for ViTs of its own."""
+    return {'pos_resize': {'antialias': True}} if 'reg_token' in body_of(state_dict) else {}
+
+
+def cannot_tell(state_dict: dict[str, Tensor], options: dict[str, Any]) -> dict[str, str]:
+    """The resizing of positions of no known family, and what ViTs of timm under the same names have otherwise."""
+    body, weights = body_of(state_dict), convert(state_dict)
+    found = {}
+    if 'reg_token' in body:
+        found['pos_resize'] = 'that of timm; RADIO itself resizes bilinearly to a square and crops'
+    elif not families(state_dict):
+        found['pos_resize'] = 'of no known family; most ViTs of timm have dict(antialias=True)'
+    elif 'cls_token' not in weights:
+        found['act'] = "that of SigLIP; timm has the exact 'gelu' for ViTs of its own and some sizes of SigLIP"
+    if 'gamma_1' in block_names(body):
+        found['rope'] = 'DeiT III has none; vit_*_rope_ape of timm has the same names and rotary positions'
+    return found
+
+
+def _is_packed(body: dict[str, Tensor]) -> bool:
+    first, second = (body[f'blocks.0.mlp.fc{i}.weight'] for i in (1, 2))
+    return first.ndim == 2 and first.shape[0] == 2 * second.shape[1]
+
+
+FORMAT = Format(
+    name='timm ViT',
+    about=__doc__,
+    matches=matches,
+    convert=convert,
+    families=families,
+    implied=implied,
+    cannot_tell=cannot_tell,
+)

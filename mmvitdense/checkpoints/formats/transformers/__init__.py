@@ -1,0 +1,1 @@
+"""Layouts of the library ``transformers``, one file each, see ``formats.contract``."""

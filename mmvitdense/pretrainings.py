@@ -1,0 +1,248 @@
+"""What published pre-trainings computed: one table, which presets, checkpoint formats, configs and docs read.
+
+A family is a set of weights that compute the same function up to their sizes. Which family a file is of, a format says
+(``mmvitdense.checkpoints.formats``); what that means is written here and nowhere else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
+
+ARCHITECTURES = {
+    # name: embed_dims, num_layers, num_heads, feedforward_channels
+    'tiny': (192, 12, 3, 768),
+    'small': (384, 12, 6, 1536),
+    'base': (768, 12, 12, 3072),
+    'large': (1024, 24, 16, 4096),
+    'huge': (1280, 32, 16, 5120),
+}
+"""{name of an architecture: its sizes}."""
+
+IMAGENET = ((123.675, 116.28, 103.53), (58.395, 57.12, 57.375))
+HALF = ((127.5, 127.5, 127.5), (127.5, 127.5, 127.5))
+OPENAI = ((122.7709383, 116.7460125, 104.09373615), (68.5005327, 66.6321579, 70.3231626))
+UNIT = ((0.0, 0.0, 0.0), (255.0, 255.0, 255.0))
+
+
+@dataclass(frozen=True)
+class Pretraining:
+    """A family of pre-trained ViTs.
+
+    Attributes:
+        options: Options of ``PlainViT`` that all sizes have in common: tokens, positions and their rule of resizing,
+            norms, activation.
+        sizes: {name of a size: its own options}, which win over the common ones.
+        pixels: Mean and standard deviation of the pixels, RGB in 0..255, for ``data_preprocessor``.
+        licence: That of the published weights.
+        source: Where they come from, owner/name on GitHub.
+    """
+
+    options: Mapping[str, Any]
+    sizes: Mapping[str, Mapping[str, Any]]
+    pixels: tuple[tuple[float, float, float], tuple[float, float, float]]
+    licence: str
+    source: str
+
+    def of_size(self, size: str) -> dict[str, Any]:
+        """All options of a size."""
+        return {'patch_size': 16, 'pretrain_img_size': 224, **self.options, **self.sizes[size]}
+
+
+def _archs(*names: str, **options: Any) -> dict[str, dict[str, Any]]:
+    return {name: {'arch': name, **options} for name in names}
+
+
+_CLS = {'with_cls_token': True}
+# The rule that timm and OpenCLIP resize positions by.
+_SMOOTH = {'pos_resize': {'antialias': True}}
+_SCALED = {'pos_resize': {'by': 'scale'}}
+_BEIT = {**_CLS, 'pos_embed': None, 'rel_pos': 'bias', 'qkv_bias': 'qv'}
+_DINOV2 = {**_CLS, 'patch_size': 14, 'pretrain_img_size': 518, 'layer_scale_init': 1e-5, 'final_norm': 'all'}
+_CLIP = {**_CLS, **_SMOOTH, 'patch_bias': False, 'pre_norm': True, 'norm_eps': 1e-5}
+_GIANT = {'embed_dims': 1536, 'num_layers': 40, 'num_heads': 24, 'feedforward_channels': 4096, 'ffn': 'swiglu'}
+_GIANT_OF_SIGLIP = {'embed_dims': 1536, 'num_layers': 40, 'num_heads': 16, 'feedforward_channels': 6144}
+_SO400M = {'embed_dims': 1152, 'num_layers': 27, 'num_heads': 16, 'feedforward_channels': 4304}
+_SEVEN_BILLION = {'embed_dims': 4096, 'num_layers': 40, 'num_heads': 32, 'feedforward_channels': 8192, 'ffn': 'swiglu'}
+
+PRETRAININGS: Mapping[str, Pretraining] = MappingProxyType(
+    {
+        'mae': Pretraining(
+            _CLS,
+            {**_archs('base', 'large'), **_archs('huge', patch_size=14)},
+            IMAGENET,
+            'CC-BY-NC-4.0',
+            'facebookresearch/mae',
+        ),
+        'deit': Pretraining(_CLS, _archs('tiny', 'small', 'base'), IMAGENET, 'Apache-2.0', 'facebookresearch/deit'),
+        'deit3': Pretraining(
+            {**_CLS, 'pos_embed_cls_slot': False, 'layer_scale_init': 1e-6},
+            {**_archs('small', 'base', 'large'), **_archs('huge', patch_size=14)},
+            IMAGENET,
+            'Apache-2.0',
+            'facebookresearch/deit',
+        ),
+        'augreg': Pretraining(
+            {**_CLS, **_SMOOTH},
+            _archs('tiny', 'small', 'base', 'large'),
+            HALF,
+            'Apache-2.0',
+            'google-research/vision_transformer',
+        ),
+        'dino': Pretraining(
+            {**_CLS, **_SCALED}, _archs('small', 'base'), IMAGENET, 'Apache-2.0', 'facebookresearch/dino'
+        ),
+        'ibot': Pretraining(
+            {**_CLS, **_SCALED}, _archs('small', 'base', 'large'), IMAGENET, 'Apache-2.0', 'bytedance/ibot'
+        ),
+        'mocov3': Pretraining(
+            _CLS,
+            {**_archs('small', num_heads=12), **_archs('base')},
+            IMAGENET,
+            'CC-BY-NC-4.0',
+            'facebookresearch/moco-v3',
+        ),
+        'simmim': Pretraining(
+            {**_BEIT, 'rel_pos': 'bias_shared', 'layer_scale_init': 0.1},
+            _archs('base'),
+            IMAGENET,
+            'MIT',
+            'microsoft/SimMIM',
+        ),
+        'beit': Pretraining(
+            _BEIT,
+            {**_archs('base', layer_scale_init=0.1), **_archs('large', layer_scale_init=1e-5)},
+            HALF,
+            'MIT',
+            'microsoft/unilm',
+        ),
+        'beitv2': Pretraining(
+            _BEIT,
+            {**_archs('base', layer_scale_init=0.1), **_archs('large', layer_scale_init=1e-5)},
+            IMAGENET,
+            'MIT',
+            'microsoft/unilm',
+        ),
+        'dinov2': Pretraining(
+            {**_DINOV2, **_SCALED},
+            {**_archs('small', 'base', 'large'), 'giant': _GIANT},
+            IMAGENET,
+            'Apache-2.0',
+            'facebookresearch/dinov2',
+        ),
+        'dinov2-reg': Pretraining(
+            {**_DINOV2, **_SMOOTH, 'num_registers': 4},
+            {**_archs('small', 'base', 'large'), 'giant': _GIANT},
+            IMAGENET,
+            'Apache-2.0',
+            'facebookresearch/dinov2',
+        ),
+        # Its second class token is a register: nothing reads it, and it has no position.
+        'tips': Pretraining(
+            {
+                **_DINOV2,
+                'pos_resize': {'mode': 'bilinear', 'antialias': True},
+                'num_registers': 1,
+                'pretrain_img_size': 448,
+                'layer_scale_init': 1.0,
+            },
+            {**_archs('small', 'base', 'large'), 'so400m': _SO400M, 'giant': _GIANT},
+            UNIT,
+            'Apache-2.0',
+            'google-deepmind/tips',
+        ),
+        'dinov3': Pretraining(
+            {
+                **_CLS,
+                'num_registers': 4,
+                'pos_embed': None,
+                'rope': {'kind': 'dinov3'},
+                'qkv_bias': 'qv',
+                'layer_scale_init': 1e-5,
+                'norm_eps': 1e-5,
+                'final_norm': 'all',
+            },
+            {
+                **_archs('small', 'base', 'large'),
+                'small-plus': {'arch': 'small', 'ffn': 'swiglu'},
+                'huge-plus': {'arch': 'huge', 'num_heads': 20, 'ffn': 'swiglu'},
+                '7b': {**_SEVEN_BILLION, 'qkv_bias': False},
+            },
+            IMAGENET,
+            'DINOv3 License',
+            'facebookresearch/dinov3',
+        ),
+        'sam': Pretraining(
+            {'img_size': 1024, 'pretrain_img_size': 1024, 'window_size': 14, 'rel_pos': 'decomposed'},
+            _archs('base', 'large', 'huge'),
+            IMAGENET,
+            'Apache-2.0',
+            'facebookresearch/segment-anything',
+        ),
+        'clip': Pretraining(
+            {**_CLIP, 'act': 'quick_gelu'},
+            {
+                'base-patch16': {'arch': 'base'},
+                'base-patch32': {'arch': 'base', 'patch_size': 32},
+                'large-patch14': {'arch': 'large', 'patch_size': 14},
+                'large-patch14-336': {'arch': 'large', 'patch_size': 14, 'pretrain_img_size': 336},
+            },
+            OPENAI,
+            'MIT',
+            'openai/CLIP',
+        ),
+        'openclip': Pretraining(
+            _CLIP,
+            {
+                'base-patch16': {'arch': 'base'},
+                'base-patch32': {'arch': 'base', 'patch_size': 32},
+                'large-patch14': {'arch': 'large', 'patch_size': 14},
+                'huge-patch14': {'arch': 'huge', 'patch_size': 14},
+            },
+            OPENAI,
+            'MIT',
+            'mlfoundations/open_clip',
+        ),
+        'siglip': Pretraining(
+            {'act': 'gelu_tanh'},
+            {
+                'base-patch16': {'arch': 'base'},
+                'large-patch16': {'arch': 'large', 'pretrain_img_size': 256},
+                'so400m-patch14': {**_SO400M, 'patch_size': 14, 'pretrain_img_size': 384},
+                'giant-patch16': {**_GIANT_OF_SIGLIP, 'pretrain_img_size': 256},
+            },
+            HALF,
+            'Apache-2.0',
+            'google-research/big_vision',
+        ),
+        'eva02': Pretraining(
+            {**_CLS, 'patch_size': 14, 'rope': {'kind': 'eva02'}, 'qkv_bias': 'qv', 'ffn': 'swiglu'},
+            {
+                **_archs('tiny', feedforward_channels=512),
+                **_archs('small', feedforward_channels=1024),
+                **_archs('base', feedforward_channels=2048, ffn_norm=True),
+                **_archs('large', feedforward_channels=2730, ffn_norm=True),
+            },
+            OPENAI,
+            'MIT',
+            'baaivision/EVA',
+        ),
+    }
+)
+"""{family: what its pre-training computed}."""
+
+PRESETS: Mapping[str, dict[str, Any]] = MappingProxyType(
+    {
+        f'{family}-{size}': pretraining.of_size(size)
+        for family, pretraining in PRETRAININGS.items()
+        for size in pretraining.sizes
+    }
+)
+"""{family-size, such as 'dinov2-base': options of ``PlainViT`` that compute what the pre-training computed}."""
+
+
+def family_of(preset: str) -> str:
+    """The family of a preset."""
+    return next(name for name, table in PRETRAININGS.items() if preset in {f'{name}-{size}' for size in table.sizes})
