@@ -110,6 +110,8 @@ def check_preset(
         ignored.add('cls_row')
     if family_of(preset) in (families := vit.fitting_presets(told, ignored)) or not families:
         return
+    # Names may tell families apart whose parts are the same.
+    families = {name: families[name] for name in form.families(state_dict) if name in families} or families
     fitting = [name for names in families.values() for name in names] or [f'{family}-*' for family in families]
     raise CheckpointError(
         f'the weights ({form.name}) are not those of preset {preset!r}: they have {_listed(told)}. Give the model the '

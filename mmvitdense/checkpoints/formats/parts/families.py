@@ -66,13 +66,22 @@ def guesses_of_families(
     for key, values in _values(families, weights).items():
         owners: dict[str, list[str]] = {}
         for family, value in values.items():
-            owners.setdefault(repr({} if value is None else value), []).append(family)
+            owners.setdefault(_spelled(value), []).append(family)
         # Weights hold the gains, whatever they started from.
         if len(owners) > 1 and key not in known and key != 'layer_scale_init':
             first, *others = owners.items()
             rest = ', '.join(f'{value} is that of {" and ".join(names)}' for value, names in others)
             guesses[key] = f'that of {" and ".join(first[1])}, which nothing tells from others; {rest}'
     return guesses
+
+
+def _spelled(value: Any) -> str:
+    """As it is written in a config."""
+    if value is None:
+        return 'none given'
+    if isinstance(value, Mapping):
+        return f'dict({", ".join(f"{name}={inner!r}" for name, inner in value.items())})'
+    return repr(value)
 
 
 def _values(families: Collection[str], weights: Mapping[str, Tensor]) -> dict[str, dict[str, Any]]:
