@@ -3,17 +3,13 @@ _base_ = [
     '../_base_/datasets/ade20k-512_multiple-32.py',
     '../_base_/schedules/adamw_poly-160k.py',
     '../_base_/runtime_segmentation.py',
+    '../_base_/pretrainings/deit.py',
 ]
 
 model = dict(
     backbone=dict(
         type='mmvitdense.ViTCoMer',
-        vit=dict(
-            init_cfg=dict(
-                type='ViTPretrained',
-                checkpoint='https://dl.fbaipublicfiles.com/deit/deit_small_patch16_224-cd65a155.pth',
-            ),
-        ),
+        vit=dict(init_cfg=dict(type='ViTPretrained', checkpoint=_base_.deit.small)),
         mrfp_ratio=1.5,
     ),
 )

@@ -1,15 +1,10 @@
 # Patches of 14 pixels are resized to 16 bilinearly, the table of positions stays 37 x 37, as published.
-_base_ = './vit-comer-s-deit_mask-rcnn_ms-3x_coco.py'
+_base_ = ['./vit-comer-s-deit_mask-rcnn_ms-3x_coco.py', '../_base_/pretrainings/dinov2.py']
 
 model = dict(
+    data_preprocessor=_base_.dinov2.pixels,
     backbone=dict(
-        vit=dict(
-            pretrain_img_size=592,
-            init_cfg=dict(
-                checkpoint='https://dl.fbaipublicfiles.com/dinov2/dinov2_vits14/dinov2_vits14_pretrain.pth',
-                patch_resize='bilinear',
-            ),
-        ),
+        vit=dict(pretrain_img_size=592, init_cfg=dict(checkpoint=_base_.dinov2.small, patch_resize='bilinear'))
     ),
 )
 optim_wrapper = dict(
