@@ -3,6 +3,7 @@
 _base_ = ['./vit-adapter-l-augreg_mask-rcnn_ms-3x_coco.py', '../_base_/pretrainings/dinov2.py']
 
 model = dict(
+    data_preprocessor=_base_.augreg.pixels,
     backbone=dict(
         vit=dict(pretrain_img_size=592, init_cfg=dict(checkpoint=_base_.dinov2.large, patch_resize='bilinear'))
     ),

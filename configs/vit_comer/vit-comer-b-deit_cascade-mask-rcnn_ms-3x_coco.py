@@ -1,6 +1,3 @@
-_base_ = ['./vit-comer-s-deit_cascade-mask-rcnn_ms-3x_coco.py', '../_base_/sizes/adapter-base.py']
+_base_ = '../vit_adapter/vit-adapter-b-deit_cascade-mask-rcnn_ms-3x_coco.py'
 
-model = dict(
-    backbone=dict(vit=dict(**_base_.size.vit, init_cfg=dict(checkpoint=_base_.deit.base)), **_base_.size.adapter),
-    neck=dict(in_channels=_base_.size.maps),
-)
+model = dict(backbone=dict(type='mmvitdense.ViTCoMer'))

@@ -1,11 +1,3 @@
-_base_ = ['./vit-comer-s-deit_upernet_160k_ade20k-512.py', '../_base_/sizes/adapter-base.py']
+_base_ = '../vit_adapter/vit-adapter-b-deit_upernet_160k_ade20k-512.py'
 
-model = dict(
-    backbone=dict(
-        vit=dict(**_base_.size.vit, init_cfg=dict(checkpoint=_base_.deit.base)),
-        **_base_.size.adapter,
-        mrfp_ratio=1.0,
-    ),
-    decode_head=dict(in_channels=_base_.size.maps),
-    auxiliary_head=dict(in_channels=_base_.size.maps[0]),
-)
+model = dict(backbone=dict(type='mmvitdense.ViTCoMer', mrfp_ratio=1.0))

@@ -1,26 +1,5 @@
 # The recipe of ViT-CoMer-L is not released: this is ViT-Adapter's. The width of the multi-receptive-field pyramid is that
 # of the published Mask2Former of the same size.
-_base_ = [
-    './vit-comer-s-deit_upernet_160k_ade20k-512.py',
-    '../_base_/sizes/adapter-large.py',
-    '../_base_/pretrainings/augreg.py',
-]
+_base_ = '../vit_adapter/vit-adapter-l-augreg_upernet_160k_ade20k-512.py'
 
-model = dict(
-    data_preprocessor=_base_.augreg.pixels,
-    backbone=dict(
-        vit=dict(**_base_.size.vit, pretrain_img_size=384, init_cfg=dict(checkpoint=_base_.augreg.large_384)),
-        **_base_.size.adapter,
-        mrfp_ratio=6.0,
-        with_cp=True,
-    ),
-    decode_head=dict(in_channels=_base_.size.maps),
-    auxiliary_head=dict(in_channels=_base_.size.maps[0]),
-)
-optim_wrapper = dict(
-    _delete_=True,
-    type='OptimWrapper',
-    constructor='mmvitdense.LayerDecayOptimWrapperConstructor',
-    optimizer=dict(type='AdamW', lr=2e-5, betas=(0.9, 0.999), weight_decay=0.05),
-    paramwise_cfg=dict(layer_decay_rate=0.95, flat_decay_mult=0.0),
-)
+model = dict(backbone=dict(type='mmvitdense.ViTCoMer', mrfp_ratio=6.0))

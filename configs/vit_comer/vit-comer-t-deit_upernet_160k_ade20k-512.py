@@ -1,8 +1,3 @@
-_base_ = ['./vit-comer-s-deit_upernet_160k_ade20k-512.py', '../_base_/sizes/adapter-tiny.py']
+_base_ = '../vit_adapter/vit-adapter-t-deit_upernet_160k_ade20k-512.py'
 
-model = dict(
-    backbone=dict(vit=dict(**_base_.size.vit, init_cfg=dict(checkpoint=_base_.deit.tiny)), mrfp_ratio=6.0),
-    decode_head=dict(in_channels=_base_.size.maps),
-    auxiliary_head=dict(in_channels=_base_.size.maps[0]),
-)
-optim_wrapper = dict(optimizer=dict(lr=1.2e-4))
+model = dict(backbone=dict(type='mmvitdense.ViTCoMer', mrfp_ratio=6.0))
