@@ -82,13 +82,10 @@ OPTIM_WRAPPER_CONSTRUCTORS = Registry(
 )
 OPTIM_WRAPPERS = Registry('optim_wrapper', parent=root.OPTIM_WRAPPERS, scope=_SCOPE, locations=['mmvitdense.engine'])
 DATASETS = Registry('dataset', parent=root.DATASETS, scope=_SCOPE, locations=['mmvitdense.datasets'])
-# These import mmengine alone; the rest of the room asks for what it needs.
 DATA_SAMPLERS = Registry(
     'data sampler',
     parent=root.DATA_SAMPLERS,
     scope=_SCOPE,
-    locations=['mmvitdense.datasets.repeat_factor_sampler'],
+    locations=['mmvitdense.engine'],
 )
-HOOKS = Registry(
-    'hook', parent=root.HOOKS, scope=_SCOPE, locations=['mmvitdense.engine', 'mmvitdense.datasets.class_counts']
-)
+HOOKS = Registry('hook', parent=root.HOOKS, scope=_SCOPE, locations=['mmvitdense.engine'])

@@ -40,12 +40,14 @@ def test_backbones_need_no_library_beside_mmengine():
     """
     code = (
         'import sys, mmvitdense\n'
-        'from mmengine.registry import MODELS, OPTIM_WRAPPER_CONSTRUCTORS, WEIGHT_INITIALIZERS\n'
+        'from mmengine.registry import DATA_SAMPLERS, HOOKS, MODELS, OPTIM_WRAPPER_CONSTRUCTORS, WEIGHT_INITIALIZERS\n'
         'for registry, name in (\n'
         '    (MODELS, "PlainViT"),\n'
         '    (MODELS, "SimpleFeaturePyramid"),\n'
         '    (MODELS, "LayerNorm2d"),\n'
         '    (WEIGHT_INITIALIZERS, "ViTPretrained"),\n'
+        '    (DATA_SAMPLERS, "RepeatFactorSampler"),\n'
+        '    (HOOKS, "ClassCountsHook"),\n'
         '    (OPTIM_WRAPPER_CONSTRUCTORS, "LayerDecayOptimWrapperConstructor"),\n'
         '):\n'
         '    assert registry.get(f"mmvitdense.{name}").__name__ == name\n'

@@ -26,8 +26,8 @@ def main() -> int:
 def _browse(arguments: argparse.Namespace) -> None:
     from mmvitdense.apis.config import config_name, load_config
     from mmvitdense.apis.files import check_output_folder
-    from mmvitdense.datasets.browse import browse
     from mmvitdense.datasets.checks import check_data
+    from mmvitdense.visualization.browse import browse
 
     if arguments.num < 1:
         raise InputError(f'--num must be at least 1, got {arguments.num}.')

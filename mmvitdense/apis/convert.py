@@ -13,7 +13,6 @@ import torch
 from torch import Tensor, nn
 
 from mmvitdense.apis.errors import InputError
-from mmvitdense.apis.files import written_whole
 from mmvitdense.checkpoints import FORMATS, CheckpointError, detect, fit_to_model, read_checkpoint
 from mmvitdense.checkpoints.conversion_record import KEY
 from mmvitdense.checkpoints.describe import Description, describe
@@ -22,6 +21,8 @@ from mmvitdense.checkpoints.ema_copies import split_ema_copies
 from mmvitdense.checkpoints.fit_options import FitOptions
 from mmvitdense.checkpoints.table_grids import recorded_grids, with_record
 from mmvitdense.checkpoints.to_timm import to_timm
+from mmvitdense.compat import while_tools_run
+from mmvitdense.whole_files import written_whole
 
 LAYOUTS = ('mmvitdense', 'timm')
 SUFFIXES = ('.pth', '.safetensors')
@@ -124,6 +125,7 @@ def nested(options: Mapping[str, Any]) -> dict[str, Any]:
     return tree
 
 
+@while_tools_run()
 def convert_file(
     source: str | Path,
     layout: str = 'mmvitdense',

@@ -11,9 +11,11 @@ from typing import Any
 from rich.console import Console
 from rich.progress import track
 
+from mmvitdense.visualization.picture_files import write_image
+
 from .config import load_config
 from .errors import InputError
-from .files import check_output_folder, write_image, write_json
+from .files import check_output_folder, write_json
 from .image_files import ImageFiles, image_files
 from .image_loading import ImageLoading
 from .inference import ImageInferencer

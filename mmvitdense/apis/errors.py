@@ -24,11 +24,13 @@ def run_tool(main: Callable[[], int | None]) -> int:
     keeps its traceback. In a distributed run every process fails alike, and only the first of them prints.
     """
     from mmvitdense.checkpoints import CheckpointError
+    from mmvitdense.compat import while_tools_run
     from mmvitdense.datasets.checks import DataError
     from mmvitdense.engine import NonFiniteError
 
     try:
-        code = main() or 0
+        with while_tools_run():
+            code = main() or 0
         _wait_for_others()
         return code
     except (InputError, DataError, CheckpointError, NonFiniteError) as error:

@@ -1,37 +1,18 @@
-"""Output files that are either whole or absent."""
+"""Output files: JSON, and names that are refused before the work that they are for."""
 
 from __future__ import annotations
 
 import json
 import math
 import os
-import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 
+from mmvitdense.whole_files import written_whole
+
 from .errors import InputError
-
-
-@contextmanager
-def written_whole(path: str | Path) -> Iterator[Path]:
-    """Give a temporary name beside `path`, with the same suffix; rename it to `path` when the block succeeds.
-
-    Missing parent folders are made. After an error nothing of the file is left.
-    """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # As long as the names of files may be, a longer one made of it would not do.
-    temporary = path.with_name(f'.{os.getpid()}-{zlib.crc32(os.fsencode(path.name)):08x}{path.suffix}')
-    try:
-        yield temporary
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def write_json(path: str | Path, content: Any, indent: int | None = 2) -> None:
@@ -39,15 +20,6 @@ def write_json(path: str | Path, content: Any, indent: int | None = 2) -> None:
     text = json.dumps(_plain(content), indent=indent, allow_nan=False)
     with written_whole(path) as temporary:
         temporary.write_text(text + '\n', encoding='utf-8')
-
-
-def write_image(path: str | Path, image: np.ndarray) -> None:
-    """Write a BGR picture or a single-channel map in the format of the suffix of `path`."""
-    done, content = cv2.imencode(Path(path).suffix, image)
-    if not done:
-        raise OSError(f'OpenCV could not write {path} (array of shape {image.shape}, {image.dtype}).')
-    with written_whole(path) as temporary:
-        temporary.write_bytes(content)  # names that are no text are names for Python, not for OpenCV
 
 
 def check_output_file(path: str | Path, option: str) -> None:

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 import torch
 
+from mmvitdense.compat import while_tools_run
 from mmvitdense.datasets.checks import check_windows
-from mmvitdense.datasets.drawing import Artist, as_picture, panoptic_segments
+from mmvitdense.visualization.drawing import Artist, as_picture, panoptic_segments
 
 from .build import build_model
 from .checkpoint import load_model_weights
@@ -40,6 +41,7 @@ class ImageInferencer:
         >>> cv2.imwrite('seen.png', inferencer.draw('street.jpg', sample))
     """
 
+    @while_tools_run()
     def __init__(
         self,
         config: Any,

@@ -10,6 +10,7 @@ import torch
 from mmengine.runner import Runner
 
 from mmvitdense.checkpoints import CheckpointError, read_file
+from mmvitdense.compat import while_tools_run
 from mmvitdense.engine.bad_batch import load_samples
 from mmvitdense.engine.non_finite_source import Source, find_source
 from mmvitdense.engine.random_state import set_random_state
@@ -20,6 +21,7 @@ from .config import load_config
 from .errors import InputError
 
 
+@while_tools_run()
 def replay_batch(
     config: Any, file: str | Path, checkpoint: str | Path | None = None, device: str = 'cpu'
 ) -> tuple[torch.nn.Module, Any, Source]:

@@ -5,9 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from mmvitdense.whole_files import written_whole
+
 from .config import load_config
 from .errors import InputError
-from .files import check_output_file, written_whole
+from .files import check_output_file
 
 
 def standalone_config(config: Any, cfg_options: dict[str, Any] | None = None) -> str:

@@ -7,23 +7,28 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from mmengine.dist import barrier, is_main_process
 from mmengine.evaluator import BaseMetric
 from mmengine.runner import Runner
 
+from mmvitdense.compat import while_tools_run
 from mmvitdense.datasets.checks import check_data
+from mmvitdense.engine.show import ShowHook
+from mmvitdense.whole_files import written_whole
 
 from .build import build_model, build_runner
 from .checkpoint import load_model_weights
 from .class_scores import class_scores
 from .config import load_config, option_notes, set_work_dir, unused_notes
 from .errors import InputError
-from .files import check_output_file, check_output_folder, write_json, written_whole
+from .files import check_output_file, check_output_folder, write_json
+from .image_loading import loading_of
 from .launch import on_main_process, start_process_group
-from .show import ShowHook
 from .train import adapt_to_machine, log_notes
 
 
+@while_tools_run()
 def evaluate_model(
     config: Any,
     checkpoint: str | Path,
@@ -77,12 +82,16 @@ def evaluate_model(
     runner = build_runner(cfg, model)
     log_notes(runner, notes)
     if show_dir is not None:
-        runner.register_hook(ShowHook(show_dir, show_interval, score_thr))
+        runner.register_hook(ShowHook(show_dir, _read_image, show_interval, score_thr))
     with _predictions_to(runner, cfg, out), class_scores(runner.test_evaluator) as of_classes:
         metrics = {name: round(float(value), 6) for name, value in runner.test().items()}
     if json_file is not None and is_main_process():
         write_json(json_file, metrics | of_classes)
     return metrics
+
+
+def _read_image(dataset: Any, place: int) -> np.ndarray:
+    return loading_of(dataset, place)()
 
 
 def _check_outputs(out: str | None, json_file: str | None, show_dir: str | None) -> None:

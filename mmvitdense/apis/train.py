@@ -8,6 +8,7 @@ from typing import Any
 from mmengine.runner import Runner
 
 from mmvitdense.checkpoints import CheckpointError
+from mmvitdense.compat import while_tools_run
 from mmvitdense.datasets.checks import check_data
 
 from .amp import amp_for_device, enable_amp
@@ -21,6 +22,7 @@ from .resume import latest_checkpoint, set_resume
 from .sync_bn import sync_bn_to_bn
 
 
+@while_tools_run()
 def train_model(
     config: Any,
     work_dir: str | None = None,

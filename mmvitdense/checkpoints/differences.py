@@ -84,7 +84,7 @@ def rope_of(options: Mapping[str, Any]) -> str | None:
 
 def _options_of(model: nn.Module) -> dict[str, Any]:
     attn, mlp = model.blocks[0].attn, model.blocks[0].mlp
-    bias = False if attn.qkv.bias is None else 'qv' if attn.qkv.without_key_bias else True
+    bias = False if attn.qkv.bias is None else 'qv' if attn.without_key_bias else True
     return {
         'num_heads': model.num_heads,
         'norm_eps': model.blocks[0].norm1.eps,

@@ -13,6 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from mmvitdense.safe_objects import run_objects_allowed
+
 from .numpy_archive import load_archive
 from .numpy_pickle import load_arrays
 from .prefix import without_wrappers
@@ -61,7 +63,8 @@ def read_file(path_or_url: str | os.PathLike) -> Any:
         if _is_bare_pickle(path):
             with open(path, 'rb') as file:
                 return load_arrays(file.read())
-        return torch.load(path, map_location='cpu', weights_only=True, mmap=zipfile.is_zipfile(path))
+        with run_objects_allowed():
+            return torch.load(path, map_location='cpu', weights_only=True, mmap=zipfile.is_zipfile(path))
     except CheckpointError:
         raise
     except Exception as error:  # what torch raises depends on where the damage is: OSError, IndexError, KeyError, ...

@@ -10,11 +10,12 @@ from types import ModuleType
 from .import_hooks import after_import
 
 _PACKAGE = 'mmvitdense'
+MODULES = ('mmengine.config.utils', 'mmengine.config.config')
 
 
 def register() -> None:
-    after_import('mmengine.config.utils', _add_package)
-    after_import('mmengine.config.config', _leave_types_alone)
+    for module, action in zip(MODULES, (_add_package, _leave_types_alone)):
+        after_import(module, action)
 
 
 def _add_package(utils: ModuleType) -> None:

@@ -9,9 +9,11 @@ from typing import Any
 
 from .import_hooks import after_import
 
+MODULE = 'lvis.eval'
+
 
 def register() -> None:
-    after_import('lvis.eval', _give_float)
+    after_import(MODULE, _give_float)
 
 
 class _NumpyWithFloat:

@@ -12,17 +12,17 @@ from typing import Any
 from .import_hooks import after_import
 from .stand_in import StandIn
 
-_MODULE = 'mmcv.ops.multi_scale_deform_attn'
+MODULE = 'mmcv.ops.multi_scale_deform_attn'
 
 
 def register() -> None:
-    after_import(_MODULE, _replace_beside_the_stand_in)
+    after_import(MODULE, _replace_beside_the_stand_in)
 
 
 def use_own_attention() -> None:
     """Let mmcv's deformable attention run on our op also where mmcv is compiled. Without this call a compiled mmcv
     keeps its own kernel, and any other uses ours."""
-    _replace(importlib.import_module(_MODULE))
+    _replace(importlib.import_module(MODULE))
 
 
 def _replace_beside_the_stand_in(module: ModuleType) -> None:

@@ -10,11 +10,12 @@ from types import ModuleType
 
 from .import_hooks import after_import
 
+MODULE = 'mmpretrain.utils.dependency'
 _FIRST_UNSUPPORTED = 5
 
 
 def register() -> None:
-    after_import('mmpretrain.utils.dependency', _switch_off_multimodal)
+    after_import(MODULE, _switch_off_multimodal)
 
 
 def _switch_off_multimodal(dependency: ModuleType) -> None:

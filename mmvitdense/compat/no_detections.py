@@ -9,19 +9,26 @@ and a table of results has a hole. Without detections the same evaluation runs t
 import copy
 import json
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from .import_hooks import after_import
+from .import_hooks import Replace, replaced
+
+MODULES = ('mmdet.datasets.api_wrappers.coco_api', 'lvis.results')
 
 
-def register() -> None:
-    after_import('mmdet.datasets.api_wrappers.coco_api', _coco_loads_nothing)
-    after_import('lvis.results', _lvis_loads_nothing)
+@contextmanager
+def zeros() -> Iterator[None]:
+    """Inside, metrics without detections are zeros."""
+    coco, lvis = MODULES
+    with replaced(coco, _coco_loads_nothing), replaced(lvis, _lvis_loads_nothing):
+        yield
 
 
-def _coco_loads_nothing(module: ModuleType) -> None:
+def _coco_loads_nothing(module: ModuleType, replace: Replace) -> None:
     load = module.COCO.loadRes
 
     def load_results(self: Any, results: Any) -> Any:
@@ -35,10 +42,10 @@ def _coco_loads_nothing(module: ModuleType) -> None:
         empty.createIndex()
         return empty
 
-    module.COCO.loadRes = load_results
+    replace(module.COCO, 'loadRes', load_results)
 
 
-def _lvis_loads_nothing(module: ModuleType) -> None:
+def _lvis_loads_nothing(module: ModuleType, replace: Replace) -> None:
     load = module.LVISResults.__init__
 
     def load_results(self: Any, lvis_gt: Any, results: Any, *more: Any, **options: Any) -> None:
@@ -51,7 +58,7 @@ def _lvis_loads_nothing(module: ModuleType) -> None:
         self.dataset = {**_without_annotations(truth), 'annotations': []}
         self._create_index()
 
-    module.LVISResults.__init__ = load_results
+    replace(module.LVISResults, '__init__', load_results)
 
 
 def _is_empty(results: Any) -> bool:

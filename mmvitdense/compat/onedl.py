@@ -7,19 +7,26 @@ prints what has no logger whatever its level. That one message is dropped; all o
 
 import functools
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import ModuleType
 from typing import Any
 
-from .import_hooks import after_import
+from .import_hooks import Replace, replaced
+
+MODULE = 'mmengine.logging'
 
 _MESSAGE = 'Could not import OneDL'
 
 
-def register() -> None:
-    after_import('mmengine.logging', _drop_message)
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Inside, the message is dropped, and by what imported `print_log` inside from then on."""
+    with replaced(MODULE, _drop_message):
+        yield
 
 
-def _drop_message(module: ModuleType) -> None:
+def _drop_message(module: ModuleType, replace: Replace) -> None:
     print_log = module.print_log
 
     @functools.wraps(print_log)
@@ -28,4 +35,4 @@ def _drop_message(module: ModuleType) -> None:
             return
         print_log(msg, logger, level)
 
-    module.print_log = print_all_but_one
+    replace(module, 'print_log', print_all_but_one)

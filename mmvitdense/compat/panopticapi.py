@@ -1,47 +1,67 @@
-"""A stand-in for panopticapi, which no package registry has and mmdet needs to load and score panoptic data.
+"""What mmdet uses of panopticapi, which no package registry has, to load and score panoptic data.
 
-Offered by a finder at the end of `sys.meta_path`, so that an installed panopticapi is found before it and used. It
-holds what mmdet uses of `panopticapi.utils` and `panopticapi.evaluation`; any other name is an ImportError.
+mmdet's modules look for panopticapi when they are imported and go on without it; those that did not find it get the
+names they looked for from `panoptic_quality`. No module of the name panopticapi appears, and an installed one is used.
 """
 
 from __future__ import annotations
 
 import importlib
-import importlib.machinery
-import sys
-import types
-from collections.abc import Sequence
+import importlib.util
+import inspect
+from types import ModuleType
 from typing import Any
 
-NAMES = {
-    'panopticapi': (),
-    'panopticapi.utils': ('rgb2id', 'id2rgb'),
-    'panopticapi.evaluation': ('OFFSET', 'VOID', 'PQStat'),
-}
-"""Module -> what it holds."""
+from .import_hooks import after_import
 
-
-class PanopticFinder:
-    """Offers the modules of the stand-in when no other finder knows them."""
-
-    def find_spec(self, fullname: str, path: Sequence[str] | None = None, target: Any = None) -> Any:
-        if fullname not in NAMES:
-            return None
-        is_package = fullname == 'panopticapi'
-        return importlib.machinery.ModuleSpec(fullname, self, origin=__file__, is_package=is_package)
-
-    def create_module(self, spec: importlib.machinery.ModuleSpec) -> None:
-        """The usual module."""
-
-    def exec_module(self, module: types.ModuleType) -> None:
-        # Not imported before: numpy is slow to import.
-        source = importlib.import_module(f'{__package__}.panoptic_quality')
-        module.__doc__ = __doc__
-        for name in NAMES[module.__name__]:
-            setattr(module, name, getattr(source, name))
+_NAMES = ('OFFSET', 'VOID', 'PQStat', 'id2rgb', 'rgb2id')
+_USING = (
+    'mmdet.evaluation.functional.panoptic_utils',
+    'mmdet.evaluation.metrics.coco_panoptic_metric',
+    'mmdet.apis.det_inferencer',
+)
+_LOADING = 'mmdet.datasets.transforms.loading'
+MODULES = (*_USING, _LOADING)
 
 
 def register() -> None:
-    """Add the finder to `sys.meta_path`, once."""
-    if not any(isinstance(finder, PanopticFinder) for finder in sys.meta_path):
-        sys.meta_path.append(PanopticFinder())
+    for name in _USING:
+        after_import(name, _give_names)
+    after_import(_LOADING, _load_without)
+
+
+def _is_installed() -> bool:
+    return importlib.util.find_spec('panopticapi') is not None
+
+
+def _source() -> ModuleType:
+    # Not imported before: numpy is slow to import.
+    return importlib.import_module(f'{__package__}.panoptic_quality')
+
+
+def _give_names(module: ModuleType) -> None:
+    if _is_installed():
+        return
+    for name in _NAMES:
+        if hasattr(module, name):
+            setattr(module, name, getattr(_source(), name))
+    if hasattr(module, 'panopticapi'):
+        module.panopticapi = _source()  # mmdet asks whether it is None
+
+
+def _load_without(module: ModuleType) -> None:
+    """Let mmdet's transform be built, whose constructor imports panopticapi for one function."""
+    if _is_installed():
+        return
+    transform = module.LoadPanopticAnnotations
+    signature = inspect.signature(transform.__init__)
+
+    def build(self: Any, *args: Any, **kwargs: Any) -> None:
+        given = signature.bind(self, *args, **kwargs)
+        given.apply_defaults()
+        options = {name: value for name, value in given.arguments.items() if name != 'self'}
+        self.rgb2id = _source().rgb2id
+        super(transform, self).__init__(**options, with_keypoints=False)
+
+    build.__signature__ = signature
+    transform.__init__ = build

@@ -1,1 +1,1 @@
-"""Data: the built-in shapes data set, checks of a person's own data, pictures of what a pipeline produces."""
+"""Data: the built-in shapes data set and checks of a person's own data."""

@@ -1,19 +1,23 @@
-"""How models are trained: learning rates by layer and by part of a model, and what every run has hooks for."""
+"""How models are trained: learning rates by layer and part of a model, samplers, and the hooks of every run."""
 
 from .amp import CpuAmpOptimWrapper
+from .class_counts import ClassCountsHook
 from .errors import NonFiniteError
 from .finite_loss import FiniteLossHook
 from .layer_decay import LayerDecayOptimWrapperConstructor
 from .lr_mults import LearningRateOptimWrapperConstructor
+from .repeat_factor_sampler import RepeatFactorSampler
 from .repeatable import RepeatableHook
 from .whole_checkpoint import WholeCheckpointHook
 
 __all__ = [
+    'ClassCountsHook',
     'CpuAmpOptimWrapper',
     'FiniteLossHook',
     'LayerDecayOptimWrapperConstructor',
     'LearningRateOptimWrapperConstructor',
     'NonFiniteError',
+    'RepeatFactorSampler',
     'RepeatableHook',
     'WholeCheckpointHook',
 ]

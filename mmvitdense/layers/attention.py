@@ -8,7 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mmvitdense.ops import Linear, linear
+from mmvitdense.ops import Linear, apply_linear, linear
+from mmvitdense.ops.linear_layer import is_plain
 from mmvitdense.ops.recording import is_exporting
 
 from .recorded_positions import RecordsPositions
@@ -27,32 +28,6 @@ class AttentionPosition(NamedTuple):
     bias: Tensor | None = None
 
 
-class QkvLinear(Linear):
-    """Projection to query, key and value, whose bias may leave out the key.
-
-    Args:
-        embed_dims: Channels of a token.
-        bias: Whether there is a bias; 'qv' for one that counts as zero for the keys, and stays frozen there.
-    """
-
-    def __init__(self, embed_dims: int, bias: bool | str = True):
-        if bias not in (True, False, 'qv'):
-            raise ValueError(f"qkv_bias must be True, False or 'qv', got {bias!r}")
-        super().__init__(embed_dims, 3 * embed_dims, bias=bool(bias))
-        self.without_key_bias = bias == 'qv'
-
-    def used_bias(self) -> Tensor | None:
-        """The bias as it enters the function, 3*embed_dims."""
-        if not self.without_key_bias:
-            return self.bias
-        query, key, value = self.bias.chunk(3)
-        return torch.cat([query, torch.zeros_like(key), value])
-
-    def forward(self, tokens: Tensor) -> Tensor:
-        """Map ... x embed_dims to ... x 3*embed_dims."""
-        return linear(tokens, self.weight, self.used_bias())
-
-
 class Attention(RecordsPositions):
     """Self-attention of a ViT block.
 
@@ -62,7 +37,8 @@ class Attention(RecordsPositions):
     Args:
         embed_dims: Channels of a token.
         num_heads: Number of heads; divides ``embed_dims``.
-        qkv_bias: Whether the projection to query, key and value has a bias; 'qv' for none on the keys.
+        qkv_bias: Whether the projection to query, key and value has a bias; 'qv' for one that counts as zero for the
+            keys, and stays frozen there.
         window_size: Side of a window in tokens, 0 for global attention.
         window_pad: What fills a window that hangs over the edge. 'tokens': a zero token before the projection, so
             that its key and value are the bias (detectron2 ViTDet, SAM, BEiT). 'qkv': zeros after it (ViT-Adapter,
@@ -92,11 +68,14 @@ class Attention(RecordsPositions):
             raise ValueError(f'embed_dims must be a multiple of num_heads, got {embed_dims} and {num_heads}')
         if window_pad not in WINDOW_PADS:
             raise ValueError(f"window_pad must be one of {WINDOW_PADS}, got '{window_pad}'")
+        if qkv_bias not in (True, False, 'qv'):
+            raise ValueError(f"qkv_bias must be True, False or 'qv', got {qkv_bias!r}")
         self.num_heads = num_heads
+        self.without_key_bias = qkv_bias == 'qv'
         self.window_size = window_size
         self.window_pad = window_pad
         self.num_prefix_tokens = num_prefix_tokens
-        self.qkv = QkvLinear(embed_dims, qkv_bias)
+        self.qkv = Linear(embed_dims, 3 * embed_dims, bias=bool(qkv_bias))
         self.inner_norm = nn.Identity() if inner_norm_eps is None else nn.LayerNorm(embed_dims, eps=inner_norm_eps)
         self.proj = Linear(embed_dims, embed_dims)
         self.has_rel_pos = rel_pos_size is not None
@@ -129,21 +108,43 @@ class Attention(RecordsPositions):
         position = position or AttentionPosition()
         if self.window_size:
             return self._attend_in_windows(tokens, grid, position)
-        return self.proj(self.inner_norm(self._attend(self.qkv(tokens), grid, position, self.num_prefix_tokens)))
+        return apply_linear(
+            self.proj, self.inner_norm(self._attend(self._project(tokens), grid, position, self.num_prefix_tokens))
+        )
 
     def table_grids(self) -> dict[str, tuple[int, int]]:
         """See ``RecordsPositions``."""
         return {} if self.bias_grid is None else {'relative_position_bias_table': tuple(self.bias_grid)}
 
+    def _project(self, tokens: Tensor) -> Tensor:
+        """Map ... x C to query, key and value, ... x 3*C."""
+        if not self.without_key_bias:
+            return apply_linear(self.qkv, tokens)
+        if is_plain(self.qkv):
+            return linear(tokens, self.qkv.weight, self._used_bias(tokens))
+        return self.qkv(tokens) + (self._used_bias(tokens) - self._bias(tokens))
+
+    def _bias(self, tokens: Tensor) -> Tensor | None:
+        """The bias of the projection, 3*C: of a layer put in the place of torch's, what it makes of a zero token."""
+        return self.qkv.bias if isinstance(self.qkv, nn.Linear) else self.qkv(tokens.new_zeros(1, tokens.size(-1)))[0]
+
+    def _used_bias(self, tokens: Tensor) -> Tensor | None:
+        """The bias as it enters the function, 3*C."""
+        bias = self._bias(tokens)
+        if not self.without_key_bias:
+            return bias
+        query, key, value = bias.chunk(3)
+        return torch.cat([query, torch.zeros_like(key), value])
+
     def _attend_in_windows(self, tokens: Tensor, grid: tuple[int, int], position: AttentionPosition) -> Tensor:
         size = self.window_size
         prefix = self.num_prefix_tokens
-        qkv = self.qkv(tokens[:, prefix:]).unflatten(1, grid)
+        qkv = self._project(tokens[:, prefix:]).unflatten(1, grid)
         # A zero token projects to the bias: padding with it afterwards saves the products of the padding.
-        fill = self.qkv.used_bias() if self.window_pad == 'tokens' else None
+        fill = self._used_bias(tokens) if self.window_pad == 'tokens' else None
         windows = window_partition(pad_to_windows(qkv, size, fill), size)
         patches = window_merge(self._attend(windows, (size, size), position, 0), size, grid).flatten(1, 2)
-        return F.pad(self.proj(self.inner_norm(patches)), (0, 0, prefix, 0))
+        return F.pad(apply_linear(self.proj, self.inner_norm(patches)), (0, 0, prefix, 0))
 
     def _attend(self, qkv: Tensor, grid: tuple[int, int], position: AttentionPosition, prefix: int) -> Tensor:
         query, key, value = qkv.unflatten(-1, (3, self.num_heads, -1)).permute(2, 0, 3, 1, 4).unbind(0)

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mmvitdense.ops import Linear
+from mmvitdense.ops import Linear, apply_linear
 
 from .token_levels import TokenLevels
 
@@ -50,4 +50,4 @@ class ConvFFN(nn.Module):
 
     def forward(self, tokens: Tensor, levels: TokenLevels) -> Tensor:
         """Map B x N x embed_dims to the same shape."""
-        return self.fc2(F.gelu(self.dwconv(self.fc1(tokens), levels)))
+        return apply_linear(self.fc2, F.gelu(self.dwconv(apply_linear(self.fc1, tokens), levels)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mmvitdense.ops import Linear
+from mmvitdense.ops import Linear, apply_linear
 
 
 class QuickGELU(nn.Module):
@@ -45,7 +45,7 @@ class Mlp(nn.Module):
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Map B x N x embed_dims to the same shape."""
-        return self.fc2(self.norm(self.act(self.fc1(tokens))))
+        return apply_linear(self.fc2, self.norm(self.act(apply_linear(self.fc1, tokens))))
 
 
 class SwiGLU(nn.Module):
@@ -65,5 +65,5 @@ class SwiGLU(nn.Module):
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Map B x N x embed_dims to the same shape."""
-        gate, values = self.w12(tokens).chunk(2, dim=-1)
-        return self.w3(self.norm(F.silu(gate) * values))
+        gate, values = apply_linear(self.w12, tokens).chunk(2, dim=-1)
+        return apply_linear(self.w3, self.norm(F.silu(gate) * values))

@@ -5,13 +5,14 @@ Compiled kernels are built at the first use of an op, never at import; see `back
 
 from .backends import backend, set_backend
 from .functions import ms_deform_attn, ms_deform_attn_fused
-from .linear_layer import Linear, linear
+from .linear_layer import Linear, apply_linear, linear
 from .module import MultiScaleDeformableAttention
 from .suppression import soft_nms
 
 __all__ = [
     'Linear',
     'MultiScaleDeformableAttention',
+    'apply_linear',
     'backend',
     'linear',
     'ms_deform_attn',

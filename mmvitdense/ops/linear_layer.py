@@ -13,19 +13,47 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch._C import _get_tracing_state
+from torch.compiler import is_compiling
 
 VARIABLE = 'MMVITDENSE_LINEAR'
 """Environment variable: 'torch' for torch's own choice everywhere, 'onednn' for oneDNN on every CPU that has it."""
+_HOOKS = ('_forward_pre_hooks', '_forward_hooks', '_backward_pre_hooks', '_backward_hooks')
 SMALLEST_PRODUCT = 2**23
 """Multiplications below which the call itself takes longer than MKL saves."""
+_PLAIN = (Tensor, nn.Parameter)
 
 
-class Linear(nn.Linear):
-    """``nn.Linear``, computed by ``linear``."""
+Linear = nn.Linear
+"""The layers of our models are torch's own: quantisation, pruning, adapters and tracers look for exactly that type.
+What is faster lies in the call, see ``apply_linear``."""
+_FORWARD = nn.Linear.forward
 
-    def forward(self, tokens: Tensor) -> Tensor:
-        """Map ... x in_features to ... x out_features."""
-        return linear(tokens, self.weight, self.bias)
+
+def apply_linear(layer: nn.Module, tokens: Tensor) -> Tensor:
+    """``layer(tokens)``, by ``linear`` where that is all that calling the layer does.
+
+    Args:
+        layer: A linear layer, or what someone put in its place.
+        tokens: ... x in_features.
+
+    Returns:
+        ... x out_features.
+    """
+    if type(layer) is nn.Linear and _is_large(tokens, layer.out_features) and is_plain(layer):
+        return linear(tokens, layer.weight, layer.bias)
+    return layer(tokens)
+
+
+def is_plain(layer: nn.Module) -> bool:
+    """Whether calling the layer is ``F.linear`` of its parameters and nothing else: no hook, no other forward."""
+    return (
+        type(layer) is nn.Linear
+        and nn.Linear.forward is _FORWARD
+        and 'forward' not in vars(layer)
+        and layer._compiled_call_impl is None
+        and not any(getattr(layer, name) or getattr(nn.modules.module, f'_global{name}') for name in _HOOKS)
+    )
 
 
 def linear(tokens: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
@@ -37,20 +65,30 @@ def linear(tokens: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor
     return _product(tokens, weight, bias)
 
 
-def _worth_onednn(tokens: Tensor, weight: Tensor, bias: Tensor | None) -> bool:
+def _is_large(tokens: Tensor, out_features: int) -> bool:
+    """What is cheap to ask, as a small product takes no longer than a few questions."""
     # Compilers, tracers and counters of operations know torch's own operators only.
-    if torch.compiler.is_compiling() or torch.jit.is_tracing() or torch._C._len_torch_dispatch_stack():
+    return (
+        not is_compiling()
+        and _get_tracing_state() is None
+        and type(tokens) in _PLAIN
+        and tokens.numel() * out_features >= SMALLEST_PRODUCT
+        and _onednn_is_faster()
+    )
+
+
+def _worth_onednn(tokens: Tensor, weight: Tensor, bias: Tensor | None) -> bool:
+    if not _is_large(tokens, weight.shape[0]):
         return False
     plain = all(
-        type(t) in (Tensor, nn.Parameter) and t.device.type == 'cpu' and t.dtype == torch.float32
+        type(t) in _PLAIN and t.device.type == 'cpu' and t.dtype == torch.float32
         for t in (tokens, weight, bias)
         if t is not None
     )
     return (
         plain
         and tokens.dim() > 1
-        and tokens.numel() * weight.shape[0] >= SMALLEST_PRODUCT
-        and _onednn_is_faster()
+        and not torch._C._len_torch_dispatch_stack()
         and torch.backends.mkldnn.enabled
         and not torch.is_autocast_enabled('cpu')
     )

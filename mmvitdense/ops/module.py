@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from .functions import ms_deform_attn_fused
-from .linear_layer import Linear
+from .linear_layer import Linear, apply_linear
 
 SpatialShapes = list[tuple[int, int]] | Tensor
 
@@ -128,15 +128,15 @@ def attend(
     if not module.batch_first:
         query, value = query.transpose(0, 1), value.transpose(0, 1)
     heads, sizes = module.num_heads, (module.num_heads, module.num_levels, module.num_points)
-    projected = module.value_proj(value)
+    projected = apply_linear(module.value_proj, value)
     if key_padding_mask is not None:
         projected = projected.masked_fill(key_padding_mask[..., None], 0.0)
     output = ms_deform_attn_fused(
         projected.unflatten(-1, (heads, projected.size(-1) // heads)),
         spatial_shapes,
         reference_points,
-        module.sampling_offsets(query).unflatten(-1, (*sizes, 2)),
-        module.attention_weights(query).unflatten(-1, sizes),
+        apply_linear(module.sampling_offsets, query).unflatten(-1, (*sizes, 2)),
+        apply_linear(module.attention_weights, query).unflatten(-1, sizes),
     )
-    output = module.output_proj(output)
+    output = apply_linear(module.output_proj, output)
     return output if module.batch_first else output.transpose(0, 1)

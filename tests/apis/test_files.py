@@ -6,7 +6,9 @@ import cv2
 import numpy as np
 import pytest
 
-from mmvitdense.apis.files import write_image, write_json, written_whole
+from mmvitdense.apis.files import write_json
+from mmvitdense.visualization.picture_files import write_image
+from mmvitdense.whole_files import written_whole
 
 
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):

@@ -78,7 +78,7 @@ def in_old_names(official):
 
 def with_zero_key_bias(model):
     for block in model.vit.blocks:
-        if block.attn.qkv.without_key_bias:
+        if block.attn.without_key_bias:
             with torch.no_grad():
                 block.attn.qkv.bias.chunk(3)[1].zero_()
     return model

@@ -1,15 +1,19 @@
 import io
 import os
 import pickle
+from types import SimpleNamespace
 
-import mmengine
 import numpy as np
 import pytest
 import torch
 from mmengine.logging import HistoryBuffer
 from mmengine.model import BaseModel
-from mmengine.runner import Runner, load_checkpoint
+from mmengine.runner import Runner, checkpoint, load_checkpoint
 from torch import nn
+
+from mmvitdense.checkpoints import CheckpointError, read_file
+from mmvitdense.compat import checkpoints, while_tools_run
+from mmvitdense.safe_objects import run_objects, run_objects_allowed
 
 
 class Line(BaseModel):
@@ -65,7 +69,7 @@ def test_scalars_and_buffers_survive(tmp_path):
     buffer = HistoryBuffer([1.0, 2.0, 4.5], [1, 1, 2])
     hub = {'buffer': buffer, 'best': np.float32(0.25), 'count': np.int64(7), 'flag': np.bool_(True)}
     torch.save({'state_dict': {'w': torch.ones(2)}, 'message_hub': hub}, tmp_path / 'a.pth')
-    result = torch.load(tmp_path / 'a.pth', weights_only=True)['message_hub']
+    result = read_file(tmp_path / 'a.pth')['message_hub']
     assert result['buffer'].mean() == buffer.mean()
     assert result['buffer'].statistics('max') == 4.5
     assert (result['best'], result['count'], result['flag']) == (0.25, 7, True)
@@ -81,7 +85,8 @@ def test_files_of_the_other_numpy(core):
     names = [name for name in (b'numpy.core.multiarray', b'numpy._core.multiarray') if name in written]
     assert len(names) == 1
     other = io.BytesIO(written.replace(names[0], core + b'.multiarray'))
-    result = torch.load(other, weights_only=True)
+    with run_objects_allowed():
+        result = torch.load(other, weights_only=True)
     assert result['scalar'] == 0.5
     assert result['array'].tolist() == [0, 1, 2]
 
@@ -107,9 +112,9 @@ def test_any_other_class_is_refused(tmp_path, content, monkeypatch):
     monkeypatch.delenv('MMVITDENSE_EXECUTED', raising=False)
     path = str(tmp_path / 'a.pth')
     torch.save({'state_dict': {}, 'extra': content}, path)
-    with pytest.raises(pickle.UnpicklingError):
-        torch.load(path, weights_only=True)
-    with pytest.raises(pickle.UnpicklingError):
+    with pytest.raises(CheckpointError):
+        read_file(path)
+    with while_tools_run(), pytest.raises(pickle.UnpicklingError):
         load_checkpoint(nn.Linear(1, 1), path, map_location='cpu')
     assert 'MMVITDENSE_EXECUTED' not in os.environ
 
@@ -121,19 +126,39 @@ def test_what_is_fetched_is_not_executed_either(tmp_path, monkeypatch):
     (tmp_path / 'hub' / 'checkpoints').mkdir(parents=True)
     path = tmp_path / 'hub' / 'checkpoints' / 'a.pth'  # where it would be fetched to
     torch.save({'state_dict': {}, 'extra': Executed()}, path)
-    with pytest.raises(pickle.UnpicklingError):
+    with while_tools_run(), pytest.raises(pickle.UnpicklingError):
         load_checkpoint(nn.Linear(1, 1), 'https://example.org/a.pth', map_location='cpu')
     assert 'MMVITDENSE_EXECUTED' not in os.environ
     layer = nn.Linear(1, 1)
-    torch.save(layer.state_dict(), path)
-    load_checkpoint(other := nn.Linear(1, 1), 'https://example.org/a.pth', map_location='cpu')
+    torch.save({'state_dict': layer.state_dict(), 'hub': HistoryBuffer([1.0], [1])}, path)
+    with while_tools_run():
+        load_checkpoint(other := nn.Linear(1, 1), 'https://example.org/a.pth', map_location='cpu')
     assert torch.equal(other.weight, layer.weight)
 
 
-def test_loading_one_file_does_not_withdraw_the_permission(tmp_path):
+def test_others_load_as_before(tmp_path):
+    """Outside of tools mmengine's loader is its own; within, and for our reader, a file is read time and again."""
+    names = [name for name in ('_safe_torch_load', 'load_url') if hasattr(checkpoint, name)]
+    theirs = [getattr(checkpoint, name) for name in names]
+    assert all(function.__module__ != checkpoints.__name__ for function in theirs)
     path = str(tmp_path / 'a.pth')
     torch.save({'state_dict': nn.Linear(1, 1).state_dict(), 'hub': HistoryBuffer([1.0], [1])}, path)
-    for _ in range(2):
-        load_checkpoint(nn.Linear(1, 1), path, map_location='cpu')
-    assert torch.load(path, weights_only=True)['hub'].current() == 1.0
-    assert mmengine.__version__
+    permitted = set(torch.serialization.get_safe_globals())
+    load_checkpoint(nn.Linear(1, 1), path, map_location='cpu')
+    with while_tools_run(), while_tools_run():
+        assert {getattr(checkpoint, name).__module__ for name in names} == {checkpoints.__name__}
+        for _ in range(2):
+            load_checkpoint(nn.Linear(1, 1), path, map_location='cpu')
+            assert read_file(path)['hub'].current() == 1.0
+    assert [getattr(checkpoint, name) for name in names] == theirs
+    assert set(torch.serialization.get_safe_globals()) <= permitted
+
+
+def test_the_original_line_is_told_what_its_checkpoints_hold(monkeypatch):
+    """It has no loader that tells torch, and would refuse its own files."""
+    told = []
+    monkeypatch.setattr(torch.serialization, 'add_safe_globals', told.extend)
+    checkpoints._allow(SimpleNamespace(_safe_torch_load=None))
+    assert told == []
+    checkpoints._allow(SimpleNamespace())
+    assert told == list(run_objects())

@@ -1,10 +1,12 @@
 """Panoptic data loads and is scored without panopticapi; an installed one is used."""
 
+import importlib.util
 import json
 import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,6 +14,8 @@ import torch
 from PIL import Image
 
 import mmvitdense
+from mmvitdense.compat import panopticapi
+from mmvitdense.compat.panoptic_quality import PQStat, id2rgb, rgb2id
 from mmvitdense.datasets.shape_scenes import CLASSES
 
 pytest.importorskip('mmdet')
@@ -19,26 +23,41 @@ pytest.importorskip('mmdet')
 NAMES = (*CLASSES, 'background')
 
 
-def test_an_installed_panopticapi_is_used(tmp_path):
-    installed = tmp_path / 'panopticapi'
-    installed.mkdir()
-    (installed / '__init__.py').touch()
-    (installed / 'utils.py').write_text("rgb2id = 'the real one'")
-    code = 'import mmvitdense; from panopticapi.utils import rgb2id; print(rgb2id)'
-    path = os.pathsep.join([str(tmp_path), str(Path(mmvitdense.__file__).parents[1])])
-    environment = {**os.environ, 'PYTHONPATH': path}
-    found = subprocess.run([sys.executable, '-c', code], env=environment, capture_output=True, text=True, check=True)
-    assert found.stdout == 'the real one\n'
+def test_an_installed_panopticapi_is_used(monkeypatch):
+    monkeypatch.setattr(panopticapi, '_is_installed', lambda: True)
+    module = SimpleNamespace(rgb2id='the real one')  # what lacks the transform would be an error
+    panopticapi._give_names(module)
+    panopticapi._load_without(module)
+    assert module.rgb2id == 'the real one'
 
 
-def test_what_the_stand_in_lacks_is_an_import_error():
-    with pytest.raises(ImportError, match='IdGenerator'):
-        from panopticapi.utils import IdGenerator  # noqa: F401
+def test_nothing_of_that_name_appears():
+    if importlib.util.find_spec('panopticapi') is not None:
+        pytest.skip('panopticapi is installed')
+    code = """
+import mmvitdense, importlib.util, sys
+from mmdet.evaluation.functional import panoptic_utils
+from mmdet.datasets.transforms import LoadPanopticAnnotations
+assert LoadPanopticAnnotations(with_mask=False).rgb2id is panoptic_utils.rgb2id
+print(panoptic_utils.PQStat.__module__, importlib.util.find_spec('panopticapi'))
+print([name for name in sys.modules if name.split('.')[0] == 'panopticapi'])
+"""
+    environment = {**os.environ, 'PYTHONPATH': str(Path(mmvitdense.__file__).parents[1])}
+    done = subprocess.run([sys.executable, '-c', code], env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-2:] == ['mmvitdense.compat.panoptic_quality None', '[]']
+
+
+def test_the_transform_takes_the_arguments_of_mmdet():
+    from mmdet.datasets.transforms import LoadPanopticAnnotations
+
+    transform = LoadPanopticAnnotations(with_mask=False, imdecode_backend='pillow')
+    assert (transform.with_mask, transform.with_seg, transform.with_keypoints) == (False, True, False)
+    assert transform.imdecode_backend == 'pillow'
+    with pytest.raises(TypeError, match='with_masks'):
+        LoadPanopticAnnotations(with_masks=False)
 
 
 def test_ids_and_colours():
-    from panopticapi.utils import id2rgb, rgb2id
-
     assert rgb2id([1, 2, 3]) == 1 + 2 * 256 + 3 * 256**2
     assert id2rgb(1 + 2 * 256 + 3 * 256**2) == [1, 2, 3]
     colours = np.random.randint(0, 256, (5, 7, 3), np.uint8)
@@ -51,8 +70,6 @@ def test_ids_and_colours():
 
 def test_qualities_of_the_formula():
     """PQ = sum of IoU / (TP + FP / 2 + FN / 2) = SQ x RQ, averaged over the classes that occur."""
-    from panopticapi.evaluation import PQStat
-
     first, second = PQStat(), PQStat()
     first[3].tp, first[3].iou = 1, 0.8
     second[3].tp, second[3].iou, second[3].fp, second[3].fn = 1, 0.6, 2, 1

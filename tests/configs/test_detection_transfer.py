@@ -231,7 +231,7 @@ class TestInitialisations:
         (gain,) = (tensor for name, tensor in source.items() if name.endswith('.2.lambda_1'))
         assert torch.equal(weights['blocks.2.ls1.gamma'], gain)
         assert weights['blocks.0.attn.qkv.bias'][WIDTH : 2 * WIDTH].any() == 0
-        assert vit.blocks[0].attn.qkv.without_key_bias
+        assert vit.blocks[0].attn.without_key_bias
         assert vit.pos_embed.std().item() == pytest.approx(0.02, rel=0.2)
 
     def test_the_reproduction(self, start):

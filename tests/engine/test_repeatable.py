@@ -11,9 +11,9 @@ import torch
 from mmengine.dataset import DefaultSampler, InfiniteSampler
 from torch.utils.data import BatchSampler, DataLoader, IterableDataset, SequentialSampler
 
-from mmvitdense.datasets.repeat_factor_sampler import RepeatFactorSampler
 from mmvitdense.engine import RepeatableHook, repeatable
 from mmvitdense.engine.random_state import random_state, set_random_state
+from mmvitdense.engine.repeat_factor_sampler import RepeatFactorSampler
 from mmvitdense.engine.seeded_samples import EndlessBatches, seed_samples
 
 from .tiny_runs import SIZE, Samples

@@ -23,7 +23,6 @@ from torch import nn
 from torch.nn import functional as F
 
 import mmvitdense  # noqa: F401
-from mmvitdense.datasets import repeat_factor_sampler  # noqa: F401
 
 SIZE = 12
 

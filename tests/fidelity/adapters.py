@@ -102,7 +102,7 @@ def totals(model: nn.Module) -> tuple[int, int, int]:
     parameters = list(model.parameters())
     count, entries, number = sum(p.numel() for p in parameters), len(model.state_dict()), len(parameters)
     for block in model.vit.blocks:
-        if block.attn.qkv.without_key_bias:
+        if block.attn.without_key_bias:
             count, entries, number = count - model.embed_dims, entries + 1, number + 1
         entries += hasattr(block.attn, 'relative_position_bias_table')
     if isinstance(model.vit.norm_pre, nn.LayerNorm):

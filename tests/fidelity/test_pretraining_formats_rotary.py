@@ -72,7 +72,7 @@ class TestDinov3:
         for index, block in enumerate(oracle.blocks):
             block.attn.k_bias.copy_(weights[f'blocks.{index}.attn.qkv.bias'].chunk(3)[1])
         model = compare(oracle.forward_features, weights, 'DINOv3', size, ['mask_token'])
-        assert not model.blocks[0].attn.qkv.without_key_bias
+        assert not model.blocks[0].attn.without_key_bias
 
     def test_rounded_periods(self, size):
         """The published files hold bfloat16; the result differs a little from that of timm, which has float32."""

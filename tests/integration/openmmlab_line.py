@@ -58,12 +58,9 @@ def train(config: str, work_dir: Path, iterations: int, *arguments: str) -> None
 
 def check_checkpoint(path: Path, iterations: int) -> None:
     """The file is of this mmengine, readable without executing it, and knows every iteration since the first."""
-    import mmengine  # noqa: F401  (allows the classes of its checkpoints)
-    import torch
+    from mmvitdense.checkpoints import read_file
 
-    import mmvitdense  # noqa: F401
-
-    content = torch.load(path, map_location='cpu', weights_only=True)
+    content = read_file(path)
     losses = content['message_hub']['log_scalars']['train/loss'].data[0].tolist()
     found = {
         'mmengine_version': content['meta']['mmengine_version'],

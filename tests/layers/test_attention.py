@@ -103,7 +103,7 @@ def test_keys_without_bias():
     assert not key.any()
     with torch.no_grad():
         attention.qkv.bias[12:24] = 0.0
-        attention.qkv.without_key_bias = False
+        attention.without_key_bias = False
         torch.testing.assert_close(attention(tokens, (4, 5)), out)
 
 

@@ -3,9 +3,12 @@
 import pytest
 import torch
 import torch.nn.functional as F
+from torch import fx, nn
+from torch.nn.utils import parametrize, prune
 from torch.utils.flop_counter import FlopCounterMode
 
-from mmvitdense.ops import Linear, linear, linear_layer
+from mmvitdense.models import PlainViT
+from mmvitdense.ops import apply_linear, linear, linear_layer
 
 
 @pytest.fixture
@@ -53,12 +56,12 @@ def test_outputs_and_gradients_are_those_of_the_definition(products, with_bias):
 
 
 def test_frozen_parameters_and_inference(products):
-    layer, tokens = Linear(24, 40).requires_grad_(False), torch.randn(18, 24)
+    layer, tokens = nn.Linear(24, 40).requires_grad_(False), torch.randn(18, 24)
     expected = F.linear(tokens, layer.weight, layer.bias)
     with torch.inference_mode():
-        torch.testing.assert_close(layer(tokens), expected)
+        torch.testing.assert_close(apply_linear(layer, tokens), expected)
     leaf = tokens.clone().requires_grad_()
-    layer(leaf).sum().backward()
+    apply_linear(layer, leaf).sum().backward()
     torch.testing.assert_close(leaf.grad, layer.weight.sum(0).expand(18, 24))
     assert layer.weight.grad is None
     assert len(products) == 3
@@ -74,28 +77,89 @@ def test_second_derivatives(products):
 
 
 def test_torch_keeps_what_it_does_better(products):
-    layer = Linear(24, 40)
-    layer(torch.randn(24))
-    layer(torch.randn(1, 24))
-    layer.double()(torch.randn(18, 24).double())
+    layer = nn.Linear(24, 40)
+    apply_linear(layer, torch.randn(24))
+    apply_linear(layer, torch.randn(1, 24))
+    apply_linear(layer.double(), torch.randn(18, 24).double())
     layer.float()
     with torch.autocast('cpu', torch.bfloat16):
-        assert layer(torch.randn(18, 24)).dtype == torch.bfloat16
+        assert apply_linear(layer, torch.randn(18, 24)).dtype == torch.bfloat16
     with torch.backends.mkldnn.flags(enabled=False):
-        layer(torch.randn(18, 24))
-    layer.to('meta')(torch.randn(18, 24, device='meta'))
+        apply_linear(layer, torch.randn(18, 24))
+    apply_linear(layer.to('meta'), torch.randn(18, 24, device='meta'))
     assert not products
+
+
+class Calls(nn.Module):
+    """A layer called as our models call theirs."""
+
+    def __init__(self, layer):
+        super().__init__()
+        self.layer = layer
+
+    def forward(self, tokens):
+        return apply_linear(self.layer, tokens)
 
 
 def test_tracers_see_the_operators_of_torch(products):
-    layer, tokens = Linear(24, 40), torch.randn(18, 24)
+    model, tokens = Calls(nn.Linear(24, 40)), torch.randn(18, 24)
+    expected = F.linear(tokens, model.layer.weight, model.layer.bias)
     with FlopCounterMode(display=False) as counter:
-        layer(tokens)
+        model(tokens)
     assert counter.get_total_flops() == 2 * 18 * 24 * 40
-    assert 'mkldnn' not in str(torch.jit.trace(layer, tokens, check_trace=False).inlined_graph)
-    compiled = torch.compile(layer, backend='aot_eager', fullgraph=True)
-    torch.testing.assert_close(compiled(tokens), F.linear(tokens, layer.weight, layer.bias))
+    assert 'mkldnn' not in str(torch.jit.trace(model, tokens, check_trace=False).inlined_graph)
+    torch.testing.assert_close(torch.compile(model, backend='aot_eager', fullgraph=True)(tokens), expected)
+    layer = fx.symbolic_trace(model)
+    assert [node.op for node in layer.graph.nodes] == ['placeholder', 'call_module', 'output']
     assert not products
+
+
+def _scaled(module, args, output):
+    return 2 * output
+
+
+@pytest.mark.parametrize(
+    'change',
+    [
+        lambda layer: layer.register_forward_hook(_scaled),
+        lambda layer: layer.register_forward_pre_hook(lambda module, args: (2 * args[0],)),
+        lambda layer: layer.register_full_backward_hook(lambda module, given, output: (2 * given[0],)),
+        lambda layer: setattr(layer, 'forward', lambda tokens: 2 * nn.Linear.forward(layer, tokens)),
+        lambda layer: parametrize.register_parametrization(layer, 'weight', nn.Softplus()),
+        lambda layer: prune.l1_unstructured(layer, 'weight', 0.5),
+    ],
+)
+def test_whatever_is_done_to_a_layer_is_done_by_calling_it(products, change):
+    """Hooks, another forward, weights that are computed anew."""
+    layer, tokens = nn.Linear(24, 40), torch.randn(18, 24)
+    apply_linear(layer, tokens)
+    assert len(products) == 1
+    change(layer)
+    results = []
+    for call in (layer, lambda leaf: apply_linear(layer, leaf)):
+        leaf = tokens.clone().requires_grad_()
+        out = call(leaf)
+        results.append((out, *torch.autograd.grad(out.square().sum(), leaf)))
+    torch.testing.assert_close(*results)
+    assert len(products) == 1
+
+
+@pytest.mark.parametrize('qkv_bias', [True, 'qv'])
+def test_quantisation_knows_the_layers(qkv_bias):
+    """torch's own quantisation looks for the exact type nn.Linear. The padding of windows has the bias as its value."""
+    model = PlainViT(
+        embed_dims=48, num_layers=2, num_heads=3, img_size=64, window_size=3, global_blocks=[1], qkv_bias=qkv_bias
+    ).eval()
+    for parameter in model.parameters():
+        nn.init.normal_(parameter, std=0.3)
+    names = [name for name, module in model.named_modules() if isinstance(module, nn.Linear)]
+    assert len(names) == 8
+    quantised = torch.ao.quantization.quantize_dynamic(model, {nn.Linear}, torch.qint8)
+    assert {type(quantised.get_submodule(name)) for name in names} == {torch.ao.nn.quantized.dynamic.Linear}
+    image = torch.randn(1, 3, 64, 80)
+    with torch.no_grad():
+        expected, out = model(image)[0], quantised(image)[0]
+    assert 0 < (out - expected).std() < 0.03 * expected.std()
 
 
 @pytest.mark.parametrize(('choice', 'expected'), [('torch', False), ('onednn', True)])

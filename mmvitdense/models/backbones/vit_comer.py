@@ -19,7 +19,7 @@ from mmvitdense.layers import (
     depthwise_conv,
     with_gradient_layout,
 )
-from mmvitdense.ops import Linear
+from mmvitdense.ops import Linear, apply_linear
 from mmvitdense.registry import MODELS
 
 from .interaction import VIT_LEVEL, InteractionBackbone, per_stage
@@ -157,7 +157,7 @@ class MRFP(nn.Module):
     def forward(self, conv: Tensor, levels: TokenLevels) -> Tensor:
         """Map B x N x embed_dims to the same shape."""
         # The second of two GELUs in a row, as released.
-        return self.fc2(F.gelu(self.dwconv(self.fc1(conv), levels)))
+        return apply_linear(self.fc2, F.gelu(self.dwconv(apply_linear(self.fc1, conv), levels)))
 
 
 class MultiDWConv(nn.Module):

@@ -5,7 +5,7 @@ import pytest
 import torch
 from mmengine.structures import BaseDataElement, InstanceData, PixelData
 
-from mmvitdense.datasets.drawing import Artist, panoptic_segments
+from mmvitdense.visualization.drawing import Artist, panoptic_segments
 
 CLASSES = ('sky', 'sea')
 RED, BLUE = (255, 0, 0), (0, 0, 255)

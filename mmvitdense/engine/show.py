@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from mmengine.dist import get_rank, get_world_size
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
-from mmvitdense.datasets.drawing import Artist, as_picture
-
-from .files import write_image
-from .image_loading import loading_of
+from mmvitdense.visualization.drawing import Artist, as_picture
+from mmvitdense.visualization.picture_files import write_image
 
 
 class ShowHook(Hook):
@@ -24,12 +23,20 @@ class ShowHook(Hook):
 
     Args:
         folder: Where the pictures go, as `<place>_<name>.png`.
+        read_image: Gives the image at a place of the test set, as `as_picture` takes it.
         interval: Draw every n-th image.
         score_thr: Draw detections with at least this score.
     """
 
-    def __init__(self, folder: str | Path, interval: int = 1, score_thr: float = 0.3):
+    def __init__(
+        self,
+        folder: str | Path,
+        read_image: Callable[[Any, int], np.ndarray],
+        interval: int = 1,
+        score_thr: float = 0.3,
+    ):
         self.folder = Path(folder)
+        self.read_image = read_image
         self.interval = interval
         self.score_thr = score_thr
         self._count = 0
@@ -45,7 +52,7 @@ class ShowHook(Hook):
             self._count += 1
             # With several processes the sampler repeats images at the end, so that all have the same number.
             if place % self.interval == 0 and place < len(dataset):
-                image = as_picture(loading_of(dataset, place)())
+                image = as_picture(self.read_image(dataset, place))
                 picture = artist.side_by_side(image, sample, self.score_thr)
                 write_image(self.folder / _name(sample, place), picture)
 

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
-import cv2
 import numpy as np
 from mmengine.registry import DATASETS, DefaultScope
 
 from .drawing import Artist, as_picture
+from .picture_files import write_image
 
 
 def browse(cfg: dict, output_dir: str | Path, num: int = 16) -> Iterator[Path]:
@@ -43,14 +42,5 @@ def browse(cfg: dict, output_dir: str | Path, num: int = 16) -> Iterator[Path]:
                 'gt_sem_seg: the pipeline must load annotations and end with PackDetInputs or PackSegInputs.'
             )
         path = output_dir / f'{index:06d}_{Path(getattr(sample, "img_path", None) or "image").stem}.jpg'
-        _write(path, artist.truth(as_picture(item['inputs'].permute(1, 2, 0).numpy()), sample))
+        write_image(path, artist.truth(as_picture(item['inputs'].permute(1, 2, 0).numpy()), sample))
         yield path
-
-
-def _write(path: Path, picture: np.ndarray) -> None:
-    partial = path.with_name(f'.partial-{path.name}')
-    try:
-        cv2.imwrite(str(partial), picture)
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)

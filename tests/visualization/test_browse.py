@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from mmengine.config import Config
 
-from mmvitdense.datasets.browse import browse
+from mmvitdense.visualization.browse import browse
 
 TOOL = Path(__file__).parents[2] / 'tools' / 'browse_dataset.py'
 SHAPES = ('circle', 'square', 'triangle', 'star', 'ring')

@@ -8,8 +8,8 @@ import torch
 from mmengine.registry import DATA_SAMPLERS, HOOKS
 from torch import nn
 
-from mmvitdense.datasets.class_counts import ClassCountsHook, classes_of_images, count_images
-from mmvitdense.datasets.repeat_factor_sampler import RepeatFactorSampler, repeat_factors
+from mmvitdense.engine.class_counts import ClassCountsHook, classes_of_images, count_images
+from mmvitdense.engine.repeat_factor_sampler import RepeatFactorSampler, repeat_factors
 
 
 class Annotated:

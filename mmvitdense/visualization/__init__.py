@@ -1,0 +1,1 @@
+"""Pictures: labels and predictions on images, and what a training pipeline produces."""
