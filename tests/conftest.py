@@ -1,5 +1,6 @@
 """What every test gets: the same random numbers each time, and a skip where no GPU is."""
 
+import functools
 import random
 
 import numpy as np
@@ -17,6 +18,16 @@ def _seed():
     random.seed(0)
     np.random.seed(0)
     torch.manual_seed(0)
+
+
+@pytest.fixture(scope='session', autouse=True)
+def _metafiles_are_read_once():
+    """For each base that a config has of mmdet, mmengine reads the 100 metafiles of mmdet anew."""
+    from mmengine.config import utils
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(utils, 'load', functools.cache(utils.load))
+        yield
 
 
 @pytest.fixture(scope='session')

@@ -7,9 +7,7 @@ model = dict(
     backbone=dict(
         window_size=16,
         init_cfg=[
-            dict(
-                type='ViTPretrained', checkpoint='https://dl.fbaipublicfiles.com/mae/pretrain/mae_pretrain_vit_base.pth'
-            ),
+            dict(type='ViTPretrained', checkpoint=_base_.mae.base),
             dict(type='SinCosPositions', rows_first=True),
         ],
     ),

@@ -1,7 +1,3 @@
-_base_ = './vit-fpn-b-mae_mask-rcnn_lsj-100e_coco.py'
+_base_ = ['./vit-fpn-b-mae_mask-rcnn_lsj-100e_coco.py', '../_base_/pretrainings/deit.py']
 
-model = dict(
-    backbone=dict(
-        init_cfg=dict(checkpoint='https://dl.fbaipublicfiles.com/deit/deit_base_patch16_224-b5f2ef4d.pth'),
-    ),
-)
+model = dict(backbone=dict(init_cfg=dict(checkpoint=_base_.deit.base)))

@@ -1,16 +1,13 @@
 # As with ViT-B: relative positions of the pre-training, absolute ones at random.
-_base_ = './vit-fpn-l-mae_mask-rcnn_lsj-100e_coco.py'
+_base_ = ['./vit-fpn-l-mae_mask-rcnn_lsj-100e_coco.py', '../_base_/pretrainings/beit.py']
 
 model = dict(
-    data_preprocessor=dict(
-        mean=[127.5, 127.5, 127.5],
-        std=[127.5, 127.5, 127.5],
-    ),
+    data_preprocessor=_base_.beit.pixels,
     backbone=dict(
         qkv_bias='qv',
         layer_scale_init=1e-5,
         init_cfg=dict(
-            checkpoint='https://huggingface.co/microsoft/beit-large-patch16-224-pt22k/resolve/main/pytorch_model.bin',
+            checkpoint=_base_.beit.large,
             as_initialized=['pos_embed'],
         ),
     ),

@@ -5,7 +5,7 @@ model = dict(
         arch='large',
         out_indices=(5, 11, 17, 23),
         drop_path_rate=0.3,
-        init_cfg=dict(checkpoint='https://dl.fbaipublicfiles.com/mae/pretrain/mae_pretrain_vit_large.pth'),
+        init_cfg=dict(checkpoint=_base_.mae.large),
     ),
     neck=[
         dict(type='mmvitdense.ViTFPN', in_channels=1024),

@@ -3,13 +3,7 @@ _base_ = [
     '../_base_/datasets/coco_instance_crop-800.py',
     '../_base_/schedules/mimdet_3x.py',
     '../_base_/runtime_detection.py',
+    '../_base_/pretrainings/mae.py',
 ]
 
-model = dict(
-    backbone=dict(
-        init_cfg=dict(
-            type='ViTPretrained',
-            checkpoint='https://dl.fbaipublicfiles.com/mae/pretrain/mae_pretrain_vit_base_full.pth',
-        ),
-    ),
-)
+model = dict(backbone=dict(init_cfg=dict(type='ViTPretrained', checkpoint=_base_.mae.base_full)))

@@ -3,14 +3,12 @@ _base_ = [
     '../_base_/datasets/coco_instance_crop-800.py',
     '../_base_/schedules/mimdet_3x.py',
     '../_base_/runtime_detection.py',
+    '../_base_/pretrainings/mae.py',
 ]
 
 model = dict(
     backbone=dict(
         # The encoder and the decoder of MAE are in this file; the one without 'full' holds the encoder alone.
-        init_cfg=dict(
-            type='ViTPretrained',
-            checkpoint='https://dl.fbaipublicfiles.com/mae/pretrain/mae_pretrain_vit_base_full.pth',
-        ),
+        init_cfg=dict(type='ViTPretrained', checkpoint=_base_.mae.base_full),
     ),
 )

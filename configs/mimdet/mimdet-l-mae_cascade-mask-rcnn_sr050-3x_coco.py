@@ -3,7 +3,7 @@ _base_ = './mimdet-b-mae_cascade-mask-rcnn_sr050-3x_coco.py'
 model = dict(
     backbone=dict(
         vit=dict(arch='large', drop_path_rate=0.4),
-        init_cfg=dict(checkpoint='https://dl.fbaipublicfiles.com/mae/pretrain/mae_pretrain_vit_large_full.pth'),
+        init_cfg=dict(checkpoint=_base_.mae.large_full),
     ),
     neck=dict(in_channels=[256, 512, 512, 512]),
 )

@@ -1,10 +1,7 @@
-_base_ = './vit-b-mae_upernet-multilevel_160k_ade20k-512.py'
+_base_ = ['./vit-b-mae_upernet-multilevel_160k_ade20k-512.py', '../_base_/pretrainings/augreg.py']
 
 model = dict(
-    data_preprocessor=dict(
-        mean=[127.5, 127.5, 127.5],
-        std=[127.5, 127.5, 127.5],
-    ),
+    data_preprocessor=_base_.augreg.pixels,
     backbone=dict(
         _delete_=True,
         type='mmvitdense.PlainViT',
@@ -12,9 +9,6 @@ model = dict(
         img_size=512,
         out_indices=(3, 5, 7, 11),
         drop_path_rate=0.1,
-        init_cfg=dict(
-            type='ViTPretrained',
-            checkpoint='https://huggingface.co/timm/vit_base_patch16_224.augreg_in21k/resolve/main/model.safetensors',
-        ),
+        init_cfg=dict(type='ViTPretrained', checkpoint=_base_.augreg.base),
     ),
 )

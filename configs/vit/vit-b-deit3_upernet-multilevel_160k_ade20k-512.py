@@ -1,4 +1,4 @@
-_base_ = './vit-b-mae_upernet-multilevel_160k_ade20k-512.py'
+_base_ = ['./vit-b-mae_upernet-multilevel_160k_ade20k-512.py', '../_base_/pretrainings/deit3.py']
 
 model = dict(
     backbone=dict(
@@ -8,9 +8,6 @@ model = dict(
         img_size=512,
         out_indices=(3, 5, 7, 11),
         drop_path_rate=0.1,
-        init_cfg=dict(
-            type='ViTPretrained',
-            checkpoint='https://dl.fbaipublicfiles.com/deit/deit_3_base_224_21k.pth',
-        ),
+        init_cfg=dict(type='ViTPretrained', checkpoint=_base_.deit3.base),
     ),
 )

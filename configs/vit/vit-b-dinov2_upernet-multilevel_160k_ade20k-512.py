@@ -1,5 +1,5 @@
 # Patches of 14 pixels are resized to 16 as the weights load, so that strides are powers of two.
-_base_ = './vit-b-mae_upernet-multilevel_160k_ade20k-512.py'
+_base_ = ['./vit-b-mae_upernet-multilevel_160k_ade20k-512.py', '../_base_/pretrainings/dinov2.py']
 
 model = dict(
     backbone=dict(
@@ -10,9 +10,6 @@ model = dict(
         img_size=512,
         out_indices=(3, 5, 7, 11),
         drop_path_rate=0.1,
-        init_cfg=dict(
-            type='ViTPretrained',
-            checkpoint='https://dl.fbaipublicfiles.com/dinov2/dinov2_vitb14/dinov2_vitb14_pretrain.pth',
-        ),
+        init_cfg=dict(type='ViTPretrained', checkpoint=_base_.dinov2.base),
     ),
 )

@@ -1,5 +1,5 @@
 # The outputs are those of the blocks that attend globally; windows and relative positions stay.
-_base_ = './vit-b-mae_upernet-multilevel_160k_ade20k-512.py'
+_base_ = ['./vit-b-mae_upernet-multilevel_160k_ade20k-512.py', '../_base_/pretrainings/sam.py']
 
 model = dict(
     backbone=dict(
@@ -9,9 +9,6 @@ model = dict(
         img_size=512,
         out_indices=(2, 5, 8, 11),
         drop_path_rate=0.1,
-        init_cfg=dict(
-            type='ViTPretrained',
-            checkpoint='https://dl.fbaipublicfiles.com/segment_anything/sam_vit_b_01ec64.pth',
-        ),
+        init_cfg=dict(type='ViTPretrained', checkpoint=_base_.sam.base),
     ),
 )

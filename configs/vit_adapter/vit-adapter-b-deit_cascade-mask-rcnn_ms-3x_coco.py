@@ -1,14 +1,6 @@
-_base_ = './vit-adapter-s-deit_cascade-mask-rcnn_ms-3x_coco.py'
+_base_ = ['./vit-adapter-s-deit_cascade-mask-rcnn_ms-3x_coco.py', '../_base_/sizes/adapter-base.py']
 
 model = dict(
-    backbone=dict(
-        vit=dict(
-            arch='base',
-            drop_path_rate=0.3,
-            init_cfg=dict(checkpoint='https://dl.fbaipublicfiles.com/deit/deit_base_patch16_224-b5f2ef4d.pth'),
-        ),
-        deform_num_heads=12,
-        deform_ratio=0.5,
-    ),
-    neck=dict(in_channels=[768, 768, 768, 768]),
+    backbone=dict(vit=dict(**_base_.size.vit, init_cfg=dict(checkpoint=_base_.deit.base)), **_base_.size.adapter),
+    neck=dict(in_channels=_base_.size.maps),
 )

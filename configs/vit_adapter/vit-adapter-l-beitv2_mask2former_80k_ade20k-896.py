@@ -4,20 +4,14 @@ _base_ = [
     '../_base_/datasets/ade20k-896.py',
     '../_base_/schedules/adamw_poly-80k.py',
     '../_base_/runtime_segmentation.py',
+    '../_base_/pretrainings/beitv2.py',
 ]
 
 # mmseg's Mask2Former is made of mmdet's parts.
 custom_imports = dict(imports=['mmvitdense', 'mmdet.models'], allow_failed_imports=False)
 num_classes = 150
 model = dict(
-    backbone=dict(
-        vit=dict(
-            init_cfg=dict(
-                type='ViTPretrained',
-                checkpoint='https://huggingface.co/timm/beitv2_large_patch16_224.in1k_ft_in22k/resolve/main/model.safetensors',
-            ),
-        ),
-    ),
+    backbone=dict(vit=dict(init_cfg=dict(type='ViTPretrained', checkpoint=_base_.beitv2.large_tuned))),
     decode_head=dict(
         num_classes=num_classes,
         loss_cls=dict(class_weight=[1.0] * num_classes + [0.1]),

@@ -3,18 +3,10 @@ _base_ = [
     '../_base_/datasets/coco_stuff164k-896.py',
     '../_base_/schedules/adamw_poly-80k.py',
     '../_base_/runtime_segmentation.py',
+    '../_base_/pretrainings/beitv2.py',
 ]
 
 # mmseg's Mask2Former is made of mmdet's parts.
 custom_imports = dict(imports=['mmvitdense', 'mmdet.models'], allow_failed_imports=False)
-model = dict(
-    backbone=dict(
-        vit=dict(
-            init_cfg=dict(
-                type='ViTPretrained',
-                checkpoint='https://huggingface.co/timm/beitv2_large_patch16_224.in1k_ft_in22k/resolve/main/model.safetensors',
-            ),
-        ),
-    ),
-)
+model = dict(backbone=dict(vit=dict(init_cfg=dict(type='ViTPretrained', checkpoint=_base_.beitv2.large_tuned))))
 train_dataloader = dict(batch_size=1)

@@ -3,15 +3,7 @@ _base_ = [
     '../_base_/datasets/coco_instance_ms.py',
     '../_base_/schedules/adamw_coco-3x.py',
     '../_base_/runtime_detection_epochs.py',
+    '../_base_/pretrainings/deit.py',
 ]
 
-model = dict(
-    backbone=dict(
-        vit=dict(
-            init_cfg=dict(
-                type='ViTPretrained',
-                checkpoint='https://dl.fbaipublicfiles.com/deit/deit_small_patch16_224-cd65a155.pth',
-            ),
-        ),
-    ),
-)
+model = dict(backbone=dict(vit=dict(init_cfg=dict(type='ViTPretrained', checkpoint=_base_.deit.small))))

@@ -1,21 +1,15 @@
-# Patches of 14 pixels are resized to 16 bilinearly, the table of positions stays 37 x 37, as published.
-_base_ = './vit-comer-s-deit_mask-rcnn_ms-1x_coco.py'
+# As published, patches of 14 pixels are resized to 16 bilinearly, and the table of positions stays 37 x 37 and follows the
+# image by its size, not by DINOv2's scale.
+_base_ = ['./vit-comer-b-deit_mask-rcnn_ms-1x_coco.py', '../_base_/pretrainings/dinov2.py']
 
 model = dict(
+    data_preprocessor=_base_.dinov2.pixels,
     backbone=dict(
         vit=dict(
-            arch='base',
             pretrain_img_size=592,
-            drop_path_rate=0.3,
-            init_cfg=dict(
-                checkpoint='https://dl.fbaipublicfiles.com/dinov2/dinov2_vitb14/dinov2_vitb14_pretrain.pth',
-                patch_resize='bilinear',
-            ),
-        ),
-        deform_num_heads=12,
-        deform_ratio=0.5,
+            init_cfg=dict(checkpoint=_base_.dinov2.base, patch_resize='bilinear', allow=['pos_resize']),
+        )
     ),
-    neck=dict(in_channels=[768, 768, 768, 768]),
 )
 optim_wrapper = dict(
     constructor='mmvitdense.LayerDecayOptimWrapperConstructor',

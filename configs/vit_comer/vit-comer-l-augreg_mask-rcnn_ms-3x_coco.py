@@ -1,21 +1,17 @@
 # The recipe of ViT-CoMer-L is not released: this is ViT-Adapter's.
-_base_ = './vit-comer-s-deit_mask-rcnn_ms-3x_coco.py'
+_base_ = [
+    './vit-comer-s-deit_mask-rcnn_ms-3x_coco.py',
+    '../_base_/sizes/adapter-large.py',
+    '../_base_/pretrainings/augreg.py',
+]
 
 model = dict(
-    data_preprocessor=dict(mean=[127.5, 127.5, 127.5], std=[127.5, 127.5, 127.5]),
+    data_preprocessor=_base_.augreg.pixels,
     backbone=dict(
-        vit=dict(
-            arch='large',
-            pretrain_img_size=384,
-            drop_path_rate=0.4,
-            init_cfg=dict(
-                checkpoint='https://huggingface.co/timm/vit_large_patch16_384.augreg_in21k_ft_in1k/resolve/main/model.safetensors'
-            ),
-        ),
-        deform_num_heads=16,
-        deform_ratio=0.5,
+        vit=dict(**_base_.size.vit, pretrain_img_size=384, init_cfg=dict(checkpoint=_base_.augreg.large_384)),
+        **_base_.size.adapter,
     ),
-    neck=dict(in_channels=[1024, 1024, 1024, 1024]),
+    neck=dict(in_channels=_base_.size.maps),
 )
 optim_wrapper = dict(
     constructor='mmvitdense.LayerDecayOptimWrapperConstructor',

@@ -3,18 +3,10 @@ _base_ = [
     '../_base_/models/dino-5scale_vit-comer.py',
     'mmdet::_base_/datasets/coco_detection.py',
     '../_base_/runtime_detection_epochs.py',
+    '../_base_/pretrainings/beitv2.py',
 ]
 
-model = dict(
-    backbone=dict(
-        vit=dict(
-            init_cfg=dict(
-                type='ViTPretrained',
-                checkpoint='https://huggingface.co/timm/beitv2_large_patch16_224.in1k_ft_in22k/resolve/main/model.safetensors',
-            ),
-        ),
-    ),
-)
+model = dict(backbone=dict(vit=dict(init_cfg=dict(type='ViTPretrained', checkpoint=_base_.beitv2.large_tuned))))
 
 backend_args = None
 scales = [(side, 2176) for side in range(480, 1601, 32)]

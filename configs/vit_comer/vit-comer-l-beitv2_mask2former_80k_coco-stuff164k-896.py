@@ -5,6 +5,7 @@ _base_ = [
     '../_base_/datasets/coco_stuff164k-896.py',
     '../_base_/schedules/adamw_poly-80k.py',
     '../_base_/runtime_segmentation.py',
+    '../_base_/pretrainings/beitv2.py',
 ]
 
 # mmseg's Mask2Former is made of mmdet's parts.
@@ -12,12 +13,7 @@ custom_imports = dict(imports=['mmvitdense', 'mmdet.models'], allow_failed_impor
 model = dict(
     backbone=dict(
         type='mmvitdense.ViTCoMer',
-        vit=dict(
-            init_cfg=dict(
-                type='ViTPretrained',
-                checkpoint='https://huggingface.co/timm/beitv2_large_patch16_224.in1k_ft_in22k/resolve/main/model.safetensors',
-            ),
-        ),
+        vit=dict(init_cfg=dict(type='ViTPretrained', checkpoint=_base_.beitv2.large_tuned)),
         mrfp_ratio=6.0,
     ),
 )

@@ -1,24 +1,15 @@
 # The recipe of ViT-CoMer-L is not released: this is ViT-Adapter's, with the pixels of the smaller DINOv2 models.
-# Patches of 14 pixels are resized to 16 bilinearly, the table of positions stays 37 x 37, as published.
-_base_ = './vit-comer-s-deit_mask-rcnn_ms-3x_coco.py'
+# As published, patches of 14 pixels are resized to 16 bilinearly, and the table of positions stays 37 x 37 and follows the
+# image by its size, not by DINOv2's scale.
+_base_ = ['./vit-comer-l-augreg_mask-rcnn_ms-3x_coco.py', '../_base_/pretrainings/dinov2.py']
 
 model = dict(
+    data_preprocessor=_base_.dinov2.pixels,
     backbone=dict(
         vit=dict(
-            arch='large',
             pretrain_img_size=592,
-            drop_path_rate=0.4,
-            init_cfg=dict(
-                checkpoint='https://dl.fbaipublicfiles.com/dinov2/dinov2_vitl14/dinov2_vitl14_pretrain.pth',
-                patch_resize='bilinear',
-            ),
-        ),
-        deform_num_heads=16,
-        deform_ratio=0.5,
+            init_cfg=dict(checkpoint=_base_.dinov2.large, patch_resize='bilinear', allow=['pos_resize']),
+        )
     ),
-    neck=dict(in_channels=[1024, 1024, 1024, 1024]),
 )
-optim_wrapper = dict(
-    constructor='mmvitdense.LayerDecayOptimWrapperConstructor',
-    paramwise_cfg=dict(_delete_=True, layer_decay_rate=0.65, flat_decay_mult=0.0),
-)
+optim_wrapper = dict(paramwise_cfg=dict(layer_decay_rate=0.65))

@@ -1,20 +1,4 @@
 # ViT-CoMer's configs of this head are not released: this is ViT-Adapter's.
-_base_ = [
-    '../_base_/models/cascade-mask-rcnn_vit-adapter.py',
-    '../_base_/datasets/coco_instance_ms.py',
-    '../_base_/schedules/adamw_coco-3x.py',
-    '../_base_/runtime_detection_epochs.py',
-]
+_base_ = '../vit_adapter/vit-adapter-s-deit_cascade-mask-rcnn_ms-3x_coco.py'
 
-model = dict(
-    backbone=dict(
-        type='mmvitdense.ViTCoMer',
-        vit=dict(
-            init_cfg=dict(
-                type='ViTPretrained',
-                checkpoint='https://dl.fbaipublicfiles.com/deit/deit_small_patch16_224-cd65a155.pth',
-            ),
-        ),
-    ),
-)
-optim_wrapper = dict(type='AmpOptimWrapper', loss_scale=dict(init_scale=512))
+model = dict(backbone=dict(type='mmvitdense.ViTCoMer'))

@@ -1,20 +1,3 @@
-_base_ = [
-    '../_base_/models/upernet_vit-adapter.py',
-    '../_base_/datasets/ade20k-512_multiple-32.py',
-    '../_base_/schedules/adamw_poly-160k.py',
-    '../_base_/runtime_segmentation.py',
-]
+_base_ = '../vit_adapter/vit-adapter-s-deit_upernet_160k_ade20k-512.py'
 
-model = dict(
-    backbone=dict(
-        type='mmvitdense.ViTCoMer',
-        vit=dict(
-            init_cfg=dict(
-                type='ViTPretrained',
-                checkpoint='https://dl.fbaipublicfiles.com/deit/deit_small_patch16_224-cd65a155.pth',
-            ),
-        ),
-        mrfp_ratio=1.5,
-    ),
-)
-optim_wrapper = dict(type='AmpOptimWrapper', loss_scale=dict(init_scale=512))
+model = dict(backbone=dict(type='mmvitdense.ViTCoMer', mrfp_ratio=1.5))

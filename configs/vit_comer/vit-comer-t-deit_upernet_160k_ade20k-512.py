@@ -1,15 +1,3 @@
-_base_ = './vit-comer-s-deit_upernet_160k_ade20k-512.py'
+_base_ = '../vit_adapter/vit-adapter-t-deit_upernet_160k_ade20k-512.py'
 
-model = dict(
-    backbone=dict(
-        vit=dict(
-            arch='tiny',
-            drop_path_rate=0.1,
-            init_cfg=dict(checkpoint='https://dl.fbaipublicfiles.com/deit/deit_tiny_patch16_224-a1311bcf.pth'),
-        ),
-        mrfp_ratio=6.0,
-    ),
-    decode_head=dict(in_channels=[192, 192, 192, 192]),
-    auxiliary_head=dict(in_channels=192),
-)
-optim_wrapper = dict(optimizer=dict(lr=1.2e-4))
+model = dict(backbone=dict(type='mmvitdense.ViTCoMer', mrfp_ratio=6.0))

@@ -1,10 +1,7 @@
-_base_ = './vitdet-b-mae_mask-rcnn_lsj-100e_coco.py'
+_base_ = ['./vitdet-b-mae_mask-rcnn_lsj-100e_coco.py', '../_base_/pretrainings/augreg.py']
 
 model = dict(
-    data_preprocessor=dict(
-        mean=[127.5, 127.5, 127.5],
-        std=[127.5, 127.5, 127.5],
-    ),
+    data_preprocessor=_base_.augreg.pixels,
     backbone=dict(
         _delete_=True,
         type='mmvitdense.PlainViT',
@@ -13,9 +10,6 @@ model = dict(
         window_size=14,
         rel_pos='decomposed',
         drop_path_rate=0.1,
-        init_cfg=dict(
-            type='ViTPretrained',
-            checkpoint='https://huggingface.co/timm/vit_base_patch16_224.augreg_in21k/resolve/main/model.safetensors',
-        ),
+        init_cfg=dict(type='ViTPretrained', checkpoint=_base_.augreg.base),
     ),
 )

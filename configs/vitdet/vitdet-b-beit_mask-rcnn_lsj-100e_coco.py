@@ -1,12 +1,9 @@
 # The table of relative positions fits windows of 14 tokens as it is. At 64 x 64 tokens it would be a bias of
 # 4096 x 4096 for each head, so windows exchange through convolutions (ViTDet, section 4.1) instead of global blocks.
-_base_ = './vitdet-b-mae_mask-rcnn_lsj-100e_coco.py'
+_base_ = ['./vitdet-b-mae_mask-rcnn_lsj-100e_coco.py', '../_base_/pretrainings/beit.py']
 
 model = dict(
-    data_preprocessor=dict(
-        mean=[127.5, 127.5, 127.5],
-        std=[127.5, 127.5, 127.5],
-    ),
+    data_preprocessor=_base_.beit.pixels,
     backbone=dict(
         _delete_=True,
         type='mmvitdense.PlainViT',
@@ -17,9 +14,6 @@ model = dict(
         global_blocks=(),
         conv_blocks=(2, 5, 8, 11),
         drop_path_rate=0.1,
-        init_cfg=dict(
-            type='ViTPretrained',
-            checkpoint='https://huggingface.co/timm/beit_base_patch16_224.in22k_ft_in22k/resolve/main/model.safetensors',
-        ),
+        init_cfg=dict(type='ViTPretrained', checkpoint=_base_.beit.base_tuned),
     ),
 )

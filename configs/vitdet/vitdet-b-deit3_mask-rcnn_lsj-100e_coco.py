@@ -1,4 +1,4 @@
-_base_ = './vitdet-b-mae_mask-rcnn_lsj-100e_coco.py'
+_base_ = ['./vitdet-b-mae_mask-rcnn_lsj-100e_coco.py', '../_base_/pretrainings/deit3.py']
 
 model = dict(
     backbone=dict(
@@ -9,9 +9,6 @@ model = dict(
         window_size=14,
         rel_pos='decomposed',
         drop_path_rate=0.1,
-        init_cfg=dict(
-            type='ViTPretrained',
-            checkpoint='https://dl.fbaipublicfiles.com/deit/deit_3_base_224_21k.pth',
-        ),
+        init_cfg=dict(type='ViTPretrained', checkpoint=_base_.deit3.base),
     ),
 )

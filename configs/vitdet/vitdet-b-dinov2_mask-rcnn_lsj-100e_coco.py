@@ -1,5 +1,5 @@
 # Patches of 14 pixels are resized to 16 as the weights load, so that strides are powers of two.
-_base_ = './vitdet-b-mae_mask-rcnn_lsj-100e_coco.py'
+_base_ = ['./vitdet-b-mae_mask-rcnn_lsj-100e_coco.py', '../_base_/pretrainings/dinov2.py']
 
 model = dict(
     backbone=dict(
@@ -11,9 +11,6 @@ model = dict(
         window_size=14,
         rel_pos='decomposed',
         drop_path_rate=0.1,
-        init_cfg=dict(
-            type='ViTPretrained',
-            checkpoint='https://dl.fbaipublicfiles.com/dinov2/dinov2_vitb14/dinov2_vitb14_pretrain.pth',
-        ),
+        init_cfg=dict(type='ViTPretrained', checkpoint=_base_.dinov2.base),
     ),
 )

@@ -1,4 +1,4 @@
-_base_ = './vitdet-b-mae_mask-rcnn_lsj-100e_coco.py'
+_base_ = ['./vitdet-b-mae_mask-rcnn_lsj-100e_coco.py', '../_base_/pretrainings/dinov3.py']
 
 model = dict(
     backbone=dict(
@@ -8,9 +8,6 @@ model = dict(
         img_size=1024,
         window_size=14,
         drop_path_rate=0.1,
-        init_cfg=dict(
-            type='ViTPretrained',
-            checkpoint='https://huggingface.co/timm/vit_base_patch16_dinov3_qkvb.lvd1689m/resolve/main/model.safetensors',
-        ),
+        init_cfg=dict(type='ViTPretrained', checkpoint=_base_.dinov3.base),
     ),
 )

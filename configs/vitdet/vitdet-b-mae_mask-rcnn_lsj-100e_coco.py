@@ -3,12 +3,7 @@ _base_ = [
     '../_base_/datasets/coco_instance_lsj-1024.py',
     '../_base_/schedules/vitdet_100e.py',
     '../_base_/runtime_detection.py',
+    '../_base_/pretrainings/mae.py',
 ]
 
-model = dict(
-    backbone=dict(
-        init_cfg=dict(
-            type='ViTPretrained', checkpoint='https://dl.fbaipublicfiles.com/mae/pretrain/mae_pretrain_vit_base.pth'
-        ),
-    ),
-)
+model = dict(backbone=dict(init_cfg=dict(type='ViTPretrained', checkpoint=_base_.mae.base)))

@@ -3,14 +3,13 @@ _base_ = [
     '../_base_/datasets/lvis-v1_instance_lsj-1024.py',
     '../_base_/schedules/vitdet_100e.py',
     '../_base_/runtime_detection.py',
+    '../_base_/pretrainings/mae.py',
 ]
 
 num_classes = 1203
 model = dict(
     backbone=dict(
-        init_cfg=dict(
-            type='ViTPretrained', checkpoint='https://dl.fbaipublicfiles.com/mae/pretrain/mae_pretrain_vit_base.pth'
-        ),
+        init_cfg=dict(type='ViTPretrained', checkpoint=_base_.mae.base),
     ),
     roi_head=dict(
         bbox_head=dict(num_classes=num_classes, loss_cls=dict(_delete_=True, type='mmvitdense.FederatedLoss')),

@@ -3,15 +3,14 @@ _base_ = [
     '../_base_/datasets/coco_instance_lsj-1024.py',
     '../_base_/schedules/vitdet-queries_50e.py',
     '../_base_/runtime_detection.py',
+    '../_base_/pretrainings/mae.py',
 ]
 
 num_things_classes = 80
 num_stuff_classes = 0
 model = dict(
     backbone=dict(
-        init_cfg=dict(
-            type='ViTPretrained', checkpoint='https://dl.fbaipublicfiles.com/mae/pretrain/mae_pretrain_vit_base.pth'
-        ),
+        init_cfg=dict(type='ViTPretrained', checkpoint=_base_.mae.base),
     ),
     panoptic_head=dict(
         num_stuff_classes=num_stuff_classes,

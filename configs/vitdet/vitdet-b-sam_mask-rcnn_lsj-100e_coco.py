@@ -1,4 +1,4 @@
-_base_ = './vitdet-b-mae_mask-rcnn_lsj-100e_coco.py'
+_base_ = ['./vitdet-b-mae_mask-rcnn_lsj-100e_coco.py', '../_base_/pretrainings/sam.py']
 
 model = dict(
     backbone=dict(
@@ -7,9 +7,6 @@ model = dict(
         preset='sam-base',
         img_size=1024,
         drop_path_rate=0.1,
-        init_cfg=dict(
-            type='ViTPretrained',
-            checkpoint='https://dl.fbaipublicfiles.com/segment_anything/sam_vit_b_01ec64.pth',
-        ),
+        init_cfg=dict(type='ViTPretrained', checkpoint=_base_.sam.base),
     ),
 )

@@ -5,6 +5,6 @@ _base_ = './vitdet-h-mae_mask-rcnn_lsj-75e_coco.py'
 model = dict(
     backbone=dict(
         pretrain_img_size=256,
-        init_cfg=dict(checkpoint='https://dl.fbaipublicfiles.com/mae/pretrain/mae_pretrain_vit_huge.pth'),
+        init_cfg=dict(checkpoint=_base_.mae.huge),
     ),
 )

@@ -6,7 +6,7 @@ model = dict(
         drop_path_rate=0.4,
         # MAE's ViT-H with its patch embedding resized from 14 to 16 pixels, published with ViTDet.
         init_cfg=dict(
-            checkpoint='https://dl.fbaipublicfiles.com/detectron2/ImageNetPretrained/MAE/mae_pretrain_vit_huge_p14to16.pth',
+            checkpoint=_base_.mae.huge_patch16,
         ),
     ),
     neck=dict(in_channels=1280),

@@ -1,11 +1,7 @@
-_base_ = './vitdet-b-mae_mask2former-panoptic_lsj-50e_coco.py'
+_base_ = ['./vitdet-b-mae_mask2former-panoptic_lsj-50e_coco.py', '../_base_/sizes/vitdet-large.py']
 
 model = dict(
-    backbone=dict(
-        arch='large',
-        drop_path_rate=0.4,
-        init_cfg=dict(checkpoint='https://dl.fbaipublicfiles.com/mae/pretrain/mae_pretrain_vit_large.pth'),
-    ),
-    neck=dict(in_channels=1024),
+    backbone=dict(**_base_.size.vit, init_cfg=dict(checkpoint=_base_.mae.large)),
+    neck=_base_.size.neck,
 )
-optim_wrapper = dict(paramwise_cfg=dict(layer_decay_rate=0.8))
+optim_wrapper = _base_.size.optim_wrapper

@@ -6,11 +6,11 @@ _base_ = [
     '../_base_/runtime_detection.py',
 ]
 
-channels = {{_base_.tiny_channels}}
+channels = _base_.tiny_channels
 model = dict(
     data_preprocessor=dict(pad_size_divisor=128),
-    backbone={{_base_.tiny_vit}},
-    neck={{_base_.tiny_pyramid}},
+    backbone=_base_.tiny_vit,
+    neck=_base_.tiny_pyramid,
     bbox_head=dict(
         num_classes=5,
         in_channels=channels,
@@ -20,4 +20,4 @@ model = dict(
     ),
 )
 train_dataloader = dict(batch_size=4)
-default_hooks = dict(checkpoint=dict(interval={{_base_.max_iters}}), logger=dict(interval=50))
+default_hooks = dict(checkpoint=dict(interval=_base_.max_iters), logger=dict(interval=50))

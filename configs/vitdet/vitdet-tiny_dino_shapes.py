@@ -6,13 +6,13 @@ _base_ = [
     '../_base_/runtime_detection.py',
 ]
 
-channels = {{_base_.tiny_channels}}
+channels = _base_.tiny_channels
 ffn_cfg = dict(embed_dims=channels, feedforward_channels=256)
 model = dict(
     num_queries=30,
     data_preprocessor=dict(pad_size_divisor=128),
-    backbone={{_base_.tiny_vit}},
-    neck={{_base_.tiny_pyramid}},
+    backbone=_base_.tiny_vit,
+    neck=_base_.tiny_pyramid,
     encoder=dict(num_layers=2, layer_cfg=dict(self_attn_cfg=dict(embed_dims=channels), ffn_cfg=ffn_cfg)),
     decoder=dict(
         num_layers=2,
@@ -29,4 +29,4 @@ model = dict(
 )
 train_dataloader = dict(batch_size=4)
 optim_wrapper = dict(optimizer=dict(lr=5e-4))
-default_hooks = dict(checkpoint=dict(interval={{_base_.max_iters}}), logger=dict(interval=50))
+default_hooks = dict(checkpoint=dict(interval=_base_.max_iters), logger=dict(interval=50))

@@ -17,4 +17,4 @@ model = dict(
 )
 train_dataloader = dict(batch_size=4)
 optim_wrapper = dict(optimizer=dict(lr=5e-4))
-default_hooks = dict(checkpoint=dict(interval={{_base_.max_iters}}), logger=dict(interval=50))
+default_hooks = dict(checkpoint=dict(interval=_base_.max_iters), logger=dict(interval=50))

@@ -63,7 +63,8 @@ class ViTPretrained:
             ('register_tokens',) for a model without registers.
         pos_grid: (rows, columns) of the position table of the file, where it is no square. Models of this project
             record theirs.
-        allow: What the model may have otherwise than its weights, some of 'preset', 'rope' and 'num_heads'.
+        allow: What the model may have otherwise than its weights, some of 'preset', 'rope', 'num_heads' and
+            'pos_resize'.
 
     Raises:
         ValueError: An entry of ``as_initialized``, ``unused`` or ``allow`` names nothing.

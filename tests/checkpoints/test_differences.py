@@ -54,6 +54,7 @@ def test_the_options_of_the_weights_differ_in_nothing():
     weights = {**plain(layer_scale_init=1.0), 'mask_token': torch.zeros(1, 192)}
     assert found(weights) == ["pos_resize is 'by size', the weights come with 'by scale with offset 0.1'"]
     assert found(weights, pos_resize={'by': 'scale', 'antialias': False}) == []
+    assert differences(detect(weights), weights, PlainViT(**SMALL, with_cls_token=True), ['pos_resize']) == []
     model = PlainViT(**detect(weights).options(weights))
     assert differences(detect(weights), weights, model) == []
 

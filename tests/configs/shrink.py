@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import copy
+import inspect
 from collections.abc import Iterator
 from pathlib import Path
 
 from mmengine.config import Config, ConfigDict
+from mmengine.registry import MODELS
 
 from mmvitdense.datasets.shape_scenes import CLASSES
 from mmvitdense.pretrainings import ARCHITECTURES, PRESETS
@@ -20,6 +22,12 @@ HEAD_WIDTH, HEAD_LAYERS, HEAD_HEADS, QUERIES = 32, 2, 4, 16
 HEAD_RATE = 5e-4
 _SIZES = ('scale', 'scales', 'crop_size', 'size', 'stride', 'pad_size_divisor', 'img_size')
 _HEAD_WIDTHS = ('embed_dims', 'feat_channels', 'out_channels', 'feedforward_channels', 'num_feats')
+# Of backbones that hold a ViT, as far as they take these.
+_SMALL_HOLDER = {
+    'decoder': {'embed_dims': HEAD_WIDTH, 'num_layers': 1, 'num_heads': HEAD_HEADS},
+    'deform_num_heads': 3,
+    'conv_inplane': 8,
+}
 _HEAD_COUNTS = {'num_layers': HEAD_LAYERS, 'num_heads': HEAD_HEADS, 'num_queries': QUERIES}
 
 
@@ -103,12 +111,11 @@ def _is_list_of(value: object, width: int) -> bool:
 def _narrow_holder(model: ConfigDict) -> None:
     """Narrow what a model holds beside its ViT: a decoder, or four stages of one block each."""
     backbone = model.backbone
-    if backbone.type == 'mmvitdense.MIMDet':
-        backbone.decoder = {'embed_dims': HEAD_WIDTH, 'num_layers': 1, 'num_heads': HEAD_HEADS}
-        model.neck.in_channels = [WIDTH // 4, WIDTH // 2, HEAD_WIDTH, HEAD_WIDTH]
-        return
+    options = inspect.signature(MODELS.get(backbone.type).__init__).parameters
     backbone.pop('interaction_indexes', None)
-    backbone.update(deform_num_heads=3, conv_inplane=8)
+    backbone.update({name: value for name, value in _SMALL_HOLDER.items() if name in options})
+    if 'decoder' in options:  # its maps have the width of the decoder, those before it are of the stem
+        model.neck.in_channels = [WIDTH // 4, WIDTH // 2, HEAD_WIDTH, HEAD_WIDTH]
 
 
 def _thin_transformers(model: ConfigDict) -> bool:

@@ -57,6 +57,25 @@ def without_amp(optim_wrapper):
     return {**{name: value for name, value in optim_wrapper.items() if name != 'loss_scale'}, 'type': 'OptimWrapper'}
 
 
+# Numbers that lead through the same code, whatever they are.
+NUMBERS = ('mean', 'std', 'drop_path_rate', 'lr', 'weight_decay', 'layer_decay_rate', 'batch_size')
+# {what a config computes in small: the first config of which it is so}
+FIRST = {}
+
+
+def skip_twins(name, small, *parts):
+    """Skip a config whose parts differ, made small, in numbers alone from those of one that ran."""
+    computed = repr([without_numbers(small.get(part)) for part in ('model', 'default_scope', *parts)])
+    if (first := FIRST.setdefault(computed, name)) != name:
+        pytest.skip(f'in small the same as {first}')
+
+
+def without_numbers(part):
+    if isinstance(part, dict):
+        return sorted((key, without_numbers(value)) for key, value in part.items() if key not in NUMBERS)
+    return [without_numbers(item) for item in part] if isinstance(part, list | tuple) else part
+
+
 @pytest.mark.parametrize('name', LEAVES)
 class TestEveryConfig:
     @pytest.fixture
@@ -79,11 +98,13 @@ class TestEveryConfig:
     def test_pixels_are_those_of_the_preset(self, name):
         assert differing_pixels(load(name)) == []
 
-    def test_a_training_step(self, small):
+    def test_a_training_step(self, name, small):
         """The losses are finite, reach the first layer, and an optimizer as in the config lowers them."""
+        small.optim_wrapper = without_amp(small.optim_wrapper)
+        skip_twins(name, small, 'train_dataloader', 'optim_wrapper', 'find_unused_parameters')
         model = build_initialised(small).train()
         with DefaultScope.overwrite_default_scope(small.default_scope):
-            optimizer = build_optim_wrapper(model, without_amp(small.optim_wrapper))
+            optimizer = build_optim_wrapper(model, small.optim_wrapper)
         data = model.data_preprocessor(build_batch(small, 'train_dataloader', 2), training=True)
         losses = []
         # One step is enough for most; heads that match predictions to objects may match others after it.
@@ -102,7 +123,8 @@ class TestEveryConfig:
             optimizer.zero_grad()
         assert losses[-1] < losses[0]
 
-    def test_predictions(self, small):
+    def test_predictions(self, name, small):
+        skip_twins(name, small, 'val_dataloader')
         model = build_initialised(small).eval()
         with torch.no_grad():
             results = model.val_step(build_batch(small, 'val_dataloader', 2))

@@ -1,4 +1,4 @@
-"""A checkpoint of detectron2 from its file to the detections of tools/test.py."""
+"""A checkpoint of detectron2 from its file to the detections of a test."""
 
 import pickle
 from pathlib import Path
@@ -11,6 +11,7 @@ from mmengine.dataset import pseudo_collate
 from mmengine.registry import DATASETS, MODELS, DefaultScope
 from pycocotools import mask as coco
 
+from mmvitdense.apis.test import evaluate_model
 from mmvitdense.checkpoints import convert
 from mmvitdense.datasets.shape_scenes import CLASSES
 from tests.fidelity.test_vitdet_heads import HIDDEN, draw_weights
@@ -54,7 +55,7 @@ def small_config(kind):
 
 
 @pytest.mark.parametrize('kind', ['mask-rcnn', 'cascade-mask-rcnn'])
-def test_detections_of_a_converted_checkpoint(workshop, kind):
+def test_detections_of_a_converted_checkpoint(workshop, kind, monkeypatch):
     official = official_weights(cascade=kind.startswith('cascade'))
     source, converted, out = workshop / f'{kind}.pkl', workshop / f'{kind}.pth', workshop / f'{kind}-found.pkl'
     source.write_bytes(pickle.dumps({'model': official, '__author__': 'a test'}))
@@ -62,7 +63,8 @@ def test_detections_of_a_converted_checkpoint(workshop, kind):
     config.dump(workshop / f'{kind}.py')
     done = workshop.run('convert.py', source, converted)
     assert 'detectron2 ViTDet' in done.stdout
-    workshop.run('test.py', workshop / f'{kind}.py', converted, '--work-dir', workshop / kind, '--out', out)
+    monkeypatch.chdir(workshop.folder)
+    evaluate_model(workshop / f'{kind}.py', converted, work_dir=str(workshop / kind), out=str(out))
     found = pickle.loads(out.read_bytes())
 
     config.test_dataloader.dataset.data_root = str(workshop / 'data' / 'shapes')

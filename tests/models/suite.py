@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 import io
 import pickle
+from collections.abc import Callable
 from typing import ClassVar
 
 import pytest
@@ -19,6 +20,16 @@ from torch.utils import _pytree as pytree
 from tests.fidelity.agreement import assert_within, redraw
 
 
+def of_variants(which: str) -> Callable[[Callable], Callable]:
+    """Mark a test that takes long: it runs for the variants that the attribute ``which`` of its class names."""
+
+    def mark(test):
+        test.of_variants = which
+        return test
+
+    return mark
+
+
 class ModuleSuite:
     """Tests of a module that maps tensors to a tuple of maps."""
 
@@ -26,8 +37,9 @@ class ModuleSuite:
     variants: ClassVar[dict[str, dict]]
     # Height and width of what ``inputs`` makes; the first one is small and regular.
     sizes: ClassVar[list[tuple[int, int]]]
-    compiles: ClassVar[bool] = True
-    # Variants that exporters write down; all when None.
+    # Variants that are compiled, and those that exporters write down: few that between them take every branch of the
+    # forward pass. All when None.
+    compiled: ClassVar[tuple[str, ...] | None] = None
     exported: ClassVar[tuple[str, ...] | None] = None
     # Cosine between the gradients of a parameter with and without autocast to bfloat16.
     autocast_gradients: ClassVar[float] = 0.98
@@ -48,7 +60,8 @@ class ModuleSuite:
 
     def pytest_generate_tests(self, metafunc):
         if 'variant' in metafunc.fixturenames:
-            metafunc.parametrize('variant', list(self.variants))
+            chosen = getattr(self, getattr(metafunc.function, 'of_variants', 'variants'))
+            metafunc.parametrize('variant', list(self.variants if chosen is None else chosen))
         if 'size' in metafunc.fixturenames:
             metafunc.parametrize('size', self.sizes, ids=[f'{height}x{width}' for height, width in self.sizes])
 
@@ -113,32 +126,31 @@ class ModuleSuite:
                 cosine = _cosine(parameter.grad, wanted)
                 assert cosine > self.autocast_gradients, f'gradient of {name}: cosine {cosine:.3f}'
 
+    @of_variants('compiled')
     def test_compile(self, model, example):
-        if not self.compiles:
-            pytest.skip('does not compile')
         torch._dynamo.reset()
         compiled = torch.compile(model, fullgraph=True, backend='aot_eager')
         self.assert_same_training(compiled, model, example)
 
-    def test_export(self, variant, model, example):
+    @of_variants('exported')
+    def test_export(self, model, example):
         """To operators of torch alone, with gradients switched on as they are by default."""
-        self.skip_unless_exported(variant)
         program = torch.export.export(model, example)
         assert not [node.target for node in program.graph.nodes if 'mmvitdense' in str(node.target)]
         for output, wanted in zip(program.module()(*example), model(*example)):
             assert_within(output, wanted, 1e-4, 'output')
 
+    @of_variants('exported')
     @pytest.mark.filterwarnings('ignore::torch.jit.TracerWarning')
-    def test_trace(self, variant, model, example):
-        self.skip_unless_exported(variant)
+    def test_trace(self, model, example):
         traced = torch.jit.trace(model, example, check_trace=False)
         assert 'mmvitdense::' not in str(traced.inlined_graph)
         for output, wanted in zip(traced(*example), model(*example)):
             assert_within(output, wanted, 1e-4, 'output')
 
-    def test_onnx(self, variant, model, example, tmp_path):
+    @of_variants('exported')
+    def test_onnx(self, model, example, tmp_path):
         """Where onnx is installed, which the tests do not require."""
-        self.skip_unless_exported(variant)
         for package in ('onnx', 'onnxscript', 'onnxruntime'):
             pytest.importorskip(package)
         import onnxruntime
@@ -206,11 +218,6 @@ class ModuleSuite:
             assert _cosine(output, wanted) > 0.999
         assert all(parameter.grad.isfinite().all() for parameter in on_gpu.parameters() if parameter.grad is not None)
 
-    def skip_unless_exported(self, variant: str) -> None:
-        """Exporting takes long."""
-        if self.exported is not None and variant not in self.exported:
-            pytest.skip('another variant is exported')
-
     def assert_same_training(self, one, other, example, tolerance: float = 1e-4) -> None:
         """Fail unless both give the same outputs and the same gradients of their inputs."""
         first, second = _require_grad(example), _require_grad(example)
@@ -230,7 +237,6 @@ class BackboneSuite(ModuleSuite):
     """
 
     patch_size: ClassVar[int]
-    checkpoints: ClassVar[bool] = True
     # Share of the numbers kept for the backward pass that ``with_cp`` keeps at most.
     kept_when_recomputing: ClassVar[float] = 0.5
     # What precedes the names of the ViT, for a backbone that holds one.
@@ -263,8 +269,6 @@ class BackboneSuite(ModuleSuite):
 
     def test_recomputing_gives_the_same_gradients_from_less_memory(self, options, example):
         """With drop path, whose random choices the second pass must repeat."""
-        if not self.checkpoints:
-            pytest.skip('has no with_cp')
         grads, kept = [], []
         for with_cp in (False, True):
             model = self.build({**options, 'with_cp': with_cp, 'drop_path_rate': 0.5}).train()

@@ -38,8 +38,9 @@ def test_there_are_sources():
 
 @pytest.mark.parametrize('name', KERNELS)
 def test_kernels(toolkit, tmp_path, name):
-    """For one architecture, the first with vector reductions."""
+    """For one architecture, the first with vector reductions, and without optimisation, which finds no mistakes."""
     options = [*cpp_extension.COMMON_NVCC_FLAGS, *building.compile_options('cuda')['nvcc']]
+    options += ['-Xcicc', '-O0', '-Xptxas', '-O0']
     compile_source([toolkit / 'bin' / 'nvcc', '-arch=sm_90', '-std=c++17', *options], name, tmp_path)
 
 

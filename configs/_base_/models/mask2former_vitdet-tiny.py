@@ -3,12 +3,12 @@ _base_ = ['./mask2former_vitdet.py', './vitdet-tiny.py']
 
 num_things_classes = 5
 num_stuff_classes = 1
-channels = {{_base_.tiny_channels}}
+channels = _base_.tiny_channels
 ffn_cfg = dict(embed_dims=channels, feedforward_channels=256)
 model = dict(
     data_preprocessor=dict(pad_size_divisor=128),
-    backbone={{_base_.tiny_vit}},
-    neck={{_base_.tiny_pyramid}},
+    backbone=_base_.tiny_vit,
+    neck=_base_.tiny_pyramid,
     panoptic_head=dict(
         in_channels=[channels] * 4,
         feat_channels=channels,

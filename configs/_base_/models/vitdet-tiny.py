@@ -1,5 +1,5 @@
 # A ViT small enough to be trained from scratch on two CPU cores in minutes, and the width of its pyramid. Configs write
-# `backbone={{_base_.tiny_vit}}` over the ViT-B of their base.
+# `backbone=_base_.tiny_vit` over the ViT-B of their base.
 tiny_channels = 64
 tiny_vit = dict(
     embed_dims=96,

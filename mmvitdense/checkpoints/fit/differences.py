@@ -15,7 +15,7 @@ from mmvitdense.layers import held_vit
 
 from .grids import recorded_rope
 
-ALLOWED = ('preset', 'rope', 'num_heads')
+ALLOWED = ('preset', 'rope', 'num_heads', 'pos_resize')
 """What a model may have otherwise than its weights where the ``init_cfg`` allows it."""
 
 # Tables of rotary positions, and kernels with an axis of heads, in names of the files.
@@ -31,7 +31,7 @@ def differences(
         form: Format of the checkpoint, see ``detect``.
         state_dict: The checkpoint, not converted.
         model: The ``PlainViT`` that the weights are for, or the model that holds it.
-        allowed: Of ``ALLOWED``, what is told instead of refused.
+        allowed: Of ``ALLOWED``, what is reported instead of refused; of positions resized otherwise, nothing is.
 
     Returns:
         Lines such as 'norm_eps is 1e-06, the weights come with 1e-05', of what the format knows of its family or
@@ -61,7 +61,7 @@ def differences(
     return [
         f'{key} is {mine[key]!r}, the weights come with {theirs[key]!r}{" (a guess)" if key in guessed else ""}'
         for key in differing
-        if key not in guessed or key == 'num_heads'
+        if (key not in guessed or key == 'num_heads') and not (key == 'pos_resize' and key in allowed)
     ]
 
 

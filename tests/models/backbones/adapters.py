@@ -6,8 +6,8 @@ import torch.nn.functional as F
 from torch import nn
 
 from mmvitdense.models import PlainViT
-from mmvitdense.pretrainings import PRESETS
 from tests.fidelity.agreement import assert_within, redraw
+from tests.models.backbones.small_presets import small_presets
 from tests.models.suite import BackboneSuite
 
 VIT = {
@@ -19,6 +19,8 @@ VIT = {
     'pos_embed_cls_slot': True,
     'layer_scale_init': 1.0,
 }
+# Sizes that take the place of those of a preset.
+SMALL_VIT = {'embed_dims': 64, 'num_layers': 4, 'num_heads': 4, 'feedforward_channels': 128}
 
 
 class AdapterSuite(BackboneSuite):
@@ -153,11 +155,10 @@ class AdapterSuite(BackboneSuite):
         model.init_weights()
         assert_within(model.vit.blocks[2].mlp.fc1.weight, vit.blocks[2].mlp.fc1.weight, 1e-7, 'weight')
 
-    @pytest.mark.parametrize('preset', PRESETS)
+    @pytest.mark.parametrize('preset', small_presets(patch_size=16, **SMALL_VIT))
     def test_around_the_vit_of_any_pre_training(self, preset):
         """Whatever its tokens, positions, norms and feed-forward network are."""
-        vit = {'preset': preset, 'patch_size': 16, 'embed_dims': 64, 'num_layers': 4, 'num_heads': 4}
-        model = self.model_class(**{**self.common, 'vit': vit}).eval()
+        model = self.model_class(**{**self.common, 'vit': {'preset': preset, 'patch_size': 16, **SMALL_VIT}}).eval()
         with torch.no_grad():
             outputs = model(torch.randn(1, 3, 50, 33))
         assert [tuple(level.shape) for level in outputs] == [

@@ -52,6 +52,10 @@ class TestPlainViT(BackboneSuite):
             'out_indices': (1, 3),
             'conv_blocks': (0,),
             'conv_block_kind': 'basic',
+            'layer_scale_init': 0.5,
+            'pre_norm': True,
+            'act': 'quick_gelu',
+            'pos_resize': {'by': 'scale'},
         },
         'no-positions-no-bias': {
             **SMALL,
@@ -116,6 +120,7 @@ class TestPlainViT(BackboneSuite):
             'ffn_norm': True,
             'attn_inner_norm': True,
             'window_size': 3,
+            'window_pad': 'qkv',
             'global_blocks': (1, 3),
         },
         'clip': {
@@ -128,6 +133,11 @@ class TestPlainViT(BackboneSuite):
             'pos_resize': {'by': 'scale'},
         },
     }
+
+    # Decomposed positions, BEiT's biases at the grid and in windows, rotary positions; both ways to pad windows, with
+    # and without prefix tokens; every norm and network.
+    compiled = ('prefix-tokens-and-windows', 'beit-detector', 'eva02')
+    exported = ('prefix-tokens-and-windows', 'simmim', 'dinov3')
 
     def strides_and_channels(self, options):
         indices = options.get('out_indices', (3,))

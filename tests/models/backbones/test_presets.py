@@ -10,6 +10,7 @@ from mmvitdense.checkpoints import detect, fit_to_vit
 from mmvitdense.models import PlainViT
 from mmvitdense.models.backbones.presets import preset_options
 from mmvitdense.pretrainings import PRESETS
+from tests.models.backbones.small_presets import small_presets
 
 # Names in timm of models of the same pre-training; their shapes are the oracle.
 TIMM = {
@@ -54,7 +55,7 @@ def build(preset, **options):
         return PlainViT(preset=preset, **options)
 
 
-@pytest.mark.parametrize('preset', PRESETS)
+@pytest.mark.parametrize('preset', small_presets(**TINY))
 def test_in_small(preset):
     """Its options fit together and compute something, at a size that is not that of the pre-training."""
     model = PlainViT(preset=preset, **TINY).eval()

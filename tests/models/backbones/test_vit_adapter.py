@@ -39,6 +39,7 @@ class TestViTAdapter(AdapterSuite):
         },
     }
     common = {'deform_num_heads': 2, 'conv_inplane': 8}
+    compiled = ('detection', 'extractors-alone', 'light')
     exported = ('light',)
 
 

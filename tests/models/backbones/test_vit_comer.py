@@ -37,6 +37,7 @@ class TestViTCoMer(AdapterSuite):
         },
     }
     common = {'deform_num_heads': 2, 'conv_inplane': 8}
+    compiled = ('segmentation', 'beit', 'least')
     exported = ('least',)
 
     def test_recomputing_leaves_running_statistics_right(self):
