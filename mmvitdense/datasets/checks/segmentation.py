@@ -202,15 +202,15 @@ def _wrong_values(maps: LabelMaps, cfg: dict, offenders: list[int], limit: int) 
         f'{key}: label values {listed(offenders)} occur ({maps.seen}), {maps.examples[offenders[-1]]} for one, but the '
         f'classes of the data leave only values up to {limit}'
     )
-    advice = 'name a class for each value in metainfo.classes and in num_classes of the heads, or renumber the maps'
+    end, advice = '.', 'name a class for each value in metainfo.classes and in num_classes of the heads, or renumber the maps'
     if not maps.reduce_zero and offenders[-1] == limit + 1:
         option = f'set --cfg-options {zero_label_options(cfg, True)}'
         if not maps.counts[0]:
             return f'{found}; as 0 never occurs, labels seem to start at 1: {option}'
-        advice += f', or if 0 stands for unlabelled, {option}'
+        end, advice = '', f'{advice}, or if 0 stands for unlabelled, {option}'
     elif len(offenders) == 1:
         advice += ', or if it stands for unlabelled, write 255 in its place'
-    return f'{found}: {advice}.'
+    return f'{found}: {advice}{end}'
 
 
 def _check_variety(maps: LabelMaps) -> None:
