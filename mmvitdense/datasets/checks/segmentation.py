@@ -202,7 +202,8 @@ def _wrong_values(maps: LabelMaps, cfg: dict, offenders: list[int], limit: int) 
         f'{key}: label values {listed(offenders)} occur ({maps.seen}), {maps.examples[offenders[-1]]} for one, but the '
         f'classes of the data leave only values up to {limit}'
     )
-    end, advice = '.', 'name a class for each value in metainfo.classes and in num_classes of the heads, or renumber the maps'
+    end = '.'
+    advice = 'name a class for each value in metainfo.classes and in num_classes of the heads, or renumber the maps'
     if not maps.reduce_zero and offenders[-1] == limit + 1:
         option = f'set --cfg-options {zero_label_options(cfg, True)}'
         if not maps.counts[0]:

@@ -217,6 +217,15 @@ def test_the_built_in_panoptic_data(shapes_root):
     )
     cfg.val_evaluator[1].ann_file = f'{folder}/instances_validation.json'
     check_data(cfg)
+    # The images of both splits have the same names and ids.
+    cfg.val_evaluator[1].ann_file = f'{folder}/instances_training.json'
+    with pytest.raises(DataError, match=r'val_evaluator\.1\.ann_file, .*training.json, has other objects .*: only'):
+        check_data(cfg, splits=['val'])
+    cfg.val_evaluator[1].ann_file = f'{folder}/instances_validation.json'
+    cfg.val_evaluator[0].seg_prefix = f'{folder}/panoptic_training'
+    with pytest.raises(DataError, match=r'lists the segments .*val_evaluator\.0\.seg_prefix=FOLDER'):
+        check_data(cfg, splits=['val'])
+    cfg.val_evaluator[0].seg_prefix = f'{folder}/panoptic_validation'
     cfg.model.panoptic_head.num_stuff_classes = 2
     with pytest.raises(DataError, match=r'5 thing and 1 stuff classes.*panoptic_head.num_stuff_classes=1'):
         check_data(cfg)
