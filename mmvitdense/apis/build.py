@@ -6,7 +6,7 @@ import copy
 from typing import Any
 
 from mmengine.registry import MODELS, RUNNERS, init_default_scope
-from mmengine.runner import Runner
+from mmengine.runner import BaseLoop, Runner
 from torch import nn
 from torch.utils.data import DataLoader
 
@@ -50,12 +50,21 @@ def build_runner(cfg: Any, model: nn.Module | None = None, max_bad_images: int |
     runner_class = RUNNERS.get(cfg.get('runner_type', 'Runner'))
 
     class GuardedRunner(runner_class):
+        _building_training = False
+
         def build_model(self, described: Any) -> nn.Module:
             return super().build_model(described) if model is None else model
 
+        def build_train_loop(self, loop: Any) -> BaseLoop:
+            self._building_training = True
+            try:
+                return super().build_train_loop(loop)
+            finally:
+                self._building_training = False
+
         def build_dataloader(self, *args: Any, **kwargs: Any) -> DataLoader:
             loader = super().build_dataloader(*args, **kwargs)
-            guard_images(loader.dataset, max_bad_images)
+            guard_images(loader.dataset, max_bad_images, training=self._building_training)
             return loader
 
         def scale_lr(self, optim_wrapper: Any, auto_scale_lr: dict | None = None) -> None:

@@ -11,6 +11,7 @@ from mmengine.runner import Runner
 
 from mmvitdense.checkpoints import CheckpointError, read_file
 from mmvitdense.compat import while_tools_run
+from mmvitdense.datasets.bad_images import guard_images
 from mmvitdense.engine.bad_batch import load_samples
 from mmvitdense.engine.non_finite_source import Source, find_source
 from mmvitdense.engine.random_state import set_random_state
@@ -55,6 +56,7 @@ def replay_batch(
     else:
         raise InputError(f'{file} has no weights, as the run went on; give a checkpoint of the run.')
     loader = Runner.build_dataloader({**cfg.train_dataloader, 'num_workers': 0, 'persistent_workers': False})
+    guard_images(loader.dataset)
     batch = load_samples(loader.dataset, loader.collate_fn, content['seed'], content['samples'])
     set_random_state(content['random_state'])
     model = model.to(device).train()

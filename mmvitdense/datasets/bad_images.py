@@ -14,7 +14,7 @@ from .checks.messages import DataError, warn
 from .image_decoding import UnreadableImageError, decode_image
 
 
-def guard_images(dataset: Any, limit: int | None = None) -> None:
+def guard_images(dataset: Any, limit: int | None = None, training: bool = True) -> None:
     """Make a data set, or those inside of its wrappers, name the files that cannot be read.
 
     In training another image, drawn by mmengine's ``BaseDataset``, takes the place of an image whose file or label map
@@ -24,9 +24,11 @@ def guard_images(dataset: Any, limit: int | None = None) -> None:
         dataset: The data set, before processes that load from it are started: they count together.
         limit: How many different images of a data set may be replaced, in each process that trains; by default 1 % of
             them, but at least one.
+        training: Whether it is trained on. Data to be scored is not told by its ``test_mode``: in mmseg that says that
+            there are no labels.
     """
     for part in _parts(dataset):
-        images = BadImages(part, limit)
+        images = BadImages(part, limit, training)
         for index, transform in enumerate(part.pipeline.transforms):
             if isinstance(transform, LoadImageFromFile):
                 part.pipeline.transforms[index] = GuardedImage(transform, images)
@@ -39,12 +41,12 @@ class BadImages:
 
     Args:
         dataset: The data set.
-        limit: As for ``guard_images``.
+        limit, training: As for ``guard_images``.
     """
 
-    def __init__(self, dataset: BaseDataset, limit: int | None):
+    def __init__(self, dataset: BaseDataset, limit: int | None, training: bool):
         self._replaced = torch.zeros(len(dataset), dtype=torch.uint8).share_memory_()
-        self._test_mode = dataset.test_mode
+        self._replaces = training and not dataset.test_mode
         self._limit = max(1, len(dataset) // 100) if limit is None else limit
         self._told: set[str] = set()
 
@@ -55,7 +57,7 @@ class BadImages:
             DataError: In testing, or if the image is one too many.
         """
         name = f'{path}{_id(results)} cannot be read ({problem})'
-        if self._test_mode:
+        if not self._replaces:
             raise DataError(f'{name}: replace it, or take it out of the data that is scored.')
         first = not self._replaced[results['sample_idx']]
         self._replaced[results['sample_idx']] = 1

@@ -2,6 +2,8 @@
 
 import io
 import json
+import shutil
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -10,6 +12,8 @@ from mmengine.registry import DATASETS, DefaultScope
 from PIL import Image, ImageFile
 from torch.utils.data import DataLoader
 
+from mmvitdense.apis.build import build_runner
+from mmvitdense.apis.config import load_config
 from mmvitdense.apis.errors import run_tool
 from mmvitdense.datasets.bad_images import guard_images
 from mmvitdense.datasets.checks import DataError
@@ -20,6 +24,7 @@ from mmvitdense.datasets.image_decoding import UnreadableImageError, decode_imag
 
 pytest.importorskip('mmdet')
 SIDE = 96
+SEGMENTOR = Path(__file__).resolve().parents[2] / 'configs/quickstart/vit-tiny_upernet_shapes.py'
 
 
 def picture(seed=0):
@@ -177,6 +182,22 @@ def test_a_test_stops_at_a_bad_image(folder):
     assert dataset[7]['data_samples'].img_id == 8
     with pytest.raises(DataError, match=r'3\.jpg \(id 3\) cannot be read .*[5-7][0-9]% of its pixels are missing'):
         dataset[2]
+
+
+def test_data_to_score_is_not_told_by_its_test_mode(shapes_root, tmp_path):
+    """The data sets that mmseg scores have test_mode=False."""
+    pytest.importorskip('mmseg')
+    shutil.copytree(shapes_root, tmp_path / 'shapes')
+    for split in ('training', 'validation'):
+        path = tmp_path / f'shapes/images/{split}/000001.jpg'
+        path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    options = {f'{split}_dataloader.dataset.data_root': str(tmp_path / 'shapes') for split in ('train', 'val', 'test')}
+    runner = build_runner(load_config(SEGMENTOR, {**options, 'work_dir': str(tmp_path / 'run')}))
+    for loop in (runner.build_val_loop(runner._val_loop), runner.build_test_loop(runner._test_loop)):
+        with pytest.raises(DataError, match=r'000001\.jpg cannot be read'):
+            loop.dataloader.dataset[1]
+    training = runner.build_train_loop(runner._train_loop).dataloader.dataset
+    assert not training[1]['data_samples'].img_path.endswith('000001.jpg')
 
 
 class TestCheck:

@@ -53,7 +53,7 @@ def check_data(
         cfg: An mmengine Config.
         splits: Which of 'train', 'val' and 'test' to check: those that the run will use.
         max_maps: How many label maps of each data set to look into at most, evenly spread.
-        every_image: Decode every image of data in COCO format, not a sample.
+        every_image: Decode every image and look into every label map, not a sample.
         bad_images: How many images that cannot be read the training may meet.
 
     Raises:
@@ -100,7 +100,7 @@ def _check_source(source: DataSource, cfg: dict, read: Reader, max_maps: int, ch
         checked.coco.append((source, classes, file))
         return f'checked, {len(file.image_ids)} images, {len(file.boxes)} objects of {len(classes)} classes'
     if _loads_like(source.cls, _SEGMENTATION):
-        maps = check_segmentation(source, cfg, max_maps)
+        maps = check_segmentation(source, cfg, max_maps, **images)
         if maps.loaded:
             checked.maps.append(maps)
         return f'checked, {maps.content}'

@@ -55,6 +55,12 @@ def check_categories(
         said = f'{source.key} has no metainfo.classes, and the default of its type, {source.cls.__name__},'
     known = set(categories)
     if absent := [name for name in classes if name not in known]:
+        if categories and known < set(classes):
+            raise DataError(
+                f'{said} names {listed(absent)}, which {path} does not have: its categories are {listed(categories)}; '
+                "if the data just has no such objects, add them to its 'categories' all the same, in the order of the "
+                'other splits, as mmdet numbers the classes by this list.'
+            )
         meant = _meant(classes, annotated or categories)
         raise DataError(
             f'{said} names {listed(absent)}, which {path} does not have: its categories are {listed(categories)}; '

@@ -108,7 +108,7 @@ def _check_sizes(source: DataSource, file: CocoFile, sizes: dict[int, tuple[int,
     message = (
         f'{source.key}: {len(wrong)} of {len(sizes)} images looked at have another size than {file.path} states: '
         f'{file.file_names[wrong[0]]} (id {file.image_ids[wrong[0]]!r}) is {width}x{height}, stated '
-        f'{stated[0]:.0f}x{stated[1]:.0f}'
+        f'{stated[0]:g}x{stated[1]:g}'
     )
     with_rle = file.image_index[file.masks == RLE]
     if (source.loads('LoadAnnotations') or {}).get('with_mask') and np.isin(wrong, with_rle).any():

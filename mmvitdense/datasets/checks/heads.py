@@ -8,8 +8,9 @@ from typing import Any
 
 from mmvitdense.registry import MODELS
 
+from .classes import class_names
 from .messages import DataError
-from .source import DataSource, constructor_default, registered_class, type_name
+from .source import DataSource, constructor_default, find_sources, registered_class, type_name
 
 # Heads whose num_classes counts the classes of the data. Others count something else: an RPN has one class, the
 # semantic head of HTC has those of COCO-stuff, a keypoint head has keypoints.
@@ -24,6 +25,8 @@ _EXCEPTIONS = ('STDCHead',)
 
 def check_num_classes(source: DataSource, cfg: dict, classes: int, things: int | None = None) -> None:
     """Raise if a head of the model predicts another number of classes than the data has, or weights another number.
+
+    Where another data set has yet another number, no model fits both, and that is said instead.
 
     Args:
         source: The data set.
@@ -42,10 +45,26 @@ def check_num_classes(source: DataSource, cfg: dict, classes: int, things: int |
         if expected:
             wrong.update(_wrong_weights(key, head, sum(expected.values()), scope))
     if wrong:
+        _check_same_number(source, cfg, classes)
         found = ', '.join(f'{key} is {value}' for key, (value, _) in wrong.items())
         options = ' '.join(option for _, option in wrong.values())
         data = f'{classes} classes' if things is None else f'{things} thing and {classes - things} stuff classes'
         raise DataError(f'The data of {source.key} has {data}, but {found}: set --cfg-options {options}')
+
+
+def _check_same_number(source: DataSource, cfg: dict, classes: int) -> None:
+    for split in ('train', 'val', 'test'):
+        for other in find_sources(cfg, split):
+            try:
+                names = class_names(other)
+            except DataError:  # to be told when that data set is checked
+                continue
+            if names and len(names) != classes:
+                raise DataError(
+                    f'{source.key} has {classes} classes and {other.key}, of type {other.cfg.get("type")}, has '
+                    f'{len(names)}: one model is trained and scored on them, so give both the same type and '
+                    'metainfo.classes.'
+                )
 
 
 def decode_heads(cfg: dict) -> Iterator[tuple[str, dict]]:
@@ -92,6 +111,9 @@ def _expected(key: str, head: dict, classes: int, things: int | None) -> Iterato
         yield 'num_things_classes', classes if things is None else things
         if things is not None:
             yield 'num_stuff_classes', classes - things
+        elif name != 'semantic_head':
+            # Instances alone; the default of mmdet's heads is the stuff of COCO.
+            yield 'num_stuff_classes', 0
 
 
 def _heads(value: Any, key: str) -> Iterator[tuple[str, dict]]:

@@ -15,7 +15,7 @@ from .messages import DataError
 from .paths import evenly_spaced
 from .source import DataSource, type_name
 
-_MAX_SECONDS = 10.0
+MAX_SECONDS = 10.0
 IGNORED = 255
 """What mmseg's LoadAnnotations writes where a label stands for no class."""
 
@@ -35,6 +35,7 @@ class LabelMaps:
         counts: For each value 0 to 255 of the files, in how many maps it occurs.
         examples: A file for each value that occurs.
         looked: How many maps were looked at.
+        replaceable: Whether images that cannot be read are no error here, as training replaces them.
     """
 
     source: DataSource
@@ -47,6 +48,7 @@ class LabelMaps:
     counts: np.ndarray = field(default_factory=lambda: np.zeros(256, np.int64))
     examples: dict[int, str] = field(default_factory=dict)
     looked: int = 0
+    replaceable: bool = False
 
     @property
     def content(self) -> str:
@@ -63,7 +65,7 @@ class LabelMaps:
         """Whether all were looked at."""
         return self.looked == len(self.pairs)
 
-    def look(self, limit: int, seconds: float = _MAX_SECONDS) -> None:
+    def look(self, limit: int, seconds: float = MAX_SECONDS) -> None:
         """Look at ``limit`` maps, evenly spread over all of them, until the time is up."""
         sample = evenly_spaced(self.pairs, limit)
         # In random order, what was seen when time is up is still spread over all of them.
@@ -95,7 +97,8 @@ class LabelMaps:
     def _add(self, image: str | None, label_map: str) -> None:
         values = _values(label_map, self.source)
         size = values.shape[::-1]
-        if image is not None and (of_image := image_size(image, self.source.key)) != size:
+        of_image = self._size_of(image) if image is not None else None
+        if of_image is not None and of_image != size:
             raise DataError(
                 f'{self.source.key}: {image} has {of_image[0]}x{of_image[1]} pixels and its label map {label_map} '
                 f'{size[0]}x{size[1]}: make them equal (resize maps without interpolation, nearest neighbour).'
@@ -105,6 +108,14 @@ class LabelMaps:
             self.examples.setdefault(int(value), label_map)
         self.counts += present
         self.looked += 1
+
+    def _size_of(self, image: str) -> tuple[int, int] | None:
+        try:
+            return image_size(image, self.source.key)
+        except DataError:
+            if self.replaceable:
+                return None
+            raise
 
 
 def _values(path: str, source: DataSource) -> np.ndarray:

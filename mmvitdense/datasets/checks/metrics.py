@@ -12,6 +12,7 @@ from .coco_file import CocoFile
 from .coco_masks import NO_MASK, SCORED_FAULTS
 from .messages import DataError, listed, warn
 from .outlines import name_faults
+from .panoptic import check_things
 from .paths import evaluators
 from .source import DataSource, find_sources, type_name
 
@@ -45,8 +46,15 @@ def check_shown_once(cfg: dict, split: str, found: Sequence[tuple[DataSource, Co
     if _scores_apart(cfg, split) or not any(type_name(metric) == 'CocoMetric' for _, metric in evaluators(cfg, split)):
         return
     places: dict = {}
+    seen: set = set()
     for source, file in found:
         for index in shown(source, file):
+            if (source.key, file.image_ids[index]) in seen:
+                raise DataError(
+                    f'{source.key}.indices shows the image with the id {file.image_ids[index]!r} twice, and '
+                    f'{split}_evaluator scores each image once: name each index once.'
+                )
+            seen.add((source.key, file.image_ids[index]))
             other = places.setdefault(file.image_ids[index], source.key)
             if other != source.key:
                 raise DataError(
@@ -85,7 +93,9 @@ def check_truth(source: DataSource, cfg: dict, classes: tuple[str, ...], file: C
                 f'{key}.ann_file, {path}, has the classes {listed(scored)}, and {source.key} {listed(classes)}: score '
                 f'against the file of the data set, --cfg-options {key}.ann_file={file.path}'
             )
-        if truth is not file and not file.panoptic:
+        if file.panoptic:
+            check_things(source, key, classes, file, truth)
+        elif truth is not file:
             _check_objects(source, key, classes, file, truth)
         _check_scorable(truth, key, classes, 'segm' in wanted_kinds(metric))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os.path as osp
+from collections import defaultdict
 
 import numpy as np
 from PIL import Image
@@ -26,7 +27,16 @@ def check_segments(source: DataSource, file: CocoFile) -> None:
         DataError: If a picture is missing, is no picture, has another size than the file states for its image, or
             lacks a segment that the file lists. Segments that the file does not list are warned of.
     """
-    folder = check_folder(source, 'seg')
+    option = f'{source.key}.data_prefix.seg'
+    if unlisted := _check_pictures(source, file, check_folder(source, 'seg'), option):
+        warn(
+            f'{source.key}: {len(unlisted)} pictures of segments, {unlisted[0]} for one, have colours that {file.path} '
+            'does not list; those pixels are ignored in training. Black is for pixels without a segment.'
+        )
+
+
+def _check_pictures(source: DataSource, file: CocoFile, folder: str, option: str) -> list[str]:
+    """Return those of a sample of pictures in a folder that have segments of which the file knows nothing."""
     unlisted = []
     for index in evenly_spaced(list(range(len(file.file_names))), _MAX_PICTURES):
         # mmdet makes the name so, whatever the annotation says.
@@ -37,16 +47,12 @@ def check_segments(source: DataSource, file: CocoFile) -> None:
             raise DataError(
                 f'{source.key}: {file.path} lists the segments {listed(absent)} of {file.file_names[index]}, but '
                 f'{osp.join(folder, name)} holds {listed(sorted(present - {0}))} (red + 256 green + 65536 blue): give '
-                f'the folder that belongs to the file with --cfg-options {source.key}.data_prefix.seg=FOLDER, or write '
-                'the pictures again, without compression that loses colours.'
+                f'the folder that belongs to the file with --cfg-options {option}=FOLDER, or write the pictures again, '
+                'without compression that loses colours.'
             )
         if present - stated - {0}:
             unlisted.append(name)
-    if unlisted:
-        warn(
-            f'{source.key}: {len(unlisted)} pictures of segments, {unlisted[0]} for one, have colours that {file.path} '
-            'does not list; those pixels are ignored in training. Black is for pixels without a segment.'
-        )
+    return unlisted
 
 
 def check_panoptic_metrics(source: DataSource, cfg: dict, file: CocoFile) -> None:
@@ -70,6 +76,47 @@ def check_panoptic_metrics(source: DataSource, cfg: dict, file: CocoFile) -> Non
                 f'{key}.seg_prefix: there is no folder {folder!r}: name that of the pictures of segments with '
                 f'--cfg-options {key}.seg_prefix={expected}'
             )
+        if '://' not in folder and not osp.samefile(folder, expected or '.'):
+            _check_pictures(source, file, folder, f'{key}.seg_prefix')
+
+
+def check_things(source: DataSource, key: str, classes: tuple[str, ...], file: CocoFile, truth: CocoFile) -> None:
+    """Check that the instances a metric compares with are the things of panoptic data.
+
+    They need not be equal: of objects that cover each other, a panoptic file lacks or cuts some.
+
+    Args:
+        source: The panoptic data set.
+        key: The metric, for the message.
+        classes: Its classes that are things.
+        file: What its annotation file holds.
+        truth: What the file of the metric holds.
+
+    Raises:
+        DataError: If fewer than half of the things overlap with an instance of their class in their image by half.
+    """
+    found, instances = [], defaultdict(list)
+    for index in np.flatnonzero(truth.of_classes(classes)):
+        instances[_place(truth, index)].append(truth.boxes[index])
+    for index in np.flatnonzero(file.of_classes(classes)):
+        others = np.array(instances.get(_place(file, index), np.zeros((0, 4))))
+        found.append(bool((_overlaps(file.boxes[index], others) > 0.5).any()))
+    if found and np.mean(found) < 0.5:
+        raise DataError(
+            f'{key}.ann_file, {truth.path}, has other objects than {source.key}: only {sum(found)} of {len(found)} '
+            f'things of {file.path} are there; give the file of instances of the same images.'
+        )
+
+
+def _place(file: CocoFile, index: int) -> tuple:
+    return file.image_ids[file.image_index[index]], file.categories[file.category_index[index]]['name']
+
+
+def _overlaps(box: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Return the intersection over union of a box, (x, y, width, height), with N others."""
+    corner = np.minimum(box[:2] + box[2:], others[:, :2] + others[:, 2:])
+    shared = (corner - np.maximum(box[:2], others[:, :2])).clip(0).prod(1)
+    return shared / np.maximum(box[2:].prod() + others[:, 2:].prod(1) - shared, 1e-6)
 
 
 def _segment_ids(source: DataSource, path: str, size: tuple[int, int]) -> set[int]:

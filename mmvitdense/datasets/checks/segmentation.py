@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os.path as osp
 from collections.abc import Sequence
 
@@ -11,20 +12,25 @@ from mmengine.registry import METRICS
 from .classes import class_names
 from .heads import check_num_classes, decode_heads
 from .ignored import ignored_labels
-from .label_maps import IGNORED, LabelMaps
+from .image_files import decode_images
+from .label_maps import IGNORED, MAX_SECONDS, LabelMaps
 from .messages import DataError, listed, note, warn
 from .paths import check_folder, check_root, describe_suffixes, evaluators, find_files
 from .source import DataSource, find_sources, registered_class, type_name
 from .zero_label import check_zero_is_no_class, check_zero_label_agrees, zero_label_options
 
 
-def check_segmentation(source: DataSource, cfg: dict, max_maps: int) -> LabelMaps:
+def check_segmentation(
+    source: DataSource, cfg: dict, max_maps: int, every: bool = False, allowed: int = 0
+) -> LabelMaps:
     """Check one data set of images and label maps.
 
     Args:
         source: The data set.
         cfg: The whole config.
         max_maps: How many label maps to look into at most.
+        every: Look into all of them instead, and decode all images.
+        allowed: As for ``decode_images``.
 
     Returns:
         Its label maps, so far as they were looked at: none where the pipeline loads none.
@@ -32,8 +38,10 @@ def check_segmentation(source: DataSource, cfg: dict, max_maps: int) -> LabelMap
     check_root(source, cfg)
     _check_loading(source, cfg)
     maps = _find_maps(source, cfg, _class_names(source, cfg))
+    decode_images(source, [image for image, _ in maps.pairs], every=every, allowed=allowed)
     if maps.loaded:
-        maps.look(max_maps)
+        maps.replaceable = allowed > 0
+        maps.look(len(maps.pairs) if every else max_maps, math.inf if every else MAX_SECONDS)
         check_zero_label_agrees(maps, cfg)
         _check_values(maps, cfg)
         _check_variety(maps)
@@ -194,15 +202,16 @@ def _wrong_values(maps: LabelMaps, cfg: dict, offenders: list[int], limit: int) 
         f'{key}: label values {listed(offenders)} occur ({maps.seen}), {maps.examples[offenders[-1]]} for one, but the '
         f'classes of the data leave only values up to {limit}'
     )
+    end = '.'
     advice = 'name a class for each value in metainfo.classes and in num_classes of the heads, or renumber the maps'
     if not maps.reduce_zero and offenders[-1] == limit + 1:
         option = f'set --cfg-options {zero_label_options(cfg, True)}'
         if not maps.counts[0]:
             return f'{found}; as 0 never occurs, labels seem to start at 1: {option}'
-        advice += f', or if 0 stands for unlabelled, {option}'
+        end, advice = '', f'{advice}, or if 0 stands for unlabelled, {option}'
     elif len(offenders) == 1:
         advice += ', or if it stands for unlabelled, write 255 in its place'
-    return f'{found}: {advice}.'
+    return f'{found}: {advice}{end}'
 
 
 def _check_variety(maps: LabelMaps) -> None:

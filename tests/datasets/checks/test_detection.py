@@ -454,3 +454,17 @@ class TestWhatIsChecked:
         cfg.test_dataloader, cfg.test_evaluator = cfg.val_dataloader, cfg.val_evaluator
         check_data(cfg, splits=['train', 'val', 'test'])
         assert len(log) == 2
+
+
+def test_a_file_that_lacks_categories_without_objects(coco, refused):
+    """To name fewer classes would not fit the heads, so the message must not ask for it."""
+    del coco.content['categories'][-1]
+    coco.content['annotations'] = [item for item in coco.annotations if item['category_id'] != 3]
+    coco.write()
+    message = refused(coco.config())
+    assert "names 'traffic light', which" in message
+    assert "add them to its 'categories'" in message
+    assert 'metainfo=dict' not in message
+    coco.content['categories'].append({'id': 3, 'name': 'traffic light'})
+    coco.write()
+    check_data(coco.config())

@@ -217,6 +217,40 @@ def test_the_built_in_panoptic_data(shapes_root):
     )
     cfg.val_evaluator[1].ann_file = f'{folder}/instances_validation.json'
     check_data(cfg)
+    # The images of both splits have the same names and ids.
+    cfg.val_evaluator[1].ann_file = f'{folder}/instances_training.json'
+    with pytest.raises(DataError, match=r'val_evaluator\.1\.ann_file, .*training.json, has other objects .*: only'):
+        check_data(cfg, splits=['val'])
+    cfg.val_evaluator[1].ann_file = f'{folder}/instances_validation.json'
+    cfg.val_evaluator[0].seg_prefix = f'{folder}/panoptic_training'
+    with pytest.raises(DataError, match=r'lists the segments .*val_evaluator\.0\.seg_prefix=FOLDER'):
+        check_data(cfg, splits=['val'])
+    cfg.val_evaluator[0].seg_prefix = f'{folder}/panoptic_validation'
     cfg.model.panoptic_head.num_stuff_classes = 2
     with pytest.raises(DataError, match=r'5 thing and 1 stuff classes.*panoptic_head.num_stuff_classes=1'):
         check_data(cfg)
+
+
+@pytest.mark.parametrize('number', [3, 150])
+def test_splits_that_no_model_fits(segmentation, refused, number):
+    """Heads of as many classes as the one split has would be told to take the number of the other."""
+    cfg = segmentation.config(number)
+    cfg.val_dataloader.dataset.update(type='ADE20KDataset', metainfo=None)
+    message = refused(cfg)
+    assert 'train_dataloader.dataset' in message
+    assert 'val_dataloader.dataset' in message
+    assert '3' in message
+    assert '150' in message
+    assert '--cfg-options' not in message
+
+
+def test_instances_for_a_head_of_things_and_stuff(coco, refused, mended):
+    """Weights of classes are for the two together, so both numbers are told with them."""
+    cfg = coco.config()
+    cfg.model = dict(type='Mask2Former', panoptic_head=dict(type='Mask2FormerHead', num_things_classes=80))
+    message = refused(cfg)
+    assert 'model.panoptic_head.num_stuff_classes is 53' in message
+    mended(cfg, message)
+    assert cfg.model.panoptic_head.num_things_classes == 3
+    assert cfg.model.panoptic_head.num_stuff_classes == 0
+    assert cfg.model.panoptic_head.loss_cls.class_weight == [1.0, 1.0, 1.0, 0.1]

@@ -160,3 +160,9 @@ def test_unlabelled_test_images(coco, refused):
     assert 'no annotations' in refused(cfg, splits=['val'])
     cfg.val_evaluator.update(format_only=True, metric='bbox')
     check_data(cfg, splits=['val'])
+
+
+def test_an_image_that_is_shown_twice(coco, refused):
+    cfg = coco.config()
+    cfg.val_dataloader.dataset.indices = [1, 2, 1]
+    assert 'val_dataloader.dataset.indices shows the image with the id 2 twice' in refused(cfg)

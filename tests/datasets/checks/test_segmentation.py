@@ -251,3 +251,21 @@ def test_defaults_of_the_type_are_used(segmentation, refused):
 def test_at_most_so_many_maps(segmentation, log):
     check_data(segmentation.config(), splits=['train'], max_maps=2)
     assert '2 of 4 label maps looked at' in log[0][1]
+
+
+@pytest.mark.parametrize('split', ['train', 'val'])
+def test_an_image_that_cannot_be_read(segmentation, refused, split):
+    whole = segmentation.root / 'photos/2.jpg'
+    whole.write_bytes(whole.read_bytes()[:-300])
+    message = refused(segmentation.config(), splits=[split])
+    assert f'{split}_dataloader.dataset: 1 of 4 images cannot be read' in message
+    assert f'{whole}: it is cut short' in message
+    assert ('--max-bad-images' in message) == (split == 'train')
+    if split == 'train':
+        check_data(segmentation.config(), splits=[split], bad_images=1)
+
+
+def test_every_map_and_image(segmentation, log, capsys):
+    check_data(segmentation.config(), splits=['train'], max_maps=2, every_image=True)
+    assert '4 of 4 label maps looked at' in log[0][1]
+    assert '4/4' in capsys.readouterr().err

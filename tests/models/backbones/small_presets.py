@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from mmvitdense.pretrainings import PRESETS, preset_options
+from mmvitdense.models.backbones.presets import preset_options
+from mmvitdense.pretrainings import PRESETS
 
 _SIZES_OF_TRAINING = ('img_size', 'pretrain_img_size')
 
