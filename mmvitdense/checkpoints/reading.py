@@ -16,6 +16,7 @@ from torch import Tensor
 from .numpy_archive import load_archive
 from .numpy_pickle import load_arrays
 from .prefix import without_wrappers
+from .record_text import with_record_of_text
 from .run_folder import folder_message
 from .torchscript import is_torchscript, load_torchscript
 
@@ -25,7 +26,7 @@ CONTAINERS = (
     *('ema', 'encoder', 'student', 'params'),
 )
 # What unpicklers say of an object that they do not let through: torch's, then ours.
-_REFUSALS = (r'GLOBAL (\S+)', r'WeightsUnpickler error: (.+)', r'(TorchScript .+)')
+_REFUSALS = (r'GLOBAL (\S+)', r'asks for (the attribute .+?);', r'WeightsUnpickler error: (.+)', r'(TorchScript .+)')
 # Pickles of torch begin with this number, others with their content.
 _TORCH_MAGIC = 0x1950A86A20F9469CFC6C.to_bytes(10, 'little')
 
@@ -105,10 +106,12 @@ def _fetch(url: str) -> str:
 
 def _load_safetensors(path: str) -> dict:
     try:
+        from safetensors import safe_open
         from safetensors.torch import load_file
     except ImportError as error:
         raise CheckpointError(f'{path} is a safetensors file: run `pip install safetensors` to read it.') from error
-    return load_file(path)
+    with safe_open(path, framework='pt') as file:
+        return with_record_of_text(load_file(path), file.metadata())
 
 
 def _is_bare_pickle(path: str) -> bool:

@@ -105,12 +105,29 @@ def check_preset(
     ignored = {key for key, name in _SIGNS.items() if matches_any(name, meant)}
     if ignored & {'positions', 'registers'}:
         ignored.add('cls_row')
-    if vit.preset_family in (families := vit.fitting_presets(told, ignored)) or not families:
+    families = vit.fitting_presets(told, ignored)
+    if vit.preset_family in families:
+        _check_patch_size(form, weights, vit, families[vit.preset_family])
+    if vit.preset_family in families or not families:
         return
     fitting = [name for names in families.values() for name in names] or [f'{family}-*' for family in families]
     raise CheckpointError(
         f'the weights ({form.NAME}) are not those of preset {preset!r}: they have {_listed(told)}. Give the model the '
         f"preset that fits, {' or '.join(fitting)}, or, if this is meant, init_cfg=dict(..., allow=['preset'])"
+    )
+
+
+def _check_patch_size(form: ModuleType, weights: Mapping[str, Tensor], vit: nn.Module, presets: Sequence[str]) -> None:
+    """Refuse patches of a size that neither the preset has nor the options of the model, to which they are resized."""
+    height, width = weights['patch_embed.proj.weight'].shape[2:]
+    if height != width or height in (vit.patch_size, vit.preset_patch_size):
+        return
+    known = vit.presets_of_patch_size(presets, height)
+    advice = f'the preset of the weights, {" or ".join(known)}' if known else f'patch_size={height}'
+    raise CheckpointError(
+        f'the weights ({form.NAME}) have patches of {height} x {height} pixels, preset {vit.preset!r} has patches of '
+        f'{vit.preset_patch_size}: give the model {advice}, or, if they are to be resized, '
+        "init_cfg=dict(..., allow=['preset'])"
     )
 
 

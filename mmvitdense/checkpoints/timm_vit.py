@@ -80,6 +80,8 @@ def guesses(state_dict: dict[str, Tensor], options: dict[str, Any]) -> dict[str,
         found['act'] = "that of timm; some sizes of SigLIP have 'gelu_tanh'"
     if 'reg_token' in body:
         found['pos_resize'] = 'that of timm; RADIO itself resizes bilinearly to a square and crops'
+    elif 'attn_pool.latent' in body:
+        found['pos_resize'] = 'that of timm; transformers resizes SigLIP without antialias'
     elif not ('norm_pre.weight' in weights or 'attn_pool.latent' in body or _is_told_by_positions(body, weights)):
         found['pos_resize'] = (
             "that of DeiT and MAE; DINO has dict(by='scale'), AugReg and timm's own ViTs have dict(antialias=True)"

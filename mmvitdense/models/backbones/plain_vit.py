@@ -29,7 +29,7 @@ from mmvitdense.layers import (
 from mmvitdense.models.initialized_module import InitializedModule
 from mmvitdense.registry import MODELS
 
-from .presets import fitting_presets, takes_preset
+from .presets import fitting_presets, presets_of_patch_size, takes_preset
 from .vit_options import check_choices, check_frozen_stages, check_positions
 from .vit_sizes import block_indices, patch_grid, resolve_sizes, window_sizes
 
@@ -322,6 +322,11 @@ class PlainViT(RecordsPositions, InitializedModule):
     def fitting_presets(structure: Mapping[str, Any], ignored: Collection[str] = ()) -> dict[str, list[str]]:
         """{family: presets} that have this structure, see ``presets.fitting_presets``."""
         return fitting_presets(structure, ignored)
+
+    @staticmethod
+    def presets_of_patch_size(presets: Collection[str], patch_size: int) -> list[str]:
+        """Those of some presets that have patches of this side, see ``presets.presets_of_patch_size``."""
+        return presets_of_patch_size(presets, patch_size)
 
     def train(self, mode: bool = True) -> PlainViT:
         """Switch between training and evaluation; frozen blocks stay in evaluation."""

@@ -205,11 +205,16 @@ def fitting_presets(structure: Mapping[str, Any], ignored: Collection[str] = ())
     return families
 
 
+def presets_of_patch_size(presets: Collection[str], patch_size: int) -> list[str]:
+    """Those of some presets that have patches of this side in pixels."""
+    return [preset for preset in presets if PRESETS[preset]['patch_size'] == patch_size]
+
+
 def takes_preset(init: Callable[..., None]) -> Callable[..., None]:
     """Give a constructor the argument ``preset``, whose options are those that the caller does not give.
 
-    The name is kept as the attribute ``preset`` and its family as ``preset_family``, against which pre-trained weights
-    are checked.
+    The name is kept as the attribute ``preset``, its family as ``preset_family`` and the side of its patches as
+    ``preset_patch_size``, against which pre-trained weights are checked.
     """
 
     @wraps(init)
@@ -218,6 +223,7 @@ def takes_preset(init: Callable[..., None]) -> Callable[..., None]:
             options['arch'] = arch
         init(self, **(options if preset is None else preset_options(preset, options)))
         self.preset, self.preset_family = preset, None if preset is None else family_of(preset)
+        self.preset_patch_size = None if preset is None else PRESETS[preset]['patch_size']
 
     signature = inspect.signature(init)
     argument = inspect.Parameter('preset', inspect.Parameter.KEYWORD_ONLY, default=None, annotation='str | None')
