@@ -21,7 +21,8 @@ def set_backend(name: str) -> None:
     """Choose the implementation of the ops in this process: one of
 
     - 'auto': compiled kernels where there are any or they can be built, else the reference, with one warning;
-    - 'compiled': compiled kernels, or an error that says what is missing;
+    - 'compiled': compiled kernels, or an error that says what is missing; torch.export then names the operators, which
+      it else writes down as torch's own;
     - 'reference': plain PyTorch, differentiable to any order.
 
     The environment variable MMVITDENSE_OPS_BACKEND sets the same before the start. Choosing builds nothing.

@@ -143,7 +143,9 @@ class TestDataWithoutMasks:
         mended(cfg, message, splits=['train', 'val', 'test'])
 
     def test_a_model_of_masks_alone(self, cfg, refused):
-        cfg.model = dict(type='Mask2Former', panoptic_head=dict(type='Mask2FormerHead', num_things_classes=3))
+        loss = dict(class_weight=[1.0] * 3 + [0.1])
+        head = dict(type='Mask2FormerHead', num_things_classes=3, num_stuff_classes=0, loss_cls=loss)
+        cfg.model = dict(type='Mask2Former', panoptic_head=head)
         message = refused(cfg)
         assert 'model.panoptic_head is trained on them' in message
         assert '--cfg-options' not in message
