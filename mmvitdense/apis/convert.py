@@ -16,7 +16,8 @@ from mmvitdense.apis.errors import InputError
 from mmvitdense.checkpoints import FORMATS, CheckpointError, detect, fit_to_model, read_checkpoint
 from mmvitdense.checkpoints.files.conversion_record import KEY
 from mmvitdense.checkpoints.files.ema_copies import split_ema_copies
-from mmvitdense.checkpoints.fit.grids import recorded_grids, with_record
+from mmvitdense.checkpoints.files.record_text import text_of_record
+from mmvitdense.checkpoints.fit.grids import grids_told, recorded_grids, recorded_rope, with_record
 from mmvitdense.checkpoints.fit.options import FitOptions
 from mmvitdense.checkpoints.formats.contract import Format
 from mmvitdense.checkpoints.formats.describe import Description, describe
@@ -164,15 +165,16 @@ def convert_file(
     backbone = weights
     if conversion.whole_model:
         backbone = {name.removeprefix(_BACKBONE): x for name, x in weights.items() if name.startswith(_BACKBONE)}
+    grids = recorded_grids(state_dict, form)
     if form.tells_options:
-        _describe(conversion, form, state_dict, backbone, given)
+        grids.update(_describe(conversion, form, backbone, given, grids, state_dict))
     elif given:
         raise InputError(f'{source} is a file of {form.name}, which tells no options: leave out {", ".join(given)}.')
     if layout == 'timm':
         conversion.weights = to_timm(backbone)
     else:
-        grids = recorded_grids(state_dict, form)
-        conversion.weights = with_record(weights, grids, 'backbone' if conversion.whole_model else '')
+        owner = 'backbone' if conversion.whole_model else ''
+        conversion.weights = with_record(weights, grids, owner, recorded_rope(state_dict, ''))
     return conversion
 
 
@@ -182,7 +184,8 @@ def _choose_copies(read: dict[str, Tensor], ema: bool, source: str | Path) -> tu
     if ema:
         if not copies:
             raise InputError(f"{source} has no copies 'ema_*' beside its weights: leave out --ema.")
-        return {**weights, **copies}, [f"the {len(copies)} copies 'ema_*' are taken instead of the weights"]
+        weights.update(copies)
+        return weights, [f"the {len(copies)} copies 'ema_*' are taken instead of the weights"]
     if not copies:
         return weights, []
     return weights, [
@@ -191,26 +194,33 @@ def _choose_copies(read: dict[str, Tensor], ema: bool, source: str | Path) -> tu
     ]
 
 
-def _describe(conversion: Conversion, form: Format, state_dict: dict, backbone: dict[str, Tensor], given: dict) -> None:
+def _describe(
+    conversion: Conversion,
+    form: Format,
+    backbone: dict[str, Tensor],
+    given: dict[str, Any],
+    recorded: dict[str, tuple[int, int]],
+    state_dict: dict[str, Tensor],
+) -> dict[str, tuple[int, int]]:
+    """Note the options of the model, and return the grids of tables that the user tells."""
     try:
         description = describe(form, state_dict, given)
     except CheckpointError as error:
         if given:
             raise
         conversion.notes.append(f'options: unknown, {error} (with --options NAME=VALUE)')
-        return
+        return {}
     model = _build(conversion.model, description.options, given)
-    recorded = recorded_grids(state_dict, form)
-    reason, conversion.unused = _compare(
-        backbone, model, FitOptions(recorded=recorded, pos_grid=_grid_of(model, given))
-    )
+    grid = _grid_of(model, given)
+    reason, conversion.unused = _compare(backbone, model, FitOptions(recorded=recorded, pos_grid=grid))
     if reason is None:
         conversion.description = description
-        return
+        return {} if grid is None else grids_told(backbone, grid)
     told = f'{_as_arguments(given)} and what' if given else 'those that'
     conversion.notes.append(
         f'options: unknown, {told} names and shapes tell do not fit ({reason}); the weights are converted all the same'
     )
+    return {}
 
 
 def _grid_of(model: nn.Module, given: dict[str, Any]) -> tuple[int, int] | None:
@@ -226,7 +236,7 @@ def _build(model: str, options: dict[str, Any], given: dict[str, Any]) -> nn.Mod
     try:
         with torch.device('meta'):
             return getattr(models, model)(**options)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, ZeroDivisionError) as error:
         told = _as_arguments(given) or 'the options that the weights tell'
         raise CheckpointError(f'{model} cannot be built with {told}: {error}') from error
 
@@ -274,7 +284,8 @@ def write_checkpoint(weights: dict[str, Tensor], target: str | Path, record: Map
             from safetensors.torch import save_file
         except ImportError as error:
             raise InputError('Run `pip install safetensors` to write a .safetensors file.') from error
-        save_file(weights, temporary, metadata={KEY: json.dumps(record)} if record else None)
+        metadata = {**({KEY: json.dumps(record)} if record else {}), **text_of_record(weights)}
+        save_file(weights, temporary, metadata=metadata or None)
 
 
 def _with_own_memory(weights: dict[str, Tensor]) -> dict[str, Tensor]:

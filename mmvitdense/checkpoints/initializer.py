@@ -47,8 +47,8 @@ class ViTPretrained:
     What would make the model compute something else than its weights were trained for raises ``CheckpointError``:
     weights that are missing, have another shape or no place in the model, a preset of another pre-training, other
     rotary positions, a table of positions of unknown grid. Missing may be what dense prediction adds and what starts
-    without an effect (tables of relative positions, convolution blocks, gains of one); left over may be a class token,
-    the last norm, and what is not of the ViT.
+    without an effect (tables of relative positions, convolution blocks, gains of one, biases of query, key and value);
+    left over may be a class token, the last norm, and what is not of the ViT.
 
     Args:
         checkpoint: Path or http(s) address of the file.

@@ -11,10 +11,11 @@ import torch
 from torch import nn
 
 from mmvitdense.apis.checkpoint import load_model_weights
-from mmvitdense.apis.convert import convert_file, list_formats
+from mmvitdense.apis.convert import convert_file, list_formats, write_checkpoint
 from mmvitdense.checkpoints import FORMATS, ViTPretrained, read_checkpoint
 from mmvitdense.checkpoints.files import conversion_record
 from mmvitdense.checkpoints.files.conversion_record import read_record
+from mmvitdense.layers import resize_position_table
 from mmvitdense.models import MIMDet, PlainViT, SimpleFeaturePyramid, ViTCoMer
 from tests.fidelity.agreement import redraw
 
@@ -82,6 +83,22 @@ def test_files(run, mae, tmp_path, suffix, layout):
     written = read_checkpoint(target)
     assert all(torch.equal(written[name], tensor) for name, tensor in model.state_dict().items())
     assert target.stat().st_size < 1.1 * path.stat().st_size + 10_000
+
+
+@pytest.mark.parametrize('suffix', ['.pth', '.safetensors'])
+@pytest.mark.parametrize('kind', ['told', 'recorded', 'recorded in a detector'])
+def test_grids_of_oblong_tables_stay_known(tmp_path, suffix, kind):
+    """By the record of our own file, or as the user tells: 2 x 8 positions are as many as 4 x 4."""
+    model = redraw(PlainViT(**{**SIZES, 'img_size': (16, 64)}))
+    holder = torch.nn.ModuleDict({'backbone': model, 'neck': torch.nn.Linear(2, 2)}) if 'detector' in kind else model
+    options = {'pretrain_img_size': (16, 64), 'num_heads': 4} if kind == 'told' else {}
+    weights = holder.state_dict()
+    torch.save(dict(weights) if kind == 'told' else weights, tmp_path / 'old.pth')  # as other programs, or as ours
+    conversion = convert_file(tmp_path / 'old.pth', options=options)
+    write_checkpoint(conversion.weights, tmp_path / f'new{suffix}', conversion.record)
+    square = PlainViT(**{**SIZES, 'img_size': 32})
+    ViTPretrained(tmp_path / f'new{suffix}')(square)
+    assert torch.equal(square.pos_embed, resize_position_table(model.pos_embed, (2, 8), (4, 4)))
 
 
 def test_a_whole_detector(run, tmp_path):

@@ -145,6 +145,21 @@ def test_pickled_code_is_not_run(tmp_path, with_torch):
     assert victim.exists()
 
 
+def test_what_mmengine_lets_through_reaches_nothing_else(tmp_path):
+    """Its files name methods of `HistoryBuffer`, by `getattr`."""
+    from mmengine.logging import HistoryBuffer
+
+    class Attribute:
+        def __reduce__(self):
+            return getattr, (HistoryBuffer, '__init__')
+
+    torch.save({**WEIGHTS, 'payload': Attribute()}, tmp_path / 'evil.pth')
+    with pytest.raises(
+        CheckpointError, match=r"holds more than weights \(the attribute '__init__' of .*could run code"
+    ):
+        read_checkpoint(tmp_path / 'evil.pth')
+
+
 class TestPickledArrays:
     """Files of detectron2."""
 

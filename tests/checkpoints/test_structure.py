@@ -1,9 +1,11 @@
 """A preset of another pre-training than that of the weights."""
 
+import logging
+
 import pytest
 import torch
 
-from mmvitdense.checkpoints import CheckpointError, ViTPretrained, detect
+from mmvitdense.checkpoints import CheckpointError, ViTPretrained, detect, initializer
 from mmvitdense.checkpoints.fit.differences import description_for, options_of_vit, rope_of
 from mmvitdense.checkpoints.fit.structure import structure
 from mmvitdense.models import PlainViT
@@ -111,3 +113,39 @@ def test_the_format_tells_rotary_positions():
     weights = official('dinov3-small')
     described = description_for(detect(weights), weights, PlainViT(**SHALLOW))
     assert rope_of(options_of_vit(described)) == 'dinov3'
+
+
+@pytest.fixture
+def warnings(monkeypatch):
+    lines = []
+    keep = lambda line, logger=None, level=logging.INFO: level > logging.INFO and lines.append(line)  # noqa: E731
+    monkeypatch.setattr(initializer, 'print_log', keep)
+    return lines
+
+
+def test_patches_of_another_preset_are_refused(tmp_path):
+    size = {'pretrain_img_size': 64}
+    weights = official('clip-base-patch16', **size)
+    with pytest.raises(CheckpointError, match=r'patches of 16 x 16 pixels, preset .* of 32: .*patch_size=16'):
+        load(tmp_path, weights, 'clip-base-patch32', **size)
+    known = ['clip-base-patch32', 'clip-base-patch16']
+    assert PlainViT.presets_of_patch_size(known, 16) == ['clip-base-patch16']
+    load(tmp_path, weights, 'clip-base-patch32', {'allow': ['preset']}, **size)
+    load(tmp_path, weights, 'clip-base-patch32', patch_size=16, **size)
+    load(tmp_path, weights, 'clip-base-patch16', patch_size=32, **size)
+
+
+def test_biases_that_timm_leaves_out_of_dinov3_are_zeros(tmp_path, warnings):
+    weights = official('dinov3-small', qkv_bias=False)
+    assert not any('qkv.bias' in name for name in weights)
+    vit = load(tmp_path, weights, 'dinov3-small')
+    assert not vit.blocks[0].attn.qkv.bias.any()
+    assert warnings == []
+
+
+def test_siglip_in_timm_fits_its_preset_without_a_word(tmp_path, warnings):
+    """timm and transformers resize its positions otherwise."""
+    load(
+        tmp_path, {**official('siglip-base-patch16'), 'attn_pool.latent': torch.zeros(1, 1, 768)}, 'siglip-base-patch16'
+    )
+    assert warnings == []

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
+
 from torch import Tensor
 
 
@@ -18,5 +20,7 @@ def split_ema_copies(state_dict: dict[str, Tensor]) -> tuple[dict[str, Tensor], 
     copies = {name: f'ema_{name.replace(".", "_")}' for name in state_dict}
     copies = {name: copy for name, copy in copies.items() if copy in state_dict}
     taken = set(copies.values())
-    weights = {name: tensor for name, tensor in state_dict.items() if name not in taken}
+    weights = OrderedDict((name, tensor) for name, tensor in state_dict.items() if name not in taken)
+    if hasattr(state_dict, '_metadata'):
+        weights._metadata = state_dict._metadata  # the grids that our models record
     return weights, {name: state_dict[copy] for name, copy in copies.items()}

@@ -18,6 +18,7 @@ from mmvitdense.safe_objects import run_objects_allowed
 from .numpy_archive import load_archive
 from .numpy_pickle import load_arrays
 from .prefix import without_wrappers
+from .record_text import with_record_of_text
 from .run_folder import folder_message
 from .torchscript import is_torchscript, load_torchscript
 
@@ -27,7 +28,7 @@ CONTAINERS = (
     *('ema', 'encoder', 'student', 'params'),
 )
 # What unpicklers say of an object that they do not let through: torch's, then ours.
-_REFUSALS = (r'GLOBAL (\S+)', r'WeightsUnpickler error: (.+)', r'(TorchScript .+)')
+_REFUSALS = (r'GLOBAL (\S+)', r'asks for (the attribute .+?);', r'WeightsUnpickler error: (.+)', r'(TorchScript .+)')
 # Pickles of torch begin with this number, others with their content.
 _TORCH_MAGIC = 0x1950A86A20F9469CFC6C.to_bytes(10, 'little')
 
@@ -108,10 +109,12 @@ def _fetch(url: str) -> str:
 
 def _load_safetensors(path: str) -> dict:
     try:
+        from safetensors import safe_open
         from safetensors.torch import load_file
     except ImportError as error:
         raise CheckpointError(f'{path} is a safetensors file: run `pip install safetensors` to read it.') from error
-    return load_file(path)
+    with safe_open(path, framework='pt') as file:
+        return with_record_of_text(load_file(path), file.metadata())
 
 
 def _is_bare_pickle(path: str) -> bool:

@@ -100,8 +100,9 @@ def _expected(options: dict[str, Any]) -> dict[str, Any]:
     expected = {
         'num_heads': options['num_heads'],
         'norm_eps': options.get('norm_eps', 1e-6),
-        'qkv_bias': options.get('qkv_bias', True),
     }
+    if bias := options.get('qkv_bias', True):  # without any, those of the model stay zero
+        expected['qkv_bias'] = bias
     # A format that says nothing of these holds weights of several kinds.
     if 'act' in options:
         expected['act'] = options['act']

@@ -55,13 +55,27 @@ def recorded_rope(state_dict: Mapping[str, Tensor], otherwise: str | None) -> st
     return kinds.pop() if len(kinds) == 1 else otherwise
 
 
-def with_record(weights: Mapping[str, Tensor], grids: Mapping[str, Grid], owner: str = '') -> OrderedDict:
+def grids_told(weights: Mapping[str, Tensor], grid: Grid) -> dict[str, Grid]:
+    """{name: grid} of the tables of converted weights that are of a grid that the user tells."""
+    told = {}
+    for name, tensor in weights.items():
+        if name == 'pos_embed' and tensor.shape[1] - num_positions(grid) in (0, 1):
+            told[name] = grid
+        if name.endswith('relative_position_bias_table') and len(tensor) - num_offsets(grid) in (0, 3):
+            told[name] = grid
+    return told
+
+
+def with_record(
+    weights: Mapping[str, Tensor], grids: Mapping[str, Grid], owner: str = '', rope: str | None = ''
+) -> OrderedDict:
     """The weights with a record of their grids, to be saved.
 
     Args:
         weights: Converted weights.
         grids: {name in the backbone: (rows, columns)}.
         owner: 'backbone' where the weights are of a whole model.
+        rope: The kind of rotary positions that the file records, '' for no record.
     """
     weights = OrderedDict(weights)
     weights._metadata = OrderedDict()
@@ -69,6 +83,8 @@ def with_record(weights: Mapping[str, Tensor], grids: Mapping[str, Grid], owner:
         module, _, table = name.rpartition('.')
         path = '.'.join(part for part in (owner, module) if part)
         weights._metadata.setdefault(path, {RECORD: {'grids': {}}})[RECORD]['grids'][table] = grid
+    if rope != '':
+        weights._metadata.setdefault(owner, {RECORD: {'grids': {}}})[RECORD]['rope'] = rope
     return weights
 
 

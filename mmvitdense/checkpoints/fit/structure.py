@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from mmvitdense.checkpoints.files.reading import CheckpointError
 from mmvitdense.checkpoints.formats.contract import Format
 from mmvitdense.layers import held_vit
-from mmvitdense.pretrainings import family_of
+from mmvitdense.pretrainings import PRESETS, family_of
 
 from .differences import description_for, options_of_vit, rope_of
 from .grids import recorded_rope
@@ -108,7 +108,10 @@ def check_preset(
     ignored = {key for key, name in _SIGNS.items() if matches_any(name, meant)}
     if ignored & {'positions', 'registers'}:
         ignored.add('cls_row')
-    if family_of(preset) in (families := vit.fitting_presets(told, ignored)) or not families:
+    families = vit.fitting_presets(told, ignored)
+    if family_of(preset) in families:
+        _check_patch_size(form, weights, vit, families[family_of(preset)])
+    if family_of(preset) in families or not families:
         return
     # Names may tell families apart whose parts are the same.
     families = {name: families[name] for name in form.families(state_dict) if name in families} or families
@@ -116,6 +119,20 @@ def check_preset(
     raise CheckpointError(
         f'the weights ({form.name}) are not those of preset {preset!r}: they have {_listed(told)}. Give the model the '
         f"preset that fits, {' or '.join(fitting)}, or, if this is meant, init_cfg=dict(..., allow=['preset'])"
+    )
+
+
+def _check_patch_size(form: Format, weights: Mapping[str, Tensor], vit: nn.Module, presets: Sequence[str]) -> None:
+    """Refuse patches of a size that neither the preset has nor the options of the model, to which they are resized."""
+    height, width = weights['patch_embed.proj.weight'].shape[2:]
+    if height != width or height in (vit.patch_size, PRESETS[vit.preset]['patch_size']):
+        return
+    known = [name for name in presets if PRESETS[name]['patch_size'] == height]
+    advice = f'the preset of the weights, {" or ".join(known)}' if known else f'patch_size={height}'
+    raise CheckpointError(
+        f'the weights ({form.name}) have patches of {height} x {height} pixels, preset {vit.preset!r} has patches of '
+        f'{PRESETS[vit.preset]["patch_size"]}: give the model {advice}, or, if they are to be resized, '
+        "init_cfg=dict(..., allow=['preset'])"
     )
 
 

@@ -18,6 +18,7 @@ from .tables import fit_tables
 
 # What dense prediction adds to a pre-trained ViT. It may be missing as a whole, because at its start (tables of zeros,
 # convolution blocks whose last norm is zero, gains of one) the model computes what it computes without it.
+# timm's DINOv3 has no biases of queries and values, which is the same as zeros.
 _GAINS = r'blocks\.\d+\.ls[12]\.gamma'
 _ADDED = tuple(
     re.compile(rf'^{pattern}$')
@@ -25,6 +26,7 @@ _ADDED = tuple(
         r'blocks\.\d+\.attn\.rel_pos_[hw]',
         r'(blocks\.\d+\.attn|rel_pos_bias|window_rel_pos_bias\.\d+)\.relative_position_bias_table',
         r'blocks\.\d+\.residual\..+',
+        r'blocks\.\d+\.attn\.qkv\.bias',
         _GAINS,
     )
 )
@@ -89,8 +91,8 @@ def fit_to_vit(
     model have their own. The patch embedding is resized where the model has another patch size.
 
     Missing may be what dense prediction adds and what starts without an effect: tables of relative positions,
-    convolution blocks, LayerScale with gains of one. Left over may be a class token and the last norm, and what is not
-    of the ViT. All else is refused unless ``how`` asks for it.
+    convolution blocks, LayerScale with gains of one, all biases of query, key and value. Left over may be a class token
+    and the last norm, and what is not of the ViT. All else is refused unless ``how`` asks for it.
 
     Args:
         state_dict: Names of ``PlainViT``.

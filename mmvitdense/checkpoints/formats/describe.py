@@ -58,6 +58,11 @@ def describe(form: Format, state_dict: dict[str, Tensor], given: Mapping[str, An
         CheckpointError: An option cannot be told and has to be given, or one that is given cannot be.
     """
     given = dict(given or {})
+    if 'vit' in given and form.model == 'PlainViT':
+        raise CheckpointError(
+            f'the weights ({form.name}) are of a ViT alone, so that its options have no vit. before their names, got '
+            f'vit={given["vit"]!r}: leave it out'
+        )
     state_dict = {n: x if x.numel() <= _SMALL else x.to('meta') for n, x in state_dict.items()}
     described = Description(form.options(state_dict, **given))
     for part in (described.options, *described.options.values()):

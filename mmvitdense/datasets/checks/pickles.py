@@ -1,4 +1,4 @@
-"""Files of pickled objects among the data of a config: reading one may run code that it holds."""
+"""Files among the data of a config that mmengine reads by executing what they say: pickles and YAML."""
 
 from __future__ import annotations
 
@@ -8,23 +8,33 @@ from typing import Any
 
 from .messages import DataError
 
-_SUFFIXES = ('.pkl', '.pickle', '.p')
+_PICKLES = ('.pkl', '.pickle', '.p')
+# mmengine's reader of YAML makes any object that the file asks for. A data set may read files of its own in a safe way,
+# so that only those are refused whose keys mmengine and its libraries read themselves.
+_YAML = ('.yaml', '.yml')
+_READ_BY_MMENGINE = ('ann_file', 'proposal_file', 'class_weight')
 
 
 def check_pickles(cfg: dict, split: str) -> None:
-    """Refuse pickle files in what loads and scores a split, as mmengine reads annotations of that suffix by executing.
+    """Refuse pickle files in what loads and scores a split, and in the weights of classes of a loss.
 
     Raises:
-        DataError: An annotation, proposal or split file is a pickle.
+        DataError: An annotation, proposal or split file is a pickle, or one that mmengine reads is a pickle or YAML.
     """
-    for part in ('dataloader', 'evaluator'):
-        for key, path in _texts(cfg.get(f'{split}_{part}'), f'{split}_{part}'):
-            if path.lower().endswith(_SUFFIXES):
-                raise DataError(
-                    f'{key}: {os.path.basename(path)!r} is a pickle file, and reading one can run code that it holds: '
-                    "write its content as JSON (if you trust it: mmengine.dump(mmengine.load('FILE.pkl'), "
-                    "'FILE.json')) and give that file."
-                )
+    parts = [f'{split}_dataloader', f'{split}_evaluator']
+    texts = [(key, path, True) for part in parts for key, path in _texts(cfg.get(part), part)]
+    # Checkpoints in the model may be pickles: they are read without executing.
+    texts += [(key, path, False) for key, path in _texts(cfg.get('model'), 'model')]
+    for key, path, is_data in texts:
+        name, is_read = path.lower(), key.rpartition('.')[2] in _READ_BY_MMENGINE
+        if not name.endswith((*_PICKLES, *_YAML) if is_read else _PICKLES if is_data else ()):
+            continue
+        kind = 'pickle' if name.endswith(_PICKLES) else 'YAML'
+        file = os.path.basename(path)
+        raise DataError(
+            f'{key}: {file!r} is a {kind} file, and reading one can run code that it holds: write its content as JSON '
+            f"(if you trust it: mmengine.dump(mmengine.load('{file}'), 'FILE.json')) and give that file."
+        )
 
 
 def _texts(value: Any, key: str) -> Iterator[tuple[str, str]]:

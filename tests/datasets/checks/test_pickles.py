@@ -2,6 +2,7 @@
 
 import pickle
 
+import mmengine
 import pytest
 
 from mmvitdense.datasets.checks import DataError, check_data
@@ -23,3 +24,18 @@ def test_a_pickle_is_refused_and_not_read(coco, place, monkeypatch):
     with pytest.raises(DataError, match=r"'data\.pkl' is a pickle file, and reading one can run code"):
         check_data(cfg)
     assert not (coco.root / 'executed').exists()
+
+
+@pytest.mark.parametrize('key', ['ann_file', 'class_weight'])
+def test_yaml_that_mmengine_would_execute_is_refused(coco, key, monkeypatch):
+    monkeypatch.chdir(coco.root)
+    path = coco.root / 'data.yaml'
+    path.write_text("!!python/object/apply:eval [\"open('executed', 'w')\"]")
+    cfg = coco.config(**({'ann_file': 'data.yaml'} if key == 'ann_file' else {}))
+    if key == 'class_weight':
+        cfg.model.loss = {'type': 'CrossEntropyLoss', 'class_weight': str(path)}
+    with pytest.raises(DataError, match=r"'data\.yaml' is a YAML file, and reading one can run code"):
+        check_data(cfg)
+    assert not (coco.root / 'executed').exists()
+    mmengine.load(path)
+    assert (coco.root / 'executed').exists()
