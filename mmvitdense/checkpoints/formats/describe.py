@@ -11,6 +11,8 @@ from typing import Any
 
 from torch import Tensor
 
+from mmvitdense.checkpoints.files.reading import CheckpointError
+
 from .contract import Format
 from .parts.implied_options import check_heads
 
