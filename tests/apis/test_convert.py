@@ -274,6 +274,8 @@ def test_wrong_options(run, mae, arguments, message):
         (('MAE', 'out.pkl'), r'must end with .pth or .safetensors, got'),
         (('MAE', 'out.pth', '--to', 'keras'), "one of mmvitdense, timm, got 'keras'"),
         (('nothing.pth', 'out.pth'), r'nothing.pth does not exist'),
+        (('MAE', 'out.pth', '--options', 'vit.window_size=3'), 'have no vit. before their names'),
+        (('MAE', 'out.pth', '--options', 'num_heads=4', 'patch_size=0'), 'cannot be built with'),
     ],
 )
 def test_refused(run, mae, tmp_path, arguments, message):
