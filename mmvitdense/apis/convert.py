@@ -236,7 +236,7 @@ def _build(model: str, options: dict[str, Any], given: dict[str, Any]) -> nn.Mod
     try:
         with torch.device('meta'):
             return getattr(models, model)(**options)
-    except (TypeError, ValueError, ZeroDivisionError) as error:
+    except (TypeError, ValueError) as error:
         told = _as_arguments(given) or 'the options that the weights tell'
         raise CheckpointError(f'{model} cannot be built with {told}: {error}') from error
 

@@ -275,7 +275,7 @@ def test_wrong_options(run, mae, arguments, message):
         (('MAE', 'out.pth', '--to', 'keras'), "one of mmvitdense, timm, got 'keras'"),
         (('nothing.pth', 'out.pth'), r'nothing.pth does not exist'),
         (('MAE', 'out.pth', '--options', 'vit.window_size=3'), 'have no vit. before their names'),
-        (('MAE', 'out.pth', '--options', 'num_heads=4', 'patch_size=0'), 'cannot be built with'),
+        (('MAE', 'out.pth', '--options', 'num_heads=4', 'patch_size=0'), 'patch_size must be a whole number'),
     ],
 )
 def test_refused(run, mae, tmp_path, arguments, message):

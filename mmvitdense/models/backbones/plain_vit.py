@@ -26,7 +26,7 @@ from mmvitdense.registry import MODELS
 from .presets import fitting_presets, takes_preset
 from .vit import BaseViT
 from .vit_blocks import block_tables, build_block, shared_tables
-from .vit_options import check_choices, check_frozen_stages, check_positions
+from .vit_options import check_choices, check_frozen_stages, check_positions, check_sizes
 from .vit_sizes import block_indices, patch_grid, resolve_sizes, window_sizes
 
 
@@ -144,6 +144,8 @@ class PlainViT(RecordsPositions, BaseViT):
         self.preset = preset
         sizes = resolve_sizes(arch, embed_dims, num_layers, num_heads, feedforward_channels)
         self.embed_dims, self.num_layers, self.num_heads, _ = sizes
+        names = ('embed_dims', 'num_layers', 'num_heads', 'feedforward_channels')
+        check_sizes(**dict(zip(names, sizes)), patch_size=patch_size, in_channels=in_channels)
         check_choices(pos_embed=pos_embed, rel_pos=rel_pos, rel_pos_at=rel_pos_at, ffn=ffn, final_norm=final_norm)
         check_frozen_stages(frozen_stages, self.num_layers)
         check_positions(pos_resize, rope, rel_pos)

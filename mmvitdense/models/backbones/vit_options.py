@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from numbers import Integral
+
 CHOICES = {
     'pos_embed': ('absolute', None),
     'rel_pos': ('decomposed', 'bias', 'bias_shared', None),
@@ -10,6 +12,13 @@ CHOICES = {
     'final_norm': ('all', 'last', None),
 }
 _POS_RESIZE = ('by', 'offset', 'antialias', 'mode')
+
+
+def check_sizes(**sizes: int) -> None:
+    """Raise ValueError unless each size is a whole number of at least 1."""
+    for name, size in sizes.items():
+        if not isinstance(size, Integral) or size < 1:
+            raise ValueError(f'{name} must be a whole number of at least 1, got {size!r}')
 
 
 def check_choices(**options: str | None) -> None:

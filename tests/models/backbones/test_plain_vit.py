@@ -227,6 +227,8 @@ class TestOptions:
             ({'conv_blocks': (1,), 'conv_block_kind': 'wide'}, "conv_block.* must be one of .*'wide'"),
             ({'window_size': 3, 'window_pad': 'mask'}, "window_pad must be one of .*'mask'"),
             ({'num_heads': 3}, 'embed_dims must be a multiple of num_heads, got 32 and 3'),
+            ({'patch_size': 0}, 'patch_size must be a whole number of at least 1, got 0'),
+            ({'num_heads': 0}, 'num_heads must be a whole number of at least 1, got 0'),
             ({'img_size': 7}, 'img_size must be at least one patch .*8.* got 7'),
             ({'pretrain_img_size': (64, 4)}, 'pretrain_img_size must be at least one patch'),
         ],
