@@ -22,6 +22,11 @@ def main() -> int:
     )
     parser.add_argument('--show-interval', type=int, default=1, metavar='N', help='draw every N-th image (default: 1)')
     parser.add_argument('--score-thr', type=float, default=0.3, help='lowest score of a drawn box (default: 0.3)')
+    parser.add_argument(
+        '--tta',
+        action='store_true',
+        help='predict several views of each image, by tta_pipeline and tta_model of the config',
+    )
     add_run_arguments(parser)
     arguments = parse_run_arguments(parser)
     return run_tool(lambda: _test(arguments))
@@ -42,6 +47,7 @@ def _test(arguments: argparse.Namespace) -> None:
         cfg_options=arguments.cfg_options,
         launcher=arguments.launcher,
         check_images=arguments.check_images,
+        tta=arguments.tta,
     )
     if int(os.environ.get('RANK', 0)) == 0:
         for name, value in metrics.items():

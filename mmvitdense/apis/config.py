@@ -74,12 +74,17 @@ def option_notes(cfg_options: dict[str, Any] | None) -> list[str]:
     ]
 
 
-def unused_notes(cfg: Any) -> list[str]:
-    """A line for each field of a config that looks like one a run would follow, and is not read by anything."""
+def unused_notes(cfg: Any, tta: bool = False) -> list[str]:
+    """A line for each field of a config that looks like one a run would follow, and is not read by anything.
+
+    Args:
+        cfg: The config.
+        tta: Whether the run is a test with test-time augmentation.
+    """
     notes = [
-        f'{key}: not used, each image is predicted once, as it is; test-time augmentation is not built.'
+        f'{key}: not used, each image is predicted once, as it is; tools/test.py --tta predicts several views.'
         for key in ('tta_model', 'tta_pipeline')
-        if cfg.get(key) is not None
+        if cfg.get(key) is not None and not tta
     ]
     if cfg.get('strategy') is not None and cfg.get('runner_type', 'Runner') == 'Runner':
         notes.append("strategy: not used, only runner_type='FlexibleRunner' reads it.")

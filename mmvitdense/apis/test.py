@@ -17,6 +17,7 @@ from mmvitdense.datasets.checks import check_data
 from mmvitdense.engine.show import ShowHook
 from mmvitdense.whole_files import written_whole
 
+from .augmented import augment_tests, augmented_model
 from .build import build_model, build_runner
 from .checkpoint import load_model_weights
 from .class_scores import class_scores
@@ -41,6 +42,7 @@ def evaluate_model(
     cfg_options: dict[str, Any] | None = None,
     launcher: str = 'none',
     check_images: str = 'sample',
+    tta: bool = False,
 ) -> dict[str, float]:
     """Evaluate a checkpoint on the test set of a config.
 
@@ -58,6 +60,7 @@ def evaluate_model(
         cfg_options: {dotted key: value} merged into the config.
         launcher: 'none', 'pytorch', 'slurm' or 'mpi'.
         check_images: Which images to decode before the run, a 'sample' or 'all'.
+        tta: Predict several views of each image, by `tta_pipeline` and `tta_model` of the config.
 
     Returns:
         The metrics.
@@ -75,10 +78,14 @@ def evaluate_model(
     check_output_folder(cfg.work_dir, '--work-dir')
     cfg.load_from, cfg.resume = None, False
     start_process_group(cfg, launcher)
-    notes = option_notes(cfg_options) + unused_notes(cfg) + adapt_to_machine(cfg)
+    if tta:
+        augment_tests(cfg)
+    notes = option_notes(cfg_options) + unused_notes(cfg, tta) + adapt_to_machine(cfg)
     on_main_process(lambda: check_data(cfg, splits=('test',), every_image=check_images == 'all'))
     model = build_model(cfg)
     load_model_weights(model, checkpoint)
+    if tta:
+        model = augmented_model(cfg, model)
     runner = build_runner(cfg, model)
     log_notes(runner, notes)
     if show_dir is not None:

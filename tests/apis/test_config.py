@@ -69,7 +69,7 @@ def test_a_variable_of_the_file_is_pointed_out(config):
 @pytest.mark.parametrize(
     ('fields', 'words'),
     [
-        (dict(tta_model=dict(type='SegTTAModel')), ['tta_model: not used', 'test-time augmentation is not built']),
+        (dict(tta_model=dict(type='SegTTAModel')), ['tta_model: not used', 'tools/test.py --tta']),
         (dict(tta_pipeline=[]), ['tta_pipeline: not used']),
         (dict(strategy=dict(type='DDPStrategy')), ['strategy: not used', 'FlexibleRunner']),
         (

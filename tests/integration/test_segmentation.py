@@ -59,6 +59,24 @@ def test_two_processes_evaluate_like_the_run_did(workshop, segmentor):
     assert names == [f'{place:06d}_{place:06d}.png' for place in range(5)]
 
 
+def test_two_equal_views_give_what_one_gives(workshop, segmentor):
+    out = workshop / 'augmented'
+    config = out / 'tta.py'
+    out.mkdir()
+    still = dict(type='RandomFlip', prob=0.0)
+    views = [[still, still], [dict(type='LoadAnnotations')], [dict(type='PackSegInputs')]]
+    pipeline = [dict(type='LoadImageFromFile'), dict(type='TestTimeAug', transforms=views)]
+    base = str(segmentor / SEGMENTOR.name)
+    config.write_text(f"_base_ = {base!r}\ntta_model = dict(type='SegTTAModel')\ntta_pipeline = {pipeline!r}\n")
+    checkpoint = segmentor / 'iter_4.pth'
+    workshop.run('test.py', config, checkpoint, '--tta', '--work-dir', out, '--json', out / 'm.json')
+    (log,) = segmentor.glob('*/vis_data/scalars.json')
+    validated = json.loads(log.read_text().splitlines()[-1])
+    metrics = json.loads((out / 'm.json').read_text())
+    for name in ('mIoU', 'aAcc', 'mAcc'):
+        assert metrics[name] == pytest.approx(validated[name], abs=1e-4)
+
+
 def aacc(workshop, predictions):
     """Pixel accuracy in percent, from the files."""
     right = []

@@ -1,0 +1,39 @@
+"""Test-time augmentation, as mmdet's and mmseg's own tools do it with `--tta`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mmengine.registry import MODELS
+from torch import nn
+
+from mmvitdense.datasets.checks.source import find_sources, type_name
+
+from .build import enter_scope
+from .errors import InputError
+
+
+def augment_tests(cfg: Any) -> None:
+    """Let every test data set load by `tta_pipeline`, in place.
+
+    Raises:
+        InputError: The config has no `tta_model` or no `tta_pipeline`, or the one of mmdet for a model of masks.
+    """
+    if missing := [key for key in ('tta_model', 'tta_pipeline') if cfg.get(key) is None]:
+        raise InputError(
+            f'--tta: {cfg.filename} has no {" and no ".join(missing)}; expected both: a class, DetTTAModel of mmdet or '
+            'SegTTAModel of mmseg, and a pipeline with TestTimeAug.'
+        )
+    if type_name(cfg.tta_model) == 'DetTTAModel' and (cfg.model.get('roi_head') or {}).get('mask_head'):
+        raise InputError(
+            '--tta: DetTTAModel of mmdet merges boxes alone, and model.roi_head.mask_head predicts masks; test without '
+            '--tta, or a detector of boxes.'
+        )
+    for source in find_sources(cfg, 'test'):
+        source.cfg['pipeline'] = cfg.tta_pipeline
+
+
+def augmented_model(cfg: Any, model: nn.Module) -> nn.Module:
+    """The `tta_model` of a config around a model, which merges what it predicts for all views of an image."""
+    enter_scope(cfg)
+    return MODELS.build({**cfg.tta_model, 'module': model})
