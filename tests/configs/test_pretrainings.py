@@ -6,17 +6,16 @@ from pathlib import Path
 import pytest
 from mmengine.config import Config
 
+from mmvitdense.pretrainings import PRETRAININGS
 from tests.configs.test_configs import LEAVES, ROOT, load
 
-# The overlay's module is newer than some branches of the table.
-pretrainings = pytest.importorskip('mmvitdense.pretrainings')
 OVERLAYS = sorted(path.stem for path in (ROOT / '_base_/pretrainings').glob('*.py'))
 # Released with the pixels of another pre-training.
 EXCEPTIONS = {'vit_adapter/vit-adapter-l-dinov2_mask-rcnn_ms-3x_coco.py': 'augreg'}
 
 
 def pixels_of(family):
-    return [list(values) for values in pretrainings.PRETRAININGS[family].pixels]
+    return [list(values) for values in PRETRAININGS[family].pixels]
 
 
 @pytest.mark.parametrize('family', OVERLAYS)
