@@ -16,12 +16,15 @@ _CHUNK = 1 << 22
 
 
 @contextmanager
-def written_whole(path: str | Path) -> Iterator[Path]:
+def written_whole(path: str | Path, sync: bool = False) -> Iterator[Path]:
     """Give a temporary name beside `path`, with the same suffix; rename it to `path` when the block succeeds.
 
-    Missing parent folders are made. What was written is on the disk before it has its name, so that after a loss of
-    power too the name stands for a whole file, the new one or the one before. After an error nothing of the file is
-    left.
+    Missing parent folders are made. After an error nothing of the file is left.
+
+    Args:
+        path: The file.
+        sync: Wait until what was written is on the disk before it has its name, so that after a loss of power too the
+            name stands for a whole file, the new one or the one before. Takes milliseconds for a small file.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -29,17 +32,18 @@ def written_whole(path: str | Path) -> Iterator[Path]:
     temporary = path.with_name(f'.{os.getpid()}-{zlib.crc32(os.fsencode(path.name)):08x}{path.suffix}')
     try:
         yield temporary
-        _sync(temporary, os.O_RDWR)
+        if sync:
+            _sync(temporary, os.O_RDWR)
         os.replace(temporary, path)
-        if os.name == 'posix':
+        if sync and os.name == 'posix':
             _sync(path.parent, os.O_RDONLY)
     finally:
         temporary.unlink(missing_ok=True)
 
 
 def write_text_whole(path: str | Path, text: str) -> None:
-    """Write a text file that is either whole or as it was before."""
-    with written_whole(path) as temporary:
+    """Write a text file that is whole or as it was before, also after a loss of power."""
+    with written_whole(path, sync=True) as temporary:
         temporary.write_text(text, encoding='utf-8')
 
 

@@ -37,7 +37,7 @@ def save_whole(runner: Runner, last: Callable[[], str | None], together: bool = 
 
         def write() -> None:
             try:
-                with written_whole(path) as temporary:
+                with written_whole(path, sync=True) as temporary:
                     save(out_dir, temporary.name, *args, **options)
             except OSError as error:
                 reason = error.strerror or str(error)
