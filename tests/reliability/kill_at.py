@@ -42,14 +42,14 @@ class KillAt(Hook):
         self.left = count
         self.number = number
         self.rank = rank
+        self._is_best = False
 
     def before_run(self, runner: Runner) -> None:
         """Look into the functions by which checkpoints are written."""
         put, replace = LocalBackend.put, os.replace
 
         def put_half(backend: Any, content: bytes, path: str) -> None:
-            best = runner.message_hub.get_info('loop_stage') == 'val' and not _is_last(runner, content)
-            if Path(path).suffix == '.pth' and self._comes('best' if best else 'half'):
+            if Path(path).suffix == '.pth' and self._comes('best' if self._is_best else 'half'):
                 Path(path).write_bytes(content[: len(content) // 2])
                 self._send()
             put(backend, content, path)
@@ -74,6 +74,10 @@ class KillAt(Hook):
         """One of the moments."""
         self._come('validation')
 
+    def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        """Tell best checkpoints, which have no optimizer, from those to go on from."""
+        self._is_best = 'optimizer' not in checkpoint
+
     def _come(self, moment: str) -> None:
         if self._comes(moment):
             self._send()
@@ -86,10 +90,3 @@ class KillAt(Hook):
 
     def _send(self) -> None:
         os.kill(os.getpid(), self.number)
-
-
-def _is_last(runner: Runner, content: bytes) -> bool:
-    """Whether a checkpoint that is written in a validation can be resumed from, as only those have an optimizer."""
-    return b'optimizer' in content
-
-

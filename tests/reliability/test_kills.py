@@ -1,4 +1,4 @@
-"""A run that was killed or stopped at any moment goes on to what an uninterrupted run gives. `tools/stress.py` does more."""
+"""A run that was killed or stopped goes on to what an uninterrupted run gives; `tools/stress.py` does more of it."""
 
 import signal
 from functools import cache
