@@ -5,15 +5,25 @@ from __future__ import annotations
 import gc
 import os
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 
-_FOLDERS = (Path(tempfile.gettempdir()), Path('/dev/shm'))
+_SHARED = Path('/dev/shm')
+
+
+@contextmanager
+def own_temporary_files() -> Iterator[None]:
+    """Let temporary files of this process go to a folder of its own, so that those of others do not count."""
+    with tempfile.TemporaryDirectory() as folder, mock.patch('tempfile.tempdir', folder):
+        yield
 
 
 @dataclass
@@ -25,7 +35,7 @@ class Use:
         threads: Of this process.
         descriptors: Names of what it has open.
         children: Processes that it started.
-        files: Temporary files of this user.
+        files: Temporary files, within `own_temporary_files`, and memory that it shares with others by name.
     """
 
     memory: float
@@ -46,15 +56,13 @@ class Use:
             except OSError:  # that of the folder itself
                 continue
         children = Path(f'/proc/self/task/{os.getpid()}/children').read_text().split()
-        files = {str(path) for folder in _FOLDERS for path in folder.iterdir() if path.lstat().st_uid == os.getuid()}
+        files = {str(path) for path in Path(tempfile.gettempdir()).iterdir()}
+        files |= {str(path) for path in _SHARED.glob(f'torch_{os.getpid()}_*')}
         memory = int(status['RssAnon'].split()[0]) / 1024
         return cls(memory, int(status['Threads']), sorted(opened), len(children), files)
 
     def grown(self, before: Use, megabytes: float) -> list[str]:
-        """What is more than it was, one line for each kind.
-
-        Temporary files count if their names say that Python or torch made them here, as others use the folders too.
-        """
+        """What is more than it was, one line for each kind."""
         found = []
         if self.memory > before.memory + megabytes:
             found.append(f'memory {before.memory:.0f} -> {self.memory:.0f} MB')
@@ -65,8 +73,7 @@ class Use:
             found.append(f'descriptors {len(before.descriptors)} -> {len(self.descriptors)}: {new[:5]}')
         if self.children > before.children:
             found.append(f'processes {before.children} -> {self.children}')
-        mine = (f'torch_{os.getpid()}', 'pymp-', f'tmp{os.getpid()}')
-        new = [name for name in self.files - before.files if Path(name).name.startswith(mine)]
+        new = self.files - before.files
         if new:
             found.append(f'temporary files {sorted(new)[:5]}')
         return found
@@ -111,6 +118,11 @@ def growth_of_inference(inferencer: Any, images: list[Any], count: int, megabyte
 
 def check_resources(folder: Path, iterations: int, evaluations: int, inferences: int) -> int:
     """Train, evaluate and infer with a detector and a segmentor; print what grew and return the exit code."""
+    with own_temporary_files():
+        return _check(folder, iterations, evaluations, inferences)
+
+
+def _check(folder: Path, iterations: int, evaluations: int, inferences: int) -> int:
     from mmvitdense.apis.inference import ImageInferencer
     from mmvitdense.apis.train import train_model
     from mmvitdense.datasets.shapes import write_shapes
