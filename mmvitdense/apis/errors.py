@@ -5,10 +5,10 @@ from __future__ import annotations
 import errno
 import signal
 import sys
-import traceback
+import threading
 from collections.abc import Callable
 
-from .failures import claim_failure, killed_loader, lost_process, process_group
+from .failures import claim_failure, killed_loader, loading_traceback, lost_process, process_group
 
 FAILED = 1
 """Exit code of a run that something around it ended: a full disk, a process that was killed."""
@@ -44,6 +44,7 @@ def run_tool(main: Callable[[], int | None]) -> int:
     except KeyboardInterrupt:
         return _say('Stopped by Ctrl-C.', 128 + signal.SIGINT)
     except Exception as error:
+        _finish_saying()
         said = _described(error)
         if said is None:
             claim_failure()
@@ -51,7 +52,7 @@ def run_tool(main: Callable[[], int | None]) -> int:
         sentence, code = said
         if claim_failure(isinstance(error, RuntimeError)):
             if isinstance(error, LoadingError):
-                traceback.print_exception(error)
+                sys.stderr.write(loading_traceback(error))
             _say(sentence, code)
         return code
     finally:
@@ -87,6 +88,12 @@ def _say(sentence: str, code: int) -> int:
 def _sentence(error: Exception) -> str:
     """The message in one line; of an error from a process that loads data, without the traceback around it."""
     return ' '.join(str(error).rpartition(f'{type(error).__name__}: ')[2].split())
+
+
+def _finish_saying() -> None:
+    # A launcher that has seen another process end asks the rest to end, before they could say what they lost.
+    if process_group() and threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
 
 def _wait_for_others() -> None:
