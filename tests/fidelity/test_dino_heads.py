@@ -2,11 +2,15 @@
 
 import pytest
 import torch
+import torch.nn.functional as F
 from mmengine.config import ConfigDict
 from mmengine.registry import DefaultScope
 from torch import nn
 
-from mmvitdense.checkpoints import convert
+from mmvitdense.apis.checkpoint import load_model_weights
+from mmvitdense.apis.convert import convert_file, write_checkpoint
+from mmvitdense.apis.errors import InputError
+from mmvitdense.checkpoints import CheckpointError, ViTPretrained, convert
 from mmvitdense.models import ViTTaps
 from mmvitdense.registry import MODELS
 from tests.fidelity.agreement import GRADIENTS, OUTPUTS, assert_within
@@ -43,7 +47,8 @@ class TestDinov2:
         return read_golden('dinov2_ms_head')
 
     @pytest.fixture
-    def model(self, golden):
+    def taps(self, golden):
+        """Options of the backbone."""
         sizes = golden['meta']['vit']
         vit = dict(
             preset='dinov2-small',
@@ -53,7 +58,11 @@ class TestDinov2:
             feedforward_channels=sizes['embed_dim'] * sizes['mlp_ratio'],
             pretrain_img_size=sizes['img_size'],
         )
-        taps = ViTTaps(vit, out_indices=golden['meta']['head']['blocks'])
+        return dict(vit=vit, out_indices=golden['meta']['head']['blocks'])
+
+    @pytest.fixture
+    def model(self, golden, taps):
+        taps = ViTTaps(**taps)
         weights = convert(of_prefix(golden['sd'], 'trunk.'))
         del weights['mask_token']
         taps.vit.load_state_dict(weights)
@@ -75,6 +84,29 @@ class TestDinov2:
             kind, _, rest = name.partition('.')
             found = image if name == 'image' else head[rest] if kind == 'decode_head' else trunk[f'vit.{rest}']
             assert_within(found.grad, expected, GRADIENTS, f'gradient of {name}')
+
+    def test_files_of_head_and_trunk(self, golden, taps, tmp_path):
+        """Joined by the tool they are the weights of a segmentor, which predicts what the official model does."""
+        torch.save({'state_dict': head_file(golden['sd'])}, tmp_path / 'head.pth')
+        torch.save(of_prefix(golden['sd'], 'trunk.'), tmp_path / 'trunk.pth')
+        joined = convert_file(tmp_path / 'head.pth', trunk=tmp_path / 'trunk.pth', num_heads=2)
+        write_checkpoint(joined.weights, tmp_path / 'whole.pth', joined.record)
+        head = dict(type='mmvitdense.LinearSegHead', in_channels=[24] * 4, num_classes=6, norm_cfg=dict(type='BN'))
+        config = dict(type='mmvitdense.WindowedEncoderDecoder', decode_head=head, test_cfg=dict(mode='whole'))
+        with DefaultScope.overwrite_default_scope('mmseg'):
+            model = MODELS.build(ConfigDict(backbone=dict(type='mmvitdense.ViTTaps', **taps), **config)).eval()
+        load_model_weights(model, tmp_path / 'whole.pth')
+        with torch.no_grad():
+            found = model.predict(golden['in']['image'])
+        for sample, scores in zip(found, golden['out']['eval']):
+            stretched = F.interpolate(scores[None], (33, 47), mode='bilinear')[0]
+            assert_within(sample.seg_logits.data, stretched, OUTPUTS, 'scores')
+
+        with pytest.raises(CheckpointError, match=r'is a file of DINO linear head without a ViT: .* --trunk VIT'):
+            ViTPretrained(tmp_path / 'head.pth')(model.backbone.vit)
+        for source, trunk, words in (('trunk', 'trunk', 'leave out the trunk'), ('head', 'head', 'one of a plain ViT')):
+            with pytest.raises(InputError, match=words):
+                convert_file(tmp_path / f'{source}.pth', trunk=tmp_path / f'{trunk}.pth')
 
 
 def head_file(weights):
