@@ -40,9 +40,9 @@ class ViTPretrained:
 
     Used as ``init_cfg=dict(type='ViTPretrained', checkpoint=...)`` of a ``PlainViT``, of a ``MIMDet``, which gets its
     decoder from the same file, or of a ``ViTCoMer`` or ``ViTAdapter`` for files of the whole backbone (of which a
-    ``PlainViT`` takes what is its own). The format is told from the names, tables of positions are resized, and one
-    line of the log says what was loaded, resized, missing and left over. A warning names options of the ViT (epsilon,
-    activation, ...) that are not those of the pre-training.
+    ``PlainViT`` takes what is its own). The format is recognised from the names, tables of positions are resized, and
+    one line of the log says what was loaded, resized, missing and left over. A warning names options of the ViT
+    (epsilon, activation, ...) that are not those of the pre-training.
 
     What would make the model compute something else than its weights were trained for raises ``CheckpointError``:
     weights that are missing, have another shape or no place in the model, a preset of another pre-training, other
@@ -102,6 +102,11 @@ class ViTPretrained:
         """Load the weights into ``module``, a ``PlainViT`` or a backbone that holds one."""
         state_dict = read_checkpoint(self.checkpoint)
         form = detect(state_dict)
+        if form.head_only:
+            raise CheckpointError(
+                f'{self.checkpoint} is a file of {form.name} without a ViT: give the file of the ViT here, and join '
+                'both with `python tools/convert.py HEAD OUT --trunk VIT` to test them'
+            )
         weights = _convert(form, state_dict, module)
         warn_of_guesses(read_record(self.checkpoint), self.checkpoint)
         if any(name.startswith(_BACKBONE) for name in weights):
