@@ -111,16 +111,25 @@ def _next_batch(reference: weakref.ref, limit: float) -> Any:
                 return batch
             if getattr(iterator, '_pin_memory', False) and not iterator._pin_memory_thread.is_alive():
                 raise LoadingError('The thread that pins the memory of batches has ended.')
-    except Exception:
-        if _watch.said is None:
+    except Exception as error:
+        said = _watch.said or _lost(error, iterator._workers)
+        if said is None:
             raise
         _kill(iterator._workers)
         raise LoadingError(
-            f'{_watch.said}. Look for memory that ran out, a file system that does not answer or a transform that '
+            f'{said}. Look for memory that ran out, a file system that does not answer or a transform that '
             'hangs; --cfg-options default_hooks.processes.loader_timeout=SECONDS allows more time.'
         ) from None
     finally:
         _watch.end()
+
+
+def _lost(error: Exception, workers: list[Any]) -> str | None:
+    """What a broken connection to the processes of a loader means."""
+    ended = (
+        [worker.pid for worker in workers if not worker.is_alive()] if isinstance(error, (OSError, EOFError)) else []
+    )
+    return f'A process that loads data (pid {ended[0]}) has ended' if ended else None
 
 
 def _described(workers: list[Any]) -> str:

@@ -56,7 +56,7 @@ def lack():
 
 def loaded(act, limit=60, workers=2):
     data = Data(act)
-    loader = DataLoader(data, num_workers=workers, prefetch_factor=2 if workers else None)
+    loader = DataLoader(data, num_workers=workers, multiprocessing_context='fork' if workers else None)
     end_with_parent(loader)
     watch_loader(loader, limit)
     name_files(data)
@@ -78,8 +78,8 @@ def children():
 
 
 def fail(act, path):
-    sys.stderr = Path(path).open('w')
-    sys.exit(run_tool(lambda: loaded(act) and None))
+    with Path(path).open('w') as sys.stderr:
+        sys.exit(run_tool(lambda: loaded(act) and None))
 
 
 def test_a_process_that_dies_is_one_line(tmp_path):
@@ -101,8 +101,8 @@ def test_an_exception_names_the_file_and_is_the_last_line(workers, capsys):
     assert "return {}['bbox']" in said  # where it happened
 
 
-def train_with_a_loader(pipe):
-    loader = DataLoader(Data(), num_workers=1)
+def train_with_a_loader(pipe, method):
+    loader = DataLoader(Data(), num_workers=1, multiprocessing_context=method)
     end_with_parent(loader)
     batches = iter(loader)
     next(batches)
@@ -113,9 +113,10 @@ def train_with_a_loader(pipe):
     time.sleep(60)
 
 
-def test_loaders_leave_signals_to_the_process_that_trains_and_end_with_it():
+@pytest.mark.parametrize('method', ['fork', 'forkserver'])
+def test_loaders_leave_signals_to_the_process_that_trains_and_end_with_it(method):
     ours, others = multiprocessing.Pipe()
-    trainer = server.Process(target=train_with_a_loader, args=(others,))
+    trainer = server.Process(target=train_with_a_loader, args=(others, method))
     trainer.start()
     worker = ours.recv()
     for number in (signal.SIGINT, signal.SIGTERM):
