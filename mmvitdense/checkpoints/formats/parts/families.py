@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Collection, Mapping
 from typing import Any
 
@@ -10,6 +9,7 @@ import torch
 from torch import Tensor
 
 from mmvitdense.layers.positions import sincos_position_table
+from mmvitdense.layers.positions.table_rows import CLASS_POSITIONS, square_side
 from mmvitdense.pretrainings import ARCHITECTURES, PRETRAININGS
 
 PLAIN = ('deit', 'mae', 'augreg', 'dino', 'ibot')
@@ -125,8 +125,8 @@ def _has_key_bias(weights: Mapping[str, Tensor]) -> bool:
 def _has_sines(weights: Mapping[str, Tensor], rows_first: bool) -> bool:
     """Whether the positions are fixed sines and cosines: MoCo v3's (``vits.py``) have rows first, MAE's columns."""
     table = weights['pos_embed']
-    side = math.isqrt(table.shape[1] - 1)
-    if side**2 != table.shape[1] - 1 or table.is_meta or table.shape[2] % 4 or table[0, 0].any():
+    side = square_side(table.shape[1] - CLASS_POSITIONS)
+    if side is None or table.is_meta or table.shape[2] % 4 or table[0, 0].any():
         return False
     expected = sincos_position_table((side, side), table.shape[2])
     if rows_first:
