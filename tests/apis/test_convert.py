@@ -180,10 +180,10 @@ class TestGuesses:
         assert torch.equal(vit.pos_embed, source.pos_embed)
         ((line, options),) = lines
         assert line.startswith(
-            f'{target} was converted with guesses, as weights do not determine 1 of the options: pos_resize'
+            f'{target} was converted with guesses, as weights do not determine 2 of the options: pos_resize'
         )
         assert options['level'] == logging.WARNING
-        run(path, target, '--num-heads', 4, '--options', 'pos_resize.by=scale')
+        run(path, target, '--num-heads', 4, '--options', 'pos_resize.by=scale', 'act=gelu')
         assert 'pos_resize' in read_record(target)['options']
         ViTPretrained(target)(vit)
         assert len(lines) == 1

@@ -55,6 +55,11 @@ def grids_of_record(state_dict: Mapping[str, Tensor]) -> dict[str, Grid]:
     return grids
 
 
+def has_record(state_dict: Mapping[str, Tensor]) -> bool:
+    """Whether a model of this project wrote the state dict."""
+    return bool(_records(state_dict))
+
+
 def recorded_rope(state_dict: Mapping[str, Tensor], otherwise: str | None) -> str | None:
     """Kind of rotary positions that a model of this project recorded; ``otherwise`` where none did."""
     kinds = {record['rope'] for record in _records(state_dict).values() if 'rope' in record}
