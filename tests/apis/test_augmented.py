@@ -6,12 +6,13 @@ from mmengine.registry import DefaultScope
 from torch import nn
 
 from mmvitdense.apis.augmented import augment_tests, augmented_model
+from mmvitdense.apis.build import predict_labels_alone
 from mmvitdense.apis.errors import InputError
 
 
 def config(**fields):
     dataset = dict(type='CocoDataset', pipeline=[dict(type='LoadImageFromFile')])
-    return Config(dict(default_scope='mmdet', model=dict(), test_dataloader=dict(dataset=dataset), **fields))
+    return Config({'default_scope': 'mmdet', 'model': {}, 'test_dataloader': {'dataset': dataset}, **fields})
 
 
 def test_test_data_is_loaded_by_the_pipeline():
@@ -59,3 +60,15 @@ def test_a_model_that_nobody_registered(kind):
     pytest.importorskip('mmdet')
     with DefaultScope.overwrite_default_scope('mmdet'), pytest.raises(InputError, match=f'{kind}.*is not registered'):
         augmented_model(config(tta_model=dict(type=kind)), nn.Identity())
+
+
+def test_scores_are_kept_for_views_alone():
+    fields = dict(tta_model=dict(type='SegTTAModel'), tta_pipeline=[], default_scope='mmseg')
+    cfg = config(**fields)
+    cfg.model.test_cfg = dict(mode='whole')
+    augment_tests(cfg)
+    assert 'keep_logits' not in cfg.model.test_cfg
+    predict_labels_alone(cfg)
+    assert cfg.model.test_cfg.keep_logits is False
+    with pytest.raises(InputError, match='merges scores, and model.test_cfg.keep_logits is False'):
+        augment_tests(cfg)
