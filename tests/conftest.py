@@ -1,11 +1,18 @@
 """What every test gets: the same random numbers each time, and a skip where no GPU is."""
 
 import functools
+import gc
 import random
 
 import numpy as np
 import pytest
 import torch
+
+
+def pytest_collection_finish():
+    """Leave what is imported out of later collections of garbage: mmengine asks for one with each data set."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_runtest_setup(item):
