@@ -38,7 +38,7 @@ class ModuleSuite:
     # Height and width of what ``inputs`` makes; the first one is small and regular.
     sizes: ClassVar[list[tuple[int, int]]]
     # Variants that are compiled, and those that exporters write down: few that between them take every branch of the
-    # forward pass. All when None. A compiler takes as long as a model is deep: a dict gives shallow variants of its own.
+    # forward pass. All when None. A compiler takes the longer the deeper a model is: a dict gives shallow variants.
     compiled: ClassVar[tuple[str, ...] | dict[str, dict] | None] = None
     exported: ClassVar[tuple[str, ...] | dict[str, dict] | None] = None
     # Cosine between the gradients of a parameter with and without autocast to bfloat16.

@@ -139,7 +139,9 @@ class TestPlainViT(BackboneSuite):
     compiled = {
         'prefix-tokens-and-windows': {
             **variants['prefix-tokens-and-windows'],
-            **{'num_layers': 2, 'global_blocks': (1,), 'out_indices': (0, 1)},
+            'num_layers': 2,
+            'global_blocks': (1,),
+            'out_indices': (0, 1),
         },
         'beit-detector': {**variants['beit-detector'], 'num_layers': 2, 'window_size': (3, 0), 'out_indices': (1,)},
         'eva02': {**variants['eva02'], 'num_layers': 2, 'global_blocks': (1,), 'out_indices': (1,)},
