@@ -24,10 +24,8 @@ HEAD_WIDTH, HEAD_LAYERS, HEAD_HEADS, QUERIES = 32, 2, 4, 16
 # A step of a smaller rate is lost among the changes of their matching.
 HEAD_RATE = 5e-4
 _SIZES = ('scale', 'scales', 'crop_size', 'size', 'stride', 'pad_size_divisor', 'img_size')
-_HEAD_WIDTHS = (
-    *('embed_dims', 'feat_channels', 'out_channels', 'feedforward_channels', 'num_feats'),
-    *('channels', 'conv_out_channels'),
-)
+_HEAD_WIDTHS = ('embed_dims', 'feat_channels', 'out_channels', 'feedforward_channels', 'num_feats')
+_CONV_WIDTHS = ('channels', 'conv_out_channels')
 # Of backbones that hold a ViT, as far as they take these.
 _SMALL_HOLDER = {
     'decoder': {'embed_dims': HEAD_WIDTH, 'num_layers': 1, 'num_heads': HEAD_HEADS},
@@ -88,12 +86,13 @@ def _shrink_model(config: Config) -> Config:
 
 
 def _narrow(model: ConfigDict, vit: ConfigDict) -> None:
-    arch = vit.pop('arch', None) or PRESETS[vit.preset]['arch']
-    width = ARCHITECTURES[arch][0]
+    width = _width(vit)
     vit.update(embed_dims=WIDTH, num_layers=DEPTH, num_heads=3, feedforward_channels=2 * WIDTH)
     out_indices = vit.get('out_indices', -1)
     if not isinstance(out_indices, int):
         vit.out_indices = tuple(range(DEPTH - len(out_indices), DEPTH))
+    if vit.get('frozen_stages', -1) > 0:
+        vit.frozen_stages = DEPTH
     if vit.get('conv_blocks'):
         vit.conv_blocks = (1, DEPTH - 1)
     if vit.get('global_blocks'):
@@ -107,11 +106,25 @@ def _narrow(model: ConfigDict, vit: ConfigDict) -> None:
         _narrow_holder(model)
     for part in ('neck', 'decode_head', 'auxiliary_head', 'panoptic_head'):
         for options in _dicts(model.get(part) or {}):
+            if _is_dpt(options) or {'readout', 'up_scale'} & options.keys():  # convolutions on large maps
+                options.channels = HEAD_WIDTH
+            if _is_dpt(options):
+                options.update(embed_dims=WIDTH, post_process_channels=[WIDTH // share for share in (8, 4, 2, 1)])
             for name, value in options.items():
                 if name in ('in_channels', 'embed_dim', 'channels') and value == width:
                     options[name] = WIDTH
                 elif _is_list_of(value, width):
                     options[name] = [WIDTH] * len(value)
+
+
+def _is_dpt(options: ConfigDict) -> bool:
+    """Whether this is mmseg's DPT, whose ``embed_dims`` are those of the ViT."""
+    return 'post_process_channels' in options
+
+
+def _width(vit: ConfigDict) -> int:
+    preset = PRESETS[vit.preset] if 'preset' in vit else {}
+    return preset.get('embed_dims') or ARCHITECTURES[vit.pop('arch', None) or preset['arch']][0]
 
 
 def _is_list_of(value: object, width: int) -> bool:
@@ -123,21 +136,26 @@ def _narrow_holder(model: ConfigDict) -> None:
     backbone = model.backbone
     options = inspect.signature(MODELS.get(backbone.type).__init__).parameters
     backbone.pop('interaction_indexes', None)
+    if not isinstance(backbone.get('out_indices', -1), int):
+        backbone.out_indices = tuple(range(DEPTH - len(backbone.out_indices), DEPTH))
     backbone.update({name: value for name, value in _SMALL_HOLDER.items() if name in options})
     if 'decoder' in options:  # its maps have the width of the decoder, those before it are of the stem
         model.neck.in_channels = [WIDTH // 4, WIDTH // 2, HEAD_WIDTH, HEAD_WIDTH]
 
 
 def _thin_heads(model: ConfigDict) -> bool:
-    """Narrow all that is behind the backbone, and leave transformers few layers; whether there are any."""
-    outside = list(_dicts(model, skip='backbone'))
+    """Narrow what is behind the backbone, and leave transformers few layers; whether there are any."""
+    outside = [options for options in _dicts(model, skip='backbone') if not _is_dpt(options)]
     levels = _levels(model.get('neck') or {})
     widths = [options.embed_dims for options in outside if 'embed_dims' in options]
-    before = widths[0] if widths else levels or model.decode_head.channels
-    after = HEAD_WIDTH if widths else LEVEL_WIDTH
+    pooling = 'pool_scales' in model.get('decode_head', {})  # channels of UPerNet are of no other part
+    before = widths[0] if widths else levels or (model.decode_head.channels if pooling else None)
+    if before is None:
+        return False
+    after, named = (HEAD_WIDTH, _HEAD_WIDTHS) if widths else (LEVEL_WIDTH, _HEAD_WIDTHS + _CONV_WIDTHS)
     for options in outside:
         for name, value in options.items():
-            if (name in _HEAD_WIDTHS and isinstance(value, int)) or (name == 'in_channels' and value == levels):
+            if (name in named and isinstance(value, int)) or (name == 'in_channels' and value == levels):
                 options[name] = value * after // before
             elif name == 'in_channels' and levels and _is_list_of(value, levels):
                 options[name] = [levels * after // before] * len(value)
@@ -206,7 +224,9 @@ def _use_shapes(dataset: ConfigDict, split: str, root: Path) -> None:
     dataset.data_root = str(root)
     if 'img_path' in dataset.data_prefix:
         dataset.data_prefix = {'img_path': f'images/{split}', 'seg_map_path': f'annotations/{split}'}
-        dataset.seg_map_suffix = '.png'
+        dataset.update(img_suffix='.jpg', seg_map_suffix='.png')
+        if dataset.pop('ann_file', None):  # a data set that wants its lists of images
+            dataset.update(type='BaseSegDataset', metainfo={'classes': ('background', *CLASSES)})
         return
     panoptic = 'seg' in dataset.data_prefix
     dataset.type = 'CocoPanopticDataset' if panoptic else 'CocoDataset'
