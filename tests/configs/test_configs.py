@@ -118,7 +118,7 @@ class TestEveryConfig:
             assert bool(unused) == small.get('find_unused_parameters', False), unused
             assert all(grad.isfinite().all() for grad in grads.values() if grad is not None)
             first = [name for name in grads if name.startswith('backbone.') and depth(name, 'backbone.')[0] == 0]
-            assert first
+            assert bool(first) == any(p.requires_grad for p in model.backbone.parameters()), 'all of it frozen, or none'
             assert all(grads[name].any() for name in first)
             optimizer.step()
             optimizer.zero_grad()
