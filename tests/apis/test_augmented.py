@@ -6,8 +6,10 @@ import pickle
 import pytest
 import torch
 from mmengine.config import Config
+from mmengine.registry import DefaultScope
+from torch import nn
 
-from mmvitdense.apis.augmented import augment_tests
+from mmvitdense.apis.augmented import augment_tests, augmented_model
 from mmvitdense.apis.build import build_model, predict_labels_alone
 from mmvitdense.apis.config import load_config
 from mmvitdense.apis.errors import InputError
@@ -90,6 +92,28 @@ def test_two_equal_views_of_boxes_give_what_one_gives(shapes_root, tmp_path):
         assert len(one['scores']) == len(both['scores']) > 20
         for name in ('scores', 'labels', 'bboxes'):
             torch.testing.assert_close(both[name], one[name])
+
+
+@pytest.mark.parametrize('kind', ['DetTTAModel', 'mmdet.DetTTAModel', 'mmseg.SegTTAModel'])
+def test_the_model_is_found_with_its_scope_and_without(kind):
+    for library in ('mmdet', 'mmseg'):
+        pytest.importorskip(library)
+
+    class Model(nn.Module):
+        def test_step(self, data):
+            return data
+
+    tta = dict(type=kind, **(dict(tta_cfg=dict(max_per_img=1)) if 'Det' in kind else {}))
+    with DefaultScope.overwrite_default_scope('mmdet'):
+        model = augmented_model(config(tta_model=tta), Model())
+    assert type(model).__name__ == kind.rpartition('.')[2]
+
+
+@pytest.mark.parametrize('kind', ['NoSuchModel', 'mmdet.NoSuchModel'])
+def test_a_model_that_nobody_registered(kind):
+    pytest.importorskip('mmdet')
+    with DefaultScope.overwrite_default_scope('mmdet'), pytest.raises(InputError, match=f'{kind}.*is not registered'):
+        augmented_model(config(tta_model=dict(type=kind)), nn.Identity())
 
 
 def test_scores_are_kept_for_views_alone():
