@@ -1,5 +1,6 @@
 """Decode heads for mmseg, the only models that import it: at the first look-up of a name of theirs."""
 
 from .mask2former_head import Mask2FormerSegHead
+from .mask_transformer_head import MaskTransformerSegHead
 
-__all__ = ['Mask2FormerSegHead']
+__all__ = ['Mask2FormerSegHead', 'MaskTransformerSegHead']
