@@ -51,6 +51,11 @@ class TwoStageWarmupPoly(_ParamScheduler):
             raise ValueError(
                 f'warmup must be two numbers of steps, together fewer than total={total}, got {tuple(warmup)}'
             )
+        if options.get('end', total * accumulative_counts) < total * accumulative_counts:
+            raise ValueError(
+                f'TwoStageWarmupPoly ends after {total * accumulative_counts} iterations, and the run gives it '
+                f'end={options["end"]}: set by_epoch=False, and total to the steps of the run'
+            )
         if not any(group.get(STAGE) == 'vit' for group in optimizer.param_groups):
             raise ValueError(
                 'TwoStageWarmupPoly finds no parameters of a ViT: build the optimizer with '
