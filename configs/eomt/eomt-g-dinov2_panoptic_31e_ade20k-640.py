@@ -19,7 +19,6 @@ model = dict(
     ),
     panoptic_head=classes,
     panoptic_fusion_head=classes,
-    test_cfg=dict(instance_on=False),
 )
 custom_hooks = [
     dict(

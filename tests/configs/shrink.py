@@ -27,6 +27,8 @@ _SMALL_HOLDER = {
     'decoder': {'embed_dims': HEAD_WIDTH, 'num_layers': 1, 'num_heads': HEAD_HEADS},
     'deform_num_heads': 3,
     'conv_inplane': 8,
+    'num_queries': QUERIES,
+    'num_query_blocks': 2,
 }
 _HEAD_COUNTS = {'num_layers': HEAD_LAYERS, 'num_heads': HEAD_HEADS, 'num_queries': QUERIES}
 
@@ -78,8 +80,9 @@ def shrink_model(config: Config) -> Config:
 
 
 def _narrow(model: ConfigDict, vit: ConfigDict) -> None:
-    arch = vit.pop('arch', None) or PRESETS[vit.preset]['arch']
-    width = ARCHITECTURES[arch][0]
+    sizes = PRESETS.get(vit.get('preset'), {})
+    arch = vit.pop('arch', None) or sizes.get('arch')
+    width = ARCHITECTURES[arch][0] if arch else sizes['embed_dims']
     vit.update(embed_dims=WIDTH, num_layers=DEPTH, num_heads=3, feedforward_channels=2 * WIDTH)
     out_indices = vit.get('out_indices', -1)
     if not isinstance(out_indices, int):
@@ -185,7 +188,7 @@ def _use_shapes(dataset: ConfigDict, split: str, root: Path) -> None:
     dataset.data_root = str(root)
     if 'img_path' in dataset.data_prefix:
         dataset.data_prefix = {'img_path': f'images/{split}', 'seg_map_path': f'annotations/{split}'}
-        dataset.seg_map_suffix = '.png'
+        dataset.img_suffix, dataset.seg_map_suffix = '.jpg', '.png'
         return
     if dataset.type.startswith('LVIS'):  # reads its files with a package of its own
         dataset.type = 'CocoDataset'

@@ -8,6 +8,7 @@ backend = 'pillow'
 train_pipeline = [
     dict(type='LoadImageFromFile', backend_args=backend_args),
     dict(type='LoadPanopticAnnotations', backend_args=backend_args),
+    dict(type='mmvitdense.ByteSegMap'),
     dict(
         type='mmvitdense.Redraw',
         transforms=[

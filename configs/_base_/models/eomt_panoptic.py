@@ -2,7 +2,6 @@
 # last 4 blocks. The heads are losses and results alone.
 num_things_classes = 80
 num_stuff_classes = 53
-image_size = (640, 640)
 model = dict(
     type='MaskFormer',
     data_preprocessor=dict(
@@ -12,7 +11,7 @@ model = dict(
         mean=[123.675, 116.28, 103.53],
         std=[58.395, 57.12, 57.375],
         bgr_to_rgb=True,
-        pad_size_divisor=image_size[0],
+        pad_size_divisor=640,
         pad_mask=True,
         pad_seg=True,
         seg_pad_value=255,
@@ -23,7 +22,7 @@ model = dict(
             preset='dinov2-reg-large',
             patch_size=16,
             # The table of positions is resized to this grid once, from the 37 x 37 of the pre-training, and then trained.
-            pretrain_img_size=image_size[0],
+            pretrain_img_size=640,
             pos_embed_cls_slot=False,
         ),
         num_classes=num_things_classes + num_stuff_classes,

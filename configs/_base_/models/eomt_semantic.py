@@ -1,7 +1,6 @@
 # EoMT (arXiv 2503.19108) for semantic segmentation: ViT-L of DINOv2 with registers, patches of 16 pixels, 100 queries in its
 # last 4 blocks. The heads are losses and results alone.
 num_classes = 150
-image_size = (512, 512)
 model = dict(
     type='EncoderDecoder',
     data_preprocessor=dict(
@@ -11,7 +10,7 @@ model = dict(
         bgr_to_rgb=True,
         pad_val=0,
         seg_pad_val=255,
-        size=image_size,
+        size=(512, 512),
     ),
     backbone=dict(
         type='mmvitdense.EoMT',
@@ -19,7 +18,7 @@ model = dict(
             preset='dinov2-reg-large',
             patch_size=16,
             # The table of positions is resized to this grid once, from the 37 x 37 of the pre-training, and then trained.
-            pretrain_img_size=image_size[0],
+            pretrain_img_size=512,
             pos_embed_cls_slot=False,
         ),
         num_classes=num_classes,
@@ -28,5 +27,5 @@ model = dict(
     ),
     decode_head=dict(type='mmvitdense.MaskTransformerSegHead', num_classes=num_classes),
     train_cfg=dict(),
-    test_cfg=dict(mode='slide', crop_size=image_size, stride=(341, 341)),
+    test_cfg=dict(mode='slide', crop_size=(512, 512), stride=(341, 341)),
 )
