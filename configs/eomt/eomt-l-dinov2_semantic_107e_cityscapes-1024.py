@@ -16,7 +16,7 @@ model = dict(
         num_classes=19,
     ),
     decode_head=dict(num_classes=19),
-    test_cfg=dict(crop_size=(1024, 1024), stride=(682, 682)),
+    test_cfg=dict(crop_size=(1024, 1024)),
 )
 custom_hooks = [
     dict(

@@ -2,7 +2,7 @@
 # last 4 blocks. The heads are losses and results alone.
 num_classes = 150
 model = dict(
-    type='EncoderDecoder',
+    type='mmvitdense.WindowedEncoderDecoder',
     data_preprocessor=dict(
         type='SegDataPreProcessor',
         mean=[123.675, 116.28, 103.53],
@@ -27,5 +27,6 @@ model = dict(
     ),
     decode_head=dict(type='mmvitdense.MaskTransformerSegHead', num_classes=num_classes),
     train_cfg=dict(),
-    test_cfg=dict(mode='slide', crop_size=(512, 512), stride=(341, 341)),
+    # The fewest windows that cover an image, evenly spread; its short side is that of a window.
+    test_cfg=dict(mode='even_slide', crop_size=(512, 512)),
 )

@@ -1,4 +1,4 @@
-"""Losses and results of a mask transformer in mmseg's ``EncoderDecoder``."""
+"""Losses and results of a mask transformer in a segmentor of mmseg."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from mmvitdense.registry import MODELS
 
 @MODELS.register_module()
 class MaskTransformerSegHead(SetLosses, Mask2FormerHead):
-    """The ``decode_head`` of mmseg's ``EncoderDecoder`` for a mask transformer as backbone, such as ``EoMT``.
+    """The ``decode_head`` of ``EncoderDecoder`` or ``WindowedEncoderDecoder`` for a mask transformer as backbone, such as ``EoMT``.
 
     Each class that a label map has is one mask. The score of a class at a pixel is the sum over the queries of the
     probability of the mask times that of the class.
@@ -36,6 +36,7 @@ class MaskTransformerSegHead(SetLosses, Mask2FormerHead):
 
     Raises:
         ImportError: mmdet is not installed, whose losses these are.
+        ValueError: There is one class alone.
     """
 
     def __init__(
@@ -51,6 +52,10 @@ class MaskTransformerSegHead(SetLosses, Mask2FormerHead):
         test_cfg: dict | None = None,
         init_cfg: dict | list[dict] | None = None,
     ):
+        if num_classes < 2:
+            raise ValueError(
+                f'MaskTransformerSegHead needs num_classes of at least 2, got {num_classes}: count the background as a class'
+            )
         losses = {'loss_cls': loss_cls, 'loss_mask': loss_mask, 'loss_dice': loss_dice}
         self.build_losses(num_classes, 0, no_object_weight, losses, train_cfg, test_cfg, init_cfg)
         self.out_channels, self.ignore_index, self.align_corners = num_classes, ignore_index, align_corners
