@@ -41,6 +41,9 @@ class EoMT(HoldsViT, InitializedModule):
         ValueError: The ViT has no final norm, or fewer blocks than ``num_query_blocks``.
     """
 
+    # Its num_classes are those of the data, which is checked before a training.
+    counts_classes = True
+
     @constructed_undrawn
     def __init__(
         self,
