@@ -1,15 +1,19 @@
 """EoMT against the two ports of ``transformers``, its published sizes, rates and schedules, and its losses by hand."""
 
-import math
+from pathlib import Path
 
 import pytest
 import torch
-import torch.nn.functional as F
+from mmengine.config import Config
+from mmengine.structures import InstanceData, PixelData
 
 from mmvitdense.models import EoMT
+from mmvitdense.models.mask_transformers import MaskPredictions
+from mmvitdense.registry import MODELS
 from tests.fidelity.agreement import GRADIENTS, OUTPUTS, assert_within, redraw
 from tests.fidelity.pretraining import rename
 
+ROOT = Path(__file__).parents[2] / 'configs'
 WIDTH, HEADS, QUERIES, CLASSES = 48, 3, 5, 7
 PORTS = {
     'dinov2': ('eomt', 'EomtForUniversalSegmentation', 'EomtConfig', {}),
@@ -137,3 +141,107 @@ class TestAgainstTransformers:
 
     def test_float32(self, kind, masked):
         self.compare(kind, masked, torch.float32, OUTPUTS, GRADIENTS)
+
+
+# Of models by config: parameters, and tensors of the official files without pixel_mean, pixel_std and attn_mask_probs.
+TOTALS = {
+    's-dinov2_panoptic_12e_coco-640': (23_975_942, 194),
+    'b-dinov2_panoptic_12e_coco-640': (93_663_110, 194),
+    'l-dinov2_panoptic_12e_coco-640': (316_695_686, 362),
+    'l-dinov2_panoptic_12e_coco-1280': (321_610_886, 362),
+    'l-dinov2_semantic_31e_ade20k-512': (316_020_887, 362),
+    'l-dinov2_semantic_107e_cityscapes-1024': (319_032_340, 362),
+    'g-dinov2_panoptic_12e_coco-640': (1_163_622_022, 586),
+}
+
+
+@pytest.mark.parametrize('name', TOTALS)
+def test_size_of_a_published_model(name):
+    config = Config.fromfile(ROOT / f'eomt/eomt-{name}.py')
+    with torch.device('meta'):
+        model = MODELS.build(config.model.backbone)
+    parameters = [p.numel() for p in model.parameters()]
+    assert (sum(parameters), len(parameters)) == TOTALS[name]
+    assert model.vit.drop_path_rate == 0.0
+    (hook,) = config.custom_hooks
+    assert len(hook.starts) == len(hook.ends) == model.num_query_blocks
+    assert max(hook.ends) < config.max_iters
+
+
+class TestLosses:
+    """Against the losses of ``transformers``, with the same points: draws depend on their shape alone."""
+
+    @pytest.fixture
+    def problem(self, monkeypatch):
+        numbers = torch.Generator().manual_seed(1)
+        draw = torch.rand
+
+        def rand(*shape, **_):
+            shape = shape[0] if isinstance(shape[0], tuple) else shape
+            return draw(*shape, generator=torch.Generator().manual_seed(sum(shape)))
+
+        classes = [torch.randn(2, 9, CLASSES + 1, generator=numbers) for _ in range(3)]
+        masks = [3 * torch.randn(2, 9, 16, 20, generator=numbers) for _ in range(3)]
+        labels = [torch.tensor([1, 4, 6]), torch.tensor([0, 6])]
+        maps = [torch.randint(0, 4, (64, 80), generator=numbers) for _ in range(2)]
+        targets = [torch.stack([of_image == k for k in range(len(found))]) for of_image, found in zip(maps, labels)]
+        monkeypatch.setattr(torch, 'rand', rand)
+        return classes, masks, labels, targets
+
+    def expected(self, problem):
+        port, losses = build_port('dinov2'), {}
+        port.criterion.num_points = port.criterion.matcher.num_points = 100
+        classes, masks, labels, targets = problem
+        for index, (of_class, of_mask) in enumerate(zip(classes, masks)):
+            masks_and_labels = [target.float() for target in targets], labels
+            found = port.get_loss_dict(of_mask, of_class, *masks_and_labels, auxiliary_predictions=None)
+            prefix = '' if index == 2 else f'd{index}.'
+            names = {'loss_cross_entropy': 'loss_cls', 'loss_mask': 'loss_mask', 'loss_dice': 'loss_dice'}
+            losses |= {prefix + names[name]: value for name, value in found.items()}
+        return losses
+
+    def assert_same(self, found, problem):
+        expected = self.expected(problem)
+        assert found.keys() == expected.keys()
+        for name, value in expected.items():
+            assert found[name].item() == pytest.approx(value.item(), rel=1e-4), name
+
+    def test_of_mmdet(self, problem):
+        """Things as instances, the last two classes as stuff in a map."""
+        structures = pytest.importorskip('mmdet.structures')
+        from mmdet.structures.mask import BitmapMasks
+
+        classes, masks, labels, targets = problem
+        head = MODELS.build(
+            {
+                'type': 'mmvitdense.MaskTransformerHead',
+                'num_things_classes': CLASSES - 2,
+                'num_stuff_classes': 2,
+                'train_cfg': {'num_points': 100},
+            }
+        )
+        samples = []
+        for of_image, found in zip(targets, labels):
+            thing = found < CLASSES - 2
+            kept = BitmapMasks(of_image[thing].numpy().astype('uint8'), 64, 80)
+            sample = structures.DetDataSample(gt_instances=InstanceData(labels=found[thing], masks=kept))
+            stuff = torch.full((64, 80), 255)
+            for label, mask in zip(found[~thing], of_image[~thing]):
+                stuff[mask] = label
+            sample.gt_sem_seg = PixelData(sem_seg=stuff[None])
+            samples.append(sample)
+        self.assert_same(head.loss(MaskPredictions(tuple(classes), tuple(masks), (64, 80), (64, 80)), samples), problem)
+
+    def test_of_mmseg(self, problem):
+        structures = pytest.importorskip('mmseg.structures')
+        classes, masks, labels, targets = problem
+        head = MODELS.build(
+            {'type': 'mmvitdense.MaskTransformerSegHead', 'num_classes': CLASSES, 'train_cfg': {'num_points': 100}}
+        )
+        samples = []
+        for of_image, found in zip(targets, labels):
+            seg_map = torch.full((64, 80), 255)
+            for label, mask in zip(found, of_image):
+                seg_map[mask] = label
+            samples.append(structures.SegDataSample(gt_sem_seg=PixelData(data=seg_map[None])))
+        self.assert_same(head.loss(MaskPredictions(tuple(classes), tuple(masks), (64, 80), (64, 80)), samples), problem)
