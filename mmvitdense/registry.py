@@ -92,6 +92,4 @@ HOOKS = Registry('hook', parent=root.HOOKS, scope=_SCOPE, locations=['mmvitdense
 PARAM_SCHEDULERS = Registry(
     'parameter scheduler', parent=root.PARAM_SCHEDULERS, scope=_SCOPE, locations=['mmvitdense.engine']
 )
-TRANSFORMS = Registry(
-    'transform', parent=root.TRANSFORMS, scope=_SCOPE, locations=['mmvitdense.datasets.transforms']
-)
+TRANSFORMS = Registry('transform', parent=root.TRANSFORMS, scope=_SCOPE, locations=['mmvitdense.datasets.transforms'])

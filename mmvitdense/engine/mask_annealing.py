@@ -22,7 +22,7 @@ def annealed(step: int, start: int, end: int, power: float = 0.9) -> float:
 
 @HOOKS.register_module()
 class MaskAnnealingHook(Hook):
-    """Lower the probability of the masks of a mask transformer, block by block (EoMT, ``training/lightning_module.py``).
+    """Lower the probability of the masks of a mask transformer block by block (EoMT, ``training/lightning_module.py``).
 
     The probabilities depend on the number of steps that the optimizer has done, so a resumed run goes on as it would
     have, with gradient accumulation too. They are a buffer of the model and are logged as 'mask_prob_0' and so on.

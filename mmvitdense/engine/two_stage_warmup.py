@@ -16,8 +16,8 @@ STAGE = 'stage'
 class TwoStageWarmupPoly(_ParamScheduler):
     """Linear warm-up and polynomial decay, in two stages (EoMT, ``training/two_stage_warmup_poly_schedule.py``).
 
-    All but the ViT warm up in the first w1 steps, from a rate of zero. The ViT has the rate zero until then and warms up
-    in the w2 steps after. Each decays to zero at ``total``. Which groups are of the ViT,
+    All but the ViT warm up in the first w1 steps, from a rate of zero. The ViT has the rate zero until then and warms
+    up in the w2 steps after. Each decays to zero at ``total``. Which groups are of the ViT,
     ``MaskTransformerOptimWrapperConstructor`` says.
 
     Args:

@@ -83,8 +83,8 @@ class Attention(OwnsTables):
             grid: (h, w).
             position: What this block shares with others, of a window where there is one.
             mask: Which token (the last axis but one) attends to which (the last): true where it does, or numbers that
-                are added to the logits, broadcast to B x heads x N x N. Each must attend to one at least. A ``QueryMask``
-                masks the first tokens alone.
+                are added to the logits, broadcast to B x heads x N x N. Each must attend to one at least. A
+                ``QueryMask`` masks the first tokens alone.
 
         Returns:
             The shape of ``tokens``.

@@ -14,8 +14,8 @@ from mmengine.runner import Runner
 
 from mmvitdense.engine import MaskAnnealingHook, TwoStageWarmupPoly
 from mmvitdense.models import EoMT
-from tests.engine.tiny_runs import last_checkpoint
 from tests.engine.test_resumption import flat
+from tests.engine.tiny_runs import last_checkpoint
 
 VIT = {'embed_dims': 8, 'num_heads': 2, 'feedforward_channels': 8, 'img_size': 16, 'patch_size': 8}
 CONSTRUCTOR = 'mmvitdense.MaskTransformerOptimWrapperConstructor'
@@ -76,7 +76,9 @@ class TestRates:
     def test_bad_options(self):
         with pytest.raises(ValueError, match='layer_decay_rate above 0 and at most 1'):
             wrapper_of(Segmentor(), layer_decay_rate=1.5)
-        with pytest.raises(ValueError, match='needs a model that holds a ViT, such as mmvitdense.EoMT; Linear has none'):
+        with pytest.raises(
+            ValueError, match='needs a model that holds a ViT, such as mmvitdense.EoMT; Linear has none'
+        ):
             wrapper_of(torch.nn.Linear(2, 2))
 
 
@@ -84,7 +86,9 @@ class TestTwoStageWarmup:
     def build(self, **options):
         wrapper = wrapper_of(Segmentor(), layer_decay_rate=0.8)
         options = {'warmup': (500, 1000), 'total': 10_000, 'by_epoch': False, **options}
-        return wrapper, PARAM_SCHEDULERS.build({'type': 'mmvitdense.TwoStageWarmupPoly', 'optimizer': wrapper, **options})
+        return wrapper, PARAM_SCHEDULERS.build(
+            {'type': 'mmvitdense.TwoStageWarmupPoly', 'optimizer': wrapper, **options}
+        )
 
     def test_factors(self):
         factors = self.build()[1].factors
@@ -138,7 +142,8 @@ class TestAnnealing:
             MaskAnnealingHook(starts, ends)
 
     @pytest.mark.parametrize(
-        ('model', 'found'), [(Segmentor(num_query_blocks=3), 'blocks with masks: 3'), (torch.nn.Linear(2, 2), 'no masks')]
+        ('model', 'found'),
+        [(Segmentor(num_query_blocks=3), 'blocks with masks: 3'), (torch.nn.Linear(2, 2), 'no masks')],
     )
     def test_other_models(self, model, found):
         runner = type('Runner', (), {'model': model})
@@ -223,7 +228,7 @@ def train(work_dir, hooks=(), resume=False, accumulative_counts=1):
 
 @pytest.mark.parametrize('accumulative_counts', [1, 2])
 def test_a_stopped_run_goes_on_as_it_would_have(tmp_path, monkeypatch, accumulative_counts):
-    """Stopped in the middle of the annealing: weights, probabilities, rates and states of the optimizer are the same."""
+    """Stopped in the middle of the annealing: weights, probabilities and all of the optimizer are the same."""
     monkeypatch.setattr(mmengine.runner.runner, 'collect_env', dict)  # asks compilers for their versions
     watch = Watch()
     train(tmp_path / 'whole', [watch], accumulative_counts=accumulative_counts)

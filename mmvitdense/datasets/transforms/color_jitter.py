@@ -19,8 +19,8 @@ class ColorJitter:
     """Change brightness, contrast, saturation and hue, each with a probability of one half, by torchvision's functions.
 
     Contrast comes before saturation and hue or after them, with equal probability (EoMT, ``datasets/transforms.py``).
-    mmseg's ``PhotoMetricDistortion`` differs: its brightness is added, its contrast is relative to black, and its hue is
-    in units of two degrees.
+    mmseg's ``PhotoMetricDistortion`` differs: its brightness is added, its contrast is relative to black, and its hue
+    is in units of two degrees.
 
     Args:
         brightness: The factor is 1 by up to this more or less.

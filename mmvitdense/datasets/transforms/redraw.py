@@ -16,8 +16,8 @@ class Redraw:
     ``datasets/transforms.py``).
 
     What is left is a mask of an object that is not ignored, with a pixel, or a pixel of the label map that is not
-    ``ignore_index``; without both, a box. After ``max_draws`` the last result stands; a transform that returns None ends
-    a draw.
+    ``ignore_index``; without both, a box. After ``max_draws`` the last result stands; a transform that returns None
+    ends a draw.
 
     Args:
         transforms: Configs of transforms.

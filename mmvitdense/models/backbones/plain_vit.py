@@ -226,8 +226,8 @@ class PlainViT(RecordsPositions, BaseViT):
     def positions(self, grid: tuple[int, int], extra: int = 0) -> dict[int, AttentionPosition]:
         """What blocks share at a grid, rotary positions and biases: of the map under 0, of windows under their size.
 
-        ``extra`` tokens come before the class token, such as queries; as it, they are not rotated. Blocks may run without
-        them too.
+        ``extra`` tokens come before the class token, such as queries; as it, they are not rotated. Blocks may run
+        without them too.
         """
         prefix, windows = extra + self.num_prefix_tokens, self.window_sizes
         rotations = biases = [None] * (1 + len(windows))

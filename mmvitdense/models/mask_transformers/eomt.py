@@ -28,8 +28,8 @@ class EoMT(HoldsViT, InitializedModule):
     to all and predict once. Images of any size work.
 
     Args:
-        vit: A ViT or its config, that of a ``PlainViT`` where it has no type; its ``out_indices`` are of no account. The
-            last blocks attend globally. The published models have no drop path.
+        vit: A ViT or its config, that of a ``PlainViT`` where it has no type; its ``out_indices`` are of no account.
+            The last blocks attend globally. The published models have no drop path.
         num_classes: Classes without 'no object': things and stuff of panoptic data.
         num_queries: Queries: 200 for COCO and panoptic data, 100 for semantic maps in the published models.
         num_query_blocks: Last blocks that see the queries: 3 for ViT-S and B, 4 for L and 5 for g in the published
@@ -57,7 +57,9 @@ class EoMT(HoldsViT, InitializedModule):
         super().__init__(init_cfg)
         self.vit = build_held_vit(vit, final_norm='all')
         if isinstance(self.vit.norm, nn.Identity):
-            raise ValueError("EoMT predicts from normed tokens, and its ViT has no final norm: give it final_norm='all'")
+            raise ValueError(
+                "EoMT predicts from normed tokens, and its ViT has no final norm: give it final_norm='all'"
+            )
         if not 1 <= num_query_blocks <= self.vit.num_layers:
             raise ValueError(
                 f'num_query_blocks must be 1 to {self.vit.num_layers}, the blocks of the ViT, got {num_query_blocks}'

@@ -37,8 +37,8 @@ def num_scale_blocks(patch_size: int) -> int:
 class MaskHead(nn.Module):
     """Queries, and the classes and masks that they predict.
 
-    The logit of a mask at a place is the product of the query, after a network of three layers, and the patches, upscaled
-    by ``ScaleBlock``.
+    The logit of a mask at a place is the product of the query, after a network of three layers, and the patches,
+    upscaled by ``ScaleBlock``.
 
     Args:
         embed_dims: Channels of a token.
@@ -77,8 +77,8 @@ class MaskHead(nn.Module):
             grid: (h, w) of the patches, the last tokens.
 
         Returns:
-            Logits of the classes, B x num_queries x (num_classes + 1), and of the masks, B x num_queries x s*h x s*w with
-            s twice for each ``ScaleBlock``.
+            Logits of the classes, B x num_queries x (num_classes + 1), and of the masks, B x num_queries x s*h x s*w;
+            each ``ScaleBlock`` doubles s.
         """
         queries = tokens[:, : self.num_queries]
         patches = tokens[:, tokens.shape[1] - grid[0] * grid[1] :]

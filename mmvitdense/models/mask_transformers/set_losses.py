@@ -1,4 +1,4 @@
-"""Losses of sets of masks, for the heads of mmdet and mmseg: Mask2Former's, on predictions that a mask transformer made."""
+"""Mask2Former's losses of sets of masks, for heads of mmdet and mmseg, on what a mask transformer predicted."""
 
 from __future__ import annotations
 

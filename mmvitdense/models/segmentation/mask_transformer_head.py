@@ -16,7 +16,9 @@ from mmvitdense.registry import MODELS
 
 @MODELS.register_module()
 class MaskTransformerSegHead(SetLosses, Mask2FormerHead):
-    """The ``decode_head`` of ``EncoderDecoder`` or ``WindowedEncoderDecoder`` for a mask transformer as backbone, such as ``EoMT``.
+    """The ``decode_head`` of a segmentor with a mask transformer as backbone, such as ``EoMT``.
+
+    The segmentor is ``WindowedEncoderDecoder`` or mmseg's ``EncoderDecoder``.
 
     Each class that a label map has is one mask. The score of a class at a pixel is the sum over the queries of the
     probability of the mask times that of the class.
@@ -54,7 +56,8 @@ class MaskTransformerSegHead(SetLosses, Mask2FormerHead):
     ):
         if num_classes < 2:
             raise ValueError(
-                f'MaskTransformerSegHead needs num_classes of at least 2, got {num_classes}: count the background as a class'
+                f'MaskTransformerSegHead needs num_classes of at least 2, got {num_classes}: count the background as a '
+                'class'
             )
         losses = {'loss_cls': loss_cls, 'loss_mask': loss_mask, 'loss_dice': loss_dice}
         self.build_losses(num_classes, 0, no_object_weight, losses, train_cfg, test_cfg, init_cfg)

@@ -132,7 +132,9 @@ def test_a_vit_of_timm():
         dynamic_img_size=True,
     )
     held, plain = build(TimmViT(vit)), build({**VITS['absolute'], 'pos_resize': {'antialias': True}})
-    names = {name: name.replace('vit.model.', 'vit.').replace('reg_token', 'register_tokens') for name in held.state_dict()}
+    names = {
+        name: name.replace('vit.model.', 'vit.').replace('reg_token', 'register_tokens') for name in held.state_dict()
+    }
     plain.load_state_dict({names[name]: value for name, value in held.state_dict().items()})
     image = torch.randn(2, 3, 48, 64)
     for training in (True, False):
