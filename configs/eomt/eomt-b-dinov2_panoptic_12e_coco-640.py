@@ -10,7 +10,7 @@ model = dict(
     backbone=dict(
         vit=dict(
             preset='dinov2-reg-base',
-            init_cfg=dict(type='ViTPretrained', checkpoint=_base_.dinov2.base_reg),
+            init_cfg=dict(type='ViTPretrained', checkpoint=_base_.dinov2.base_reg, patch_resize='pinv_antialias'),
         ),
         num_query_blocks=3,
     ),

@@ -12,7 +12,7 @@ model = dict(
     backbone=dict(
         vit=dict(
             preset='dinov2-reg-giant',
-            init_cfg=dict(type='ViTPretrained', checkpoint=_base_.dinov2.giant_reg),
+            init_cfg=dict(type='ViTPretrained', checkpoint=_base_.dinov2.giant_reg, patch_resize='pinv_antialias'),
         ),
         num_classes=150,
         num_query_blocks=5,

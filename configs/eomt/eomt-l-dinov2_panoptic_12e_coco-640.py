@@ -9,7 +9,7 @@ _base_ = [
 model = dict(
     backbone=dict(
         vit=dict(
-            init_cfg=dict(type='ViTPretrained', checkpoint=_base_.dinov2.large_reg),
+            init_cfg=dict(type='ViTPretrained', checkpoint=_base_.dinov2.large_reg, patch_resize='pinv_antialias'),
         ),
     ),
 )

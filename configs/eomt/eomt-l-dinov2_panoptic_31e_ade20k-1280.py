@@ -13,7 +13,7 @@ model = dict(
     backbone=dict(
         vit=dict(
             pretrain_img_size=1280,
-            init_cfg=dict(type='ViTPretrained', checkpoint=_base_.dinov2.large_reg),
+            init_cfg=dict(type='ViTPretrained', checkpoint=_base_.dinov2.large_reg, patch_resize='pinv_antialias'),
         ),
         num_classes=150,
     ),

@@ -11,7 +11,7 @@ classes = dict(num_things_classes=100, num_stuff_classes=50)
 model = dict(
     backbone=dict(
         vit=dict(
-            init_cfg=dict(type='ViTPretrained', checkpoint=_base_.dinov2.large_reg),
+            init_cfg=dict(type='ViTPretrained', checkpoint=_base_.dinov2.large_reg, patch_resize='pinv_antialias'),
         ),
         num_classes=150,
     ),

@@ -16,8 +16,8 @@ class MaskTransformerOptimWrapperConstructor(LearningRateOptimWrapperConstructor
     """Optimizer constructor of EoMT (``training/lightning_module.py:configure_optimizers``).
 
     Of a ViT with N blocks, block i has the factor ``layer_decay_rate ** (N - 1 - i)``, so that the last has the full
-    rate, unlike with ``LayerDecayOptimWrapperConstructor``; the embeddings have that of block 0; the final norm, queries
-    and heads have the full rate. Parameters of the ViT are marked for ``TwoStageWarmupPoly``.
+    rate, unlike with ``LayerDecayOptimWrapperConstructor``; the embeddings have that of block 0; the final norm,
+    queries and heads have the full rate. Parameters of the ViT are marked for ``TwoStageWarmupPoly``.
 
     The options of mmengine's default constructor and ``lr_mults`` work besides; without them all is decayed, norms,
     biases and queries too, as published. (``lr_mult`` of the official files has no effect there;

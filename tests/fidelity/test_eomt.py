@@ -11,7 +11,7 @@ from mmvitdense.models import EoMT
 from mmvitdense.models.mask_transformers import MaskPredictions
 from mmvitdense.registry import MODELS
 from tests.fidelity.agreement import GRADIENTS, OUTPUTS, assert_within, redraw
-from tests.fidelity.pretraining import rename
+from tests.fidelity.pretraining import NORM, rename
 
 ROOT = Path(__file__).parents[2] / 'configs'
 WIDTH, HEADS, QUERIES, CLASSES = 48, 3, 5, 7
@@ -245,3 +245,33 @@ class TestLosses:
                 seg_map[mask] = label
             samples.append(structures.SegDataSample(gt_sem_seg=PixelData(data=seg_map[None])))
         self.assert_same(head.loss(MaskPredictions(tuple(classes), tuple(masks), (64, 80), (64, 80)), samples), problem)
+
+
+def test_the_trunk_is_loaded_as_timm_does(tmp_path):
+    """Weights of patches of 14 pixels at a grid of 5 x 5, for patches of 16 at 8 x 8: kernel and positions resized."""
+    timm = pytest.importorskip('timm.models.vision_transformer')
+    sizes = {'embed_dim': 192, 'depth': 2, 'num_heads': 3, 'num_classes': 0, 'reg_tokens': 4, 'init_values': 1.0}
+    sizes |= {'no_embed_class': True, 'norm_layer': NORM}
+    source = redraw(timm.VisionTransformer(patch_size=14, img_size=70, **sizes))
+    torch.save(source.state_dict(), tmp_path / 'vit.pth')
+    wanted = timm.VisionTransformer(patch_size=16, img_size=128, **sizes).eval()
+    wanted.load_state_dict(timm.checkpoint_filter_fn(source.state_dict(), wanted))
+    init_cfg = {'type': 'ViTPretrained', 'checkpoint': str(tmp_path / 'vit.pth'), 'patch_resize': 'pinv_antialias'}
+    vit = {
+        'preset': 'dinov2-reg-small',
+        'patch_size': 16,
+        'pretrain_img_size': 128,
+        'pos_embed_cls_slot': False,
+        'embed_dims': 192,
+        'num_layers': 2,
+        'num_heads': 3,
+        'feedforward_channels': 768,
+        'init_cfg': {**init_cfg, 'allow': ['preset']},
+    }
+    model = EoMT(vit, 3, num_query_blocks=1).eval()
+    model.init_weights()
+    image = torch.randn(2, 3, 128, 128)
+    tokens, grid = model.vit.embed(image)
+    with torch.no_grad():
+        tokens = model.vit.norm(model.vit.run_blocks(tokens, grid))
+        assert_within(tokens, wanted.forward_features(image), OUTPUTS, 'tokens')
