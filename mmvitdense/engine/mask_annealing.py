@@ -47,9 +47,11 @@ class MaskAnnealingHook(Hook):
             )
         self.starts, self.ends, self.power = tuple(starts), tuple(ends), power
         self._maskings: list[QueryMasking] = []
+        self._in_force: list[float] | None = None
 
     def before_train(self, runner: Runner) -> None:
         """Find the masks of the model."""
+        self._in_force = None  # what a checkpoint brought is not known
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
         self._maskings = [module for module in model.modules() if isinstance(module, QueryMasking)]
         counts = sorted({masking.num_blocks for masking in self._maskings})
@@ -64,8 +66,10 @@ class MaskAnnealingHook(Hook):
         """Set the probabilities of this iteration."""
         step = runner.iter // getattr(runner.optim_wrapper, '_accumulative_counts', 1)
         values = self.probabilities(step)
-        for masking in self._maskings:
-            masking.set_probabilities(values)
+        if values != self._in_force:  # most steps change nothing, and a copy to a GPU waits for it
+            for masking in self._maskings:
+                masking.set_probabilities(values)
+            self._in_force = values
         log = MessageHub.get_current_instance()
         for index, value in enumerate(values):
             log.update_scalar(f'train/mask_prob_{index}', value)
