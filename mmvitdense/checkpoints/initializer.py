@@ -68,8 +68,8 @@ class ViTPretrained:
 
     Args:
         checkpoint: Path or http(s) address of the file.
-        patch_resize: How a patch embedding is resized where the model has another patch size: 'pinv' or 'bilinear',
-            see ``resize_patch_embedding``.
+        patch_resize: How a patch embedding is resized where the model has another patch size: 'pinv', 'pinv_antialias'
+            or 'bilinear', see ``resize_patch_embedding``.
         fold_layer_scale: Whether the gains of LayerScale are multiplied into the layers before it, for a model
             without LayerScale.
         as_initialized: Weights that stay as the model initialises them, whether or not the file has them: names, their
