@@ -19,7 +19,7 @@ def main() -> int:
     parser.add_argument('source', nargs='?', help='checkpoint of any known format, a file or an http(s) address')
     parser.add_argument('target', nargs='?', help='file to write, .pth or .safetensors')
     parser.add_argument('--to', default='mmvitdense', metavar='LAYOUT', help='mmvitdense (default) or timm')
-    parser.add_argument('--num-heads', type=int, help='attention heads, where the size of the model does not tell')
+    parser.add_argument('--num-heads', type=int, help='attention heads, where the size of the model does not imply it')
     parser.add_argument(
         '--options',
         nargs='+',
@@ -30,7 +30,7 @@ def main() -> int:
     parser.add_argument(
         '--ema', action='store_true', help="take the copies 'ema_*' of old hooks instead of the weights"
     )
-    parser.add_argument('--dry-run', action='store_true', help='tell what would be converted, and write nothing')
+    parser.add_argument('--dry-run', action='store_true', help='print what would be converted, and write nothing')
     parser.add_argument('--list', action='store_true', help='list the known formats')
     arguments = parser.parse_args()
     return run_tool(lambda: _convert(arguments))

@@ -17,7 +17,7 @@ from mmvitdense.checkpoints import FORMATS, CheckpointError, detect, fit_to_mode
 from mmvitdense.checkpoints.files.conversion_record import KEY
 from mmvitdense.checkpoints.files.ema_copies import split_ema_copies
 from mmvitdense.checkpoints.files.record_text import text_of_record
-from mmvitdense.checkpoints.fit.grids import grids_told, recorded_grids, recorded_rope, with_record
+from mmvitdense.checkpoints.fit.grids import grids_given, recorded_grids, recorded_rope, with_record
 from mmvitdense.checkpoints.fit.options import FitOptions
 from mmvitdense.checkpoints.formats.contract import Format
 from mmvitdense.checkpoints.formats.describe import Description, describe
@@ -41,10 +41,10 @@ class Conversion:
         weights: What is to be written.
         model: Name of the class that the weights are for.
         description: Arguments of it that compute what the weights were trained with, and which of them are guesses;
-            None when the weights do not tell.
+            None when the weights do not determine them.
         unused: Names that a model with these options has no place for: heads, decoders, projections.
         whole_model: Whether the file holds a neck and heads of mmdet or mmseg besides.
-        notes: What could not be told.
+        notes: What could not be determined.
     """
 
     format_name: str
@@ -58,7 +58,7 @@ class Conversion:
 
     @property
     def options(self) -> dict[str, Any] | None:
-        """The arguments; None when the weights do not tell."""
+        """The arguments; None when the weights do not determine them."""
         return None if self.description is None else self.description.options
 
     @property
@@ -169,7 +169,7 @@ def convert_file(
     if form.tells_options:
         grids.update(_describe(conversion, form, backbone, given, grids, state_dict))
     elif given:
-        raise InputError(f'{source} is a file of {form.name}, which tells no options: leave out {", ".join(given)}.')
+        raise InputError(f'{source} is a file of {form.name}, which records no options: leave out {", ".join(given)}.')
     if layout == 'timm':
         conversion.weights = to_timm(backbone)
     else:
@@ -202,7 +202,7 @@ def _describe(
     recorded: dict[str, tuple[int, int]],
     state_dict: dict[str, Tensor],
 ) -> dict[str, tuple[int, int]]:
-    """Note the options of the model, and return the grids of tables that the user tells."""
+    """Note the options of the model, and return the grids of tables that the user gives."""
     try:
         description = describe(form, state_dict, given)
     except CheckpointError as error:
@@ -215,18 +215,18 @@ def _describe(
     reason, conversion.unused = _compare(backbone, model, FitOptions(recorded=recorded, pos_grid=grid))
     if reason is None:
         conversion.description = description
-        return {} if grid is None else grids_told(backbone, grid)
-    told = f'{_as_arguments(given)} and what' if given else 'those that'
+        return {} if grid is None else grids_given(backbone, grid)
+    tried = f'{_as_arguments(given)} and what' if given else 'those that'
     conversion.notes.append(
-        f'options: unknown, {told} names and shapes tell do not fit ({reason}); the weights are converted all the same'
+        f'options: unknown, {tried} names and shapes imply do not fit ({reason}); the weights are converted anyway'
     )
     return {}
 
 
 def _grid_of(model: nn.Module, given: dict[str, Any]) -> tuple[int, int] | None:
-    """The grid of the table of positions where the user tells it."""
-    told = 'pretrain_img_size' in given or 'pretrain_img_size' in given.get('vit', {})
-    return held_vit(model).pos_grid if told else None
+    """The grid of the table of positions where the user gives it."""
+    is_given = 'pretrain_img_size' in given or 'pretrain_img_size' in given.get('vit', {})
+    return held_vit(model).pos_grid if is_given else None
 
 
 def _build(model: str, options: dict[str, Any], given: dict[str, Any]) -> nn.Module:
@@ -237,8 +237,8 @@ def _build(model: str, options: dict[str, Any], given: dict[str, Any]) -> nn.Mod
         with torch.device('meta'):
             return getattr(models, model)(**options)
     except (TypeError, ValueError) as error:
-        told = _as_arguments(given) or 'the options that the weights tell'
-        raise CheckpointError(f'{model} cannot be built with {told}: {error}') from error
+        tried = _as_arguments(given) or 'the options that the weights imply'
+        raise CheckpointError(f'{model} cannot be built with {tried}: {error}') from error
 
 
 def _compare(backbone: dict[str, Tensor], module: nn.Module, how: FitOptions) -> tuple[str | None, list[str]]:

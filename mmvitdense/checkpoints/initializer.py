@@ -40,9 +40,9 @@ class ViTPretrained:
 
     Used as ``init_cfg=dict(type='ViTPretrained', checkpoint=...)`` of a ``PlainViT``, of a ``MIMDet``, which gets its
     decoder from the same file, or of a ``ViTCoMer`` or ``ViTAdapter`` for files of the whole backbone (of which a
-    ``PlainViT`` takes what is its own). The format is told from the names, tables of positions are resized, and one
-    line of the log says what was loaded, resized, missing and left over. A warning names options of the ViT (epsilon,
-    activation, ...) that are not those of the pre-training.
+    ``PlainViT`` takes what is its own). The format is recognised from the names, tables of positions are resized, and
+    one line of the log says what was loaded, resized, missing and left over. A warning names options of the ViT
+    (epsilon, activation, ...) that are not those of the pre-training.
 
     What would make the model compute something else than its weights were trained for raises ``CheckpointError``:
     weights that are missing, have another shape or no place in the model, a preset of another pre-training, other

@@ -4,7 +4,7 @@ from mmvitdense.layers import LayerNorm2d
 from mmvitdense.registry import MODELS
 
 from .backbones import MIMDet, PlainViT, TimmViT, ViTAdapter, ViTCoMer
-from .mask_transformers import EoMT
+from .mask_transformers import PMT, EoMT
 from .necks import SimpleFeaturePyramid, ViTFPN
 
 # Heads of mmdet and mmseg take it as ``norm_cfg=dict(type='mmvitdense.LayerNorm2d', eps=1e-6)``.

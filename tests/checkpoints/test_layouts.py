@@ -211,14 +211,14 @@ CASES = [(family, layout) for layout, (_, families) in LAYOUTS.items() for famil
 
 @pytest.mark.parametrize(('family', 'layout'), CASES, ids=[f'{family}-{layout}' for family, layout in CASES])
 def test_layout_of_a_family(family, layout):
-    """What a file cannot tell is a guess, which the family settles; all else is as in the table."""
+    """What a file does not determine is a guess, which the family settles; all else is as in the table."""
     model = reference(family)
     weights = LAYOUTS[layout][0](dict(model.state_dict()))
     form = detect(weights)
     assert family in form.families(weights)
     options = PRETRAININGS[family].options
     guesses = describe(form, weights).guesses
-    # Weights that no width of the table has do not tell heads, windows are a guess in SAM of one size.
+    # Weights that no width of the table has do not determine heads, windows are a guess in SAM of one size.
     absent = {'pos_resize': None, 'act': 'gelu', 'norm_eps': 1e-6, 'num_heads': 3, 'window_size': 14}
     assert guesses.keys() <= absent.keys()
     settled = {key: options.get(key, absent[key]) for key in guesses}

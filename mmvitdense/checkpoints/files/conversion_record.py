@@ -47,8 +47,8 @@ def warn_of_guesses(record: Mapping[str, Any], name: str | os.PathLike) -> None:
         return
     lines = '; '.join(f'{path}{_as_value(guess)} ({guess["why"]})' for path, guess in guesses.items())
     print_log(
-        f'{name} was converted with guesses, as weights do not tell {len(guesses)} of the options: {lines}. Compare '
-        'them with the model; converting again with `tools/convert.py --options NAME=VALUE` settles them.',
+        f'{name} was converted with guesses, as weights do not determine {len(guesses)} of the options: {lines}. '
+        'Compare them with the model; converting again with `tools/convert.py --options NAME=VALUE` settles them.',
         logger='current',
         level=logging.WARNING,
     )

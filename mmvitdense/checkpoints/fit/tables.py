@@ -32,7 +32,7 @@ def fit_tables(weights: dict[str, Tensor], model: nn.Module, how: FitOptions) ->
         Lines such as 'pos_embed 14x14 -> 64x64'.
 
     Raises:
-        CheckpointError: The grid of a table is not told, see ``grid_of_table``.
+        CheckpointError: The grid of a table is not known, see ``grid_of_table``.
     """
     expected = model.state_dict()
     tables = [name for name in weights if name == 'pos_embed' or _BIASES.match(name)]

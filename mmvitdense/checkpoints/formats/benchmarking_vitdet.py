@@ -100,7 +100,7 @@ def _grid(body: dict[str, Tensor]) -> tuple[int, int]:
     index = body.get(_INDEX)
     if index is None or index.is_meta:
         raise CheckpointError(
-            f'the map of {patches} patches is no square, and without {_INDEX} its sides cannot be told: give '
+            f'the map of {patches} patches is no square, and without {_INDEX} its sides cannot be determined: give '
             'pretrain_img_size'
         )
     # Offsets to the first patch count the columns of the first row, and jump where the second begins.

@@ -29,7 +29,7 @@ _TABLES = ('attn.rel_pos_h', 'relative_position_bias_table')
 
 @dataclass
 class Description:
-    """Options of a model, and which of them the weights do not tell.
+    """Options of a model, and which of them the weights do not determine.
 
     Attributes:
         options: Arguments of the class that ``model`` of the format names.
@@ -51,13 +51,13 @@ def describe(form: Format, state_dict: dict[str, Tensor], given: Mapping[str, An
     """Read the options off a checkpoint.
 
     Args:
-        form: Its format, which tells options.
+        form: Its format, from whose files options can be read.
         state_dict: The checkpoint, not converted.
         given: What the user knows, which wins and is no guess. Of a model that holds a ViT, names that are not its own
             are of the ViT.
 
     Raises:
-        CheckpointError: An option cannot be told and has to be given, or one that is given cannot be.
+        CheckpointError: An option cannot be determined and has to be given, or one that is given cannot be.
     """
     given = dict(given or {})
     if 'vit' in given and form.model == 'PlainViT':

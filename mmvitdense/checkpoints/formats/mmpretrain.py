@@ -82,7 +82,7 @@ def families(state_dict: dict[str, Tensor]) -> tuple[str, ...]:
 
 
 def cannot_tell(state_dict: dict[str, Tensor], options: dict[str, Any]) -> dict[str, str]:
-    """The windows of SAM, unless the lengths of tables of relative positions tell them."""
+    """The windows of SAM, unless the lengths of tables of relative positions show them."""
     return guessed_windows(convert(state_dict)) if options.get('rel_pos') == 'decomposed' else {}
 
 

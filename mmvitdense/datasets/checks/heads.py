@@ -57,7 +57,7 @@ def _check_same_number(source: DataSource, cfg: dict, classes: int) -> None:
         for other in find_sources(cfg, split):
             try:
                 names = class_names(other)
-            except DataError:  # to be told when that data set is checked
+            except DataError:  # reported when that data set is checked
                 continue
             if names and len(names) != classes:
                 raise DataError(

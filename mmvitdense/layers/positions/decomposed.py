@@ -32,7 +32,7 @@ class DecomposedTables:
         return AttentionPosition(decomposed=(owner.rel_pos_h, owner.rel_pos_w))
 
     def grids(self) -> dict[str, tuple[int, int]]:
-        """Nothing: a table of one axis tells its length."""
+        """Nothing: the length of a table of one axis is its number of rows."""
         return {}
 
 

@@ -1,6 +1,7 @@
-"""Decode heads for mmseg, the only models that import it: at the first look-up of a name of theirs."""
+"""Segmentors and decode heads for mmseg, the only models that import it: at the first look-up of a name of theirs."""
 
 from .mask2former_head import Mask2FormerSegHead
 from .mask_transformer_head import MaskTransformerSegHead
+from .windowed_segmentor import PredictsInWindows, WindowedEncoderDecoder
 
-__all__ = ['Mask2FormerSegHead', 'MaskTransformerSegHead']
+__all__ = ['Mask2FormerSegHead', 'MaskTransformerSegHead', 'PredictsInWindows', 'WindowedEncoderDecoder']

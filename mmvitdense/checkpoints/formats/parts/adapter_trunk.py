@@ -74,7 +74,7 @@ def trunk_options(adapter: Adapter, given: dict[str, Any]) -> dict[str, Any]:
     """Options of the ``PlainViT`` inside; ``given`` ones win.
 
     Raises:
-        CheckpointError: The number of heads, or the grid of BEiT's tables, cannot be told.
+        CheckpointError: The number of heads, or the grid of BEiT's tables, cannot be determined.
     """
     weights = _convert_trunk({name: x for name, x in adapter.backbone.items() if _OF_THE_TRUNK.match(name)})
     if any(_TABLE.match(name) for name in weights):

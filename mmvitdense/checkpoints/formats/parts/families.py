@@ -13,7 +13,7 @@ from mmvitdense.layers.positions import sincos_position_table
 from mmvitdense.pretrainings import ARCHITECTURES, PRETRAININGS
 
 PLAIN = ('deit', 'mae', 'augreg', 'dino', 'ibot')
-"""Families of the same blocks, tokens and tables, which names and shapes do not tell apart."""
+"""Families of the same blocks, tokens and tables, which names and shapes do not distinguish."""
 
 # What a pre-training computes and weights do not show, and what it is where the table says nothing.
 _ABSENT = {
@@ -71,7 +71,7 @@ def guesses_of_families(
         if len(owners) > 1 and key not in known and key != 'layer_scale_init':
             first, *others = owners.items()
             rest = ', '.join(f'{value} is that of {" and ".join(names)}' for value, names in others)
-            guesses[key] = f'that of {" and ".join(first[1])}, which nothing tells from others; {rest}'
+            guesses[key] = f'that of {" and ".join(first[1])}, which nothing distinguishes from others; {rest}'
     return guesses
 
 

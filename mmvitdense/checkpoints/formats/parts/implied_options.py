@@ -27,8 +27,8 @@ def implied_options(
 ) -> dict[str, Any]:
     """Read the options off names and shapes.
 
-    What weights cannot tell is that of the family (``mmvitdense.pretrainings``), and ``PlainViT``'s default without
-    one: the epsilon of the norms, the activation, rotary positions, the rule that resizes positions.
+    What weights do not determine is that of the family (``mmvitdense.pretrainings``), and ``PlainViT``'s default
+    without one: the epsilon of the norms, the activation, rotary positions, the rule that resizes positions.
 
     Args:
         weights: Names of ``PlainViT``, as a format's ``convert`` returns them.
@@ -40,7 +40,7 @@ def implied_options(
         Keyword arguments of ``PlainViT``.
 
     Raises:
-        CheckpointError: The number of heads, or the grid of a table that is no square, cannot be told.
+        CheckpointError: The number of heads, or the grid of a table that is no square, cannot be determined.
     """
     projection = weights['patch_embed.proj.weight']
     grid_is_known = 'pretrain_img_size' in given or 'pretrain_img_size' in known

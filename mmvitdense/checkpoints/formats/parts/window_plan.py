@@ -1,4 +1,4 @@
-"""Which blocks of a ViT with decomposed relative positions have windows, told from the lengths of their tables."""
+"""Which blocks of a ViT with decomposed relative positions have windows, read off the lengths of their tables."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def guessed_windows(weights: Mapping[str, Tensor]) -> dict[str, str]:
     sides = table_sides(weights)
     sizes = sorted(set(sides.values()))
     if not sizes:
-        return {'window_size': 'without relative positions nothing in the weights tells windows'}
+        return {'window_size': 'without relative positions nothing in the weights shows windows'}
     if len(sizes) == 1:
         return {
             'window_size': f'all tables of relative positions span {sizes[0]} tokens, as for windows in every block '
@@ -56,7 +56,7 @@ def guessed_windows(weights: Mapping[str, Tensor]) -> dict[str, str]:
 
 
 def windows_of_vitdet(weights: Mapping[str, Tensor], grid_side: int | None) -> dict[str, Any]:
-    """Options of a detector's ViT where its tables do not tell windows: those of ViTDet, a guess.
+    """Options of a detector's ViT where its tables do not show windows: those of ViTDet, a guess.
 
     Windows have the side of the pre-training grid. Without relative positions the last block of each quarter is global.
     Tables of that side in every block are of windows, as no detector sees images of the pre-training size; so are those
