@@ -17,7 +17,8 @@ def augment_tests(cfg: Any) -> None:
     """Let every test data set load by `tta_pipeline`, in place.
 
     Raises:
-        InputError: The config has no `tta_model` or no `tta_pipeline`, or the one of mmdet for a model of masks.
+        InputError: The config has no `tta_model` or no `tta_pipeline`, mmdet's for a model of masks, or mmseg's for a
+            model that keeps no scores.
     """
     if missing := [key for key in ('tta_model', 'tta_pipeline') if cfg.get(key) is None]:
         raise InputError(
@@ -28,6 +29,10 @@ def augment_tests(cfg: Any) -> None:
         raise InputError(
             '--tta: DetTTAModel of mmdet merges boxes alone, and model.roi_head.mask_head predicts masks; test without '
             '--tta, or a detector of boxes.'
+        )
+    if type_name(cfg.tta_model) == 'SegTTAModel' and (cfg.model.get('test_cfg') or {}).get('keep_logits') is False:
+        raise InputError(
+            '--tta: SegTTAModel of mmseg merges scores, and model.test_cfg.keep_logits is False; leave it out.'
         )
     for source in find_sources(cfg, 'test'):
         source.cfg['pipeline'] = cfg.tta_pipeline

@@ -25,6 +25,15 @@ def enter_scope(cfg: Any) -> None:
     init_default_scope(scope)
 
 
+def predict_labels_alone(cfg: Any) -> None:
+    """Let a segmentor with windows give label maps without scores, in place, unless the config says otherwise.
+
+    The scores of all classes at the size of a large image are gigabytes, and nothing of a test or a picture reads them.
+    """
+    if cfg.get('default_scope') == 'mmseg' and cfg.model.get('test_cfg'):
+        cfg.model.test_cfg.setdefault('keep_logits', False)
+
+
 def build_model(cfg: Any) -> nn.Module:
     """Build the model of a config on the CPU, with random weights, as the runner would build it."""
     enter_scope(cfg)

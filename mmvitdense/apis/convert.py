@@ -17,7 +17,7 @@ from mmvitdense.checkpoints import FORMATS, CheckpointError, detect, fit_to_mode
 from mmvitdense.checkpoints.files.conversion_record import KEY
 from mmvitdense.checkpoints.files.ema_copies import split_ema_copies
 from mmvitdense.checkpoints.files.record_text import text_of_record
-from mmvitdense.checkpoints.fit.grids import grids_given, recorded_grids, recorded_rope, with_record
+from mmvitdense.checkpoints.fit.grids import grids_given, grids_of_record, recorded_grids, recorded_rope, with_record
 from mmvitdense.checkpoints.fit.options import FitOptions
 from mmvitdense.checkpoints.formats.contract import Format
 from mmvitdense.checkpoints.formats.describe import Description, describe
@@ -134,6 +134,7 @@ def convert_file(
     num_heads: int | None = None,
     options: Mapping[str, Any] | None = None,
     ema: bool = False,
+    trunk: str | Path | None = None,
 ) -> Conversion:
     """Read a checkpoint of any known format and convert it.
 
@@ -145,6 +146,8 @@ def convert_file(
         options: What is known of the model and not in the weights, such as ``dict(window_size=14)``; of a model around
             a ViT also ``dict(n_points=8, vit=dict(window_size=14))``.
         ema: Take the copies 'ema_*' that hooks of mmcv 1 keep beside the weights instead of these.
+        trunk: For a file of a head alone, the file of the ViT that it reads. Both together are the weights of a
+            segmentor whose backbone is a ``ViTTaps``; what is known of the model is of the ViT.
 
     Raises:
         CheckpointError: The file cannot be read, its format is not known, timm has no such model, or an option that is
@@ -168,14 +171,29 @@ def convert_file(
     grids = recorded_grids(state_dict, form)
     if form.tells_options:
         grids.update(_describe(conversion, form, backbone, given, grids, state_dict))
-    elif given:
+    elif given and trunk is None:
         raise InputError(f'{source} is a file of {form.name}, which records no options: leave out {", ".join(given)}.')
     if layout == 'timm':
         conversion.weights = to_timm(backbone)
     else:
         owner = 'backbone' if conversion.whole_model else ''
         conversion.weights = with_record(weights, grids, owner, recorded_rope(state_dict, ''))
+    if trunk is not None:
+        _join(conversion, form, trunk, convert_file(trunk, options=given))
     return conversion
+
+
+def _join(conversion: Conversion, form: Format, trunk: str | Path, of_trunk: Conversion) -> None:
+    """Add the ViT that a head reads, under the names of a segmentor whose backbone is a ``ViTTaps``."""
+    if not form.head_only:
+        raise InputError(f'A trunk goes with a file of a head alone, not with one of {form.name}: leave out the trunk.')
+    if of_trunk.model != 'PlainViT' or of_trunk.whole_model:
+        raise InputError(f'The trunk {trunk} is a file of {of_trunk.format_name}; expected one of a plain ViT.')
+    kept = {name: x for name, x in of_trunk.weights.items() if name not in of_trunk.unused}
+    joined = {**{f'{_BACKBONE}vit.{name}': x for name, x in kept.items()}, **conversion.weights}
+    rope = recorded_rope(of_trunk.weights, '')
+    conversion.weights = with_record(joined, grids_of_record(of_trunk.weights), f'{_BACKBONE}vit', rope)
+    conversion.notes.append(f'trunk: {len(kept)} tensors of {of_trunk.format_name}, for the vit of a ViTTaps')
 
 
 def _choose_copies(read: dict[str, Tensor], ema: bool, source: str | Path) -> tuple[dict[str, Tensor], list[str]]:

@@ -102,6 +102,11 @@ class ViTPretrained:
         """Load the weights into ``module``, a ``PlainViT`` or a backbone that holds one."""
         state_dict = read_checkpoint(self.checkpoint)
         form = detect(state_dict)
+        if form.head_only:
+            raise CheckpointError(
+                f'{self.checkpoint} is a file of {form.name} without a ViT: give the file of the ViT here, and join '
+                'both with `python tools/convert.py HEAD OUT --trunk VIT` to test them'
+            )
         weights = _convert(form, state_dict, module)
         warn_of_guesses(read_record(self.checkpoint), self.checkpoint)
         if any(name.startswith(_BACKBONE) for name in weights):

@@ -3,7 +3,7 @@
 from mmvitdense.layers import LayerNorm2d
 from mmvitdense.registry import MODELS
 
-from .backbones import MIMDet, PlainViT, TimmViT, ViTAdapter, ViTCoMer
+from .backbones import MIMDet, PlainViT, TimmViT, ViTAdapter, ViTCoMer, ViTTaps
 from .mask_transformers import PMT, EoMT
 from .necks import SimpleFeaturePyramid, ViTFPN
 
@@ -20,4 +20,5 @@ __all__ = [
     'ViTAdapter',
     'ViTCoMer',
     'ViTFPN',
+    'ViTTaps',
 ]

@@ -4,12 +4,13 @@ import pytest
 from mmengine.config import Config
 
 from mmvitdense.apis.augmented import augment_tests
+from mmvitdense.apis.build import predict_labels_alone
 from mmvitdense.apis.errors import InputError
 
 
 def config(**fields):
     dataset = dict(type='CocoDataset', pipeline=[dict(type='LoadImageFromFile')])
-    return Config(dict(default_scope='mmdet', model=dict(), test_dataloader=dict(dataset=dataset), **fields))
+    return Config({'default_scope': 'mmdet', 'model': {}, 'test_dataloader': {'dataset': dataset}, **fields})
 
 
 def test_test_data_is_loaded_by_the_pipeline():
@@ -34,4 +35,16 @@ def test_models_of_masks_are_refused():
     cfg = config(tta_model=dict(type='mmdet.DetTTAModel'), tta_pipeline=[])
     cfg.model.roi_head = dict(mask_head=dict(type='FCNMaskHead'))
     with pytest.raises(InputError, match='merges boxes alone'):
+        augment_tests(cfg)
+
+
+def test_scores_are_kept_for_views_alone():
+    fields = dict(tta_model=dict(type='SegTTAModel'), tta_pipeline=[], default_scope='mmseg')
+    cfg = config(**fields)
+    cfg.model.test_cfg = dict(mode='whole')
+    augment_tests(cfg)
+    assert 'keep_logits' not in cfg.model.test_cfg
+    predict_labels_alone(cfg)
+    assert cfg.model.test_cfg.keep_logits is False
+    with pytest.raises(InputError, match='merges scores, and model.test_cfg.keep_logits is False'):
         augment_tests(cfg)

@@ -78,12 +78,13 @@ def shrink_model(config: Config) -> Config:
 
 
 def _narrow(model: ConfigDict, vit: ConfigDict) -> None:
-    arch = vit.pop('arch', None) or PRESETS[vit.preset]['arch']
-    width = ARCHITECTURES[arch][0]
+    width = _width(vit)
     vit.update(embed_dims=WIDTH, num_layers=DEPTH, num_heads=3, feedforward_channels=2 * WIDTH)
     out_indices = vit.get('out_indices', -1)
     if not isinstance(out_indices, int):
         vit.out_indices = tuple(range(DEPTH - len(out_indices), DEPTH))
+    if vit.get('frozen_stages', -1) > 0:
+        vit.frozen_stages = DEPTH
     if vit.get('conv_blocks'):
         vit.conv_blocks = (1, DEPTH - 1)
     if vit.get('global_blocks'):
@@ -104,6 +105,11 @@ def _narrow(model: ConfigDict, vit: ConfigDict) -> None:
                     options[name] = [WIDTH] * len(value)
 
 
+def _width(vit: ConfigDict) -> int:
+    preset = PRESETS[vit.preset] if 'preset' in vit else {}
+    return preset.get('embed_dims') or ARCHITECTURES[vit.pop('arch', None) or preset['arch']][0]
+
+
 def _is_list_of(value: object, width: int) -> bool:
     return isinstance(value, list) and bool(value) and all(item == width for item in value)
 
@@ -113,6 +119,8 @@ def _narrow_holder(model: ConfigDict) -> None:
     backbone = model.backbone
     options = inspect.signature(MODELS.get(backbone.type).__init__).parameters
     backbone.pop('interaction_indexes', None)
+    if not isinstance(backbone.get('out_indices', -1), int):
+        backbone.out_indices = tuple(range(DEPTH - len(backbone.out_indices), DEPTH))
     backbone.update({name: value for name, value in _SMALL_HOLDER.items() if name in options})
     if 'decoder' in options:  # its maps have the width of the decoder, those before it are of the stem
         model.neck.in_channels = [WIDTH // 4, WIDTH // 2, HEAD_WIDTH, HEAD_WIDTH]
@@ -185,7 +193,9 @@ def _use_shapes(dataset: ConfigDict, split: str, root: Path) -> None:
     dataset.data_root = str(root)
     if 'img_path' in dataset.data_prefix:
         dataset.data_prefix = {'img_path': f'images/{split}', 'seg_map_path': f'annotations/{split}'}
-        dataset.seg_map_suffix = '.png'
+        dataset.update(img_suffix='.jpg', seg_map_suffix='.png')
+        if dataset.pop('ann_file', None):  # a data set that wants its lists of images
+            dataset.update(type='BaseSegDataset', metainfo={'classes': ('background', *CLASSES)})
         return
     if dataset.type.startswith('LVIS'):  # reads its files with a package of its own
         dataset.type = 'CocoDataset'
