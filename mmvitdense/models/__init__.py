@@ -14,6 +14,7 @@ __all__ = [
     'EoMT',
     'LayerNorm2d',
     'MIMDet',
+    'PMT',
     'PlainViT',
     'SimpleFeaturePyramid',
     'TimmViT',
