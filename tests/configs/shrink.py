@@ -98,11 +98,20 @@ def _narrow(model: ConfigDict, vit: ConfigDict) -> None:
         _narrow_holder(model)
     for part in ('neck', 'decode_head', 'auxiliary_head', 'panoptic_head'):
         for options in _dicts(model.get(part) or {}):
+            if _is_dpt(options) or {'readout', 'up_scale'} & options.keys():  # convolutions on large maps
+                options.channels = HEAD_WIDTH
+            if _is_dpt(options):
+                options.update(embed_dims=WIDTH, post_process_channels=[WIDTH // share for share in (8, 4, 2, 1)])
             for name, value in options.items():
                 if name in ('in_channels', 'embed_dim', 'channels') and value == width:
                     options[name] = WIDTH
                 elif _is_list_of(value, width):
                     options[name] = [WIDTH] * len(value)
+
+
+def _is_dpt(options: ConfigDict) -> bool:
+    """Whether this is mmseg's DPT, whose ``embed_dims`` are those of the ViT."""
+    return 'post_process_channels' in options
 
 
 def _width(vit: ConfigDict) -> int:
@@ -128,7 +137,7 @@ def _narrow_holder(model: ConfigDict) -> None:
 
 def _thin_transformers(model: ConfigDict) -> bool:
     """Narrow the transformers of heads, with the necks before them, and leave them few layers; False without any."""
-    outside = list(_dicts(model, skip='backbone'))
+    outside = [options for options in _dicts(model, skip='backbone') if not _is_dpt(options)]
     widths = [options.embed_dims for options in outside if 'embed_dims' in options]
     if not widths:
         return False
