@@ -59,10 +59,9 @@ def options_of(weights: Weights, given: dict[str, Any]) -> dict[str, Any]:
     return {**options, **own}
 
 
-def differs_from(state_dict: Weights) -> str | None:
-    """'dinov3' for an official file on it."""
-    weights = without_network(state_dict)
-    return 'dinov3' if is_dinov3(weights) and 'q.weight' in weights else None
+def trunk(state_dict: Weights) -> str | None:
+    """Official files on DINOv3 have differences; their names are those of whole weights."""
+    return 'added' if is_dinov3(without_network(state_dict)) else None
 
 
 FORMAT = Format(
@@ -72,5 +71,5 @@ FORMAT = Format(
     convert=convert,
     model='EoMT',
     own_options=options,
-    differs_from=differs_from,
+    trunk=trunk,
 )

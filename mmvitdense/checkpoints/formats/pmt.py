@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from mmvitdense.pretrainings import PRETRAININGS
+from mmvitdense.checkpoints.files.reading import CheckpointError
+from mmvitdense.pretrainings import ARCHITECTURES
 
 from .contract import Format, Weights
 from .parts.mask_transformer_names import (
@@ -61,7 +62,7 @@ def options(state_dict: Weights, **given: Any) -> dict[str, Any]:
     names = ('num_classes', 'num_queries', 'num_blocks', 'tap_indices', 'feedforward_channels', 'norm_cfg')
     of_vit, own = split_given(given, (*names, 'rope_rescale'))
     dims = weights['blocks.0.mlp.fc1.weight'].shape[1]
-    vit = vit_options(weights, of_vit) if _has_vit(weights) else {**_published_vit(dims), **of_vit}
+    vit = vit_options(weights, of_vit) if _has_vit(weights) else _published_vit(dims, of_vit)
     return {
         'vit': vit,
         **head_options(weights),
@@ -80,16 +81,40 @@ def cannot_tell(state_dict: Weights, options: dict[str, Any]) -> dict[str, str]:
     return found
 
 
-def lacks(state_dict: Weights) -> str | None:
-    """'dinov3' for a file without ViT."""
-    return None if _has_vit(own_names(convert(state_dict))) else 'dinov3'
+def trunk(state_dict: Weights) -> str | None:
+    """Published files have the decoder alone."""
+    return None if _has_vit(own_names(convert(state_dict))) else 'missing'
 
 
 def _has_vit(weights: Weights) -> bool:
     return any(name.startswith(VIT) for name in weights)
 
 
-def _published_vit(dims: int) -> dict[str, Any]:
-    """Options of the DINOv3 with tokens of so many channels; those of its widths that PMT is published on."""
-    with_width = [size for size in ('small', 'base', 'large') if _width(size) == dims]
-    return {'preset': f'dinov3-{with_width[0]}'} if with_width else {'embed_dims': dims}
+def _published_vit(dims: int, given: dict[str, Any]) -> dict[str, Any]:
+    """Options of the DINOv3 with tokens of so many channels, of a width that PMT is published on, and what is given.
+
+    Raises:
+        CheckpointError: PMT is not published on any such ViT, and the sizes are not given.
+    """
+    names = ('embed_dims', 'num_layers', 'num_heads', 'feedforward_channels')
+    for size in ('small', 'base', 'large'):
+        if ARCHITECTURES[size][0] == dims:
+            return {'preset': f'dinov3-{size}', **dict(zip(names, ARCHITECTURES[size])), **given}
+    if not {'num_layers', 'num_heads'} <= given.keys():
+        raise CheckpointError(
+            f'the file has a decoder for tokens of {dims} channels and no ViT, and PMT is published on none of this '
+            'width: give the num_layers and num_heads of its ViT'
+        )
+    return {'embed_dims': dims, **given}
+
+
+FORMAT = Format(
+    name='PMT',
+    about=__doc__,
+    matches=matches,
+    convert=convert,
+    model='PMT',
+    own_options=options,
+    cannot_tell=cannot_tell,
+    trunk=trunk,
+)

@@ -104,6 +104,12 @@ class PMT(HoldsViT, InitializedModule):
         ValueError: The ViT has no final norm, or ``num_blocks`` or ``tap_indices`` do not fit.
     """
 
+    takes_files_without_vit = True
+    without_vit = (
+        'the checkpoint has the decoder of a {model} alone: give the ViT an init_cfg of its own with the weights that the '
+        'decoder was trained on'
+    )
+
     @constructed_undrawn
     def __init__(
         self,

@@ -66,6 +66,11 @@ def is_own(state_dict: Weights, part: str) -> bool:
     return any(f'{prefix}{QUERIES}' in state_dict and f'{prefix}{part}' in state_dict for prefix in ('', BACKBONE))
 
 
+def own_names(converted: Weights) -> Weights:
+    """Converted weights without what precedes the names of the model."""
+    return {name.removeprefix(BACKBONE): weight for name, weight in converted.items()}
+
+
 def head_options(weights: Weights) -> dict[str, Any]:
     """Classes and queries."""
     return {'num_classes': len(weights[CLASSES]) - 1, 'num_queries': len(weights[QUERIES])}
