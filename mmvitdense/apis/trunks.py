@@ -31,7 +31,9 @@ def check_trunk(form: Format, lacks: str | None, trunk: object, source: object) 
         CheckpointError: There is none, and without it the weights mean nothing.
     """
     if trunk is not None and lacks is None:
-        raise InputError(f'{source} ({form.name}) has the weights of its ViT, and no trunk is added: leave out --trunk.')
+        raise InputError(
+            f'{source} ({form.name}) has the weights of its ViT, and no trunk is added: leave out --trunk.'
+        )
     if trunk == WHOLE and lacks == 'missing':
         raise InputError(f'{source} ({form.name}) has no ViT: give --trunk its file, or leave it out.')
     if trunk is None and lacks == 'added':

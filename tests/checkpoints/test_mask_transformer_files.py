@@ -81,7 +81,9 @@ def parts_of(model):
     """{name: weight} of the ViT and of what is around it, without the biases of keys, which no file has."""
     weights = dict(redraw(model).state_dict())
     for name, weight in weights.items():
-        if name.endswith('attn.qkv.bias') and not (name.startswith('vit.') and 'pos_embed' in dict(model.vit.named_parameters())):
+        if name.endswith('attn.qkv.bias') and not (
+            name.startswith('vit.') and 'pos_embed' in dict(model.vit.named_parameters())
+        ):
             weight.chunk(3)[1].zero_()
     vit = {name.removeprefix('vit.'): x for name, x in weights.items() if name.startswith('vit.')}
     return vit, {name: x for name, x in weights.items() if not name.startswith('vit.')}
@@ -100,7 +102,11 @@ def eomt_file(model, kind, difference=0.0):
 
 def pmt_file(model, kind, with_vit):
     vit, around = parts_of(model)
-    norms = {re.sub(r'^laterals\.(\d+)\.norm\.', r'bn.\1.', n): x for n, x in around.items() if '.norm.' in n and n[:3] == 'lat'}
+    norms = {
+        re.sub(r'^laterals\.(\d+)\.norm\.', r'bn.\1.', n): x
+        for n, x in around.items()
+        if '.norm.' in n and n[:3] == 'lat'
+    }
     decoder = {name: x for name, x in around.items() if not (name.startswith('laterals.') and '.norm.' in name)}
     decoder = split_qkv(renamed(decoder, (*OF_DECODER, *AROUND, *OF_TRANSFORMERS)))
     trunk = {f'encoder.backbone.{n}': x for n, x in official_trunk(vit, kind).items()} if with_vit else {}
@@ -214,6 +220,9 @@ def eomt_trunk_of(model):
     named = eomt_trunk(model, 0.0)
     plain = PlainViT(**VITS['dinov3'])
     assert plain.state_dict().keys() == vit.keys()
-    rules = ((r'^(cls_token|register_tokens)$', r'embeddings.\1'), (r'^patch_embed\.proj\.', 'embeddings.patch_embeddings.'))
+    rules = (
+        (r'^(cls_token|register_tokens)$', r'embeddings.\1'),
+        (r'^patch_embed\.proj\.', 'embeddings.patch_embeddings.'),
+    )
     exact = split_qkv(renamed(vit, (*rules, (r'^blocks\.', 'layer.'), *OF_TRANSFORMERS)))
     return {**named, **exact}

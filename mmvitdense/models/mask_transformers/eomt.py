@@ -54,7 +54,9 @@ class EoMT(HoldsViT, InitializedModule):
         super().__init__(init_cfg)
         self.vit = build_held_vit(vit, final_norm='all')
         if isinstance(self.vit.norm, nn.Identity):
-            raise ValueError("EoMT predicts from normed tokens, and its ViT has no final norm: give it final_norm='all'")
+            raise ValueError(
+                "EoMT predicts from normed tokens, and its ViT has no final norm: give it final_norm='all'"
+            )
         if not 1 <= num_query_blocks <= self.vit.num_layers:
             raise ValueError(
                 f'num_query_blocks must be 1 to {self.vit.num_layers}, the blocks of the ViT, got {num_query_blocks}'
