@@ -7,7 +7,7 @@ from typing import Any
 from mmengine.registry import MODELS
 from torch import nn
 
-from mmvitdense.datasets.checks.source import find_sources, type_name
+from mmvitdense.datasets.checks.source import find_sources, registered_class, type_name
 
 from .build import enter_scope
 from .errors import InputError
@@ -39,6 +39,16 @@ def augment_tests(cfg: Any) -> None:
 
 
 def augmented_model(cfg: Any, model: nn.Module) -> nn.Module:
-    """The `tta_model` of a config around a model, which merges what it predicts for all views of an image."""
+    """The `tta_model` of a config around a model, which merges what it predicts for all views of an image.
+
+    Raises:
+        InputError: Its type is not registered.
+    """
     enter_scope(cfg)
-    return MODELS.build({**cfg.tta_model, 'module': model})
+    found = registered_class(MODELS, cfg.tta_model, cfg.default_scope)
+    if found is None:
+        raise InputError(
+            f'--tta: tta_model is of type {cfg.tta_model.get("type")!r}, which is not registered: give DetTTAModel of '
+            'mmdet or SegTTAModel of mmseg, or import what registers it by custom_imports.'
+        )
+    return MODELS.build({**cfg.tta_model, 'type': found, 'module': model})

@@ -14,7 +14,7 @@ from mmvitdense.datasets.bad_images import guard_images
 from mmvitdense.datasets.scored_images import ScoreShownImagesHook
 
 from .errors import InputError
-from .pixels import warn_of_pixels
+from .pixels import warn_of_loaded_pixels, warn_of_pixels
 
 
 def enter_scope(cfg: Any) -> None:
@@ -59,7 +59,7 @@ def build_runner(cfg: Any, model: nn.Module | None = None, max_bad_images: int |
     runner_class = RUNNERS.get(cfg.get('runner_type', 'Runner'))
 
     class GuardedRunner(runner_class):
-        _building_training = False
+        _building_training = _pixels_compared = False
 
         def build_model(self, described: Any) -> nn.Module:
             return super().build_model(described) if model is None else model
@@ -75,6 +75,12 @@ def build_runner(cfg: Any, model: nn.Module | None = None, max_bad_images: int |
             loader = super().build_dataloader(*args, **kwargs)
             guard_images(loader.dataset, max_bad_images, training=self._building_training)
             return loader
+
+        def load_or_resume(self) -> None:
+            if not self._pixels_compared:  # the weights of the ViTs are initialised by now
+                warn_of_loaded_pixels(self.model, cfg)
+            self._pixels_compared = True
+            super().load_or_resume()
 
         def scale_lr(self, optim_wrapper: Any, auto_scale_lr: dict | None = None) -> None:
             super().scale_lr(optim_wrapper, _for_summed_gradients(optim_wrapper, auto_scale_lr))

@@ -22,6 +22,7 @@ from mmvitdense.checkpoints.fit.grids import grids_given, recorded_grids, record
 from mmvitdense.checkpoints.fit.options import FitOptions
 from mmvitdense.checkpoints.formats.contract import Format
 from mmvitdense.checkpoints.formats.describe import Description, describe
+from mmvitdense.checkpoints.formats.parts.spelling import spelled_options
 from mmvitdense.checkpoints.to_timm import to_timm
 from mmvitdense.compat import while_tools_run
 from mmvitdense.layers import held_vit
@@ -44,6 +45,7 @@ class Conversion:
         description: Arguments of it that compute what the weights were trained with, and which of them are guesses;
             None when the weights do not determine them.
         unused: Names that a model with these options has no place for: heads, decoders, projections.
+        families: Families of ``PRETRAININGS`` that the file may be of.
         whole_model: Whether the file holds a neck and heads of mmdet or mmseg besides.
         notes: What could not be determined.
     """
@@ -54,6 +56,7 @@ class Conversion:
     model: str = 'PlainViT'
     description: Description | None = None
     unused: list[str] = field(default_factory=list)
+    families: tuple[str, ...] = ()
     whole_model: bool = False
     notes: list[str] = field(default_factory=list)
 
@@ -65,19 +68,17 @@ class Conversion:
     @property
     def record(self) -> dict[str, Any]:
         """What the written file says of its conversion, see ``conversion_record``."""
-        record: dict[str, Any] = {'format': self.format_name, 'model': self.model}
+        record: dict[str, Any] = {'format': self.format_name, 'model': self.model, 'families': list(self.families)}
         if self.description is not None:
-            guesses = {path: {'why': why} for path, why in self.description.guesses.items()}
-            for path, guess in guesses.items():
-                guess.update({'value': value} if (value := self._value(path)) else {})
-            record.update(options=_as_arguments(self.description.options), guesses=guesses)
+            options = spelled_options(self.description.options)
+            record.update(options=options, guesses=self.description.recorded_guesses())
         return record
 
     def __str__(self) -> str:
         lines = [f'format: {self.format_name}', f'tensors: {self.num_read} read, {len(self.weights)} converted']
         if self.description is not None:
-            lines.append(f'options: {self.model}({_as_arguments(self.description.options)})')
-            lines += [f'# a guess: {path}{self._shown(path)}: {why}' for path, why in self.description.guesses.items()]
+            lines.append(f'options: {self.model}({spelled_options(self.description.options)})')
+            lines += [f'# a guess: {_as_line(*guess)}' for guess in self.description.recorded_guesses().items()]
         if self.description is not None and self.description.guesses:
             lines.append('# give what is known with --options NAME=VALUE; a file with guesses warns when it is loaded')
         if self.unused:
@@ -85,23 +86,10 @@ class Conversion:
             lines.append(f'not of the {"ViT" if self.model == "PlainViT" else self.model}: {shown}')
         return '\n'.join(lines + self.notes)
 
-    def _value(self, path: str) -> str:
-        """A guessed option as it is written in a config; empty where the class has it as its default."""
-        try:
-            return _as_value(self.description.value(path))
-        except KeyError:
-            return ''
 
-    def _shown(self, path: str) -> str:
-        return f'={value}' if (value := self._value(path)) else ' as by default'
-
-
-def _as_arguments(options: dict[str, Any]) -> str:
-    return ', '.join(f'{name}={_as_value(value)}' for name, value in options.items())
-
-
-def _as_value(value: Any) -> str:
-    return f'dict({_as_arguments(value)})' if isinstance(value, dict) and value else repr(value)
+def _as_line(path: str, guess: Mapping[str, str]) -> str:
+    value = f'={guess["value"]}' if 'value' in guess else ' as by default'
+    return f'{path}{value}: {guess["why"]}'
 
 
 def list_formats() -> str:
@@ -168,7 +156,8 @@ def convert_file(
         of_trunk = _converted_trunk(trunk, given)
         weights = state_dict = join_trunk(lacks, weights, of_trunk.weights)
         notes.append(f'trunk: {len(of_trunk.weights)} tensors of {of_trunk.format_name}')
-    conversion = Conversion(form.name, len(read), weights, form.model, notes=notes)
+    families = tuple(form.families(state_dict))
+    conversion = Conversion(form.name, len(read), weights, form.model, families=families, notes=notes)
     if layout == 'timm' and conversion.model != 'PlainViT':
         raise CheckpointError(f'timm has no {conversion.model}: leave out the layout to get the names of mmvitdense')
     conversion.whole_model = any(name.startswith(_BACKBONE) for name in weights)
@@ -240,7 +229,7 @@ def _describe(
     if reason is None:
         conversion.description = description
         return {} if grid is None else grids_given(backbone, grid)
-    tried = f'{_as_arguments(given)} and what' if given else 'those that'
+    tried = f'{spelled_options(given)} and what' if given else 'those that'
     conversion.notes.append(
         f'options: unknown, {tried} names and shapes imply do not fit ({reason}); the weights are converted anyway'
     )
@@ -261,7 +250,7 @@ def _build(model: str, options: dict[str, Any], given: dict[str, Any]) -> nn.Mod
         with torch.device('meta'):
             return getattr(models, model)(**options)
     except (TypeError, ValueError) as error:
-        tried = _as_arguments(given) or 'the options that the weights imply'
+        tried = spelled_options(given) or 'the options that the weights imply'
         raise CheckpointError(f'{model} cannot be built with {tried}: {error}') from error
 
 

@@ -2,8 +2,10 @@
 
 import pytest
 from mmengine.config import Config
+from mmengine.registry import DefaultScope
+from torch import nn
 
-from mmvitdense.apis.augmented import augment_tests
+from mmvitdense.apis.augmented import augment_tests, augmented_model
 from mmvitdense.apis.build import predict_labels_alone
 from mmvitdense.apis.errors import InputError
 
@@ -36,6 +38,28 @@ def test_models_of_masks_are_refused():
     cfg.model.roi_head = dict(mask_head=dict(type='FCNMaskHead'))
     with pytest.raises(InputError, match='merges boxes alone'):
         augment_tests(cfg)
+
+
+@pytest.mark.parametrize('kind', ['DetTTAModel', 'mmdet.DetTTAModel', 'mmseg.SegTTAModel'])
+def test_the_model_is_found_with_its_scope_and_without(kind):
+    for library in ('mmdet', 'mmseg'):
+        pytest.importorskip(library)
+
+    class Model(nn.Module):
+        def test_step(self, data):
+            return data
+
+    tta = dict(type=kind, **(dict(tta_cfg=dict(max_per_img=1)) if 'Det' in kind else {}))
+    with DefaultScope.overwrite_default_scope('mmdet'):
+        model = augmented_model(config(tta_model=tta), Model())
+    assert type(model).__name__ == kind.rpartition('.')[2]
+
+
+@pytest.mark.parametrize('kind', ['NoSuchModel', 'mmdet.NoSuchModel'])
+def test_a_model_that_nobody_registered(kind):
+    pytest.importorskip('mmdet')
+    with DefaultScope.overwrite_default_scope('mmdet'), pytest.raises(InputError, match=f'{kind}.*is not registered'):
+        augmented_model(config(tta_model=dict(type=kind)), nn.Identity())
 
 
 def test_scores_are_kept_for_views_alone():
