@@ -28,12 +28,6 @@ def check_choices(**options: str | None) -> None:
             raise ValueError(f'{name} must be one of {CHOICES[name]}, got {value!r}')
 
 
-def check_frozen_stages(frozen_stages: int, num_layers: int) -> None:
-    """Raise ValueError unless ``frozen_stages`` is -1 (nothing) or a number of blocks."""
-    if not -1 <= frozen_stages <= num_layers:
-        raise ValueError(f'frozen_stages must be -1 to {num_layers} (the number of blocks), got {frozen_stages}')
-
-
 def check_positions(pos_resize: dict | None, rope: dict | None, rel_pos: str | None) -> None:
     """Raise ValueError for options of positions that are unknown or exclude each other."""
     if unknown := sorted(set(pos_resize or {}) - set(_POS_RESIZE)):
