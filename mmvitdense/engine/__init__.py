@@ -8,6 +8,7 @@ from .layer_decay import LayerDecayOptimWrapperConstructor
 from .lr_mults import LearningRateOptimWrapperConstructor
 from .repeat_factor_sampler import RepeatFactorSampler
 from .repeatable import RepeatableHook
+from .trained_weights import RestoreFrozenHook, TrainedWeightsHook
 from .whole_checkpoint import WholeCheckpointHook
 
 __all__ = [
@@ -19,5 +20,7 @@ __all__ = [
     'NonFiniteError',
     'RepeatFactorSampler',
     'RepeatableHook',
+    'RestoreFrozenHook',
+    'TrainedWeightsHook',
     'WholeCheckpointHook',
 ]
