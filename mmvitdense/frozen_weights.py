@@ -5,7 +5,8 @@ A checkpoint without them holds under ``RECORDS`` one record for each part of th
     {'module': 'backbone.vit', 'address': 'https://...', 'sha256': '...', 'sums': {name: [sum, weighted sum, size]}}
 
 ``sha256`` is of the weights in the order of their names. Where weights are resized when they are loaded, another
-processor may round otherwise, which changes the hash: the sums then decide, within ``TOLERANCE`` of the size of a weight.
+processor may round otherwise, which changes the hash: the sums then decide, within ``TOLERANCE`` of the size of a
+weight.
 """
 
 from __future__ import annotations
@@ -39,6 +40,15 @@ class Loaded(NamedTuple):
 def note_loaded(module: nn.Module, address: str | os.PathLike, names: Collection[str]) -> None:
     """Remember that the weights ``names`` of a module are those of a file."""
     vars(module)[_NOTE] = (os.fspath(address), frozenset(names))
+
+
+def forget_loaded(model: nn.Module, names: Collection[str]) -> None:
+    """Take back what ``note_loaded`` says of these weights of a model, which have other values now."""
+    for path, module in model.named_modules():
+        if _NOTE in vars(module):
+            address, noted = vars(module)[_NOTE]
+            own = {name.removeprefix(f'{path}.') if path else name for name in names}
+            vars(module)[_NOTE] = (address, noted - own)
 
 
 def loaded_weights(model: nn.Module) -> dict[str, Loaded]:

@@ -5,6 +5,7 @@ from mmvitdense.registry import MODELS
 
 from .backbones import MIMDet, PlainViT, TimmViT, ViTAdapter, ViTCoMer
 from .necks import SimpleFeaturePyramid, ViTFPN
+from .tuning import add_lora, load_peft, merge_lora, remove_lora, save_peft, unmerge_lora
 
 # Heads of mmdet and mmseg take it as ``norm_cfg=dict(type='mmvitdense.LayerNorm2d', eps=1e-6)``.
 MODELS.register_module(module=LayerNorm2d)
@@ -18,4 +19,10 @@ __all__ = [
     'ViTAdapter',
     'ViTCoMer',
     'ViTFPN',
+    'add_lora',
+    'load_peft',
+    'merge_lora',
+    'remove_lora',
+    'save_peft',
+    'unmerge_lora',
 ]
