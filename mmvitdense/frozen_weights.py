@@ -125,8 +125,8 @@ def _compare(record: dict[str, Any], found: dict[str, Any], address: str) -> Non
     from mmengine.logging import print_log
 
     print_log(
-        f'The frozen weights of {address} differ from those of the checkpoint by rounding: they were resized on another '
-        'machine',
+        f'The frozen weights of {address} differ from those of the checkpoint by rounding: they were resized on another'
+        ' machine',
         logger='current',
         level=logging.WARNING,
     )

@@ -46,10 +46,8 @@ def build_lora(
         blocks: See ``add_lora``.
         dropout: See ``add_lora``.
     """
-    if isinstance(vit, nn.Module):
-        vit = copy.deepcopy(vit)
-    else:
-        vit = MODELS.build({'type': 'mmvitdense.PlainViT', **vit})
+    is_module = isinstance(vit, nn.Module)
+    vit = copy.deepcopy(vit) if is_module else MODELS.build({'type': 'mmvitdense.PlainViT', **vit})
     add_lora(vit, rank, alpha, targets, blocks, dropout)
     return vit
 
