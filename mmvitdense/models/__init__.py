@@ -3,7 +3,7 @@
 from mmvitdense.layers import LayerNorm2d
 from mmvitdense.registry import MODELS
 
-from .backbones import MIMDet, PlainViT, TimmViT, ViTAdapter, ViTCoMer, ViTHook
+from .backbones import MIMDet, PlainViT, TimmViT, ViTAdapter, ViTCoMer, ViTHook, ViTTaps
 from .necks import SimpleFeaturePyramid, ViTFPN
 from .tuning import add_lora, load_peft, merge_lora, remove_lora, save_peft, unmerge_lora
 
@@ -20,6 +20,7 @@ __all__ = [
     'ViTCoMer',
     'ViTFPN',
     'ViTHook',
+    'ViTTaps',
     'add_lora',
     'load_peft',
     'merge_lora',

@@ -52,6 +52,7 @@ class Format:
     cannot_tell: Callable[[Weights, dict[str, Any]], dict[str, str]] = lambda state_dict, options: {}
     own_options: Callable[..., dict[str, Any]] | None = None
     tells_options: bool = True
+    head_only: bool = False
     tells_heads: Callable[[Weights], bool] = lambda state_dict: False
     ordered_by_heads: bool = False
     pos_grid: Callable[[Weights], tuple[int, int]] | None = None
