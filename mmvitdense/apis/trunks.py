@@ -38,8 +38,8 @@ def check_trunk(form: Format, lacks: str | None, trunk: object, source: object) 
         raise InputError(f'{source} ({form.name}) has no ViT: give --trunk its file, or leave it out.')
     if trunk is None and lacks == 'added':
         raise CheckpointError(
-            f'{source} ({form.name}) is of a layout whose published files hold differences to the weights of their ViT: give '
-            f' these with --trunk FILE, or --trunk {WHOLE} where you know that the weights are whole'
+            f'{source} ({form.name}) is of a layout whose published files hold differences to the weights of '
+            f'their ViT: give these with --trunk FILE, or --trunk {WHOLE} where you know that the weights are whole'
         )
 
 
