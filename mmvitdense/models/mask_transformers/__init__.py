@@ -2,7 +2,8 @@
 
 from .eomt import EoMT
 from .mask_head import MaskHead, ScaleBlock
+from .pmt import PMT, TrunkTokens
 from .predictions import MaskPredictions
 from .query_blocks import run_query_blocks
 
-__all__ = ['EoMT', 'MaskHead', 'MaskPredictions', 'ScaleBlock', 'run_query_blocks']
+__all__ = ['PMT', 'EoMT', 'MaskHead', 'MaskPredictions', 'ScaleBlock', 'TrunkTokens', 'run_query_blocks']
