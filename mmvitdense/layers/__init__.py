@@ -29,6 +29,7 @@ from .positions import (
     resize_position_table,
     sincos_position_table,
 )
+from .query_mask import QueryMask, QueryMasking
 from .recompute import recomputed
 from .window import pad_to_windows, window_merge, window_partition
 
@@ -45,6 +46,8 @@ __all__ = [
     'LayerScale',
     'Mlp',
     'PatchEmbed',
+    'QueryMask',
+    'QueryMasking',
     'RecordsPositions',
     'RelativePositionBias',
     'SelfInitialized',

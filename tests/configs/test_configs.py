@@ -17,6 +17,7 @@ from mmengine.model import revert_sync_batchnorm
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import DATA_SAMPLERS, DATASETS, HOOKS, MODELS, PARAM_SCHEDULERS, DefaultScope
 
+from mmvitdense.apis.amp import _ONLY_AMP
 from mmvitdense.apis.config import unused_notes
 from mmvitdense.apis.pixels import differing_pixels
 from tests.configs.shrink import SIDE, image_side, shrink
@@ -54,11 +55,14 @@ def build_batch(config, loader, count):
 
 
 def without_amp(optim_wrapper):
-    return {**{name: value for name, value in optim_wrapper.items() if name != 'loss_scale'}, 'type': 'OptimWrapper'}
+    return {**{name: value for name, value in optim_wrapper.items() if name not in _ONLY_AMP}, 'type': 'OptimWrapper'}
 
 
 # Numbers that lead through the same code, whatever they are.
-NUMBERS = ('mean', 'std', 'drop_path_rate', 'lr', 'weight_decay', 'layer_decay_rate', 'batch_size')
+NUMBERS = (
+    *('mean', 'std', 'drop_path_rate', 'lr', 'weight_decay', 'layer_decay_rate', 'num_full_blocks', 'batch_size'),
+    'pretrain_img_size',
+)
 # {what a config computes in small: the first config of which it is so}
 FIRST = {}
 
