@@ -130,8 +130,12 @@ class TestEveryConfig:
     def test_predictions(self, name, small):
         skip_twins(name, small, 'val_dataloader')
         model = build_initialised(small).eval()
+        windows = []
+        if small.default_scope == 'mmseg':
+            model.backbone.register_forward_hook(lambda *_: windows.append(1))
         with torch.no_grad():
             results = model.val_step(build_batch(small, 'val_dataloader', 2))
+        assert len(windows) > 1 or small.model.get('test_cfg', {}).get('mode') != 'slide', 'images larger than windows'
         assert len(results) == 2
         for result in results:
             if small.default_scope == 'mmdet':
