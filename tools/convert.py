@@ -33,7 +33,7 @@ def main() -> int:
     parser.add_argument(
         '--trunk',
         metavar='FILE',
-        help='the ViT of a file that lacks it: joined to a head or decoder, added to differences (none: they are whole)',
+        help='the ViT that a file lacks: joined to a head or decoder, added to differences (none: they are whole)',
     )
     parser.add_argument('--dry-run', action='store_true', help='print what would be converted, and write nothing')
     parser.add_argument('--list', action='store_true', help='list the known formats')

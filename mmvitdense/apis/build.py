@@ -12,6 +12,7 @@ from torch.utils.data import DataLoader
 
 from mmvitdense.datasets.bad_images import guard_images
 from mmvitdense.datasets.scored_images import ScoreShownImagesHook
+from mmvitdense.engine import RestoreFrozenHook
 
 from .errors import InputError
 from .pixels import warn_of_loaded_pixels, warn_of_pixels
@@ -86,6 +87,7 @@ def build_runner(cfg: Any, model: nn.Module | None = None, max_bad_images: int |
             super().scale_lr(optim_wrapper, _for_summed_gradients(optim_wrapper, auto_scale_lr))
 
     runner = GuardedRunner.from_cfg(cfg)
+    runner.register_hook(RestoreFrozenHook())
     if cfg.get('default_scope') == 'mmdet':
         runner.register_hook(ScoreShownImagesHook())
     return runner

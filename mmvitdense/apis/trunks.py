@@ -38,8 +38,8 @@ def check_trunk(form: Format, lacks: str | None, trunk: object, source: object) 
         raise InputError(f'{source} ({form.name}) has no ViT: give --trunk its file, or leave it out.')
     if trunk is None and lacks == 'added':
         raise CheckpointError(
-            f'{source} ({form.name}) is of a layout whose published files hold differences to the weights of their ViT: '
-            f'give these with --trunk FILE, or --trunk {WHOLE} where you know that the weights are whole'
+            f'{source} ({form.name}) is of a layout whose published files hold differences to the weights of '
+            f'their ViT: give these with --trunk FILE, or --trunk {WHOLE} where you know that the weights are whole'
         )
 
 
@@ -72,7 +72,7 @@ def _sums(differences: Mapping[str, Tensor], vit: Mapping[str, Tensor]) -> dict[
     if unlike := [name for name in vit if vit[name].shape != differences[name].shape]:
         first = unlike[0]
         raise CheckpointError(
-            f'{first} is {tuple(differences[first].shape)} in the differences and {tuple(vit[first].shape)} in the trunk: '
-            'give --trunk the weights that they were made with'
+            f'{first} is {tuple(differences[first].shape)} in the differences and {tuple(vit[first].shape)} in the '
+            'trunk: give --trunk the weights that they were made with'
         )
     return {name: vit[name] + differences[name] for name in vit}

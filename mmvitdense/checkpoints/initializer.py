@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from mmengine.logging import print_log
 from torch import Tensor, nn
 
+from mmvitdense.frozen_weights import note_loaded
 from mmvitdense.layers import SelfInitialized, held_vit
 from mmvitdense.pretrainings import PRETRAININGS
 from mmvitdense.registry import WEIGHT_INITIALIZERS
@@ -146,6 +147,7 @@ class ViTPretrained:
             module.draw_weights(given=weights.keys())
         loaded = set(weights)
         _load(module, weights, pages)
+        note_loaded(module, self.checkpoint, loaded)
         note_initialization(module, loaded, f'{type(self).__name__}: loaded from {self.checkpoint}')
         notes = [f'as initialised: {", ".join(self.as_initialized)}'] if self.as_initialized else []
         source = f'{self.checkpoint} ({form.name})'

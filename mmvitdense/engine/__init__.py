@@ -10,6 +10,7 @@ from .mask_annealing import MaskAnnealingHook
 from .mask_transformer_rates import MaskTransformerOptimWrapperConstructor
 from .repeat_factor_sampler import RepeatFactorSampler
 from .repeatable import RepeatableHook
+from .trained_weights import RestoreFrozenHook, TrainedWeightsHook
 from .two_stage_warmup import TwoStageWarmupPoly
 from .whole_checkpoint import WholeCheckpointHook
 
@@ -24,6 +25,8 @@ __all__ = [
     'NonFiniteError',
     'RepeatFactorSampler',
     'RepeatableHook',
+    'RestoreFrozenHook',
+    'TrainedWeightsHook',
     'TwoStageWarmupPoly',
     'WholeCheckpointHook',
 ]

@@ -13,6 +13,7 @@ from .initialization import (
     draw_xavier_linear,
 )
 from .layer_scale import LayerScale
+from .low_rank import LowRankLinear
 from .norm import BatchNorm2d, LayerNorm2d, SyncBatchNorm, build_norm2d
 from .patch_embed import PatchEmbed
 from .positions import (
@@ -44,6 +45,7 @@ __all__ = [
     'HoldsViT',
     'LayerNorm2d',
     'LayerScale',
+    'LowRankLinear',
     'Mlp',
     'PatchEmbed',
     'QueryMask',

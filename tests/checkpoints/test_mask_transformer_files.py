@@ -1,4 +1,4 @@
-"""Files of EoMT and PMT: official ones with their ViT, without it and with differences to it, and those of this project."""
+"""Files of EoMT and PMT: official ones with their ViT, without it and with differences to it."""
 
 import re
 

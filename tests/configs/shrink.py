@@ -96,7 +96,7 @@ def _narrow(model: ConfigDict, vit: ConfigDict) -> None:
     out_indices = vit.get('out_indices', -1)
     if not isinstance(out_indices, int):
         vit.out_indices = tuple(range(DEPTH - len(out_indices), DEPTH))
-    if isinstance(frozen := vit.get('frozen_stages'), int) and frozen > 0:
+    if isinstance(stages := vit.get('frozen_stages', -1), int) and stages > 0:
         vit.frozen_stages = DEPTH
     if vit.get('conv_blocks'):
         vit.conv_blocks = (1, DEPTH - 1)

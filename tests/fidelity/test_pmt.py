@@ -98,7 +98,8 @@ def test_one_vit_for_two_decoders(golden, model):
         tokens = model.trunk_tokens(image)
         for decoder in (model, other):
             found, alone = decoder.decode(tokens), decoder(image)
-            assert found.masks[0].shape[2:] == (16, 20) and found.image_size == (50, 70)
+            assert found.masks[0].shape[2:] == (16, 20)
+            assert found.image_size == (50, 70)
             torch.testing.assert_close(found.masks[0], alone.masks[0])
     with pytest.raises(ValueError, match='takes tokens after 4 blocks, got those of 1'):
         model.decode(TrunkTokens(tokens.tokens[:1], tokens.grid, tokens.image_size))

@@ -279,7 +279,7 @@ class BackboneSuite(ModuleSuite):
         for with_cp in (False, True):
             model = self.build({**options, 'with_cp': with_cp, 'drop_path_rate': 0.5}).train()
             torch.manual_seed(3)
-            outputs, saved = _count_saved(model, example)
+            outputs, saved = count_saved(model, example)
             kept.append(saved)
             _backward(outputs)
             grads.append({name: p.grad for name, p in model.named_parameters()})
@@ -363,7 +363,7 @@ def _backward(outputs: tuple[Tensor, ...]) -> None:
     total.backward()
 
 
-def _count_saved(model: nn.Module, example: tuple) -> tuple[tuple[Tensor, ...], int]:
+def count_saved(model: nn.Module, example: tuple) -> tuple[tuple[Tensor, ...], int]:
     """Outputs, and how many numbers are kept for the backward pass."""
     saved = []
 

@@ -37,8 +37,8 @@ class Format:
         own_options: Arguments of ``model``, given the file and what the user knows, in the place of what families,
             names and shapes imply; for what is more than a plain ViT.
         tells_options: Whether options can be read off files of this layout at all.
-        trunk: What a file lacks of its ViT: 'missing' where it has only what stands on one, 'added' where the weights of
-            its ViT are differences to published ones; None for a whole file.
+        trunk: What a file lacks of its ViT: 'missing' where it has only what stands on one, 'added' where the weights
+            of its ViT are differences to published ones; None for a whole file.
         tells_heads: Whether a file determines the number of heads.
         ordered_by_heads: Whether ``convert`` takes ``num_heads``, by which channels change places.
         pos_grid: Rows and columns of the tables of the whole image, where the layout knows them.

@@ -45,7 +45,7 @@ def matches(state_dict: Weights) -> bool:
 
 
 def convert(state_dict: Weights) -> Weights:
-    """Rename to ``PMT`` under 'backbone.', as the detectors and segmentors with it have it, without 'vit.' as published."""
+    """Rename to ``PMT`` under 'backbone.', as detectors and segmentors have it; published files lack 'vit.'."""
     if is_own(state_dict, _OWN):
         return dict(state_dict)
     weights = without_network(state_dict)

@@ -106,8 +106,8 @@ class PMT(HoldsViT, InitializedModule):
 
     takes_files_without_vit = True
     without_vit = (
-        'the checkpoint has the decoder of a {model} alone: give the ViT an init_cfg of its own with the weights that the '
-        'decoder was trained on'
+        'the checkpoint has the decoder of a {model} alone: give the ViT an init_cfg of its own with the weights that '
+        'the decoder was trained on'
     )
 
     @constructed_undrawn
@@ -173,8 +173,8 @@ class PMT(HoldsViT, InitializedModule):
         """
         if len(trunk.tokens) != len(self.laterals):
             raise ValueError(
-                f'PMT takes tokens after {len(self.laterals)} blocks, got those of {len(trunk.tokens)}: build the models '
-                'that share a ViT with the same tap_indices'
+                f'PMT takes tokens after {len(self.laterals)} blocks, got those of {len(trunk.tokens)}: build the '
+                'models that share a ViT with the same tap_indices'
             )
         tokens = sum(lateral(taken) for lateral, taken in zip(self.laterals, trunk.tokens))
         (rotation,) = self.rope(trunk.grid, (), tokens.device)

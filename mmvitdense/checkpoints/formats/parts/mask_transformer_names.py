@@ -48,7 +48,7 @@ def is_dinov3(weights: Weights) -> bool:
 
 
 def convert_trunk(weights: Weights) -> Weights:
-    """The ViT of an official file, DINOv2 of timm or DINOv3 of ``transformers``, under 'vit.'; none where there is none."""
+    """The ViT of an official file, DINOv2 of timm or DINOv3 of ``transformers``, under 'vit.'; nothing without one."""
     trunk = {name.removeprefix(_TRUNK): x for name, x in weights.items() if name.startswith(_TRUNK)}
     if not trunk:
         return {}
