@@ -17,7 +17,7 @@ from mmengine.model import revert_sync_batchnorm
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import DATA_SAMPLERS, DATASETS, HOOKS, MODELS, PARAM_SCHEDULERS, DefaultScope
 
-from mmvitdense.apis.amp import _ONLY_AMP
+from mmvitdense.apis.amp import ONLY_AMP
 from mmvitdense.apis.config import unused_notes
 from mmvitdense.apis.pixels import differing_pixels
 from tests.configs.shrink import SIDE, image_side, shrink
@@ -55,7 +55,7 @@ def build_batch(config, loader, count):
 
 
 def without_amp(optim_wrapper):
-    return {**{name: value for name, value in optim_wrapper.items() if name not in _ONLY_AMP}, 'type': 'OptimWrapper'}
+    return {**{name: value for name, value in optim_wrapper.items() if name not in ONLY_AMP}, 'type': 'OptimWrapper'}
 
 
 # Numbers that lead through the same code, whatever they are.
