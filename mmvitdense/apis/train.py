@@ -17,12 +17,16 @@ from .checkpoint import load_model_weights
 from .config import load_config, option_notes, set_work_dir, unused_notes
 from .errors import InputError
 from .launch import on_main_process, start_process_group
+from .plan import training_plan
 from .repeatable import add_training_hooks, fix_seed
 from .resume import latest_checkpoint, set_resume
+from .run_log import run_log
+from .run_parts import check_parts
 from .sync_bn import sync_bn_to_bn
 
 
 @while_tools_run()
+@run_log()
 def train_model(
     config: Any,
     work_dir: str | None = None,
@@ -57,6 +61,10 @@ def train_model(
         NonFiniteError: the loss became NaN or infinite.
     """
     cfg = load_config(config, cfg_options)
+    missing = [key for key in ('train_dataloader', 'train_cfg', 'optim_wrapper') if cfg.get(key) is None]
+    if missing:
+        raise InputError(f'{cfg.filename} cannot be trained: it has no {", ".join(missing)}.')
+    check_parts(cfg)
     set_work_dir(cfg, work_dir, config)
     set_resume(cfg, resume)
     notes = option_notes(cfg_options) + unused_notes(cfg) + _apply_options(cfg, amp, auto_scale_lr)
@@ -67,6 +75,7 @@ def train_model(
     add_training_hooks(cfg)
     runner = build_runner(cfg, max_bad_images=max_bad_images)
     log_notes(runner, notes + found)
+    runner.logger.info(training_plan(runner, cfg.load_from, bool(cfg.get('resume'))))
     runner.train()
     return runner
 
@@ -88,9 +97,6 @@ def log_notes(runner: Runner, notes: list[str]) -> None:
 
 
 def _apply_options(cfg: Any, amp: bool, auto_scale_lr: bool) -> list[str]:
-    missing = [key for key in ('train_dataloader', 'train_cfg', 'optim_wrapper') if cfg.get(key) is None]
-    if missing:
-        raise InputError(f'{cfg.filename} cannot be trained: it has no {", ".join(missing)}.')
     if auto_scale_lr:
         if not (cfg.get('auto_scale_lr') or {}).get('base_batch_size'):
             raise InputError(
