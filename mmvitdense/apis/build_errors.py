@@ -114,10 +114,10 @@ def _builds(error: Exception, key: str, settings: Any) -> Iterator[_Build]:
 def _find(place: str, node: Any, built: dict) -> tuple[str, Any]:
     """Where in `node` the settings stand that `built` was made from: copied since, and perhaps added to."""
     best, found = -1, (place, None)
-    for path, candidate in dicts_below(node, place):
+    for path, candidate in _dicts_below(node, place):
         if candidate.get('type', built.get('type')) != built.get('type'):
             continue
-        kept = sum(name in built and _equal(value, built[name]) for name, value in candidate.items())
+        kept = sum(name in built and equal(value, built[name]) for name, value in candidate.items())
         lost = len(candidate) - kept
         if lost and 'type' not in candidate:
             continue
@@ -126,16 +126,20 @@ def _find(place: str, node: Any, built: dict) -> tuple[str, Any]:
     return found
 
 
-def dicts_below(node: Any, path: str) -> Iterator[tuple[str, dict]]:
-    """(key, dict) of every dict in settings, itself included; elements of lists by number, as --cfg-options writes."""
-    if isinstance(node, dict):
-        yield path, node
+def parts_below(node: Any, path: str) -> Iterator[tuple[str, Any]]:
+    """(key, part) of every dict, list and tuple in settings, itself included; the key as --cfg-options writes it."""
     if isinstance(node, (dict, list, tuple)):
+        yield path, node
         for name, child in node.items() if isinstance(node, dict) else enumerate(node):
-            yield from dicts_below(child, f'{path}.{name}')
+            yield from parts_below(child, f'{path}.{name}')
 
 
-def _equal(one: Any, other: Any) -> bool:
+def _dicts_below(node: Any, path: str) -> Iterator[tuple[str, dict]]:
+    yield from ((key, part) for key, part in parts_below(node, path) if isinstance(part, dict))
+
+
+def equal(one: Any, other: Any) -> bool:
+    """Whether two settings are the same."""
     try:
         return one is other or bool(one == other)
     except Exception:  # arrays compare element by element
@@ -220,7 +224,7 @@ def registered_names(registry: Registry | None = None) -> dict[str, set[str]]:
 def _unknown_below(build: _Build) -> str | None:
     """Of code that looks classes up by itself and does not say when there is none: the first unknown `type`."""
     known = None
-    for place, settings in dicts_below(build.settings, build.place):
+    for place, settings in _dicts_below(build.settings, build.place):
         kind = settings.get('type')
         if not isinstance(kind, str):
             continue

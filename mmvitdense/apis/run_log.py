@@ -21,6 +21,7 @@ _IN_THE_PLAN = ('mmvitdense.datasets.checks',)
 _OTHERS = ('mmengine', 'mmcv', 'mmdet', 'mmseg', 'mmpretrain', 'torch', 'torchvision', 'pycocotools')
 """Packages whose information and warnings, such as of deprecations, a person can do nothing about."""
 _PRINTING = ('pycocotools', 'mmdet.datasets.api_wrappers', 'lvis')
+_PASSING_ON = ('mmengine.logging', 'mmvitdense.compat')
 _number = itertools.count()
 
 
@@ -167,7 +168,7 @@ def _origin() -> str:
     frame = sys._getframe(1)
     while frame is not None:
         name = frame.f_globals.get('__name__', '')
-        if name != __name__ and name.partition('.')[0] != 'logging' and not name.startswith('mmengine.logging'):
+        if name != __name__ and name.partition('.')[0] != 'logging' and not name.startswith(_PASSING_ON):
             return name
         frame = frame.f_back
     return ''

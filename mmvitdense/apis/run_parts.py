@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from .build_errors import nearest, shown
+from .config import refuse_mistyped_fields
 from .errors import InputError
 
 _TOGETHER = {
@@ -33,6 +34,7 @@ def check_parts(cfg: Any) -> None:
     Raises:
         InputError: A part of a triple is missing, a number is too small, a field is of another kind or mistyped.
     """
+    refuse_mistyped_fields(cfg)
     for name in _DICTS:
         if cfg.get(name) is not None and not isinstance(cfg[name], dict):
             raise InputError(f'{name}: expected a dict, got {shown(cfg[name])}.')
