@@ -77,6 +77,11 @@ def add_cfg_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_debug(parser: argparse.ArgumentParser) -> None:
+    """Add `--debug`."""
+    parser.add_argument('--debug', action='store_true', help='show the traceback of an error')
+
+
 def add_run_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what training and testing share: `--work-dir --cfg-options --launcher --local-rank --check-images`."""
     parser.add_argument('--work-dir', help='folder for logs and checkpoints (default: work_dirs/<config name>)')
@@ -93,6 +98,7 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
         default='sample',
         help='which images to decode before the run; those found whole are remembered (default: sample)',
     )
+    add_debug(parser)
     parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help=argparse.SUPPRESS)
 
 

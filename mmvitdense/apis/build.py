@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from typing import Any
 
 from mmengine.registry import MODELS, RUNNERS, init_default_scope
@@ -43,6 +44,7 @@ def build_runner(
     max_bad_images: int | None = None,
     trains: bool = True,
     tried: bool = True,
+    before_writing: Callable[[], Any] | None = None,
 ) -> Runner:
     """Build the runner of a config with all its parts, before anything is written (see `PreparedRun`).
 
@@ -54,6 +56,7 @@ def build_runner(
         max_bad_images: How many images training may replace because they cannot be read; by default 1 % of them.
         trains: Whether the run trains, or tests.
         tried: Whether the loss of a first batch is computed.
+        before_writing: Called when all is built, before the first file is written.
 
     Raises:
         InputError: With the place in the config of what cannot be built; no work dir was made then.
@@ -71,6 +74,7 @@ def build_runner(
         'trains': trains,
         'tried': tried,
         'log': current_log(),
+        'before_writing': before_writing and staticmethod(before_writing),
     }
     attributes['log'].set_level(cfg.get('log_level', 'INFO'))
     runner = type('PreparedRunner', (PreparedRun, runner_class), attributes).from_cfg(cfg)

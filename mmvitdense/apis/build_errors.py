@@ -167,9 +167,11 @@ def _unexpected(builds: list[_Build], argument: str, message: str) -> str:
 
 def _accepted(cls: Any) -> set[str]:
     """Names of the arguments of a class, along the bases that **kwargs hand them on to, or of a function."""
-    functions = [vars(base)['__init__'] for base in inspect.getmro(cls) if '__init__' in vars(base)] if (
-        inspect.isclass(cls)
-    ) else [cls]
+    functions = (
+        [vars(base)['__init__'] for base in inspect.getmro(cls) if '__init__' in vars(base)]
+        if (inspect.isclass(cls))
+        else [cls]
+    )
     names = set()
     for function in functions:
         try:

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import mmvitdense
-
 from mmvitdense.compat import while_tools_run
 
 from .build_errors import equal, parts_below

@@ -140,7 +140,9 @@ def _failed_sample(error: Exception, key: str, index: int, places: dict[int, str
         for value in (frame.f_locals.get('t'), frame.f_locals.get('transform')):
             if transform is None and id(value) in places:
                 transform = value
-        results = results or (frame.f_locals.get('results') if isinstance(frame.f_locals.get('results'), dict) else None)
+        results = results or (
+            frame.f_locals.get('results') if isinstance(frame.f_locals.get('results'), dict) else None
+        )
     place = f'{places[id(transform)]}: {type(transform).__name__}' if transform is not None else f'{key}.dataset: it'
     image = (results or {}).get('img_path')
     which = f'{image}' if image else f'sample {index}'
@@ -164,7 +166,9 @@ def _failed_loss(error: Exception, names: dict[int, str], runner: Any) -> str:
     if 'Expected more than 1 value per channel' in message:
         size = runner.train_loop.dataloader.batch_size
         return f'{said}; batch norm cannot train on a single value, so set train_dataloader.batch_size above {size}.'
-    return f'{said}; check that the sizes and channels of the model fit each other and the data ({shown(_shape(runner))}).'
+    return (
+        f'{said}; check that the sizes and channels of the model fit each other and the data ({shown(_shape(runner))}).'
+    )
 
 
 def _shape(runner: Any) -> dict[str, Any]:

@@ -107,7 +107,9 @@ def _schedule(runner: Runner) -> str:
     loop = runner.train_loop
     by_epoch = not hasattr(loop, 'dataloader_iterator')
     unit = 'epochs' if by_epoch else 'iterations'
-    length = f'{loop.max_epochs} epochs of {len(loop.dataloader)} iterations' if by_epoch else f'{loop.max_iters} iterations'
+    length = (
+        f'{loop.max_epochs} epochs of {len(loop.dataloader)} iterations' if by_epoch else f'{loop.max_iters} iterations'
+    )
     if runner._val_loop is not None:
         length += f', validation every {loop.val_interval} {unit}'
     for hook in runner.hooks:
@@ -169,7 +171,9 @@ def _start(model: nn.Module, started_from: str | None, resumed: bool) -> str:
     if started_from is not None:
         return f'{"the run of" if resumed else "the weights of"} {started_from}'
     for module in model.modules():
-        checkpoint = (getattr(module, 'init_cfg', None) or {}) if isinstance(getattr(module, 'init_cfg', None), dict) else {}
+        checkpoint = (
+            (getattr(module, 'init_cfg', None) or {}) if isinstance(getattr(module, 'init_cfg', None), dict) else {}
+        )
         if checkpoint.get('checkpoint'):
             return f'{checkpoint["checkpoint"]} in {type(module).__name__}, random elsewhere'
     return 'random weights'

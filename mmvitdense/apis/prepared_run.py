@@ -6,7 +6,7 @@ import copy
 import itertools
 import os.path as osp
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -39,7 +39,10 @@ class PreparedRun:
         trains: Whether the run trains, or tests.
         tried: Whether the loss of a first batch is computed.
         log: What the run says so far.
+        before_writing: Called when all is built.
     """
+
+    before_writing: Callable[[], Any] | None = None
 
     log: RunLog
     given_model: nn.Module | None = None
@@ -66,6 +69,8 @@ class PreparedRun:
             self._preparing = False
         self._prepared = True
         self.seconds_of_preparation = time.monotonic() - started
+        if self.before_writing is not None:
+            self.before_writing()
         super().__init__(**arguments)
 
     def _prepare(self, arguments: dict[str, Any]) -> None:

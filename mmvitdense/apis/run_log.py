@@ -88,7 +88,13 @@ class RunLog:
 
     def _show_warning(self, message: Any, category: type, filename: str, line: int, *_: Any) -> None:
         record = self.logger.makeRecord(
-            self.logger.name, logging.WARNING, filename, line, f'{category.__name__}: {message} ({filename}:{line})', (), None
+            self.logger.name,
+            logging.WARNING,
+            filename,
+            line,
+            f'{category.__name__}: {message} ({filename}:{line})',
+            (),
+            None,
         )
         record.origin = _OTHERS[0] if _is_of_others(category, filename) else '__main__'
         self.logger.handle(record)

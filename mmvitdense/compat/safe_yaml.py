@@ -15,7 +15,9 @@ def plain_values() -> Iterator[None]:
     class Loader(getattr(yaml, 'CSafeLoader', yaml.SafeLoader)):
         pass
 
-    Loader.add_constructor('tag:yaml.org,2002:python/tuple', lambda loader, node: tuple(loader.construct_sequence(node)))
+    Loader.add_constructor(
+        'tag:yaml.org,2002:python/tuple', lambda loader, node: tuple(loader.construct_sequence(node))
+    )
     before, handler.Loader = handler.Loader, Loader
     try:
         yield
