@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import importlib.util
 from collections.abc import Callable
 from typing import Any
 
@@ -12,7 +13,7 @@ from torch import nn
 
 from mmvitdense.datasets.scored_images import ScoreShownImagesHook
 
-from .build_errors import building
+from .build_errors import building, nearest
 from .errors import InputError
 from .pixels import warn_of_pixels
 from .prepared_run import PreparedRun
@@ -24,7 +25,15 @@ def enter_scope(cfg: Any) -> None:
     scope = cfg.get('default_scope')
     if scope is None:
         raise InputError("The config has no default_scope; expected 'mmdet' or 'mmseg' (it decides who builds what).")
+    _check_scope(scope)
     init_default_scope(scope)
+
+
+def _check_scope(scope: Any) -> None:
+    if not isinstance(scope, str) or importlib.util.find_spec(scope) is None:
+        known = {'mmdet', 'mmseg', 'mmpretrain', 'mmengine', 'mmvitdense'}
+        hint = nearest(scope, known) if isinstance(scope, str) else ''
+        raise InputError(f'default_scope: no library {scope!r} is installed{hint or ", expected mmdet or mmseg."}')
 
 
 def build_model(cfg: Any) -> nn.Module:
@@ -63,7 +72,8 @@ def build_runner(
     """
     if model is None:
         warn_of_pixels(cfg)
-    init_default_scope(cfg.get('default_scope') or 'mmengine')
+    if cfg.get('default_scope') is not None:
+        enter_scope(cfg)
     with building('runner_type', cfg.get('runner_type')):
         runner_class = RUNNERS.get(cfg.get('runner_type', 'Runner'))
     if runner_class is None:

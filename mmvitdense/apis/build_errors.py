@@ -19,6 +19,7 @@ from .errors import InputError
 
 _BUILDERS = ('build_from_cfg', 'build_scheduler_from_cfg', 'build_runner_from_cfg')
 _UNEXPECTED = re.compile(r"unexpected keyword argument '(\w+)'")
+_CALLED = re.compile(r'^([\w.]+)\(\) (?:got|missing)')
 _MISSING = re.compile(r'missing \d+ required (?:positional|keyword-only) arguments?: (.+)')
 _NOT_REGISTERED = re.compile(r'^(\S+) is not in the .* registry')
 _LISTED = 12
@@ -61,13 +62,13 @@ def explain(error: Exception, key: str, settings: Any) -> str:
         return _unknown_type(innermost, found[1])
     if isinstance(error, TypeError):
         if found := _UNEXPECTED.search(message):
-            return _unexpected(builds, found[1], message)
+            return _unexpected(error, builds, found[1])
         if found := _MISSING.search(message):
             return f'{innermost.place}: {_name(innermost)} needs {found[1]}, which the config does not give.'
     for build in reversed(builds):
         if said := _wrong_value(build, message):
             return said
-    if unknown := _unknown_below(innermost):
+    if unknown := _unknown_below(innermost, anyhow='callable' in message or 'None' in message):
         return unknown
     if isinstance(error, KeyError) and _is_name(error):
         return _missing_key(innermost, error.args[0])
@@ -90,6 +91,8 @@ def message_of(error: Exception) -> str:
     """The message of an exception in one line that is not too long."""
     text = error.args[0] if isinstance(error, KeyError) and error.args else error
     text = ' '.join(str(text).split()).rstrip('.')
+    if not text and error.__traceback__ is not None:  # of an assertion without a message: the assertion
+        text = traceback.extract_tb(error.__traceback__)[-1].line or ''
     return text if len(text) <= _LONGEST else f'{text[:_LONGEST]} ...'
 
 
@@ -151,18 +154,37 @@ def _name(build: _Build) -> str:
     return getattr(kind, '__name__', None) or (str(kind) if kind else 'it')
 
 
-def _unexpected(builds: list[_Build], argument: str, message: str) -> str:
+def _unexpected(error: Exception, builds: list[_Build], argument: str) -> str:
     build = next((build for build in reversed(builds) if argument in build.arguments), None)
-    if build is None:
-        return f'{builds[-1].place}: {_name(builds[-1])} cannot be built ({message}).'
-    taken = _accepted(build.cls) - set(build.arguments) if build.cls else set()
+    if build is not None:
+        place, value = build.place, build.arguments[argument]
+    else:
+        below = _dicts_below(builds[0].settings, builds[0].place)
+        place, value = next(((key, part[argument]) for key, part in below if argument in part), (None, None))
+        if place is None:
+            return f'{builds[-1].place}: {_name(builds[-1])} cannot be built ({message_of(error)}).'
+    taker = (build.cls if build is not None else None) or _callee(error)
+    taken = _accepted(taker) - set(build.arguments if build is not None else ()) if taker else set()
     hint = nearest(argument, taken)
     if not hint and taken:
         listed = sorted(taken)
         more = ', ...' if len(listed) > _LISTED else ''
         hint = f'; besides those given it takes {", ".join(listed[:_LISTED])}{more}.'
-    value = shown(build.arguments[argument])
-    return f'{build.place}.{argument}: {_name(build)} takes no {argument!r} (given {value}){hint or "."}'
+    name = getattr(taker, '__name__', None) or 'its reader'
+    return f'{place}.{argument}: {name} takes no {argument!r} (given {shown(value)}){hint or "."}'
+
+
+def _callee(error: Exception) -> Any:
+    """The class or function whose call raised a TypeError, looked up where it was called."""
+    found = _CALLED.match(message_of(error))
+    if found is None or error.__traceback__ is None:
+        return None
+    *_, (frame, _) = traceback.walk_tb(error.__traceback__)
+    owner, _, name = found[1].removesuffix('.__init__').rpartition('.')
+    scopes = {**frame.f_globals, **frame.f_locals}
+    if owner:
+        return getattr(frame.f_locals.get('self'), name, None)
+    return scopes.get(name)
 
 
 def _accepted(cls: Any) -> set[str]:
@@ -185,8 +207,9 @@ def _accepted(cls: Any) -> set[str]:
 
 
 def _unknown_type(build: _Build, kind: str) -> str:
-    registry = build.registry
-    return f'{build.place}.type: no class {kind!r} is registered{_registered_like(kind, registry)}'
+    settings = build.settings if isinstance(build.settings, dict) else {}
+    field = next((name for name, value in settings.items() if value == kind), 'type')
+    return f'{build.place}.{field}: no class {kind!r} is registered{_registered_like(kind, build.registry)}'
 
 
 def _registered_like(kind: str, registry: Registry | None) -> str:
@@ -223,16 +246,22 @@ def registered_names(registry: Registry | None = None) -> dict[str, set[str]]:
     return names
 
 
-def _unknown_below(build: _Build) -> str | None:
-    """Of code that looks classes up by itself and does not say when there is none: the first unknown `type`."""
+def _unknown_below(build: _Build, anyhow: bool) -> str | None:
+    """Of code that looks classes up by itself and does not say when there is none: the first unknown `type`.
+
+    Args:
+        build: What was being built.
+        anyhow: Whether the exception is of the kind that a missing class leads to, so that no near name is needed.
+    """
     known = None
     for place, settings in _dicts_below(build.settings, build.place):
         kind = settings.get('type')
         if not isinstance(kind, str):
             continue
         known = known or registered_names()
-        if kind.rpartition('.')[2] not in known and (close := nearest(kind.rpartition('.')[2], known, 0.7)):
-            return f'{place}.type: no class {kind!r} is registered{close}'
+        bare = kind.rpartition('.')[2]
+        if bare not in known and (close := nearest(bare, known, 0.7) or ('.' if anyhow else '')):
+            return f'{place}.type: no class or function {kind!r} is registered{close}'
     return None
 
 

@@ -89,7 +89,7 @@ def _fault(error: Exception) -> str:
     text = ' '.join(str(error).split()).rstrip('.')
     return (
         f'{type(error).__name__}{f": {text[:300]}" if text else ""}. This is no mistake that the program knows: if the '
-        f'traceback above does not end in code of yours, please report it with the log at {_REPORT}.'
+        f'traceback above does not end in code of yours, please report it, with the log, in {_REPORT}.'
     )
 
 

@@ -20,7 +20,7 @@ from mmvitdense.engine.errors import NonFiniteError
 from mmvitdense.engine.random_state import random_state, set_random_state
 from mmvitdense.engine.whole_checkpoint import bare_model
 
-from .build_errors import message_of, shown
+from .build_errors import message_of
 from .errors import InputError
 
 _KNOWN = (InputError, DataError, CheckpointError, NonFiniteError)
@@ -166,10 +166,4 @@ def _failed_loss(error: Exception, names: dict[int, str], runner: Any) -> str:
     if 'Expected more than 1 value per channel' in message:
         size = runner.train_loop.dataloader.batch_size
         return f'{said}; batch norm cannot train on a single value, so set train_dataloader.batch_size above {size}.'
-    return (
-        f'{said}; check that the sizes and channels of the model fit each other and the data ({shown(_shape(runner))}).'
-    )
-
-
-def _shape(runner: Any) -> dict[str, Any]:
-    return {'batch_size': runner.train_loop.dataloader.batch_size}
+    return f'{said}; check that sizes and channels of the model fit each other and the data.'

@@ -10,13 +10,16 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import torch
 from mmengine.hooks import Hook
 from mmengine.logging import MessageHub, MMLogger
 from mmengine.runner import BaseLoop, Runner
+from mmengine.visualization import Visualizer
 from torch import nn
 from torch.utils.data import DataLoader
 
 from mmvitdense.datasets.bad_images import guard_images
+from mmvitdense.engine.whole_checkpoint import single_wrappers
 
 from .build_errors import building
 from .first_batch import try_loss, try_sample_batch
@@ -89,6 +92,7 @@ class PreparedRun:
         with self._building('log_processor'):
             arguments['log_processor'] = self.build_log_processor(arguments['log_processor'] or {})
         if arguments['visualizer'] is not None:
+            _forget_visualizer(arguments['visualizer'])
             with self._building('visualizer'), _instances_kept(arguments['visualizer']):
                 arguments['visualizer'] = self.visualizer = self.build_visualizer(arguments['visualizer'])
                 self._build_rest(arguments)
@@ -138,6 +142,7 @@ class PreparedRun:
             arguments['train_cfg'] = self._train_loop = self.build_train_loop(self._train_loop)
         with self._building('optim_wrapper'):
             arguments['optim_wrapper'] = self.optim_wrapper = self.build_optim_wrapper(self.optim_wrapper)
+        _check_clipping(self.optim_wrapper)
         with self._building('auto_scale_lr'):
             self.scale_lr(self.optim_wrapper, arguments['auto_scale_lr'])
         self._scaled = True
@@ -256,22 +261,34 @@ def _hub_of_its_own(runner: Runner) -> Iterator[None]:
 
 @contextmanager
 def _instances_kept(described: Any) -> Iterator[None]:
-    """Forget a visualizer, which mmengine keeps by its name, when what follows it fails."""
+    """Forget a visualizer when what follows it fails."""
     try:
         yield
     except BaseException:
-        from mmengine.visualization import Visualizer
-
-        name = described.get('name') if isinstance(described, dict) else None
-        for cls in (Visualizer, *_subclasses(Visualizer)):
-            cls._instance_dict.pop(name, None)
+        _forget_visualizer(described)
         raise
+
+
+def _forget_visualizer(described: Any) -> None:
+    """mmengine keeps visualizers by their names, and would draw for a second run into the folder of a first."""
+    name = described.get('name') if isinstance(described, dict) else None
+    for cls in (Visualizer, *_subclasses(Visualizer)):
+        cls._instance_dict.pop(name, None)
 
 
 def _subclasses(cls: type) -> Iterator[type]:
     for inner in cls.__subclasses__():
         yield inner
         yield from _subclasses(inner)
+
+
+def _check_clipping(optim_wrapper: Any) -> None:
+    """Refuse arguments of the clipping of gradients that torch would refuse at the first step."""
+    for wrapper in single_wrappers(optim_wrapper):
+        given = getattr(wrapper, 'clip_grad_kwargs', None)
+        if given and getattr(wrapper, 'clip_func', None):
+            with building('optim_wrapper.clip_grad', given):
+                wrapper.clip_func([torch.zeros(1, requires_grad=True)], **given)
 
 
 def _for_summed_gradients(optim_wrapper: Any, auto_scale_lr: dict | None) -> dict | None:

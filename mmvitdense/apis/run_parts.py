@@ -15,7 +15,11 @@ _TOGETHER = {
 }
 _DICTS = ('model', 'optim_wrapper', 'train_cfg', 'default_hooks', 'env_cfg', 'randomness', 'train_dataloader',
           'val_dataloader', 'test_dataloader', 'visualizer', 'log_processor', 'auto_scale_lr')  # fmt: skip
-_AT_LEAST_ONE = ('max_iters', 'max_epochs', 'val_interval')
+_DEFAULT_HOOKS = (
+    'runtime_info', 'timer', 'sampler_seed', 'logger', 'param_scheduler', 'checkpoint', 'visualization', 'repeatable',
+    'finite_loss', 'work_dir', 'processes',
+)  # fmt: skip
+_AT_LEAST_ONE = ('max_iters', 'max_epochs', 'val_interval', 'val_begin')
 _READ_LENIENTLY = {
     'env_cfg': {'cudnn_benchmark', 'mp_cfg', 'dist_cfg', 'resource_limit'},
     'auto_scale_lr': {'enable', 'base_batch_size'},
@@ -52,6 +56,7 @@ def check_parts(cfg: Any) -> None:
         raise InputError('param_scheduler without optim_wrapper: there is no learning rate to schedule.')
     _check_numbers(cfg)
     _check_lenient(cfg)
+    _check_hooks(cfg)
 
 
 def _check_numbers(cfg: Any) -> None:
@@ -83,5 +88,23 @@ def _check_lenient(cfg: Any) -> None:
         for name in key.split('.'):
             node = node.get(name) if isinstance(node, dict) or hasattr(node, 'get') else None
         for name in set(node if isinstance(node, dict) else ()) - known:
-            if hint := nearest(name, known, 0.85):
+            if hint := nearest(name, known, 0.8):
                 raise InputError(f'{key}.{name}: nothing reads such a field{hint}')
+
+
+def _check_hooks(cfg: Any) -> None:
+    if not isinstance(cfg.get('custom_hooks') or [], (list, tuple)):
+        raise InputError(f'custom_hooks: expected a list of dicts, got {shown(cfg.custom_hooks)}.')
+    hooks = {f'default_hooks.{name}': hook for name, hook in (cfg.get('default_hooks') or {}).items()}
+    hooks |= {f'custom_hooks.{number}': hook for number, hook in enumerate(cfg.get('custom_hooks') or [])}
+    for key, hook in hooks.items():
+        if not isinstance(hook, dict):
+            if isinstance(hook, (str, int, float)) or (hook is None and key.startswith('custom')):
+                raise InputError(f'{key}: expected a dict with the type of a hook, got {shown(hook)}.')
+            continue
+        if 'type' not in hook:
+            hint = nearest(key.partition('.')[2], set(_DEFAULT_HOOKS), 0.7) if key.startswith('default') else ''
+            raise InputError(f'{key}: {shown(dict(hook))} has no type{hint or "; add type=, the class of the hook."}')
+        interval = hook.get('interval')
+        if interval is not None and (isinstance(interval, bool) or not isinstance(interval, (int, float))):
+            raise InputError(f'{key}.interval: expected a whole number, got {shown(interval)}.')
