@@ -18,25 +18,25 @@ from mmengine.registry import Registry
 _SCOPE = 'mmvitdense'
 
 
-class RegistryWithRooms(Registry):
+class RegistryWithOptionalModules(Registry):
     """A registry some of whose modules need a library that a person may not have, or not want to import.
 
     Args:
-        rooms: Modules that register more classes, each with the library it imports.
+        optional_modules: Modules that register more classes, each with the library it imports.
         *args: As in mmengine.
         **kwargs: As in mmengine.
     """
 
-    def __init__(self, *args, rooms: dict[str, str], **kwargs):
+    def __init__(self, *args, optional_modules: dict[str, str], **kwargs):
         super().__init__(*args, **kwargs)
-        self._rooms = rooms
+        self._optional_modules = optional_modules
 
     def get(self, key: str) -> type | None:
-        """Return the class of a name, or None; rooms are imported one by one while the name is not known."""
+        """Return the class of a name, or None; optional modules are imported one by one until the name is known."""
         scope, name = self.split_scope_key(key)
         if scope in (None, self.scope):
             self.import_from_location()
-            for module, library in self._rooms.items():
+            for module, library in self._optional_modules.items():
                 if self._knows(name):
                     break
                 if importlib.util.find_spec(library) is not None:
@@ -50,12 +50,12 @@ class RegistryWithRooms(Registry):
         return registry is not None
 
 
-MODELS = RegistryWithRooms(
+MODELS = RegistryWithOptionalModules(
     'model',
     parent=root.MODELS,
     scope=_SCOPE,
     locations=['mmvitdense.models'],
-    rooms={'mmvitdense.models.detection': 'mmdet', 'mmvitdense.models.segmentation': 'mmseg'},
+    optional_modules={'mmvitdense.models.detection': 'mmdet', 'mmvitdense.models.segmentation': 'mmseg'},
 )
 WEIGHT_INITIALIZERS = Registry(
     'weight initializer', parent=root.WEIGHT_INITIALIZERS, scope=_SCOPE, locations=['mmvitdense.checkpoints']

@@ -85,7 +85,7 @@ def test_without_openmmlab_one_sentence_says_what_to_install():
     assert 'mmvitdense[openmmlab]' in message
 
 
-def test_rooms_know_only_the_rooms_below():
+def test_packages_import_only_the_packages_below():
     lint = shutil.which('lint-imports', path=f'{Path(sys.executable).parent}{os.pathsep}{os.environ.get("PATH", "")}')
     if lint is None:
         pytest.skip('import-linter is not installed')

@@ -20,7 +20,7 @@ def main() -> int:
     parser.add_argument('source', nargs='?', help='checkpoint of any known format, a file or an http(s) address')
     parser.add_argument('target', nargs='?', help='file to write, .pth or .safetensors')
     parser.add_argument('--to', default='mmvitdense', metavar='LAYOUT', help='mmvitdense (default) or timm')
-    parser.add_argument('--num-heads', type=int, help='attention heads, where the size of the model does not tell')
+    parser.add_argument('--num-heads', type=int, help='attention heads, where the size of the model does not imply it')
     parser.add_argument(
         '--options',
         nargs='+',
@@ -31,7 +31,10 @@ def main() -> int:
     parser.add_argument(
         '--ema', action='store_true', help="take the copies 'ema_*' of old hooks instead of the weights"
     )
-    parser.add_argument('--dry-run', action='store_true', help='tell what would be converted, and write nothing')
+    parser.add_argument(
+        '--trunk', metavar='FILE', help='the ViT that a file of a segmentation head alone was trained on, joined to it'
+    )
+    parser.add_argument('--dry-run', action='store_true', help='print what would be converted, and write nothing')
     parser.add_argument('--list', action='store_true', help='list the known formats')
     add_debug(parser)
     arguments = parser.parse_args()
@@ -49,7 +52,9 @@ def _convert(arguments: argparse.Namespace) -> None:
     if arguments.target is not None and not arguments.target.endswith(SUFFIXES):
         raise InputError(f"The output must end with {' or '.join(SUFFIXES)}, got '{arguments.target}'.")
     options = nested(arguments.options or {})
-    conversion = convert_file(arguments.source, arguments.to, arguments.num_heads, options, arguments.ema)
+    conversion = convert_file(
+        arguments.source, arguments.to, arguments.num_heads, options, arguments.ema, arguments.trunk
+    )
     print(conversion)
     if not arguments.dry_run:
         write_checkpoint(conversion.weights, arguments.target, conversion.record)

@@ -17,7 +17,7 @@ model = dict(
     ),
     test_cfg=dict(rcnn=dict(score_thr=0.02, max_per_img=300)),
 )
-# Tells the loss in how many images each class is.
+# Gives the loss the number of images of each class.
 custom_hooks = [dict(type='mmvitdense.ClassCountsHook')]
 
 # 100 epochs of 100 000 images.

@@ -36,6 +36,15 @@ def _check_scope(scope: Any) -> None:
         raise InputError(f'default_scope: no library {scope!r} is installed{hint or ", expected mmdet or mmseg."}')
 
 
+def predict_labels_alone(cfg: Any) -> None:
+    """Let a segmentor with windows give label maps without scores, in place, unless the config says otherwise.
+
+    The scores of all classes at the size of a large image are gigabytes, and nothing of a test or a picture reads them.
+    """
+    if cfg.get('default_scope') == 'mmseg' and cfg.model.get('test_cfg'):
+        cfg.model.test_cfg.setdefault('keep_logits', False)
+
+
 def build_model(cfg: Any) -> nn.Module:
     """Build the model of a config on the CPU, with random weights, as the runner would build it."""
     enter_scope(cfg)

@@ -17,10 +17,11 @@ from mmvitdense.checkpoints import FORMATS, CheckpointError, detect, fit_to_mode
 from mmvitdense.checkpoints.files.conversion_record import KEY
 from mmvitdense.checkpoints.files.ema_copies import split_ema_copies
 from mmvitdense.checkpoints.files.record_text import text_of_record
-from mmvitdense.checkpoints.fit.grids import grids_told, recorded_grids, recorded_rope, with_record
+from mmvitdense.checkpoints.fit.grids import grids_given, grids_of_record, recorded_grids, recorded_rope, with_record
 from mmvitdense.checkpoints.fit.options import FitOptions
 from mmvitdense.checkpoints.formats.contract import Format
 from mmvitdense.checkpoints.formats.describe import Description, describe
+from mmvitdense.checkpoints.formats.parts.spelling import spelled_options
 from mmvitdense.checkpoints.to_timm import to_timm
 from mmvitdense.compat import while_tools_run
 from mmvitdense.layers import held_vit
@@ -41,10 +42,11 @@ class Conversion:
         weights: What is to be written.
         model: Name of the class that the weights are for.
         description: Arguments of it that compute what the weights were trained with, and which of them are guesses;
-            None when the weights do not tell.
+            None when the weights do not determine them.
         unused: Names that a model with these options has no place for: heads, decoders, projections.
+        families: Families of ``PRETRAININGS`` that the file may be of.
         whole_model: Whether the file holds a neck and heads of mmdet or mmseg besides.
-        notes: What could not be told.
+        notes: What could not be determined.
     """
 
     format_name: str
@@ -53,30 +55,29 @@ class Conversion:
     model: str = 'PlainViT'
     description: Description | None = None
     unused: list[str] = field(default_factory=list)
+    families: tuple[str, ...] = ()
     whole_model: bool = False
     notes: list[str] = field(default_factory=list)
 
     @property
     def options(self) -> dict[str, Any] | None:
-        """The arguments; None when the weights do not tell."""
+        """The arguments; None when the weights do not determine them."""
         return None if self.description is None else self.description.options
 
     @property
     def record(self) -> dict[str, Any]:
         """What the written file says of its conversion, see ``conversion_record``."""
-        record: dict[str, Any] = {'format': self.format_name, 'model': self.model}
+        record: dict[str, Any] = {'format': self.format_name, 'model': self.model, 'families': list(self.families)}
         if self.description is not None:
-            guesses = {path: {'why': why} for path, why in self.description.guesses.items()}
-            for path, guess in guesses.items():
-                guess.update({'value': value} if (value := self._value(path)) else {})
-            record.update(options=_as_arguments(self.description.options), guesses=guesses)
+            options = spelled_options(self.description.options)
+            record.update(options=options, guesses=self.description.recorded_guesses())
         return record
 
     def __str__(self) -> str:
         lines = [f'format: {self.format_name}', f'tensors: {self.num_read} read, {len(self.weights)} converted']
         if self.description is not None:
-            lines.append(f'options: {self.model}({_as_arguments(self.description.options)})')
-            lines += [f'# a guess: {path}{self._shown(path)}: {why}' for path, why in self.description.guesses.items()]
+            lines.append(f'options: {self.model}({spelled_options(self.description.options)})')
+            lines += [f'# a guess: {_as_line(*guess)}' for guess in self.description.recorded_guesses().items()]
         if self.description is not None and self.description.guesses:
             lines.append('# give what is known with --options NAME=VALUE; a file with guesses warns when it is loaded')
         if self.unused:
@@ -84,23 +85,10 @@ class Conversion:
             lines.append(f'not of the {"ViT" if self.model == "PlainViT" else self.model}: {shown}')
         return '\n'.join(lines + self.notes)
 
-    def _value(self, path: str) -> str:
-        """A guessed option as it is written in a config; empty where the class has it as its default."""
-        try:
-            return _as_value(self.description.value(path))
-        except KeyError:
-            return ''
 
-    def _shown(self, path: str) -> str:
-        return f'={value}' if (value := self._value(path)) else ' as by default'
-
-
-def _as_arguments(options: dict[str, Any]) -> str:
-    return ', '.join(f'{name}={_as_value(value)}' for name, value in options.items())
-
-
-def _as_value(value: Any) -> str:
-    return f'dict({_as_arguments(value)})' if isinstance(value, dict) and value else repr(value)
+def _as_line(path: str, guess: Mapping[str, str]) -> str:
+    value = f'={guess["value"]}' if 'value' in guess else ' as by default'
+    return f'{path}{value}: {guess["why"]}'
 
 
 def list_formats() -> str:
@@ -134,6 +122,7 @@ def convert_file(
     num_heads: int | None = None,
     options: Mapping[str, Any] | None = None,
     ema: bool = False,
+    trunk: str | Path | None = None,
 ) -> Conversion:
     """Read a checkpoint of any known format and convert it.
 
@@ -145,6 +134,8 @@ def convert_file(
         options: What is known of the model and not in the weights, such as ``dict(window_size=14)``; of a model around
             a ViT also ``dict(n_points=8, vit=dict(window_size=14))``.
         ema: Take the copies 'ema_*' that hooks of mmcv 1 keep beside the weights instead of these.
+        trunk: For a file of a head alone, the file of the ViT that it reads. Both together are the weights of a
+            segmentor whose backbone is a ``ViTTaps``; what is known of the model is of the ViT.
 
     Raises:
         CheckpointError: The file cannot be read, its format is not known, timm has no such model, or an option that is
@@ -158,7 +149,8 @@ def convert_file(
     state_dict, notes = _choose_copies(read, ema, source)
     form = detect(state_dict)
     weights = form.converted(state_dict, given.get('num_heads'))
-    conversion = Conversion(form.name, len(read), weights, form.model, notes=notes)
+    families = tuple(form.families(state_dict))
+    conversion = Conversion(form.name, len(read), weights, form.model, families=families, notes=notes)
     if layout == 'timm' and conversion.model != 'PlainViT':
         raise CheckpointError(f'timm has no {conversion.model}: leave out the layout to get the names of mmvitdense')
     conversion.whole_model = any(name.startswith(_BACKBONE) for name in weights)
@@ -168,14 +160,29 @@ def convert_file(
     grids = recorded_grids(state_dict, form)
     if form.tells_options:
         grids.update(_describe(conversion, form, backbone, given, grids, state_dict))
-    elif given:
-        raise InputError(f'{source} is a file of {form.name}, which tells no options: leave out {", ".join(given)}.')
+    elif given and trunk is None:
+        raise InputError(f'{source} is a file of {form.name}, which records no options: leave out {", ".join(given)}.')
     if layout == 'timm':
         conversion.weights = to_timm(backbone)
     else:
         owner = 'backbone' if conversion.whole_model else ''
         conversion.weights = with_record(weights, grids, owner, recorded_rope(state_dict, ''))
+    if trunk is not None:
+        _join(conversion, form, trunk, convert_file(trunk, options=given))
     return conversion
+
+
+def _join(conversion: Conversion, form: Format, trunk: str | Path, of_trunk: Conversion) -> None:
+    """Add the ViT that a head reads, under the names of a segmentor whose backbone is a ``ViTTaps``."""
+    if not form.head_only:
+        raise InputError(f'A trunk goes with a file of a head alone, not with one of {form.name}: leave out the trunk.')
+    if of_trunk.model != 'PlainViT' or of_trunk.whole_model:
+        raise InputError(f'The trunk {trunk} is a file of {of_trunk.format_name}; expected one of a plain ViT.')
+    kept = {name: x for name, x in of_trunk.weights.items() if name not in of_trunk.unused}
+    joined = {**{f'{_BACKBONE}vit.{name}': x for name, x in kept.items()}, **conversion.weights}
+    rope = recorded_rope(of_trunk.weights, '')
+    conversion.weights = with_record(joined, grids_of_record(of_trunk.weights), f'{_BACKBONE}vit', rope)
+    conversion.notes.append(f'trunk: {len(kept)} tensors of {of_trunk.format_name}, for the vit of a ViTTaps')
 
 
 def _choose_copies(read: dict[str, Tensor], ema: bool, source: str | Path) -> tuple[dict[str, Tensor], list[str]]:
@@ -202,7 +209,7 @@ def _describe(
     recorded: dict[str, tuple[int, int]],
     state_dict: dict[str, Tensor],
 ) -> dict[str, tuple[int, int]]:
-    """Note the options of the model, and return the grids of tables that the user tells."""
+    """Note the options of the model, and return the grids of tables that the user gives."""
     try:
         description = describe(form, state_dict, given)
     except CheckpointError as error:
@@ -215,18 +222,18 @@ def _describe(
     reason, conversion.unused = _compare(backbone, model, FitOptions(recorded=recorded, pos_grid=grid))
     if reason is None:
         conversion.description = description
-        return {} if grid is None else grids_told(backbone, grid)
-    told = f'{_as_arguments(given)} and what' if given else 'those that'
+        return {} if grid is None else grids_given(backbone, grid)
+    tried = f'{spelled_options(given)} and what' if given else 'those that'
     conversion.notes.append(
-        f'options: unknown, {told} names and shapes tell do not fit ({reason}); the weights are converted all the same'
+        f'options: unknown, {tried} names and shapes imply do not fit ({reason}); the weights are converted anyway'
     )
     return {}
 
 
 def _grid_of(model: nn.Module, given: dict[str, Any]) -> tuple[int, int] | None:
-    """The grid of the table of positions where the user tells it."""
-    told = 'pretrain_img_size' in given or 'pretrain_img_size' in given.get('vit', {})
-    return held_vit(model).pos_grid if told else None
+    """The grid of the table of positions where the user gives it."""
+    is_given = 'pretrain_img_size' in given or 'pretrain_img_size' in given.get('vit', {})
+    return held_vit(model).pos_grid if is_given else None
 
 
 def _build(model: str, options: dict[str, Any], given: dict[str, Any]) -> nn.Module:
@@ -237,8 +244,8 @@ def _build(model: str, options: dict[str, Any], given: dict[str, Any]) -> nn.Mod
         with torch.device('meta'):
             return getattr(models, model)(**options)
     except (TypeError, ValueError) as error:
-        told = _as_arguments(given) or 'the options that the weights tell'
-        raise CheckpointError(f'{model} cannot be built with {told}: {error}') from error
+        tried = spelled_options(given) or 'the options that the weights imply'
+        raise CheckpointError(f'{model} cannot be built with {tried}: {error}') from error
 
 
 def _compare(backbone: dict[str, Tensor], module: nn.Module, how: FitOptions) -> tuple[str | None, list[str]]:

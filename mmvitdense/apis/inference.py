@@ -12,7 +12,7 @@ from mmvitdense.compat import while_tools_run
 from mmvitdense.datasets.checks import check_windows
 from mmvitdense.visualization.drawing import Artist, as_picture, panoptic_segments
 
-from .build import build_model
+from .build import build_model, predict_labels_alone
 from .checkpoint import load_model_weights
 from .config import load_config
 from .errors import InputError
@@ -53,6 +53,7 @@ class ImageInferencer:
         self.device = _usable(device)
         sync_bn_to_bn(self.cfg)
         check_windows(self.cfg)
+        predict_labels_alone(self.cfg)
         model = build_model(self.cfg)
         self._images = ImageLoading(self.cfg)
         meta = {}
@@ -75,7 +76,8 @@ class ImageInferencer:
         Returns:
             The data sample of the library, on the CPU and in the size of the image: `pred_instances` (boxes as
             x1, y1, x2, y2 in pixels, scores, labels, maybe masks), `pred_panoptic_seg` (`sem_seg`, 1 x H x W of class
-            index + 1000 x instance) or `pred_sem_seg` (1 x H x W of class indices).
+            index + 1000 x instance) or `pred_sem_seg` (1 x H x W of class indices; the scores of all classes too, as
+            `seg_logits`, with `cfg_options={'model.test_cfg.keep_logits': True}`).
 
         Raises:
             InputError: the file is not an image, or the array is not what the model was made for.

@@ -23,6 +23,7 @@ from mmvitdense.engine.whole_checkpoint import single_wrappers
 
 from .build_errors import building
 from .first_batch import try_loss, try_sample_batch
+from .pixels import warn_of_loaded_pixels
 from .run_log import RunLog
 
 _number = itertools.count()
@@ -53,7 +54,7 @@ class PreparedRun:
     trains = True
     tried = True
     _preparing = _prepared = False
-    _scaled = _initialized = False
+    _scaled = _initialized = _pixels_compared = False
     _part = 'train'
 
     def __init__(self, **arguments: Any) -> None:
@@ -206,6 +207,12 @@ class PreparedRun:
     def _init_model_weights(self) -> None:
         if not self._initialized:
             super()._init_model_weights()
+
+    def load_or_resume(self) -> None:
+        if not self._pixels_compared:  # the weights of the ViTs are initialised by now
+            warn_of_loaded_pixels(self.model, self.cfg)
+        self._pixels_compared = True
+        super().load_or_resume()
 
     # What names the part that is built in messages.
 

@@ -47,7 +47,7 @@ def replay_batch(
     if not isinstance(content, dict) or 'random_state' not in content:
         raise CheckpointError(f'{file} is not a bad_batch_iter_N.pth that a training run wrote.')
     if content['samples'] is None:
-        raise InputError(f'{file} does not tell the samples of the batch: the run had no RepeatableHook.')
+        raise InputError(f'{file} does not record the samples of the batch: the run had no RepeatableHook.')
     model = build_model(cfg)
     if checkpoint is not None:
         load_model_weights(model, checkpoint)

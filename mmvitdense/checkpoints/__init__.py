@@ -1,4 +1,4 @@
-"""Published weights: reading files, telling their format, converting and fitting them to a model."""
+"""Published weights: reading files, recognising their format, converting and fitting them to a model."""
 
 from .files.reading import CheckpointError, read_checkpoint, read_file
 from .fit.model import fit_to_model

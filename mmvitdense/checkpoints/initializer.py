@@ -5,24 +5,28 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any, NamedTuple
 
 from mmengine.logging import print_log
 from torch import Tensor, nn
 
 from mmvitdense.layers import SelfInitialized, held_vit
+from mmvitdense.pretrainings import PRETRAININGS
 from mmvitdense.registry import WEIGHT_INITIALIZERS
 
 from .files.conversion_record import read_record, warn_of_guesses
 from .files.file_pages import FilePages
 from .files.reading import CheckpointError, local_path, read_checkpoint
 from .fit.differences import ALLOWED, differences
-from .fit.grids import recorded_grids
+from .fit.grids import has_record, recorded_grids
 from .fit.init_info import note_initialization
 from .fit.layer_scale import fold_layer_scale
 from .fit.model import fit_to_model
 from .fit.name_patterns import check_patterns
 from .fit.options import FitOptions
 from .fit.structure import check_preset
+from .fit.unconfirmed import warn_of_unconfirmed
 from .formats.contract import Format
 from .formats.detect import detect
 from .formats.mimdet import FORMAT as MIMDET
@@ -34,15 +38,27 @@ _CHUNK_BYTES = 1 << 27
 _OURS = (PLAIN_VIT, MIMDET)
 
 
+class LoadedWeights(NamedTuple):
+    """What ``ViTPretrained`` notes as ``loaded_weights`` of a ViT that it has loaded.
+
+    Attributes:
+        checkpoint: The file.
+        families: Families of ``PRETRAININGS`` that it may be of.
+    """
+
+    checkpoint: str
+    families: tuple[str, ...]
+
+
 @WEIGHT_INITIALIZERS.register_module()
 class ViTPretrained:
     """Load published weights of a plain ViT, whatever their format, or of a model that holds one.
 
     Used as ``init_cfg=dict(type='ViTPretrained', checkpoint=...)`` of a ``PlainViT``, of a ``MIMDet``, which gets its
     decoder from the same file, or of a ``ViTCoMer`` or ``ViTAdapter`` for files of the whole backbone (of which a
-    ``PlainViT`` takes what is its own). The format is told from the names, tables of positions are resized, and one
-    line of the log says what was loaded, resized, missing and left over. A warning names options of the ViT (epsilon,
-    activation, ...) that are not those of the pre-training.
+    ``PlainViT`` takes what is its own). The format is recognised from the names, tables of positions are resized, and
+    one line of the log says what was loaded, resized, missing and left over. A warning names options of the ViT
+    (epsilon, activation, ...) that are not those of the pre-training.
 
     What would make the model compute something else than its weights were trained for raises ``CheckpointError``:
     weights that are missing, have another shape or no place in the model, a preset of another pre-training, other
@@ -63,6 +79,10 @@ class ViTPretrained:
             ('register_tokens',) for a model without registers.
         pos_grid: (rows, columns) of the position table of the file, where it is no square. Models of this project
             record theirs.
+        family: The pre-training of the file, a family of ``PRETRAININGS``, where its names and shapes are those of
+            several, such as 'deit'. A preset says as much.
+        known: Options of the model that are right although nothing in the file confirms them, such as
+            ('n_points', 'vit.window_size'): without, a warning names them.
         allow: What the model may have otherwise than its weights, some of 'preset', 'rope', 'num_heads' and
             'pos_resize'.
 
@@ -82,28 +102,38 @@ class ViTPretrained:
         unused: Sequence[str] = (),
         pos_grid: Sequence[int] | None = None,
         allow: Sequence[str] = (),
+        family: str | None = None,
+        known: Sequence[str] = (),
     ):
-        for option, value in (('as_initialized', as_initialized), ('unused', unused), ('allow', allow)):
+        lists = {'as_initialized': as_initialized, 'unused': unused, 'allow': allow, 'known': known}
+        for option, value in lists.items():
             if isinstance(value, str):
                 raise ValueError(f'{option} must be a list of names, got {value!r}: write [{value!r}]')
         if unknown := sorted(set(allow) - set(ALLOWED)):
             raise ValueError(f'allow must be some of {ALLOWED}, got {unknown}')
         if pos_grid is not None and (len(pos_grid) != 2 or min(pos_grid) < 1):
             raise ValueError(f'pos_grid must be (rows, columns) in patches, got {pos_grid}')
+        if family is not None and family not in PRETRAININGS:
+            raise ValueError(f'family must be one of {", ".join(PRETRAININGS)}, got {family!r}')
         self.checkpoint = checkpoint
+        self.family = family
         self.patch_resize = patch_resize
         self.fold_layer_scale = fold_layer_scale
         self.as_initialized = tuple(as_initialized)
         self.unused = tuple(unused)
         self.pos_grid = None if pos_grid is None else tuple(pos_grid)
-        self.allow = tuple(allow)
+        self.allow, self.known = tuple(allow), tuple(known)
 
     def __call__(self, module: nn.Module) -> None:
         """Load the weights into ``module``, a ``PlainViT`` or a backbone that holds one."""
         state_dict = read_checkpoint(self.checkpoint)
-        form = detect(state_dict)
+        form = self._detect(state_dict)
+        if form.head_only:
+            raise CheckpointError(
+                f'{self.checkpoint} is a file of {form.name} without a ViT: give the file of the ViT here, and join '
+                'both with `python tools/convert.py HEAD OUT --trunk VIT` to test them'
+            )
         weights = _convert(form, state_dict, module)
-        warn_of_guesses(read_record(self.checkpoint), self.checkpoint)
         if any(name.startswith(_BACKBONE) for name in weights):
             weights = {n.removeprefix(_BACKBONE): v for n, v in weights.items() if n.startswith(_BACKBONE)}
         check_patterns('as_initialized', self.as_initialized, module.state_dict(), 'the model')
@@ -131,6 +161,31 @@ class ViTPretrained:
                 logger='current',
                 level=logging.WARNING,
             )
+        record = read_record(self.checkpoint)
+        self._warn_of_guesses(record, form, state_dict, module)
+        if families := record.get('families') or (() if has_record(state_dict) else form.families(state_dict)):
+            held_vit(module).loaded_weights = LoadedWeights(str(self.checkpoint), tuple(families))
+
+    def _detect(self, state_dict: dict[str, Tensor]) -> Format:
+        """The format of the file; of the family that is given, where it may be."""
+        form = detect(state_dict)
+        if self.family is None:
+            return form
+        if self.family not in (families := form.families(state_dict)):
+            raise CheckpointError(
+                f'{self.checkpoint} ({form.name}) is of {" or ".join(families) or "no known family"}, not of '
+                f'{self.family!r}: leave family out of the init_cfg, or give the one that it is of'
+            )
+        return replace(form, families=lambda _: (self.family,))
+
+    def _warn_of_guesses(
+        self, record: Mapping[str, Any], form: Format, state_dict: Mapping[str, Tensor], module: nn.Module
+    ) -> None:
+        """Those that a conversion recorded, or those that the file of other code leaves to the model."""
+        if record:
+            warn_of_guesses(record, self.checkpoint)
+        else:
+            warn_of_unconfirmed(form, state_dict, module, f'{self.checkpoint} ({form.name})', self.known)
 
     def _fit_options(self, form: Format, state_dict: Mapping[str, Tensor]) -> FitOptions:
         return FitOptions(

@@ -1,7 +1,7 @@
 """mmengine's checkpoints under `torch.load(weights_only=True)`, the default since torch 2.6.
 
-The original mmengine does not tell torch what its checkpoints hold besides weights, so that it cannot resume from its
-own files. The onedl line does tell torch, but then reads a file that holds anything else by executing it, and so does
+The original mmengine does not declare to torch what its checkpoints hold besides weights, so that it cannot resume from
+its own files. The onedl line does, but then reads a file that holds anything else by executing it, and so does
 `torch.hub` with what it fetches; tools of this project refuse such files.
 """
 

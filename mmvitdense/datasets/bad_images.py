@@ -24,8 +24,8 @@ def guard_images(dataset: Any, limit: int | None = None, training: bool = True) 
         dataset: The data set, before processes that load from it are started: they count together.
         limit: How many different images of a data set may be replaced, in each process that trains; by default 1 % of
             them, but at least one.
-        training: Whether it is trained on. Data to be scored is not told by its ``test_mode``: in mmseg that says that
-            there are no labels.
+        training: Whether it is trained on. The ``test_mode`` of a data set does not say so: in mmseg it says that there
+            are no labels.
     """
     for part in _parts(dataset):
         images = BadImages(part, limit, training)

@@ -11,7 +11,7 @@ from .checks.messages import DataError, listed, note
 
 
 class ScoreShownImagesHook(Hook):
-    """Tells mmdet's COCO and LVIS metrics which images the data set shows.
+    """Reports to mmdet's COCO and LVIS metrics which images the data set shows.
 
     They score every image of their annotation file otherwise, and an image that was never shown counts as one in which
     nothing was found: with ``dataset.indices=4`` almost everything is missed. Where all images of the file are shown,
@@ -42,7 +42,7 @@ class ScoreShownImagesHook(Hook):
         """
         for dataset, metric in _pairs(loop.dataloader.dataset, loop.evaluator):
             known = _known_images(metric)
-            # Images behind a wrapper that does not tell them are left to the metric.
+            # Images behind a wrapper that does not report them are left to the metric.
             if known is None or not hasattr(dataset, 'get_data_info'):
                 continue
             if id(dataset) not in self._shown:

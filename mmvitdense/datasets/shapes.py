@@ -27,7 +27,7 @@ _RECORD = 'shapes.json'
 _GENERATOR = 'mmvitdense.datasets.shapes'
 _JPEG_QUALITY = 95
 _BACKGROUND = 'background'
-# An odd factor numbers segments differently below 2**24, far enough apart to be told by eye.
+# An odd factor numbers segments differently below 2**24, far enough apart to be distinguished by eye.
 _SEGMENT_STEP = 0x9E3779
 
 

@@ -20,8 +20,8 @@ def classes_of_images(dataset: Any) -> list[set[int]]:
     """
     if not hasattr(dataset, 'get_cat_ids'):
         raise TypeError(
-            f'{type(dataset).__name__} does not tell the classes of an image: it needs a method get_cat_ids(index), as '
-            'the data sets of mmdet have. A data set within a wrapper without it can be given itself.'
+            f'{type(dataset).__name__} does not report the classes of an image: it needs a method get_cat_ids(index), '
+            'as the data sets of mmdet have. A data set within a wrapper without it can be given itself.'
         )
     return [set(dataset.get_cat_ids(index)) for index in range(len(dataset))]
 
@@ -37,7 +37,7 @@ def count_images(classes: Sequence[set[int]], num_classes: int) -> list[int]:
 
 @HOOKS.register_module()
 class ClassCountsHook(Hook):
-    """Tells the losses that ask for it, such as ``FederatedLoss``, in how many training images each class is."""
+    """Gives the losses that ask for it, such as ``FederatedLoss``, the number of training images of each class."""
 
     def before_train(self, runner: Any) -> None:
         """Count, and call ``set_class_counts`` of every module of the model that has it."""

@@ -1,4 +1,4 @@
-"""Layer-wise learning-rate decay for any backbone that tells the depth of its parameters."""
+"""Layer-wise learning-rate decay for any backbone that reports the depth of its parameters."""
 
 from __future__ import annotations
 

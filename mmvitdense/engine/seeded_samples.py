@@ -159,7 +159,7 @@ class EndlessBatches:
             ) from error
 
     def skip_iter(self, count: int) -> None:
-        """Called by mmengine for a resumed run; the batch sampler was told where to start."""
+        """Called by mmengine for a resumed run; the batch sampler has been given the start."""
 
 
 def sampler_of(loader: DataLoader) -> Any:

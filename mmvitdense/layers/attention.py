@@ -106,29 +106,32 @@ class Attention(OwnsTables):
         if not self.without_key_bias:
             return apply_linear(self.qkv, tokens)
         if is_plain(self.qkv):
-            return linear(tokens, self.qkv.weight, self._used_bias(tokens))
-        return self.qkv(tokens) + (self._used_bias(tokens) - self._bias(tokens))
+            return linear(tokens, self.qkv.weight, self._used_bias())
+        # Of a layer that was changed or replaced the bias is what it makes of a zero token, which goes along with the
+        # others: hooks see one call.
+        qkv, bias = self.qkv(F.pad(tokens, (0, 0, 0, 1))).split([tokens.shape[-2], 1], dim=-2)
+        query, key, value = bias.chunk(3, dim=-1)
+        return qkv - torch.cat([torch.zeros_like(query), key, torch.zeros_like(value)], dim=-1)
 
-    def _bias(self, tokens: Tensor) -> Tensor | None:
-        """The bias of the projection, 3*C: of a layer put in the place of torch's, what it makes of a zero token."""
-        return self.qkv.bias if isinstance(self.qkv, nn.Linear) else self.qkv(tokens.new_zeros(1, tokens.size(-1)))[0]
-
-    def _used_bias(self, tokens: Tensor) -> Tensor | None:
-        """The bias as it enters the function, 3*C."""
-        bias = self._bias(tokens)
+    def _used_bias(self) -> Tensor | None:
+        """The bias of the projection as it enters the function, 3*C."""
         if not self.without_key_bias:
-            return bias
-        query, key, value = bias.chunk(3)
+            return self.qkv.bias
+        query, key, value = self.qkv.bias.chunk(3)
         return torch.cat([query, torch.zeros_like(key), value])
 
     def _attend_in_windows(
         self, tokens: Tensor, grid: tuple[int, int], position: AttentionPosition | None, prefix: int
     ) -> Tensor:
-        size = self.window_size
-        qkv = self._project(tokens[:, prefix:]).unflatten(1, grid)
-        # A zero token projects to the bias: padding with it afterwards saves the products of the padding.
-        fill = self._used_bias(tokens) if self.window_pad == 'tokens' else None
-        windows = window_partition(pad_to_windows(qkv, size, fill), size)
+        size, patches = self.window_size, tokens[:, prefix:]
+        if self.window_pad == 'qkv':
+            windows = window_partition(pad_to_windows(self._project(patches).unflatten(1, grid), size), size)
+        elif is_plain(self.qkv):
+            # A zero token projects to the bias: padding with it afterwards saves the products of the padding.
+            qkv = self._project(patches).unflatten(1, grid)
+            windows = window_partition(pad_to_windows(qkv, size, self._used_bias()), size)
+        else:
+            windows = self._project(window_partition(pad_to_windows(patches.unflatten(1, grid), size), size))
         patches = window_merge(self._attend(windows, (size, size), position, 0), size, grid).flatten(1, 2)
         return F.pad(apply_linear(self.proj, self.inner_norm(patches)), (0, 0, prefix, 0))
 

@@ -3,7 +3,7 @@
 from mmvitdense.layers import LayerNorm2d
 from mmvitdense.registry import MODELS
 
-from .backbones import MIMDet, PlainViT, TimmViT, ViTAdapter, ViTCoMer
+from .backbones import MIMDet, PlainViT, TimmViT, ViTAdapter, ViTCoMer, ViTTaps
 from .necks import SimpleFeaturePyramid, ViTFPN
 
 # Heads of mmdet and mmseg take it as ``norm_cfg=dict(type='mmvitdense.LayerNorm2d', eps=1e-6)``.
@@ -18,4 +18,5 @@ __all__ = [
     'ViTAdapter',
     'ViTCoMer',
     'ViTFPN',
+    'ViTTaps',
 ]

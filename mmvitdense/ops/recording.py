@@ -12,7 +12,7 @@ from torch import Tensor
 def is_exporting() -> bool:
     """Whether what runs is being written down, for which it has to consist of torch's own operators.
 
-    Below torch 2.6, which does not tell torch.export from torch.compile, this is true for traces alone.
+    Below torch 2.6, which does not distinguish torch.export from torch.compile, this is true for traces alone.
     """
     asked = getattr(torch.compiler, 'is_exporting', None)
     return torch.jit.is_tracing() or (asked is not None and asked())

@@ -86,14 +86,14 @@ def test_files(run, mae, tmp_path, suffix, layout):
 
 
 @pytest.mark.parametrize('suffix', ['.pth', '.safetensors'])
-@pytest.mark.parametrize('kind', ['told', 'recorded', 'recorded in a detector'])
+@pytest.mark.parametrize('kind', ['given', 'recorded', 'recorded in a detector'])
 def test_grids_of_oblong_tables_stay_known(tmp_path, suffix, kind):
-    """By the record of our own file, or as the user tells: 2 x 8 positions are as many as 4 x 4."""
+    """By the record of our own file, or as the user gives it: 2 x 8 positions are as many as 4 x 4."""
     model = redraw(PlainViT(**{**SIZES, 'img_size': (16, 64)}))
     holder = torch.nn.ModuleDict({'backbone': model, 'neck': torch.nn.Linear(2, 2)}) if 'detector' in kind else model
-    options = {'pretrain_img_size': (16, 64), 'num_heads': 4} if kind == 'told' else {}
+    options = {'pretrain_img_size': (16, 64), 'num_heads': 4} if kind == 'given' else {}
     weights = holder.state_dict()
-    torch.save(dict(weights) if kind == 'told' else weights, tmp_path / 'old.pth')  # as other programs, or as ours
+    torch.save(dict(weights) if kind == 'given' else weights, tmp_path / 'old.pth')  # as other programs, or as ours
     conversion = convert_file(tmp_path / 'old.pth', options=options)
     write_checkpoint(conversion.weights, tmp_path / f'new{suffix}', conversion.record)
     square = PlainViT(**{**SIZES, 'img_size': 32})
@@ -129,7 +129,7 @@ def comer(tmp_path):
 
 
 def test_a_model_around_a_vit(run, comer, tmp_path):
-    """Its class is named, with what the weights do not tell."""
+    """Its class is named, with what the weights do not determine."""
     code, output, _ = run(comer, tmp_path / 'out.pth', '--num-heads', 4)
     assert code == 0
     options = next(line for line in output.splitlines() if line.startswith('options: '))
@@ -180,10 +180,10 @@ class TestGuesses:
         assert torch.equal(vit.pos_embed, source.pos_embed)
         ((line, options),) = lines
         assert line.startswith(
-            f'{target} was converted with guesses, as weights do not tell 1 of the options: pos_resize'
+            f'{target} was converted with guesses, as weights do not determine 2 of the options: pos_resize'
         )
         assert options['level'] == logging.WARNING
-        run(path, target, '--num-heads', 4, '--options', 'pos_resize.by=scale')
+        run(path, target, '--num-heads', 4, '--options', 'pos_resize.by=scale', 'act=gelu')
         assert 'pos_resize' in read_record(target)['options']
         ViTPretrained(target)(vit)
         assert len(lines) == 1
@@ -257,6 +257,8 @@ def test_weights_are_converted_where_their_description_does_not_fit(run, comer, 
         ),
         (('MAE', '--dry-run', '--options', 'rope=1', 'rope.kind=eva02'), 'rope is given as a whole and in parts'),
         (('MAE', '--dry-run', '--options', 'num_heads=4', 'act=relu'), "cannot be built with .*act='relu'"),
+        (('MAE', '--dry-run', '--options', 'num_heads=4', 'norm_eps=abc'), "norm_eps must be a positive .*'abc'"),
+        (('MAE', '--dry-run', '--options', 'num_heads=4', 'pretrain_img_size=0'), 'pretrain_img_size .*got 0'),
     ],
 )
 def test_wrong_options(run, mae, arguments, message):

@@ -124,7 +124,7 @@ def test_the_unused_row_of_a_federated_classifier_is_dropped(stage):
 
 
 def test_equal_shapes_keep_their_places():
-    """The order of equal layers cannot be told from shapes: the numbers of the names can."""
+    """The order of equal layers cannot be read off shapes: the numbers of the names can."""
     official = {name: torch.tensor(float(i)) for i, name in enumerate(official_shapes('b'))}
     converted = convert(official)
     for ours, theirs in {

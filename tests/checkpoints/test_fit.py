@@ -123,7 +123,7 @@ def foreign(model):
 
 
 class TestGrids:
-    """The rows of a table do not tell its grid."""
+    """The rows of a table do not determine its grid."""
 
     @pytest.mark.parametrize(
         ('source', 'target', 'slot'),
@@ -199,7 +199,7 @@ class TestGrids:
         assert torch.equal(weights['pos_embed'][:, 1:], resize_position_table(old.pos_embed[:, 1:], (5, 7), (4, 4)))
         with pytest.raises(CheckpointError, match='has 36 rows, a grid of 6 x 7 has 42, or 43 with the class token'):
             fit_to_vit(foreign(old), new, FitOptions(pos_grid=(6, 7)))
-        with pytest.raises(CheckpointError, match='pos_grid is 7 x 5, the file tells 5 x 7'):
+        with pytest.raises(CheckpointError, match='pos_grid is 7 x 5, the file records 5 x 7'):
             fit_to_vit(foreign(old), new, FitOptions(pos_grid=(7, 5), recorded={'pos_embed': (5, 7)}))
         with pytest.raises(CheckpointError, match='pos_grid is given, but the file has no table'):
             fit_to_vit(foreign(build(pos_embed=None)), build(pos_embed=None), FitOptions(pos_grid=(7, 5)))

@@ -78,12 +78,13 @@ def shrink_model(config: Config) -> Config:
 
 
 def _narrow(model: ConfigDict, vit: ConfigDict) -> None:
-    arch = vit.pop('arch', None) or PRESETS[vit.preset]['arch']
-    width = ARCHITECTURES[arch][0]
+    width = _width(vit)
     vit.update(embed_dims=WIDTH, num_layers=DEPTH, num_heads=3, feedforward_channels=2 * WIDTH)
     out_indices = vit.get('out_indices', -1)
     if not isinstance(out_indices, int):
         vit.out_indices = tuple(range(DEPTH - len(out_indices), DEPTH))
+    if vit.get('frozen_stages', -1) > 0:
+        vit.frozen_stages = DEPTH
     if vit.get('conv_blocks'):
         vit.conv_blocks = (1, DEPTH - 1)
     if vit.get('global_blocks'):
@@ -97,11 +98,25 @@ def _narrow(model: ConfigDict, vit: ConfigDict) -> None:
         _narrow_holder(model)
     for part in ('neck', 'decode_head', 'auxiliary_head', 'panoptic_head'):
         for options in _dicts(model.get(part) or {}):
+            if _is_dpt(options) or {'readout', 'up_scale'} & options.keys():  # convolutions on large maps
+                options.channels = HEAD_WIDTH
+            if _is_dpt(options):
+                options.update(embed_dims=WIDTH, post_process_channels=[WIDTH // share for share in (8, 4, 2, 1)])
             for name, value in options.items():
                 if name in ('in_channels', 'embed_dim', 'channels') and value == width:
                     options[name] = WIDTH
                 elif _is_list_of(value, width):
                     options[name] = [WIDTH] * len(value)
+
+
+def _is_dpt(options: ConfigDict) -> bool:
+    """Whether this is mmseg's DPT, whose ``embed_dims`` are those of the ViT."""
+    return 'post_process_channels' in options
+
+
+def _width(vit: ConfigDict) -> int:
+    preset = PRESETS[vit.preset] if 'preset' in vit else {}
+    return preset.get('embed_dims') or ARCHITECTURES[vit.pop('arch', None) or preset['arch']][0]
 
 
 def _is_list_of(value: object, width: int) -> bool:
@@ -113,6 +128,8 @@ def _narrow_holder(model: ConfigDict) -> None:
     backbone = model.backbone
     options = inspect.signature(MODELS.get(backbone.type).__init__).parameters
     backbone.pop('interaction_indexes', None)
+    if not isinstance(backbone.get('out_indices', -1), int):
+        backbone.out_indices = tuple(range(DEPTH - len(backbone.out_indices), DEPTH))
     backbone.update({name: value for name, value in _SMALL_HOLDER.items() if name in options})
     if 'decoder' in options:  # its maps have the width of the decoder, those before it are of the stem
         model.neck.in_channels = [WIDTH // 4, WIDTH // 2, HEAD_WIDTH, HEAD_WIDTH]
@@ -120,7 +137,7 @@ def _narrow_holder(model: ConfigDict) -> None:
 
 def _thin_transformers(model: ConfigDict) -> bool:
     """Narrow the transformers of heads, with the necks before them, and leave them few layers; False without any."""
-    outside = list(_dicts(model, skip='backbone'))
+    outside = [options for options in _dicts(model, skip='backbone') if not _is_dpt(options)]
     widths = [options.embed_dims for options in outside if 'embed_dims' in options]
     if not widths:
         return False
@@ -185,7 +202,9 @@ def _use_shapes(dataset: ConfigDict, split: str, root: Path) -> None:
     dataset.data_root = str(root)
     if 'img_path' in dataset.data_prefix:
         dataset.data_prefix = {'img_path': f'images/{split}', 'seg_map_path': f'annotations/{split}'}
-        dataset.seg_map_suffix = '.png'
+        dataset.update(img_suffix='.jpg', seg_map_suffix='.png')
+        if dataset.pop('ann_file', None):  # a data set that wants its lists of images
+            dataset.update(type='BaseSegDataset', metainfo={'classes': ('background', *CLASSES)})
         return
     if dataset.type.startswith('LVIS'):  # reads its files with a package of its own
         dataset.type = 'CocoDataset'

@@ -91,7 +91,7 @@ def test_gradients(golden):
 
 
 def test_options(golden):
-    """Read off the weights: the grid too, which is no square, and of which the tables alone do not tell the sides."""
+    """Read off the weights: the grid too, which is no square, and of which the tables alone do not give the sides."""
     kwargs = golden['meta']['kwargs']
     assert detect(golden['sd']) is BENCHMARKING_VITDET
     for prefix in ('', 'backbone.bottom_up.'):

@@ -16,7 +16,7 @@ from tests.fidelity.adapters import (
 )
 from tests.fidelity.agreement import GRADIENTS, OUTPUTS, assert_within
 
-# What the weights do not tell.
+# What the weights do not determine.
 UNTOLD = {
     'vitadapter_det': {},
     'vitadapter_det_window': {'vit': {'window_size': [5, 5, 0, 5, 5, 0]}},

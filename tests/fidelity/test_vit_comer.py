@@ -11,7 +11,7 @@ from tests.fidelity.adapters import (
     totals,
 )
 
-# What the weights do not tell.
+# What the weights do not determine.
 UNTOLD = {
     'vitcomer_det_full': {},
     'vitcomer_det_window': {'vit': {'window_size': [5, 5, 0, 5, 5, 0]}},

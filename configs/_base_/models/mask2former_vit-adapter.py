@@ -6,7 +6,7 @@ ffn = dict(
     embed_dims=channels, feedforward_channels=4096, num_fcs=2, ffn_drop=0.0, act_cfg=dict(type='ReLU', inplace=True)
 )
 model = dict(
-    type='EncoderDecoder',
+    type='mmvitdense.WindowedEncoderDecoder',
     data_preprocessor=dict(
         type='SegDataPreProcessor',
         mean=[123.675, 116.28, 103.53],

@@ -47,7 +47,7 @@ def load_arrays(content: bytes) -> Any:
     """Unpickle dicts, lists, numbers, text and numpy arrays; arrays become tensors.
 
     Raises:
-        pickle.UnpicklingError: Something else is in the pickle; 'GLOBAL module.name' tells what.
+        pickle.UnpicklingError: Something else is in the pickle; 'GLOBAL module.name' names it.
     """
     return _to_tensors(_ArraysOnly(io.BytesIO(content), encoding='latin1').load())
 

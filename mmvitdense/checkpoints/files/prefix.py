@@ -24,7 +24,7 @@ def strip_prefix(state_dict: dict[str, Tensor], anchor: str) -> dict[str, Tensor
 
     Returns:
         The part of the checkpoint under the prefix of ``anchor``; None when no name ends with it, or several do and
-        nothing tells which to take.
+        nothing determines which to take.
     """
     prefix = find_prefix(state_dict, anchor)
     if prefix is None:
@@ -33,7 +33,7 @@ def strip_prefix(state_dict: dict[str, Tensor], anchor: str) -> dict[str, Tensor
 
 
 def find_prefix(names: Iterable[str], anchor: str) -> str | None:
-    """What precedes ``anchor``, '' for nothing; None when no name ends with it, or several and nothing tells which."""
+    """What precedes ``anchor``, '' for nothing; None when no name ends with it, or several equally likely ones do."""
     pattern = re.compile(rf'^(.*\.)?{re.escape(anchor)}$')
     prefixes = {match[1] or '' for name in names if (match := pattern.match(name))}
     for word in _PREFERRED:

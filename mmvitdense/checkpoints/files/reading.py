@@ -138,7 +138,7 @@ def _why(path: str, error: Exception) -> str:
     """Why a file could not be read, and what to do."""
     if isinstance(error, PermissionError):
         return f'{path} cannot be read: {error}.'
-    # The beginning tells a file of torch.save; zipfile.is_zipfile looks at the end, which may be missing.
+    # The beginning identifies a file of torch.save; zipfile.is_zipfile looks at the end, which may be missing.
     with open(path, 'rb') as file:
         whole_format = file.read(2) == b'PK' or path.endswith('.safetensors')
     refused = next((found for form in _REFUSALS if (found := re.search(form, str(error)))), None)

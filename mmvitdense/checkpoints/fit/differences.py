@@ -38,7 +38,7 @@ def differences(
         guesses.
 
     Raises:
-        CheckpointError: The weights have other rotary positions, or tell that they have another number of heads.
+        CheckpointError: The weights have other rotary positions, or show another number of heads.
     """
     if not form.tells_options:
         return []
@@ -51,10 +51,10 @@ def differences(
     certain = {'rope'} | ({'num_heads'} if any(_TELLS_HEADS.search(name) for name in state_dict) else set())
     differing = [key for key in theirs if mine[key] != theirs[key]]
     if wrong := [key for key in differing if key in certain and key not in allowed]:
-        told = ' and '.join(f'{key} {theirs[key]!r}, the model has {mine[key]!r}' for key in wrong)
+        trained = ' and '.join(f'{key} {theirs[key]!r}, the model has {mine[key]!r}' for key in wrong)
         raise CheckpointError(
-            f'the weights ({form.name}) were trained with {told}: every tensor would fit and the outputs mean nothing. '
-            'Give the model the option or the preset of the weights, or, if this is meant, '
+            f'the weights ({form.name}) were trained with {trained}: every tensor would fit, and the outputs would be '
+            'wrong. Give the model the option or the preset of the weights, or, if this is meant, '
             f'init_cfg=dict(..., allow={wrong})'
         )
     # Of what is guessed the heads alone are worth a word: all else is as likely as the model's.

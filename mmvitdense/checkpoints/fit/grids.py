@@ -1,8 +1,7 @@
-"""The grids (rows, columns) of tables of positions, which their length alone does not tell."""
+"""The grids (rows, columns) of tables of positions, which their length alone does not determine."""
 
 from __future__ import annotations
 
-import math
 import re
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
@@ -12,6 +11,13 @@ from torch import Tensor
 from mmvitdense.checkpoints.files.reading import CheckpointError
 from mmvitdense.checkpoints.formats.contract import Format
 from mmvitdense.layers import RECORD
+from mmvitdense.layers.positions.table_rows import (
+    CLASS_OFFSETS,
+    CLASS_POSITIONS,
+    num_offsets,
+    num_positions,
+    square_table,
+)
 
 from .options import FitOptions, Grid
 
@@ -20,7 +26,7 @@ _OUTER = re.compile(r'^(?:.*\.)?backbone(?:\.|$)|^(?:module|model)(?:\.|$)')
 
 
 def recorded_grids(state_dict: Mapping[str, Tensor], form: Format) -> dict[str, Grid]:
-    """The grids that a checkpoint tells.
+    """The grids that a checkpoint records.
 
     Models of this project record them (``layers.RecordsPositions``), SAM keeps its table as a map, and a format may
     know (``pos_grid(state_dict)``, of the tables of the whole image).
@@ -49,21 +55,26 @@ def grids_of_record(state_dict: Mapping[str, Tensor]) -> dict[str, Grid]:
     return grids
 
 
+def has_record(state_dict: Mapping[str, Tensor]) -> bool:
+    """Whether a model of this project wrote the state dict."""
+    return bool(_records(state_dict))
+
+
 def recorded_rope(state_dict: Mapping[str, Tensor], otherwise: str | None) -> str | None:
     """Kind of rotary positions that a model of this project recorded; ``otherwise`` where none did."""
     kinds = {record['rope'] for record in _records(state_dict).values() if 'rope' in record}
     return kinds.pop() if len(kinds) == 1 else otherwise
 
 
-def grids_told(weights: Mapping[str, Tensor], grid: Grid) -> dict[str, Grid]:
-    """{name: grid} of the tables of converted weights that are of a grid that the user tells."""
-    told = {}
+def grids_given(weights: Mapping[str, Tensor], grid: Grid) -> dict[str, Grid]:
+    """{name: grid} of the tables of converted weights that have the grid that the user gives."""
+    given = {}
     for name, tensor in weights.items():
-        if name == 'pos_embed' and tensor.shape[1] - num_positions(grid) in (0, 1):
-            told[name] = grid
-        if name.endswith('relative_position_bias_table') and len(tensor) - num_offsets(grid) in (0, 3):
-            told[name] = grid
-    return told
+        if name == 'pos_embed' and tensor.shape[1] - num_positions(grid) in (0, CLASS_POSITIONS):
+            given[name] = grid
+        if name.endswith('relative_position_bias_table') and len(tensor) - num_offsets(grid) in (0, CLASS_OFFSETS):
+            given[name] = grid
+    return given
 
 
 def with_record(
@@ -95,22 +106,12 @@ def _records(state_dict: Mapping[str, Tensor]) -> dict[str, dict]:
     return {f'{owner}.' if owner else '': record for owner, record in owners.items()}
 
 
-def num_positions(grid: Grid) -> int:
-    """Rows of a table of absolute positions."""
-    return grid[0] * grid[1]
-
-
-def num_offsets(grid: Grid) -> int:
-    """Rows of a table of biases of relative positions."""
-    return (2 * grid[0] - 1) * (2 * grid[1] - 1)
-
-
 def grid_of_table(
     name: str, rows: int, count: Callable[[Grid], int], extra: int, own: Grid, how: FitOptions
 ) -> tuple[Grid, bool]:
-    """Tell the grid of a table of the file.
+    """Find the grid of a table of the file.
 
-    What the file tells counts, then what the user tells; else published tables are square.
+    What the file records counts, then what the user gives; else published tables are square.
 
     Args:
         name: Of the table.
@@ -124,29 +125,29 @@ def grid_of_table(
         The grid, and whether the table has the rows of the class token.
 
     Raises:
-        CheckpointError: The grid is not told and the table no square, or may be the square or that of the model; or
-            what is told is not the grid of so many rows.
+        CheckpointError: The grid is not known and the table no square, or may be the square or that of the model; or
+            what is given is not the grid of so many rows.
     """
 
     def reading(grid: Grid) -> tuple[Grid, bool] | None:
         return next(((grid, with_cls) for with_cls in (False, True) if count(grid) + extra * with_cls == rows), None)
 
-    told = how.recorded.get(name)
-    if told is not None and how.pos_grid not in (None, told) and name.endswith('pos_embed'):
+    known = how.recorded.get(name)
+    if known is not None and how.pos_grid not in (None, known) and name.endswith('pos_embed'):
         raise CheckpointError(
-            f'pos_grid is {_by(how.pos_grid)}, the file tells {_by(told)} for {name}: leave pos_grid out'
+            f'pos_grid is {_by(how.pos_grid)}, the file records {_by(known)} for {name}: leave pos_grid out'
         )
-    if told is None and how.pos_grid is not None and (name.endswith('pos_embed') or reading(how.pos_grid)):
-        told = how.pos_grid
-    if told is not None:
-        if (found := reading(told)) is None:
+    if known is None and how.pos_grid is not None and (name.endswith('pos_embed') or reading(how.pos_grid)):
+        known = how.pos_grid
+    if known is not None:
+        if (found := reading(known)) is None:
             raise CheckpointError(
-                f'{name} has {rows} rows, a grid of {_by(told)} has {count(told)}, or {count(told) + extra} with the '
-                'class token: give the pos_grid=(rows, columns) that it has'
+                f'{name} has {rows} rows, a grid of {_by(known)} has {count(known)}, or {count(known) + extra} with '
+                'the class token: give the pos_grid=(rows, columns) that it has'
             )
         return found
-    sides = [(side, side) for side in range(1, math.isqrt(rows) + 1)]
-    square = next((found for side in reversed(sides) if (found := reading(side))), None)
+    found = square_table(rows, count, extra)
+    square = None if found is None else ((found[0], found[0]), found[1])
     mine = reading(own)
     if square is None or (how.oblong and mine is not None and mine != square):
         what = 'no square grid' if square is None else f'{_by(square[0])} or the {_by(own)} of the model'

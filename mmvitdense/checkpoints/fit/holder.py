@@ -53,11 +53,11 @@ def fit_to_holder(
         part = {name.removeprefix(prefix): x for name, x in weights.items() if name.startswith(prefix)}
         spare = [n for n in part if _is_spare(n, vit.num_layers)] if pretraining and prefix != prefixes[0] else []
         part = {name: x for name, x in part.items() if name not in spare}
-        fitted, told = _fit_part(part, vit, how.within(prefix), f'{prefix[:-1]} of {type(model).__name__}')
+        fitted, found = _fit_part(part, vit, how.within(prefix), f'{prefix[:-1]} of {type(model).__name__}')
         kept.update({f'{prefix}{name}': value for name, value in fitted.items()})
-        report.resized += [f'{prefix}{line}' if len(prefixes) > 1 else line for line in told.resized]
-        report.missing += [f'{prefix}{name}' for name in told.missing]
-        report.left_over += [f'{prefix}{name}' for name in (*told.left_over, *spare)]
+        report.resized += [f'{prefix}{line}' if len(prefixes) > 1 else line for line in found.resized]
+        report.missing += [f'{prefix}{name}' for name in found.missing]
+        report.left_over += [f'{prefix}{name}' for name in (*found.left_over, *spare)]
     around = {name: x for name, x in weights.items() if not name.startswith(prefixes) and not how.stays(name)}
     _fit_surroundings(around, model, prefixes, pretraining, how, report)
     expected = model.state_dict()
@@ -98,10 +98,10 @@ def _fit_surroundings(
     surplus = [name for name in others if name.split('.')[0] in parts and not how.is_unused(name)]
     kind = f'this {type(model).__name__}'
     if absent or surplus:
-        told = [f'the checkpoint lacks {len(absent)}, first {", ".join(absent[:4])}'] if absent else []
-        told += [f'the model has no place for {len(surplus)}, first {", ".join(surplus[:4])}'] if surplus else []
+        unlike = [f'the checkpoint lacks {len(absent)}, first {", ".join(absent[:4])}'] if absent else []
+        unlike += [f'the model has no place for {len(surplus)}, first {", ".join(surplus[:4])}'] if surplus else []
         raise CheckpointError(
-            f'the weights of the checkpoint are not those of {kind}: {"; ".join(told)}. {model.fit_advice}'
+            f'the weights of the checkpoint are not those of {kind}: {"; ".join(unlike)}. {model.fit_advice}'
         )
     check_shapes({n: x for n, x in around.items() if not how.is_unused(n)}, expected, kind, model.fit_advice)
     report.missing += missing

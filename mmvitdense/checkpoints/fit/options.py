@@ -18,9 +18,9 @@ class FitOptions:
         patch_resize: 'pinv' or 'bilinear', see ``resize_patch_embedding``.
         as_initialized: Patterns of names of the model (see ``name_patterns``) that stay as they are initialised.
         unused: Patterns of names of the converted weights that the model is meant to ignore.
-        pos_grid: (rows, columns) of the tables of positions, where the user tells it.
-        recorded: {name of a table: (rows, columns)} that the file tells.
-        oblong: Whether the file may hold tables that are not square without telling so, as models of this project may.
+        pos_grid: (rows, columns) of the tables of positions, where the user gives it.
+        recorded: {name of a table: (rows, columns)} that the file records.
+        oblong: Whether the file may hold tables that are not square and not record it, as of this project.
         prefix: What the names of this part of the model have lost.
     """
 

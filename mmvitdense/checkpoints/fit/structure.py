@@ -1,8 +1,7 @@
-"""What names and shapes of weights tell of the model that they are of, and the preset that contradicts it."""
+"""What names and shapes of weights show of the model that they are of, and the preset that contradicts it."""
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -12,6 +11,7 @@ from torch import Tensor, nn
 from mmvitdense.checkpoints.files.reading import CheckpointError
 from mmvitdense.checkpoints.formats.contract import Format
 from mmvitdense.layers import held_vit
+from mmvitdense.layers.positions.table_rows import square_side
 from mmvitdense.pretrainings import PRESETS, family_of
 
 from .differences import description_for, options_of_vit, rope_of
@@ -54,7 +54,7 @@ def structure(weights: Mapping[str, Tensor], rope: str | None) -> dict[str, Any]
 
     Args:
         weights: Names of ``PlainViT``.
-        rope: Kind of rotary positions, which the format tells.
+        rope: Kind of rotary positions, which the format knows.
 
     Returns:
         {part: whether it is there, how many there are, or of which kind}, the keys of ``presets.structure_of``.
@@ -76,8 +76,7 @@ def structure(weights: Mapping[str, Tensor], rope: str | None) -> dict[str, Any]
 
 def _has_cls_row(weights: Mapping[str, Tensor]) -> bool:
     table = weights['pos_embed']
-    rows = table.shape[1]
-    return table.ndim == 3 and math.isqrt(rows) ** 2 != rows
+    return table.ndim == 3 and square_side(table.shape[1]) is None
 
 
 def check_preset(
@@ -89,7 +88,7 @@ def check_preset(
 ) -> None:
     """Raise CheckpointError where the weights are not those of the preset of the model, and some other preset fits.
 
-    Where names and shapes do not tell families apart (MAE, DeiT, AugReg, DINO), all of them fit. Nothing is claimed of
+    Where names and shapes do not distinguish families (MAE, DeiT, AugReg, DINO), all of them fit. Nothing is claimed of
     files of this project, of adapters and of MIMDet, whose ViT has been trained further.
 
     Args:
@@ -104,20 +103,20 @@ def check_preset(
     if preset is None or not form.tells_options or form.model != 'PlainViT':
         return
     rope = rope_of(options_of_vit(description_for(form, state_dict, vit)))
-    told = structure(weights, recorded_rope(state_dict, rope))
+    found = structure(weights, recorded_rope(state_dict, rope))
     ignored = {key for key, name in _SIGNS.items() if matches_any(name, meant)}
     if ignored & {'positions', 'registers'}:
         ignored.add('cls_row')
-    families = vit.fitting_presets(told, ignored)
+    families = vit.fitting_presets(found, ignored)
     if family_of(preset) in families:
         _check_patch_size(form, weights, vit, families[family_of(preset)])
     if family_of(preset) in families or not families:
         return
-    # Names may tell families apart whose parts are the same.
+    # Names may distinguish families whose parts are the same.
     families = {name: families[name] for name in form.families(state_dict) if name in families} or families
     fitting = [name for names in families.values() for name in names] or [f'{family}-*' for family in families]
     raise CheckpointError(
-        f'the weights ({form.name}) are not those of preset {preset!r}: they have {_listed(told)}. Give the model the '
+        f'the weights ({form.name}) are not those of preset {preset!r}: they have {_listed(found)}. Give the model the '
         f"preset that fits, {' or '.join(fitting)}, or, if this is meant, init_cfg=dict(..., allow=['preset'])"
     )
 
@@ -136,10 +135,10 @@ def _check_patch_size(form: Format, weights: Mapping[str, Tensor], vit: nn.Modul
     )
 
 
-def _listed(told: Mapping[str, Any]) -> str:
+def _listed(found: Mapping[str, Any]) -> str:
     """The parts that are there, in words, and that there are no others."""
     parts = []
     for key, name in _CALLED.items():
-        if told[key]:
-            parts.append(f'{told[key]} {name}' if key in ('registers', 'relative', 'rope') else name)
+        if found[key]:
+            parts.append(f'{found[key]} {name}' if key in ('registers', 'relative', 'rope') else name)
     return f'{", ".join(parts)} and no other parts'

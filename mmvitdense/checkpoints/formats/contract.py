@@ -32,12 +32,12 @@ class Format:
         model: The class of ``mmvitdense.models`` that the weights are for.
         families: Families of ``PRETRAININGS`` that the file may be of, the likeliest first; () for others. Where they
             agree on an option it is known, else that of the first is a guess.
-        implied: Options that this layout tells besides, over those of the families: {option: value}.
+        implied: Options that this layout implies besides, over those of the families: {option: value}.
         cannot_tell: {path of an option: why it is a guess}, given the file and the options.
         own_options: Arguments of ``model``, given the file and what the user knows, in the place of what families,
             names and shapes imply; for what is more than a plain ViT.
-        tells_options: Whether files of this layout tell options at all.
-        tells_heads: Whether a file tells the number of heads.
+        tells_options: Whether options can be read off files of this layout at all.
+        tells_heads: Whether a file determines the number of heads.
         ordered_by_heads: Whether ``convert`` takes ``num_heads``, by which channels change places.
         pos_grid: Rows and columns of the tables of the whole image, where the layout knows them.
     """
@@ -52,6 +52,7 @@ class Format:
     cannot_tell: Callable[[Weights, dict[str, Any]], dict[str, str]] = lambda state_dict, options: {}
     own_options: Callable[..., dict[str, Any]] | None = None
     tells_options: bool = True
+    head_only: bool = False
     tells_heads: Callable[[Weights], bool] = lambda state_dict: False
     ordered_by_heads: bool = False
     pos_grid: Callable[[Weights], tuple[int, int]] | None = None
@@ -59,7 +60,7 @@ class Format:
     def converted(self, state_dict: Weights, num_heads: int | None = None) -> Weights:
         """Convert; ``num_heads`` is what the user or the model knows, of use where channels are ordered by heads.
 
-        Such a format knows the heads of published widths and of files that tell them itself.
+        Such a format knows the heads of published widths and of files that record them.
         """
         if self.ordered_by_heads and num_heads is not None:
             return self.convert(state_dict, num_heads=num_heads)
@@ -69,7 +70,7 @@ class Format:
         """Arguments of ``model`` that compute what the weights were trained with; ``given`` ones win.
 
         Raises:
-            CheckpointError: One cannot be told, and has to be given.
+            CheckpointError: One cannot be determined, and has to be given.
         """
         if self.own_options is not None:
             return self.own_options(state_dict, **given)

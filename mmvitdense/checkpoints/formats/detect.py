@@ -1,4 +1,4 @@
-"""Telling the format of a checkpoint from its names."""
+"""Recognising the format of a checkpoint from its names."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def detect(state_dict: dict[str, Tensor]) -> Format:
 
 
 def _blocks_seen(state_dict: dict[str, Tensor]) -> str:
-    """The names of the first block, which tell a format from its relatives."""
+    """The names of the first block, which distinguish a format from its relatives."""
     seen = sorted({match[2] for name in state_dict if (match := _FIRST_BLOCK.match(name))})
     return f' with {", ".join(seen)} in the first block' if seen else ''
 

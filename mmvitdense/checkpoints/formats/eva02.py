@@ -22,7 +22,7 @@ _BLOCK = re.compile(
     r'(norm[12]|attn\.(proj|inner_attn_ln|norm)|mlp\.(fc[12]|fc1_[gx]|w[123]|w12|ffn_ln|norm))\.\w+'
     r'|attn\.((qkv|[qkv]_proj)\.weight|[qv]_proj\.bias|[qv]_bias|rope\.freqs_(cos|sin))|gamma_[12]'
 )
-# The blocks of the enormous EVA-02 have the norms after the branches, which names do not tell.
+# The blocks of the enormous EVA-02 have the norms after the branches, which names do not show.
 _POST_NORM_WIDTH = 1792
 
 

@@ -1,7 +1,7 @@
 """EVA-02 of mmpretrain (``ViTEVA02``), whose queries, keys and values are fused.
 
 mmpretrain computes rotary positions that are not EVA-02's; the tables of frequencies in published files replace them.
-Here they tell the number of heads.
+Here they give the number of heads.
 """
 
 from __future__ import annotations

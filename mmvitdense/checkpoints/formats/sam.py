@@ -36,7 +36,7 @@ def convert(state_dict: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def cannot_tell(state_dict: dict[str, Tensor], options: dict[str, Any]) -> dict[str, str]:
-    """The windows, unless the lengths of tables of relative positions tell them."""
+    """The windows, unless the lengths of tables of relative positions show them."""
     return guessed_windows(convert(state_dict))
 
 

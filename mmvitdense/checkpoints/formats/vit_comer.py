@@ -47,7 +47,7 @@ def options(state_dict: dict[str, Tensor], **given: Any) -> dict[str, Any]:
     adapter = find_official(state_dict)
     of_vit, own = split_given(given)
     vit = trunk_options(adapter, of_vit)
-    # Names that are dropped in converting tell too.
+    # Names that are dropped in converting are evidence too.
     weights = rename(surroundings(adapter), _OLD_NAMES)
     parts = [
         {n.split('.', 2)[2] for n in weights if n.startswith(f'interactions.{i}.')} for i in range(num_stages(weights))

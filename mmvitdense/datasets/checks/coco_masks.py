@@ -37,7 +37,7 @@ class MaskReader:
     """Judges one mask after the other and keeps them as columns.
 
     Attributes:
-        kinds: One of NO_MASK, POLYGON, RLE, BROKEN_MASK for each mask, as ``mmdet.LoadAnnotations`` tells them apart.
+        kinds: One of NO_MASK, POLYGON, RLE, BROKEN_MASK for each mask, as ``mmdet.LoadAnnotations`` distinguishes them.
         numbers: Four numbers for each mask: x and y at least and at most of a polygon, height and width of an RLE.
         faults: {number of the mask: one of the sentences above}.
     """

@@ -82,10 +82,10 @@ def _require(records: list[dict], key: str, name: str, path: str, expected: str,
     if not wrong:
         return
     first = records[wrong[0]]
-    told = f'id {first["id"]!r}' if key != 'id' and 'id' in first else f'{name}[{wrong[0]}]'
+    where = f'id {first["id"]!r}' if key != 'id' and 'id' in first else f'{name}[{wrong[0]}]'
     file_name = f', {first["file_name"]}' if key != 'file_name' and 'file_name' in first else ''
     raise DataError(
-        f'{path}: {key!r} {expected}, and is {_short(first[key])} in {name} ({told}{file_name}); '
+        f'{path}: {key!r} {expected}, and is {_short(first[key])} in {name} ({where}{file_name}); '
         f'{len(wrong)} of {len(records)} are wrong: correct them, numbers without quotes.'
     )
 

@@ -10,7 +10,7 @@ from mmvitdense.registry import MODELS
 
 from .classes import class_names
 from .messages import DataError
-from .source import DataSource, constructor_default, find_sources, registered_class, type_name
+from .source import DataSource, constructor_default, constructor_requires, find_sources, registered_class, type_name
 
 # Heads whose num_classes counts the classes of the data. Others count something else: an RPN has one class, the
 # semantic head of HTC has those of COCO-stuff, a keypoint head has keypoints.
@@ -24,7 +24,8 @@ _EXCEPTIONS = ('STDCHead',)
 
 
 def check_num_classes(source: DataSource, cfg: dict, classes: int, things: int | None = None) -> None:
-    """Raise if a head of the model predicts another number of classes than the data has, or weights another number.
+    """Raise if a head of the model predicts another number of classes than the data has, weights another number, or is
+    given none and needs one.
 
     Where another data set has yet another number, no model fits both, and that is said instead.
 
@@ -42,6 +43,8 @@ def check_num_classes(source: DataSource, cfg: dict, classes: int, things: int |
             found = head[name] if name in head else _default(head, name, scope)
             if isinstance(found, int) and found != number:
                 wrong[f'{key}.{name}'] = (str(found), f'{key}.{name}={number}')
+            elif name not in head and constructor_requires(registered_class(MODELS, head, scope), name):
+                wrong[f'{key}.{name}'] = ('not given', f'{key}.{name}={number}')
         if expected:
             wrong.update(_wrong_weights(key, head, sum(expected.values()), scope))
     if wrong:
@@ -57,7 +60,7 @@ def _check_same_number(source: DataSource, cfg: dict, classes: int) -> None:
         for other in find_sources(cfg, split):
             try:
                 names = class_names(other)
-            except DataError:  # to be told when that data set is checked
+            except DataError:  # reported when that data set is checked
                 continue
             if names and len(names) != classes:
                 raise DataError(

@@ -16,7 +16,7 @@ from .messages import DataError, listed, warn
 from .paths import evaluators
 from .source import DataSource, constructor_default, find_sources, registered_class, type_name
 
-# Losses that go by an argument of their own; others are told by their head.
+# Losses that go by an argument of their own; for others the option is that of their head.
 _LOSSES = {'HuasdorffDisstanceLoss': 'ignore_index', 'OhemCrossEntropy': 'ignore_label', 'TverskyLoss': 'ignore_index'}
 # Transforms that read the label that is ignored, and those that write one where there is no image.
 _READERS = {'RandomCrop': 'ignore_index', 'GenerateEdge': 'ignore_index'}

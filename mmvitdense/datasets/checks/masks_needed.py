@@ -129,7 +129,7 @@ def _check_scored(cfg: dict, model: dict, found: Sequence[Found], later: Sequenc
 
 
 def _predicts_masks(cfg: dict, model: dict) -> bool:
-    """Say whether a model of mmdet predicts masks; True where it cannot be told."""
+    """Say whether a model of mmdet predicts masks; True where it cannot be determined."""
     cls = registered_class(MODELS, model, cfg.get('default_scope') or 'mmengine')
     names = {base.__name__ for base in getattr(cls, '__mro__', ())}
     if 'TwoStagePanopticSegmentor' in names:

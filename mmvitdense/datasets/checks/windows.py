@@ -11,7 +11,11 @@ from .messages import DataError
 from .source import find_sources, registered_class, type_name
 
 # Classes that read test_cfg in their own way need not hold to what is checked here.
-_SLIDES = ('mmseg.models.segmentors.encoder_decoder', 'mmseg.models.segmentors.multimodal_encoder_decoder')
+_MODES = {
+    'mmseg.models.segmentors.encoder_decoder': ('whole', 'slide'),
+    'mmseg.models.segmentors.multimodal_encoder_decoder': ('whole', 'slide'),
+    'mmvitdense.models.segmentation.windowed_segmentor': ('whole', 'slide', 'even_slide'),
+}
 _OVERLAP = 3
 """The usual stride leaves a third of a window to the next one."""
 _MASK2FORMER = 'mmseg.models.decode_heads.mask2former_head'
@@ -20,23 +24,25 @@ _SET_PAD_SHAPE = ('Pad', 'ResizeToMultiple')
 
 
 def check_windows(cfg: dict) -> None:
-    """Raise unless the model's ``test_cfg`` says how mmseg is to predict: whole images or sliding windows.
+    """Raise unless the model's ``test_cfg`` says how to predict: whole images or windows.
 
     Raises:
         DataError: With one sentence that says what is wrong and how to mend it.
     """
     scope = cfg.get('default_scope') or 'mmengine'
-    for key, model in _segmentors(cfg.get('model') or {}, 'model', scope):
+    for key, model, modes in _segmentors(cfg.get('model') or {}, 'model', scope):
         test_cfg = model.get('test_cfg')
-        if not test_cfg or test_cfg.get('mode') not in ('whole', 'slide'):
+        if not test_cfg or test_cfg.get('mode') not in modes:
             found = f'{key}.test_cfg is {dict(test_cfg)}' if test_cfg else f'{key}.test_cfg is not set'
+            others = ' or '.join(map(repr, modes[1:]))
             raise DataError(
-                f"{found}, but mmseg predicts by mode 'whole' or 'slide' (in windows): set --cfg-options "
+                f"{found}, but {model['type']} predicts by mode 'whole' or {others} (in windows): set --cfg-options "
                 f'{key}.test_cfg.mode=whole'
             )
-        if test_cfg['mode'] == 'slide':
+        if test_cfg['mode'] != 'whole':
             _check_window(key, test_cfg)
-        _check_mask2former(cfg, key, model, scope)
+        if 'even_slide' not in modes:  # such a class gives the head the size of each window
+            _check_mask2former(cfg, key, model, scope)
 
 
 def _check_window(key: str, test_cfg: dict) -> None:
@@ -47,7 +53,7 @@ def _check_window(key: str, test_cfg: dict) -> None:
             f'{key}.test_cfg.crop_size is {crop}: sliding windows need their height and width in pixels, for example '
             f'--cfg-options {key}.test_cfg.crop_size="({_side(crop)},{_side(crop)})"'
         )
-    step = _pair(stride)
+    step = size if test_cfg['mode'] == 'even_slide' else _pair(stride)
     if step is None or step[0] > size[0] or step[1] > size[1]:
         usual = tuple(side - side // _OVERLAP for side in size)
         if isinstance(stride, int) and 0 < stride <= min(size):
@@ -79,11 +85,12 @@ def _check_mask2former(cfg: dict, key: str, model: dict, scope: str) -> None:
                 )
 
 
-def _segmentors(model: Any, key: str, scope: str) -> Iterator[tuple[str, dict]]:
+def _segmentors(model: Any, key: str, scope: str) -> Iterator[tuple[str, dict, tuple[str, ...]]]:
     if isinstance(model, dict):
         cls = registered_class(MODELS, model, scope) if 'decode_head' in model and 'type' in model else None
-        if getattr(getattr(cls, 'slide_inference', None), '__module__', None) in _SLIDES:
-            yield key, model
+        modes = _MODES.get(getattr(getattr(cls, 'slide_inference', None), '__module__', None))
+        if modes is not None:
+            yield key, model, modes
         for name, part in model.items():
             yield from _segmentors(part, f'{key}.{name}', scope)
 

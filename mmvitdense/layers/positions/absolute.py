@@ -56,7 +56,7 @@ def resize_position_table(
     if by == 'size':
         image = F.interpolate(image, size=tuple(target), mode=mode, align_corners=False, antialias=antialias)
     else:
-        # What F.interpolate calls with a factor, but with the size told: rounding the size down from the factor, as it
+        # What F.interpolate calls with a factor, but with the size given: rounding the size down from the factor, as it
         # does, is one short at some sizes (14 -> 61 without offset).
         resize = torch.ops.aten._upsample_bicubic2d_aa if antialias else torch.ops.aten.upsample_bicubic2d
         image = resize(image, list(target), False, *((new + offset) / old for new, old in zip(target, source)))

@@ -1,4 +1,4 @@
-"""What the weights of a ViT do not tell of its positions, recorded in its state dict."""
+"""What the weights of a ViT do not show of its positions, recorded in its state dict."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ RECORD = 'positions'
 """Under which ``state_dict()._metadata`` has, for a module that owns tables, {'grids': {name of a table: (rows,
 columns)}}, and for a ViT besides 'rope', the kind of its rotary positions or None.
 
-``torch.save`` keeps it, and the names of the weights stay as they are. The rows of a table do not tell its grid: 24 x
-24 are as many as 18 x 32.
+``torch.save`` keeps it, and the names of the weights stay as they are. The rows of a table do not determine its grid:
+24 x 24 are as many as 18 x 32.
 """
 
 

@@ -23,7 +23,7 @@ def build_held_vit(vit: dict[str, Any] | ViT, in_channels: int | None = None, **
         defaults: Options that the config may override.
 
     Raises:
-        ValueError: The ViT is told to have other channels than the holder.
+        ValueError: The ViT is given other channels than the holder.
     """
     is_module = isinstance(vit, nn.Module)
     own = vit.in_channels if is_module else vit.get('in_channels', in_channels)

@@ -26,7 +26,7 @@ from mmvitdense.registry import MODELS
 from .presets import fitting_presets, takes_preset
 from .vit import BaseViT
 from .vit_blocks import block_tables, build_block, shared_tables
-from .vit_options import check_choices, check_frozen_stages, check_positions, check_sizes
+from .vit_options import check_choices, check_epsilon, check_frozen_stages, check_positions, check_sizes
 from .vit_sizes import block_indices, patch_grid, resolve_sizes, window_sizes
 
 
@@ -149,6 +149,7 @@ class PlainViT(RecordsPositions, BaseViT):
         check_choices(pos_embed=pos_embed, rel_pos=rel_pos, rel_pos_at=rel_pos_at, ffn=ffn, final_norm=final_norm)
         check_frozen_stages(frozen_stages, self.num_layers)
         check_positions(pos_resize, rope, rel_pos)
+        check_epsilon(norm_eps)
         self.patch_size, self.in_channels = patch_size, in_channels
         self.out_indices = block_indices('out_indices', out_indices, self.num_layers)
         self.final_norm, self.frozen_stages, self.with_cp = final_norm, frozen_stages, with_cp
@@ -157,7 +158,8 @@ class PlainViT(RecordsPositions, BaseViT):
         self.global_blocks = tuple(index for index, window in enumerate(windows) if not window)
         self.window_sizes = tuple(sorted(set(windows) - {0}))
         self.conv_blocks = block_indices('conv_blocks', conv_blocks, self.num_layers)
-        self.pos_grid = patch_grid('pretrain_img_size', pretrain_img_size or img_size, patch_size)
+        pretrained = img_size if pretrain_img_size is None else pretrain_img_size
+        self.pos_grid = patch_grid('pretrain_img_size', pretrained, patch_size)
         self.pos_resize = dict(pos_resize or {})
 
         self.patch_embed = PatchEmbed(self.embed_dims, patch_size, in_channels, patch_bias)

@@ -38,9 +38,9 @@ def preset_options(name: str, given: dict[str, Any]) -> dict[str, Any]:
 
 
 def structure_of(preset: str) -> dict[str, Any]:
-    """What the names and shapes of weights of this pre-training tell, as ``checkpoints.structure`` reads it off them.
+    """What the names and shapes of weights of this pre-training show, as ``checkpoints.structure`` reads it off them.
 
-    Parts are told as there or not; 'registers' is a number, 'relative' a kind of relative positions, 'rope' of rotary
+    Parts are there or not; 'registers' is a number, 'relative' a kind of relative positions, 'rope' of rotary
     ones, and 'cls_row' whether the table of positions has a row for the class token (None without table, and with
     registers, whose files come with and without it).
     """
@@ -73,11 +73,11 @@ def fitting_presets(structure: Mapping[str, Any], ignored: Collection[str] = ())
     """The pre-trainings that weights of a structure may be of.
 
     Args:
-        structure: What weights tell of themselves, keys as in ``structure_of``.
+        structure: What weights show, keys as in ``structure_of``.
         ignored: Keys that do not count.
 
     Returns:
-        {family: its presets of the width and depth told}. Sizes do not decide whether a family fits, other sizes of it
+        {family: its presets of the width and depth given}. Sizes do not decide whether a family fits, other sizes of it
         may exist.
     """
     families = {}

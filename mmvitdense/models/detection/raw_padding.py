@@ -17,7 +17,7 @@ class RawPaddingDetDataPreprocessor(DetDataPreprocessor):
 
     Args:
         raw_pad_value: Value of all channels of the padding, from 0 to 255.
-        **options: Options of ``DetDataPreprocessor``; ``pad_size_divisor`` tells to which multiples images are padded.
+        **options: Options of ``DetDataPreprocessor``; images are padded to multiples of ``pad_size_divisor``.
     """
 
     def __init__(self, *, raw_pad_value: float, **options):

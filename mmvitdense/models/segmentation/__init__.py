@@ -1,5 +1,8 @@
-"""Decode heads for mmseg, the only models that import it: at the first look-up of a name of theirs."""
+"""Segmentors and decode heads for mmseg, the only models that import it: at the first look-up of a name of theirs."""
 
+from .dpt_head import DPTSegHead
+from .linear_head import LinearSegHead
 from .mask2former_head import Mask2FormerSegHead
+from .windowed_segmentor import PredictsInWindows, WindowedEncoderDecoder
 
-__all__ = ['Mask2FormerSegHead']
+__all__ = ['DPTSegHead', 'LinearSegHead', 'Mask2FormerSegHead', 'PredictsInWindows', 'WindowedEncoderDecoder']

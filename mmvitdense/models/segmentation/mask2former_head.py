@@ -30,7 +30,7 @@ class Mask2FormerSegHead(Mask2FormerHead):
             B x classes x H x W, with H x W the size of the window or of the padded image.
         """
         shape = batch_img_metas[0]['img_shape']
-        # Windows are told by their type, as mmseg's BaseDecodeHead does: the pipeline leaves plain tuples.
+        # Windows are recognised by their type, as mmseg's BaseDecodeHead does: the pipeline leaves plain tuples.
         if not isinstance(shape, torch.Size):
             shape = batch_img_metas[0].get('pad_shape', shape)
         metas = [{**meta, 'pad_shape': tuple(shape[:2])} for meta in batch_img_metas]

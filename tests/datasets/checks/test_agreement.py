@@ -255,10 +255,17 @@ def test_windows(segmentation, refused, test_cfg, option):
     assert f'--cfg-options model.test_cfg.{option}' in refused(cfg)
 
 
-def test_windows_that_fit(segmentation):
+def test_windows_that_fit(segmentation, refused, mended):
     cfg = segmentation.config()
     cfg.model.test_cfg = slide(crop_size=(48, 32), stride=[48, 16])
     check_data(cfg)
+    even = dict(mode='even_slide', crop_size=(48, 48))
+    cfg.model.test_cfg = even
+    assert "predicts by mode 'whole' or 'slide' (in windows)" in refused(cfg)
+    cfg.model.type = 'mmvitdense.WindowedEncoderDecoder'
+    check_data(cfg)
+    del cfg.model.test_cfg['crop_size']
+    assert 'crop_size="(512,512)"' in refused(cfg)
     cfg = Config(dict(default_scope='mmdet', model=dict(type='MaskRCNN', test_cfg=None)))
     check_data(cfg)
 

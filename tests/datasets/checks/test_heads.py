@@ -84,6 +84,10 @@ def test_segmentation_heads(segmentation, refused, mended):
     mended(cfg, message)
     cfg.model.decode_head.num_classes = 2
     mended(cfg, refused(cfg))
+    del cfg.model.auxiliary_head[0]['num_classes']
+    message = refused(cfg)
+    assert 'model.auxiliary_head.0.num_classes is not given' in message
+    mended(cfg, message)
 
 
 def write_segments(coco, segments):

@@ -5,6 +5,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from mmvitdense.layers import SyncBatchNorm
 from mmvitdense.models import PlainViT
 from tests.fidelity.agreement import assert_within, redraw
 from tests.models.backbones.small_presets import small_presets
@@ -104,8 +105,8 @@ class AdapterSuite(BackboneSuite):
 
     def test_norms_by_config(self, options):
         model = self.model_class(**{**options, 'norm_cfg': {'type': 'SyncBN', 'requires_grad': False}})
-        assert isinstance(model.norm1, nn.SyncBatchNorm)
-        assert isinstance(model.spm.stem[1], nn.SyncBatchNorm)
+        assert isinstance(model.norm1, SyncBatchNorm)
+        assert isinstance(model.spm.stem[1], SyncBatchNorm)
         assert not model.norm4.weight.requires_grad
         groups = self.model_class(**{**options, 'norm_cfg': {'type': 'GN', 'num_groups': 4}})
         assert isinstance(groups.spm.conv2[1], nn.GroupNorm)

@@ -69,3 +69,32 @@ def test_size(heads, metas, size):
     assert found.shape == (2, 5, *size)
     torch.testing.assert_close(found, expected, rtol=0, atol=0)
     assert given == [metas, metas], 'the meta data is left alone'
+
+
+def test_in_windows_mmsegs_head_serves_too(heads):
+    """Of an image whose meta data has the size of the whole, with channels: mmseg's segmentor fails at it."""
+    from mmseg.structures import SegDataSample
+
+    config = ConfigDict(
+        type='mmvitdense.WindowedEncoderDecoder',
+        backbone=dict(type='mmvitdense.PlainViT', embed_dims=WIDTH, num_layers=1, num_heads=2, feedforward_channels=8),
+        neck=dict(
+            type='mmvitdense.SimpleFeaturePyramid',
+            in_channels=WIDTH,
+            out_channels=WIDTH,
+            scale_factors=(4, 2, 1, 0.5),
+        ),
+        decode_head=dict(type='FCNHead', in_channels=WIDTH, channels=4, num_classes=5, num_convs=1),
+        test_cfg=dict(mode='slide', crop_size=(64, 64), stride=(32, 32), window_batch=2),
+    )
+    with DefaultScope.overwrite_default_scope('mmseg'):
+        model = MODELS.build(config).eval()
+    image = torch.randn(1, 3, 96, 128)
+    found = []
+    for model.decode_head in heads:
+        sample = SegDataSample(metainfo=dict(ori_shape=(90, 120), img_shape=(96, 128), pad_shape=(96, 128, 3)))
+        with torch.no_grad():
+            found += model.predict(image, [sample])
+    assert found[0].pred_sem_seg.data.shape == (1, 90, 120)
+    assert torch.equal(found[0].seg_logits.data, found[1].seg_logits.data)
+    assert found[0].seg_logits.data.std() > 0

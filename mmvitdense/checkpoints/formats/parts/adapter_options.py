@@ -1,4 +1,4 @@
-"""Options of ``ViTCoMer`` and ``ViTAdapter`` that names and shapes of official checkpoints tell."""
+"""Options of ``ViTCoMer`` and ``ViTAdapter`` that names and shapes of official checkpoints imply."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from mmvitdense.checkpoints.files.reading import CheckpointError
 _POINTS = (4, 8, 2, 16, 1, 6, 3, 5, 12)
 """Sampling points in the order in which they are likely: those of every released model first."""
 _OWN = ('n_points', 'deform_num_heads', 'interaction_indexes', 'vit_feature', 'out_vit_map')
-"""What the weights of an adapter do not tell, and its user may give; other names are of the ViT inside."""
+"""What the weights of an adapter do not determine, and its user may give; other names are of the ViT inside."""
 
 _STAGE = re.compile(r'^interactions\.(\d+)\.')
 
@@ -67,10 +67,10 @@ def _heads_and_points(product: int, value_channels: int, given: dict[str, Any]) 
         fits = points * heads == product and value_channels % heads == 0
         if fits and given.get('n_points', points) == points and given.get('deform_num_heads', heads) == heads:
             return {'n_points': points, 'deform_num_heads': heads}
-    told = ', '.join(f'{name}={given[name]}' for name in ('n_points', 'deform_num_heads') if name in given)
+    known = ', '.join(f'{name}={given[name]}' for name in ('n_points', 'deform_num_heads') if name in given)
     raise CheckpointError(
         f'the weights have {product} sampling points in all heads together, of {value_channels} channels, which '
-        f'{told or "no number of heads"} does not divide: give n_points or deform_num_heads as it was trained'
+        f'{known or "no number of heads"} does not divide: give n_points or deform_num_heads as it was trained'
     )
 
 
@@ -92,7 +92,7 @@ def ratio(hidden: int, dims: int) -> float:
 
 
 def shared_guesses(options: dict[str, Any]) -> dict[str, str]:
-    """{path of an option that the weights do not tell: why, and what it may be}."""
+    """{path of an option that the weights do not determine: why, and what it may be}."""
     vit, guesses = options['vit'], {}
     if 'n_points' in options:
         product = options['n_points'] * options['deform_num_heads']

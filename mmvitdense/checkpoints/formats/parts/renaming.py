@@ -16,7 +16,7 @@ GATED = ('mlp.gate', 'mlp.value')
 def rename(state_dict: dict[str, Tensor], rules: Sequence[tuple[str, str]]) -> dict[str, Tensor]:
     """Apply every rule, a regular expression and its replacement, to every name, in order.
 
-    Names that no rule knows stay as they are, so that the report of the loading tells them as left over.
+    Names that no rule knows stay as they are, so that the report of the loading lists them as left over.
     """
     compiled = [(re.compile(pattern), new) for pattern, new in rules]
     renamed = {}

@@ -1,7 +1,7 @@
 """What the layouts around timm's have in common: ``blocks.0.attn.qkv.weight`` or ``blocks.0.attn.q_proj.weight``.
 
 Official code of MAE, DeiT, DINO, iBOT, MoCo v3, BEiT, SimMIM, DINOv2, DINOv3, SAM and EVA-02 descends from timm, and
-spells the same parts in a few ways. Which family a file is of is told from the names of its blocks, all of which a
+spells the same parts in a few ways. Which family a file is of follows from the names of its blocks, all of which a
 format has to know.
 """
 

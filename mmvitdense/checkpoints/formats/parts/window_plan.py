@@ -1,4 +1,4 @@
-"""Which blocks of a ViT with decomposed relative positions have windows, told from the lengths of their tables."""
+"""Which blocks of a ViT with decomposed relative positions have windows, read off the lengths of their tables."""
 
 from __future__ import annotations
 
@@ -8,12 +8,14 @@ from typing import Any
 
 from torch import Tensor
 
+from mmvitdense.layers.positions.table_rows import axis_length
+
 _TABLE = re.compile(r'^blocks\.(\d+)\.attn\.rel_pos_h$')
 
 
 def table_sides(weights: Mapping[str, Tensor]) -> dict[int, int]:
     """{block: rows of the grid that its tables span}, from names of ``PlainViT``."""
-    return {int(match[1]): (len(x) + 1) // 2 for name, x in weights.items() if (match := _TABLE.match(name))}
+    return {int(match[1]): axis_length(len(x)) for name, x in weights.items() if (match := _TABLE.match(name))}
 
 
 def window_plan(weights: Mapping[str, Tensor], patch_size: int) -> dict[str, Any]:
@@ -24,7 +26,7 @@ def window_plan(weights: Mapping[str, Tensor], patch_size: int) -> dict[str, Any
     """
     sides = table_sides(weights)
     whole = _whole_map(sides)
-    columns = max((len(weights[f'blocks.{i}.attn.rel_pos_w']) + 1) // 2 for i, side in sides.items() if side == whole)
+    columns = max(axis_length(len(weights[f'blocks.{i}.attn.rel_pos_w'])) for i, side in sides.items() if side == whole)
     height, width = whole * patch_size, columns * patch_size
     options: dict[str, Any] = {'img_size': height if height == width else (height, width)}
     windows = sorted(set(sides.values()) - {whole})
@@ -41,7 +43,7 @@ def guessed_windows(weights: Mapping[str, Tensor]) -> dict[str, str]:
     sides = table_sides(weights)
     sizes = sorted(set(sides.values()))
     if not sizes:
-        return {'window_size': 'without relative positions nothing in the weights tells windows'}
+        return {'window_size': 'without relative positions nothing in the weights shows windows'}
     if len(sizes) == 1:
         return {
             'window_size': f'all tables of relative positions span {sizes[0]} tokens, as for windows in every block '
@@ -56,7 +58,7 @@ def guessed_windows(weights: Mapping[str, Tensor]) -> dict[str, str]:
 
 
 def windows_of_vitdet(weights: Mapping[str, Tensor], grid_side: int | None) -> dict[str, Any]:
-    """Options of a detector's ViT where its tables do not tell windows: those of ViTDet, a guess.
+    """Options of a detector's ViT where its tables do not show windows: those of ViTDet, a guess.
 
     Windows have the side of the pre-training grid. Without relative positions the last block of each quarter is global.
     Tables of that side in every block are of windows, as no detector sees images of the pre-training size; so are those

@@ -39,7 +39,7 @@ def convert(state_dict: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def families(state_dict: dict[str, Tensor]) -> tuple[str, ...]:
-    """CLIP where a norm precedes the blocks, else SigLIP; 'hidden_act' in config.json tells CLIP from OpenCLIP."""
+    """CLIP where a norm precedes the blocks, else SigLIP; 'hidden_act' in config.json says whether CLIP or OpenCLIP."""
     return ('clip', 'openclip') if 'norm_pre.weight' in convert(state_dict) else ('siglip',)
 
 

@@ -16,7 +16,7 @@ from .names import body_of, convert_body, has_blocks
 
 
 def matches(state_dict: dict[str, Tensor]) -> bool:
-    """Whether the norms are ViT's, and nothing tells BEiT."""
+    """Whether the norms are ViT's, and nothing points to BEiT."""
     body = body_of(state_dict)
     return (
         has_blocks(body, 'layernorm_before.weight')

@@ -38,7 +38,7 @@ def options(state_dict: dict[str, Tensor], **known: Any) -> dict[str, Any]:
 
 
 def cannot_tell(state_dict: dict[str, Tensor], options: dict[str, Any]) -> dict[str, str]:
-    """The windows, unless the lengths of tables of relative positions tell them."""
+    """The windows, unless the lengths of tables of relative positions show them."""
     return guessed_windows(convert(state_dict))
 
 

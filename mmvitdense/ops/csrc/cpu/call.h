@@ -1,4 +1,4 @@
-// What the CPU kernels are told, as plain data: their files include no header of torch, and compile in a second or two.
+// What the CPU kernels are given, as plain data: their files include no header of torch, and compile in a second or two.
 #pragma once
 
 #include <cstdint>

@@ -29,7 +29,7 @@ struct Arguments {
   Level levels[kMaxLevels];
 
   // Queries are the pixels of the maps raster_first ... raster_first + raster_count - 1 of `levels`, as far as their
-  // number tells. Decides only which queries share a block. raster_count 0: not known.
+  // number shows. Decides only which queries share a block. raster_count 0: not known.
   int32_t raster_first, raster_count;
 
   const void *value, *points, *weights, *grad_output;

@@ -67,7 +67,7 @@ void check_limits(const Problem& p) {
                     "channels of all heads");
 }
 
-// The levels whose pixels are the queries, as far as their number tells: all of them in an encoder, one of them where
+// The levels whose pixels are the queries, as far as their number shows: all of them in an encoder, one of them where
 // the tokens of a plain ViT look at a pyramid.
 void find_raster(const Problem& p, Arguments& a) {
   a.raster_first = 0;
