@@ -26,6 +26,7 @@ def run_tool(main: Callable[[], int | None]) -> int:
     from mmvitdense.checkpoints import CheckpointError
     from mmvitdense.compat import while_tools_run
     from mmvitdense.datasets.checks import DataError
+    from mmvitdense.downloads import DownloadError
     from mmvitdense.engine import NonFiniteError
 
     try:
@@ -33,7 +34,7 @@ def run_tool(main: Callable[[], int | None]) -> int:
             code = main() or 0
         _wait_for_others()
         return code
-    except (InputError, DataError, CheckpointError, NonFiniteError) as error:
+    except (InputError, DataError, CheckpointError, DownloadError, NonFiniteError) as error:
         if int(os.environ.get('RANK', 0)) == 0:
             sys.stdout.flush()
             print(f'error: {_sentence(error)}', file=sys.stderr)

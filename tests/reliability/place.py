@@ -84,7 +84,7 @@ def train(*options: str, config: str = 'detector.py') -> list[str]:
     return [config, '--work-dir', 'run', *(['--cfg-options', *options] if options else [])]
 
 
-def test(*options: str, config: str = 'detector.py', checkpoint: str = 'detector.pth') -> list[str]:
+def evaluate(*options: str, config: str = 'detector.py', checkpoint: str = 'detector.pth') -> list[str]:
     """Arguments of an evaluation with options of the config, `KEY=VALUE`."""
     return [config, checkpoint, '--work-dir', 'run', *(['--cfg-options', *options] if options else [])]
 
