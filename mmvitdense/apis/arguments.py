@@ -8,6 +8,8 @@ from typing import Any
 
 from mmengine.config import DictAction
 
+from mmvitdense.downloads import REFETCH
+
 
 class CfgOptions(DictAction):
     """`--cfg-options KEY=VALUE ...` as in all of OpenMMLab; what cannot be parsed is an error of the command line.
@@ -82,10 +84,25 @@ def add_debug(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--debug', action='store_true', help='show the traceback of an error')
 
 
+class _Refetch(argparse.Action):
+    """An environment variable, so that whatever fetches within the tool follows it."""
+
+    def __call__(self, parser: argparse.ArgumentParser, namespace: Any, values: Any, option_string: Any = None) -> None:
+        os.environ[REFETCH] = '1'
+
+
+def add_refetch(parser: argparse.ArgumentParser) -> None:
+    """Add `--refetch`."""
+    parser.add_argument(
+        '--refetch', nargs=0, action=_Refetch, help='fetch addresses again that were fetched before (they may change)'
+    )
+
+
 def add_run_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add what training and testing share: `--work-dir --cfg-options --launcher --local-rank --check-images`."""
+    """Add what training and testing share: `--work-dir --cfg-options --refetch --launcher --local-rank --check-images`."""
     parser.add_argument('--work-dir', help='folder for logs and checkpoints (default: work_dirs/<config name>)')
     add_cfg_options(parser)
+    add_refetch(parser)
     parser.add_argument(
         '--launcher',
         choices=['none', 'pytorch', 'slurm', 'mpi'],

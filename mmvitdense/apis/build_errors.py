@@ -14,6 +14,7 @@ from mmengine.registry import Registry
 
 from mmvitdense.checkpoints import CheckpointError
 from mmvitdense.datasets.checks import DataError
+from mmvitdense.downloads import DownloadError
 
 from .errors import InputError
 
@@ -47,7 +48,7 @@ def building(key: str, settings: Any) -> Iterator[None]:
     """
     try:
         yield
-    except (InputError, DataError, CheckpointError):
+    except (InputError, DataError, CheckpointError, DownloadError):
         raise
     except Exception as error:
         raise InputError(explain(error, key, settings)) from error

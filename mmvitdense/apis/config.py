@@ -70,7 +70,7 @@ def load_config(config: Any, cfg_options: dict[str, Any] | None = None) -> Any:
         _check_option(cfg, key)
     try:
         cfg.merge_from_dict(cfg_options or {})
-    except (KeyError, TypeError, IndexError) as error:
+    except (KeyError, TypeError, IndexError, AttributeError) as error:
         raise InputError(f'--cfg-options cannot be merged into {cfg.filename}: {error}.') from error
     return cfg
 

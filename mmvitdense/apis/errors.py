@@ -66,9 +66,10 @@ def _described(error: Exception) -> tuple[str, int] | None:
     """The line and the exit code for an exception, None if it needs its traceback."""
     from mmvitdense.checkpoints import CheckpointError
     from mmvitdense.datasets.checks import DataError
+    from mmvitdense.downloads import DownloadError
     from mmvitdense.engine import LoadingError, NonFiniteError, SavingError, WorkDirInUseError
 
-    if isinstance(error, (InputError, DataError, CheckpointError, WorkDirInUseError)):
+    if isinstance(error, (InputError, DataError, CheckpointError, DownloadError, WorkDirInUseError)):
         return _sentence(error), BAD_INPUT
     if isinstance(error, NonFiniteError):
         return _sentence(error), NOT_FINITE

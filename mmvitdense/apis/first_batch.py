@@ -16,6 +16,7 @@ from torch.utils.data import DataLoader, IterableDataset
 
 from mmvitdense.checkpoints import CheckpointError
 from mmvitdense.datasets.checks import DataError
+from mmvitdense.downloads import DownloadError
 from mmvitdense.engine.errors import NonFiniteError
 from mmvitdense.engine.random_state import random_state, set_random_state
 from mmvitdense.engine.whole_checkpoint import bare_model
@@ -23,7 +24,7 @@ from mmvitdense.engine.whole_checkpoint import bare_model
 from .build_errors import message_of
 from .errors import InputError
 
-_KNOWN = (InputError, DataError, CheckpointError, NonFiniteError)
+_KNOWN = (InputError, DataError, CheckpointError, DownloadError, NonFiniteError)
 
 
 def try_sample_batch(loader: DataLoader, key: str) -> Any | None:
