@@ -165,8 +165,9 @@ def _unexpected(error: Exception, builds: list[_Build], argument: str) -> str:
         if place is None:
             return f'{builds[-1].place}: {_name(builds[-1])} cannot be built ({message_of(error)}).'
     taker = (build.cls if build is not None else None) or _callee(error)
-    taken = _accepted(taker) - set(build.arguments if build is not None else ()) if taker else set()
+    taken = _accepted(taker) if taker else set()
     hint = nearest(argument, taken)
+    taken -= set(build.arguments if build is not None else ())
     if not hint and taken:
         listed = sorted(taken)
         more = ', ...' if len(listed) > _LISTED else ''

@@ -64,7 +64,8 @@ def _explain(error: Exception, name: str) -> str:
 def _files(error: Exception) -> list[str]:
     """The configs that were being read, each inherited by the one before it."""
     files = []
-    for frame, _ in traceback.walk_tb(error.__traceback__):
+    # An exception that is raised again has the same frame in its traceback more than once.
+    for frame in dict.fromkeys(frame for frame, _ in traceback.walk_tb(error.__traceback__)):
         module, function = frame.f_globals.get('__name__'), frame.f_code.co_name
         if module == 'mmengine.config.config' and function in ('_file2dict', '_parse_lazy_import', '_is_lazy_import'):
             filename = str(frame.f_locals.get('filename'))

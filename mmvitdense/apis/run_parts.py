@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .build_errors import nearest, shown
+from .build_errors import nearest, parts_below, shown
 from .config import refuse_mistyped_fields
 from .errors import InputError
 
@@ -55,6 +55,7 @@ def check_parts(cfg: Any) -> None:
     if cfg.get('param_scheduler') and cfg.get('optim_wrapper') is None:
         raise InputError('param_scheduler without optim_wrapper: there is no learning rate to schedule.')
     _check_numbers(cfg)
+    _check_milestones(cfg)
     _check_lenient(cfg)
     _check_hooks(cfg)
 
@@ -75,6 +76,15 @@ def _check_numbers(cfg: Any) -> None:
                 f'there are no workers to keep; set {split}_dataloader.persistent_workers=False, or num_workers to 1 '
                 'or more.'
             )
+
+
+def _check_milestones(cfg: Any) -> None:
+    for key, part in parts_below(cfg.get('param_scheduler'), 'param_scheduler'):
+        if not isinstance(part, dict) or 'milestones' not in part:
+            continue
+        stones = part['milestones']
+        if not isinstance(stones, (list, tuple)) or not all(type(stone) is int and stone >= 0 for stone in stones):
+            raise InputError(f'{key}.milestones: expected a list of whole numbers, got {shown(stones)}.')
 
 
 def _whole_number(key: str, value: Any, least: int) -> None:
