@@ -32,7 +32,9 @@ def main() -> int:
         '--ema', action='store_true', help="take the copies 'ema_*' of old hooks instead of the weights"
     )
     parser.add_argument(
-        '--trunk', metavar='FILE', help='the ViT that a file of a segmentation head alone was trained on, joined to it'
+        '--trunk',
+        metavar='FILE',
+        help='the ViT that a file lacks: joined to a head or decoder, added to differences (none: they are whole)',
     )
     parser.add_argument('--dry-run', action='store_true', help='print what would be converted, and write nothing')
     parser.add_argument('--list', action='store_true', help='list the known formats')

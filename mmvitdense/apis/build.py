@@ -12,6 +12,7 @@ from mmengine.runner import Runner
 from torch import nn
 
 from mmvitdense.datasets.scored_images import ScoreShownImagesHook
+from mmvitdense.engine import RestoreFrozenHook
 
 from .build_errors import building, nearest
 from .errors import InputError
@@ -97,6 +98,7 @@ def build_runner(
     }
     attributes['log'].set_level(cfg.get('log_level', 'INFO'))
     runner = type('PreparedRunner', (PreparedRun, runner_class), attributes).from_cfg(cfg)
+    runner.register_hook(RestoreFrozenHook())
     if cfg.get('default_scope') == 'mmdet':
         runner.register_hook(ScoreShownImagesHook())
     return runner

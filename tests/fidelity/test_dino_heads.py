@@ -104,7 +104,7 @@ class TestDinov2:
 
         with pytest.raises(CheckpointError, match=r'is a file of DINO linear head without a ViT: .* --trunk VIT'):
             ViTPretrained(tmp_path / 'head.pth')(model.backbone.vit)
-        for source, trunk, words in (('trunk', 'trunk', 'leave out the trunk'), ('head', 'head', 'one of a plain ViT')):
+        for source, trunk, words in (('trunk', 'trunk', 'leave out --trunk'), ('head', 'head', 'one of a plain ViT')):
             with pytest.raises(InputError, match=words):
                 convert_file(tmp_path / f'{source}.pth', trunk=tmp_path / f'{trunk}.pth')
 

@@ -34,12 +34,6 @@ def check_epsilon(norm_eps: float) -> None:
         raise ValueError(f'norm_eps must be a positive number, such as 1e-6, got {norm_eps!r}')
 
 
-def check_frozen_stages(frozen_stages: int, num_layers: int) -> None:
-    """Raise ValueError unless ``frozen_stages`` is -1 (nothing) or a number of blocks."""
-    if not -1 <= frozen_stages <= num_layers:
-        raise ValueError(f'frozen_stages must be -1 to {num_layers} (the number of blocks), got {frozen_stages}')
-
-
 def check_positions(pos_resize: dict | None, rope: dict | None, rel_pos: str | None) -> None:
     """Raise ValueError for options of positions that are unknown or exclude each other."""
     if unknown := sorted(set(pos_resize or {}) - set(_POS_RESIZE)):

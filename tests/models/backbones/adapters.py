@@ -49,8 +49,8 @@ class AdapterSuite(BackboneSuite):
         return [(16, 32)] * options.get('out_vit_map', False) + [(stride, 32) for stride in (4, 8, 16, 32)]
 
     @pytest.fixture
-    def options(self, variant):
-        return {**self.common, **self.variants[variant]}
+    def options(self, request, variant):
+        return {**self.common, **self._variants_for(request.function)[variant]}
 
     def test_autocast_to_bfloat16(self, model, example):
         """With sampling points that the rounding does not carry into other cells, where gradients jump."""

@@ -136,7 +136,16 @@ class TestPlainViT(BackboneSuite):
 
     # Decomposed positions, BEiT's biases at the grid and in windows, rotary positions; both ways to pad windows, with
     # and without prefix tokens; every norm and network.
-    compiled = ('prefix-tokens-and-windows', 'beit-detector', 'eva02')
+    compiled = {
+        'prefix-tokens-and-windows': {
+            **variants['prefix-tokens-and-windows'],
+            'num_layers': 2,
+            'global_blocks': (1,),
+            'out_indices': (0, 1),
+        },
+        'beit-detector': {**variants['beit-detector'], 'num_layers': 2, 'window_size': (3, 0), 'out_indices': (1,)},
+        'eva02': {**variants['eva02'], 'num_layers': 2, 'global_blocks': (1,), 'out_indices': (1,)},
+    }
     exported = ('prefix-tokens-and-windows', 'simmim', 'dinov3')
 
     def strides_and_channels(self, options):
