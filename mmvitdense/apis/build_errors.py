@@ -54,6 +54,20 @@ def building(key: str, settings: Any) -> Iterator[None]:
         raise InputError(explain(error, key, settings)) from error
 
 
+@contextmanager
+def checking(what: str) -> Iterator[None]:
+    """Turn what goes wrong in a check of settings, which may be of any kind, into an `InputError`."""
+    try:
+        yield
+    except (InputError, DataError, CheckpointError, DownloadError, OSError):
+        raise
+    except Exception as error:
+        raise InputError(
+            f'{what} cannot be checked ({type(error).__name__}: {message_of(error)}): a field has a value of a kind '
+            'that is not expected there; --debug shows where.'
+        ) from error
+
+
 def explain(error: Exception, key: str, settings: Any) -> str:
     """One sentence for an exception that was raised while `settings`, which stand at `key`, were built."""
     builds = list(_builds(error, key, settings))

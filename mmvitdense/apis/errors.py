@@ -5,10 +5,10 @@ from __future__ import annotations
 import errno
 import signal
 import sys
-import traceback
+import threading
 from collections.abc import Callable
 
-from .failures import claim_failure, killed_loader, lost_process, process_group
+from .failures import claim_failure, killed_loader, loading_traceback, lost_process, process_group
 
 FAILED = 1
 """Exit code of a run that something around it ended: a full disk, a process that was killed."""
@@ -50,11 +50,13 @@ def run_tool(main: Callable[[], int | None], debug: bool = False) -> int:
     except KeyboardInterrupt:
         return _say('Stopped by Ctrl-C.', 128 + signal.SIGINT)
     except Exception as error:
+        _finish_saying()
         said = _described(error)
         sentence, code = said or (_fault(error), FAILED)
         if claim_failure(isinstance(error, RuntimeError)):
-            if debug or said is None or isinstance(error, LoadingError):
-                sys.stdout.flush()
+            if isinstance(error, LoadingError):
+                sys.stderr.write(loading_traceback(error))
+            elif debug or said is None:
                 traceback.print_exception(error)
             _say(sentence, code)
         return code
@@ -107,6 +109,12 @@ def _sentence(error: Exception) -> str:
 
 def _first_line(error: Exception) -> str:
     return str(error).strip().splitlines()[0]
+
+
+def _finish_saying() -> None:
+    # A launcher that has seen another process end asks the rest to end, before they could say what they lost.
+    if process_group() and threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
 
 def _wait_for_others() -> None:

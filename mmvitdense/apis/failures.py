@@ -6,6 +6,7 @@ import os
 import re
 import sys
 import time
+import traceback
 from types import ModuleType
 from typing import Any
 
@@ -13,6 +14,7 @@ _FIRST = 'mmvitdense/first_failure'
 _PATIENCE = 3.0
 """Seconds that a process which lost another one gives that one to say why it ended."""
 _LOADER = re.compile(r'DataLoader worker \(pid(?:\(s\))? ([\d, ]+)\) (is killed by signal: (\w+)|exited unexpectedly)')
+_CAUSE = '\n\nThe above exception was the direct cause of the following exception:'
 _SILENT = re.compile(r'[Tt]imed?[ _-]?out')
 _LOST = re.compile(r'gloo|NCCL|Connection (closed|reset|refused)|Broken pipe|TCPStore|store')
 
@@ -40,6 +42,14 @@ def claim_failure(perhaps_of_another: bool = False) -> bool:
         return store.compare_set(_FIRST, '', me).decode() == me
     except Exception:  # the store ended with the process that kept it
         return True
+
+
+def loading_traceback(error: Exception) -> str:
+    """The traceback of what made a sample fail, from whichever process, without the line that says it all; or ''."""
+    if error.__cause__ is not None:
+        return ''.join(traceback.format_exception(error.__cause__))
+    before, cause, _ = str(error).rpartition(_CAUSE)
+    return before.strip() + '\n' if cause else ''
 
 
 def killed_loader(error: RuntimeError) -> str | None:

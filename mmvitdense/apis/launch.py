@@ -6,7 +6,11 @@ import os
 from datetime import timedelta
 from typing import Any
 
+from mmvitdense.engine.main_process import on_main_process
+
 from .errors import InputError
+
+__all__ = ['on_main_process', 'start_process_group']
 
 _TIMEOUT = 600
 """Seconds after which a process that does not answer ends the run, if ``env_cfg.dist_cfg`` of the config has none."""

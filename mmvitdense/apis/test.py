@@ -14,7 +14,6 @@ from mmengine.runner import Runner
 
 from mmvitdense.compat import while_tools_run
 from mmvitdense.datasets.checks import check_data
-from mmvitdense.engine.main_process import on_main_process
 from mmvitdense.engine.show import ShowHook
 from mmvitdense.whole_files import written_whole
 
@@ -26,7 +25,7 @@ from .config import load_config, option_notes, set_work_dir, unused_notes
 from .errors import InputError
 from .files import check_output_file, check_output_folder, write_json
 from .image_loading import loading_of
-from .launch import start_process_group
+from .launch import on_main_process, start_process_group
 from .plan import test_plan
 from .run_log import run_log
 from .run_parts import check_parts

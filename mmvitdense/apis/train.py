@@ -12,17 +12,17 @@ from mmengine.runner import Runner
 from mmvitdense.checkpoints import CheckpointError
 from mmvitdense.compat import while_tools_run
 from mmvitdense.datasets.checks import check_data
-from mmvitdense.engine.main_process import on_main_process
 from mmvitdense.engine.run_lock import refuse_work_dir_in_use
 from mmvitdense.engine.whole_checkpoint import handle_signals_as_before
 from mmvitdense.engine.work_dir import checkpoint_folders, work_dir_locked
 
 from .amp import amp_for_device, enable_amp
 from .build import build_model, build_runner
+from .build_errors import checking
 from .checkpoint import load_model_weights
 from .config import load_config, option_notes, set_work_dir, unused_notes
 from .errors import InputError
-from .launch import start_process_group
+from .launch import on_main_process, start_process_group
 from .plan import training_plan
 from .repeatable import add_training_hooks, fix_seed
 from .resume import latest_checkpoint, set_resume
@@ -151,5 +151,6 @@ def _check(
                 f'start from its weights with --cfg-options load_from={checkpoint}.'
             )
         seed = content['meta'].get('seed') if resume else None
-    check_data(cfg, every_image=every_image, bad_images=bad_images)
+    with checking('The data sets of the config'):
+        check_data(cfg, every_image=every_image, bad_images=bad_images)
     return resume, checkpoint, seed, notes
