@@ -6,6 +6,7 @@ import errno
 import signal
 import sys
 import threading
+import traceback
 from collections.abc import Callable
 
 from .failures import claim_failure, killed_loader, loading_traceback, lost_process, process_group
