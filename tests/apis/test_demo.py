@@ -212,9 +212,9 @@ def test_an_address(folder, tmp_path, run, monkeypatch):
         address = f'http://127.0.0.1:{server.server_port}'
         assert run(f'{address}/sub/a.png?size=1', tmp_path / 'out') == 0
         assert list(summary(tmp_path / 'out')['images']) == ['a.png']
-        with pytest.raises(InputError, match='is not an image'):
+        with pytest.raises(InputError, match='is a web page'):
             run(f'{address}/', tmp_path / 'none')
-        with pytest.raises(InputError, match=r'cannot be fetched \(HTTP Error 404'):
+        with pytest.raises(InputError, match=r'cannot be fetched \(the server says 404'):
             run(f'{address}/c.png', tmp_path / 'none')
         server.shutdown()
     with pytest.raises(InputError, match='an address with http or https'):

@@ -1,0 +1,10 @@
+"""Bad inputs as data: checkpoints, annotation files, masks, images, arguments and outputs, each with its one line."""
+
+from __future__ import annotations
+
+from .place import BadInput, train
+
+BAD_INPUTS: list[BadInput] = [
+    BadInput('no-config', 'train', ['none.py'], r'The config none\.py does not exist'),
+    BadInput('missing-load-from', 'train', train('load_from=none.pth'), r'none\.pth does not exist'),
+]
