@@ -52,7 +52,7 @@ def add_refetch(parser: argparse.ArgumentParser) -> None:
 
 
 def add_run_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add what training and testing share: `--work-dir --cfg-options --refetch --launcher --local-rank --check-images`."""
+    """Add what training and testing share, such as `--work-dir`, `--launcher` and `--check-images`."""
     parser.add_argument('--work-dir', help='folder for logs and checkpoints (default: work_dirs/<config name>)')
     add_cfg_options(parser)
     add_refetch(parser)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from .bad_annotations import BAD_ANNOTATIONS
 from .place import BadInput, train
 
 BAD_INPUTS: list[BadInput] = [
     BadInput('no-config', 'train', ['none.py'], r'The config none\.py does not exist'),
     BadInput('missing-load-from', 'train', train('load_from=none.pth'), r'none\.pth does not exist'),
+    *BAD_ANNOTATIONS,
 ]
