@@ -130,8 +130,8 @@ FIELDS = [
             ('categories', 'name', 'number', 1, 'a text'),
         )
     ),
-    BadInput('bbox-far', 'train', field('annotations', 'bbox', [1e9, 1e9, 5, 5]), 'more than|far out|reach'),
-    BadInput('bbox-1e300', 'train', field('annotations', 'bbox', [0, 0, 1e300, 1e300]), 'far out'),
+    BadInput('bbox-far', 'train', field('annotations', 'bbox', [1e9, 1e9, 5, 5]), 'lie far out'),
+    BadInput('bbox-1e300', 'train', field('annotations', 'bbox', [0, 0, 1e300, 1e300]), 'lie far out'),
     BadInput('bbox-negative', 'train', _every('annotations', 'bbox', lambda _: [9, 9, -5, -5]), 'none is left'),
     BadInput('area-zero', 'train', _every('annotations', 'area', lambda _: 0), "the 'area' of all is 0"),
     BadInput('all-crowd', 'train', _every('annotations', 'iscrowd', lambda _: 1), "marked 'iscrowd'"),
@@ -147,16 +147,16 @@ FIELDS = [
     BadInput('classes-of-unicode', 'train', field('categories', 'name', 'circlé\u202e'), 'circlé'),
     BadInput('sizes-swapped', 'train', _every('images', 'width', lambda _: 640), 'another size|far out|640'),
     BadInput('file-name-absent', 'train', field('images', 'file_name', 'none.png'), r'none\.png'),
-    BadInput('file-name-empty', 'train', field('images', 'file_name', ''), 'file_name|is a folder|no file'),
+    BadInput('file-name-empty', 'train', field('images', 'file_name', ''), "not in .*, '' for one"),
     BadInput('file-name-newline', 'train', field('images', 'file_name', 'a\nb.png'), r'a.*b\.png'),
     BadInput('file-name-nul', 'train', field('images', 'file_name', 'a\0b.png'), r'b\.png'),
     BadInput('file-name-long', 'train', field('images', 'file_name', 'x' * 5000), 'xxx'),
     BadInput('file-name-above', 'train', field('images', 'file_name', '../../../x.png'), 'leads out of'),
     BadInput('file-name-absolute', 'train', field('images', 'file_name', '/etc/hostname'), 'leads out of'),
-    BadInput('file-name-of-windows', 'train', field('images', 'file_name', '..\\..\\x.png'), 'leads out of'),
-    BadInput('file-name-address', 'train', field('images', 'file_name', 'http://127.0.0.1:9/x.png'), 'leads out of'),
+    BadInput('file-name-of-windows', 'train', field('images', 'file_name', '..\\..\\x.png'), 'leads out of|are not in'),
+    BadInput('file-name-address', 'train', field('images', 'file_name', 'http://127.0.0.1:9/x.png'), 'are not in'),
     BadInput(
-        'file-name-above-in-test', 'test', field('images', 'file_name', '../../x', Place.VALIDATION), 'leads out of'
+        'file-name-above-in-test', 'test', field('images', 'file_name', '../../../../x', Place.VALIDATION), 'leads out of'
     ),
 ]
 
@@ -165,7 +165,6 @@ MASKS = [
     ('infinite', [[1, 2, 30, 2, 30, INF]], 'not finite numbers'),
     ('null', [[1, 2, 30, 2, 30, None]], 'not finite numbers'),
     ('texts', [['1', '2', '30', '2', '30', '40']], 'not finite numbers'),
-    ('flags', [[True, False, True, True, False, True]], 'not finite numbers'),
     ('nested', [[[1, 2], [30, 2], [30, 40]]], 'not finite numbers'),
     ('1e9', [[1, 2, 1e9, 2, 30, 40]], 'far out of its image'),
     ('minus-1e9', [[1, 2, -1e9, 2, 30, 40]], 'far out of its image'),
@@ -234,7 +233,7 @@ BAD_ANNOTATIONS = [
     BadInput(
         'scored-without-iscrowd',
         'test',
-        changed(lambda content: content['annotations'][0].pop('iscrowd') and None, Place.VALIDATION),
+        changed(lambda content: content['annotations'][0].pop('iscrowd') * 0 or None, Place.VALIDATION),
         "have no 'iscrowd'",
     ),
     BadInput('scored-against-no-json', 'test', lambda place: _scored_against(place, 'x'), 'is not a whole JSON file'),
