@@ -156,7 +156,10 @@ FIELDS = [
     BadInput('file-name-of-windows', 'train', field('images', 'file_name', '..\\..\\x.png'), 'leads out of|are not in'),
     BadInput('file-name-address', 'train', field('images', 'file_name', 'http://127.0.0.1:9/x.png'), 'are not in'),
     BadInput(
-        'file-name-above-in-test', 'test', field('images', 'file_name', '../../../../x', Place.VALIDATION), 'leads out of'
+        'file-name-above-in-test',
+        'test',
+        field('images', 'file_name', '../../../../x', Place.VALIDATION),
+        'leads out of',
     ),
 ]
 
