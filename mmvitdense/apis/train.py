@@ -56,6 +56,8 @@ def train_model(
         InputError, DataError, CheckpointError: something given cannot be used; no work dir was made then.
         NonFiniteError: the loss became NaN or infinite.
     """
+    if (max_bad_images or 0) < 0:
+        raise InputError(f'--max-bad-images must be at least 0, got {max_bad_images}.')
     cfg = load_config(config, cfg_options)
     set_work_dir(cfg, work_dir, config)
     set_resume(cfg, resume)

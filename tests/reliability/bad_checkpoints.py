@@ -54,7 +54,7 @@ CONTENTS: list[tuple[str, Callable[[], bytes], str, str]] = [
     ('code', lambda: pickle.dumps(_Runs()), '.pth', 'could run code|holds|asks'),
     ('code-in-torch', lambda: _saved({'state_dict': {}, 'x': _Runs()}), '.pth', 'holds more than weights'),
     ('bomb', _bomb, '.pth', r'w\.pth'),
-    ('list', lambda: _saved([1, 2]), '.pth', 'holds a list'),
+    ('list', lambda: _saved([1, 2]), '.pth', 'holds (a list|no tensors, found list)'),
     ('no-tensors', lambda: _saved({'state_dict': {}, 'epoch': 3}), '.pth', r'w\.pth'),
     ('numbers', lambda: _saved({'state_dict': {'a': 1, 'b': 'x'}}), '.pth', r'w\.pth'),
     ('other-model', lambda: _saved({'state_dict': {'fc.weight': torch.zeros(3, 3)}}), '.pth', r'w\.pth does not fit'),
