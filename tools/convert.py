@@ -31,6 +31,11 @@ def main() -> int:
     parser.add_argument(
         '--ema', action='store_true', help="take the copies 'ema_*' of old hooks instead of the weights"
     )
+    parser.add_argument(
+        '--trunk',
+        metavar='FILE',
+        help='the ViT that a file lacks: joined to a head or decoder, added to differences (none: they are whole)',
+    )
     parser.add_argument('--dry-run', action='store_true', help='print what would be converted, and write nothing')
     parser.add_argument('--list', action='store_true', help='list the known formats')
     add_refetch(parser)
@@ -51,7 +56,9 @@ def _convert(arguments: argparse.Namespace) -> None:
     if arguments.target is not None and not arguments.dry_run:
         check_target(arguments.source, arguments.target)
     options = nested(arguments.options or {})
-    conversion = convert_file(arguments.source, arguments.to, arguments.num_heads, options, arguments.ema)
+    conversion = convert_file(
+        arguments.source, arguments.to, arguments.num_heads, options, arguments.ema, arguments.trunk
+    )
     print(conversion)
     if not arguments.dry_run:
         write_checkpoint(conversion.weights, arguments.target, conversion.record)

@@ -12,9 +12,10 @@ from torch.utils.data import DataLoader
 
 from mmvitdense.datasets.bad_images import guard_images
 from mmvitdense.datasets.scored_images import ScoreShownImagesHook
+from mmvitdense.engine import RestoreFrozenHook
 
 from .errors import InputError
-from .pixels import warn_of_pixels
+from .pixels import warn_of_loaded_pixels, warn_of_pixels
 
 
 def enter_scope(cfg: Any) -> None:
@@ -23,6 +24,15 @@ def enter_scope(cfg: Any) -> None:
     if scope is None:
         raise InputError("The config has no default_scope; expected 'mmdet' or 'mmseg' (it decides who builds what).")
     init_default_scope(scope)
+
+
+def predict_labels_alone(cfg: Any) -> None:
+    """Let a segmentor with windows give label maps without scores, in place, unless the config says otherwise.
+
+    The scores of all classes at the size of a large image are gigabytes, and nothing of a test or a picture reads them.
+    """
+    if cfg.get('default_scope') == 'mmseg' and cfg.model.get('test_cfg'):
+        cfg.model.test_cfg.setdefault('keep_logits', False)
 
 
 def build_model(cfg: Any) -> nn.Module:
@@ -50,7 +60,7 @@ def build_runner(cfg: Any, model: nn.Module | None = None, max_bad_images: int |
     runner_class = RUNNERS.get(cfg.get('runner_type', 'Runner'))
 
     class GuardedRunner(runner_class):
-        _building_training = False
+        _building_training = _pixels_compared = False
 
         def build_model(self, described: Any) -> nn.Module:
             return super().build_model(described) if model is None else model
@@ -67,10 +77,17 @@ def build_runner(cfg: Any, model: nn.Module | None = None, max_bad_images: int |
             guard_images(loader.dataset, max_bad_images, training=self._building_training)
             return loader
 
+        def load_or_resume(self) -> None:
+            if not self._pixels_compared:  # the weights of the ViTs are initialised by now
+                warn_of_loaded_pixels(self.model, cfg)
+            self._pixels_compared = True
+            super().load_or_resume()
+
         def scale_lr(self, optim_wrapper: Any, auto_scale_lr: dict | None = None) -> None:
             super().scale_lr(optim_wrapper, _for_summed_gradients(optim_wrapper, auto_scale_lr))
 
     runner = GuardedRunner.from_cfg(cfg)
+    runner.register_hook(RestoreFrozenHook())
     if cfg.get('default_scope') == 'mmdet':
         runner.register_hook(ScoreShownImagesHook())
     return runner

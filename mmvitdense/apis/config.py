@@ -75,18 +75,17 @@ def option_notes(cfg_options: dict[str, Any] | None) -> list[str]:
     ]
 
 
-def unused_notes(cfg: Any, tta: bool = False) -> list[str]:
+def unused_notes(cfg: Any, tta: bool | None = None) -> list[str]:
     """A line for each field of a config that looks like one a run would follow, and is not read by anything.
 
     Args:
         cfg: The config.
-        tta: Whether the run is a test with test-time augmentation.
+        tta: Whether a test predicts several views of each image; None where the run is no test.
     """
-    notes = [
-        f'{key}: not used, each image is predicted once, as it is; tools/test.py --tta predicts several views.'
-        for key in ('tta_model', 'tta_pipeline')
-        if cfg.get(key) is not None and not tta
-    ]
+    notes = []
+    views = [key for key in ('tta_model', 'tta_pipeline') if cfg.get(key) is not None]
+    if views and tta is False:
+        notes.append(f'{", ".join(views)}: not used, each image is predicted once; --tta predicts several views.')
     if cfg.get('strategy') is not None and cfg.get('runner_type', 'Runner') == 'Runner':
         notes.append("strategy: not used, only runner_type='FlexibleRunner' reads it.")
     for key, successor in _OF_OLD_RUNNERS.items():

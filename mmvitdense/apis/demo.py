@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -61,9 +61,10 @@ def run_demo(
         cfg = load_config(config, cfg_options)
         if len(found.images) == 1:
             ImageLoading(cfg).read(*found.images.values())
+            _count_windows(cfg)
         inferencer = ImageInferencer(cfg, checkpoint, device)
         run = _Run(inferencer, out_dir, score_thr, dict(found.unreadable))
-        complete = run.predict(found.images)
+        complete = run.predict(_counted(found.images))
     if run.done:
         description = {'config': str(inferencer.cfg.filename), 'checkpoint': str(checkpoint)}
         run.write_summary(description, found, complete)
@@ -71,6 +72,17 @@ def run_demo(
         run.refuse(source, len(found.images))
     run.report(found, complete)
     return INTERRUPTED if not complete else 1 if run.skipped else 0
+
+
+def _count_windows(cfg: Any) -> None:
+    """Let a segmentor of a single image show a bar of its windows."""
+    if (cfg.model.get('test_cfg') or {}).get('mode') in ('slide', 'even_slide'):
+        cfg.model.test_cfg.setdefault('progress', True)
+
+
+def _counted(images: Mapping[str, Path]) -> Iterable[tuple[str, Path]]:
+    """The images, with a bar; a single one has none, as its windows may."""
+    return track(images.items(), description='Images', console=Console(stderr=True), disable=len(images) == 1)
 
 
 class _Run:
@@ -84,10 +96,10 @@ class _Run:
         self.skipped = skipped
         self._failures: list[Exception] = []
 
-    def predict(self, images: Mapping[str, Path]) -> bool:
+    def predict(self, images: Iterable[tuple[str, Path]]) -> bool:
         """Predict for all images; False if the person at the keyboard stopped it."""
         try:
-            for name, path in track(images.items(), description='Images', console=Console(stderr=True)):
+            for name, path in images:
                 self._predict(name, path)
         except KeyboardInterrupt:
             return False
@@ -163,5 +175,5 @@ class _Run:
 
 
 def _in_one_line(text: str) -> str:
-    """Text that may hold the name of a file, in which any character may be, as one line that does no harm to a screen."""
+    """Text that may hold the name of a file, which may be of any characters, as one line that a screen can show."""
     return ''.join(character if character.isprintable() else repr(character)[1:-1] for character in text)

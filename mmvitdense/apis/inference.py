@@ -12,7 +12,7 @@ from mmvitdense.compat import while_tools_run
 from mmvitdense.datasets.checks import check_windows
 from mmvitdense.visualization.drawing import Artist, as_picture, panoptic_segments
 
-from .build import build_model
+from .build import build_model, predict_labels_alone
 from .checkpoint import load_model_weights
 from .config import load_config
 from .errors import InputError
@@ -53,6 +53,7 @@ class ImageInferencer:
         self.device = _usable(device)
         sync_bn_to_bn(self.cfg)
         check_windows(self.cfg)
+        predict_labels_alone(self.cfg)
         model = build_model(self.cfg)
         self._images = ImageLoading(self.cfg)
         meta = {}
@@ -75,7 +76,8 @@ class ImageInferencer:
         Returns:
             The data sample of the library, on the CPU and in the size of the image: `pred_instances` (boxes as
             x1, y1, x2, y2 in pixels, scores, labels, maybe masks), `pred_panoptic_seg` (`sem_seg`, 1 x H x W of class
-            index + 1000 x instance) or `pred_sem_seg` (1 x H x W of class indices).
+            index + 1000 x instance) or `pred_sem_seg` (1 x H x W of class indices; the scores of all classes too, as
+            `seg_logits`, with `cfg_options={'model.test_cfg.keep_logits': True}`).
 
         Raises:
             InputError: the file is not an image, or the array is not what the model was made for.
@@ -86,19 +88,22 @@ class ImageInferencer:
         with torch.no_grad():
             return self.model.test_step(pseudo_collate([data]))[0].cpu()
 
-    def draw(self, image: str | Path | np.ndarray, sample: Any, score_thr: float = 0.3) -> np.ndarray:
+    def draw(
+        self, image: str | Path | np.ndarray, sample: Any, score_thr: float = 0.3, legend: bool = True
+    ) -> np.ndarray:
         """Draw a prediction onto its image.
 
         Args:
             image: As for a call.
             sample: What the call returned.
             score_thr: Detections below it are left out.
+            legend: Name the classes of a segmentation in a list on the right, instead of on the picture.
 
         Returns:
             The picture in BGR order, uint8: H x W x 3 of the image as the config reads it, or a whole multiple of it if
-            the image is small.
+            the image is small; a legend makes it wider.
         """
-        return self._artist.prediction(as_picture(self._images.read(image)['img']), sample, score_thr)
+        return self._artist.prediction(as_picture(self._images.read(image)['img']), sample, score_thr, legend)
 
     def to_json(self, sample: Any, score_thr: float = 0.0, label_map: str | None = None) -> dict[str, Any]:
         """Turn a prediction into what JSON can hold.

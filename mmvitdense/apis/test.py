@@ -18,7 +18,7 @@ from mmvitdense.engine.show import ShowHook
 from mmvitdense.whole_files import written_whole
 
 from .augmented import augment_tests, augmented_model
-from .build import build_model, build_runner
+from .build import build_model, build_runner, predict_labels_alone
 from .checkpoint import load_model_weights
 from .class_scores import class_scores
 from .config import load_config, option_notes, set_work_dir, unused_notes
@@ -82,6 +82,8 @@ def evaluate_model(
     start_process_group(cfg, launcher)
     if tta:
         augment_tests(cfg)
+    else:
+        predict_labels_alone(cfg)
     notes = option_notes(cfg_options) + unused_notes(cfg, tta) + adapt_to_machine(cfg)
     on_main_process(lambda: check_data(cfg, splits=('test',), every_image=check_images == 'all'))
     model = build_model(cfg)

@@ -69,8 +69,8 @@ def test_a_variable_of_the_file_is_pointed_out(config):
 @pytest.mark.parametrize(
     ('fields', 'words'),
     [
-        (dict(tta_model=dict(type='SegTTAModel')), ['tta_model: not used', 'tools/test.py --tta']),
-        (dict(tta_pipeline=[]), ['tta_pipeline: not used']),
+        (dict(tta_model=dict(type='SegTTAModel')), ['tta_model: not used', '--tta predicts several']),
+        (dict(tta_model=dict(type='SegTTAModel'), tta_pipeline=[]), ['tta_model, tta_pipeline: not used']),
         (dict(strategy=dict(type='DDPStrategy')), ['strategy: not used', 'FlexibleRunner']),
         (
             dict(optimizer=dict(type='SGD'), optim_wrapper=dict(optimizer=dict(type='AdamW'))),
@@ -85,9 +85,11 @@ def test_a_variable_of_the_file_is_pointed_out(config):
     ],
 )
 def test_fields_that_nothing_reads_are_pointed_out(fields, words):
-    notes = unused_notes(Config(fields))
+    notes = unused_notes(Config(fields), tta=False)
     assert len(notes) == (words is not None)
     assert all(word in notes[0] for word in words or ())
+    if 'tta_model' in fields:
+        assert unused_notes(Config(fields)) == unused_notes(Config(fields), tta=True) == []
 
 
 def test_names_find_the_configs_of_the_package():

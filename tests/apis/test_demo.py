@@ -298,3 +298,10 @@ def test_an_output_folder_that_cannot_be(folder, run):
     for out in (folder / 'a.png', folder / 'a.png' / 'deeper'):
         with pytest.raises(InputError, match=rf'--out-dir {out}: {folder}/a.png is a file'):
             run(folder, out)
+
+
+def test_a_single_image_of_a_model_with_windows_counts_those():
+    for mode, shown in (('even_slide', True), ('whole', None)):
+        cfg = Config({'model': {'test_cfg': {'mode': mode}}})
+        demo._count_windows(cfg)
+        assert cfg.model.test_cfg.get('progress') is shown

@@ -92,6 +92,11 @@ class _Checked:
 
 def _check_source(source: DataSource, cfg: dict, read: Reader, max_maps: int, checked: _Checked, **images: int) -> str:
     """Check a data set by itself, add it to what was checked, and return what it holds."""
+    chosen = source.option('indices')
+    if chosen == 0 or (isinstance(chosen, Sequence) and not len(chosen)):
+        raise DataError(
+            f'{source.key}.indices is {chosen!r}, which shows no image: leave it out, or give how many to show.'
+        )
     if source.is_remote():
         return 'not checked, the data is on remote storage.'
     if _loads_like(source.cls, _COCO):

@@ -1,6 +1,16 @@
 """Segmentors and decode heads for mmseg, the only models that import it: at the first look-up of a name of theirs."""
 
+from .dpt_head import DPTSegHead
+from .linear_head import LinearSegHead
 from .mask2former_head import Mask2FormerSegHead
+from .mask_transformer_head import MaskTransformerSegHead
 from .windowed_segmentor import PredictsInWindows, WindowedEncoderDecoder
 
-__all__ = ['Mask2FormerSegHead', 'PredictsInWindows', 'WindowedEncoderDecoder']
+__all__ = [
+    'DPTSegHead',
+    'LinearSegHead',
+    'Mask2FormerSegHead',
+    'MaskTransformerSegHead',
+    'PredictsInWindows',
+    'WindowedEncoderDecoder',
+]

@@ -53,8 +53,8 @@ class WindowRule:
             _is_pair(self.stride) and all(step <= side for step, side in zip(self.stride, self.crop_size))
         ):
             raise ValueError(
-                f'test_cfg.stride is {self.stride}; windows of {self.crop_size} pixels need a vertical and a horizontal '
-                f'step in pixels, no larger than they are.'
+                f'test_cfg.stride is {self.stride}; windows of {self.crop_size} pixels need a vertical and a '
+                'horizontal step in pixels, no larger than they are.'
             )
         if not isinstance(self.window_batch, int) or self.window_batch < 1:
             raise ValueError(f'test_cfg.window_batch is {self.window_batch}; expected a whole number of at least 1.')

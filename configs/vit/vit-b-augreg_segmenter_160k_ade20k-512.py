@@ -1,0 +1,11 @@
+_base_ = [
+    '../_base_/models/segmenter_vit.py',
+    '../_base_/datasets/ade20k-512.py',
+    '../_base_/schedules/sgd_poly-160k.py',
+    '../_base_/runtime_segmentation.py',
+    '../_base_/tta_segmentation.py',
+    '../_base_/pretrainings/augreg.py',
+]
+
+model = dict(backbone=dict(init_cfg=dict(type='ViTPretrained', checkpoint=_base_.augreg.base_384)))
+train_dataloader = dict(batch_size=1)

@@ -1,0 +1,12 @@
+_base_ = [
+    '../_base_/models/mask2former_vit.py',
+    '../_base_/datasets/ade20k-512.py',
+    '../_base_/schedules/vit_160k.py',
+    '../_base_/runtime_segmentation.py',
+    '../_base_/tta_segmentation.py',
+    '../_base_/pretrainings/mae.py',
+]
+
+# mmseg's Mask2Former is made of mmdet's parts.
+custom_imports = dict(imports=['mmvitdense', 'mmdet.models'], allow_failed_imports=False)
+model = dict(backbone=dict(init_cfg=dict(type='ViTPretrained', checkpoint=_base_.mae.base)))
