@@ -16,6 +16,7 @@ from .build import build_model, build_runner
 from .checkpoint import load_model_weights
 from .config import load_config, option_notes, set_work_dir, unused_notes
 from .errors import InputError
+from .initial_weights import check_initial_weights
 from .launch import on_main_process, start_process_group
 from .repeatable import add_training_hooks, fix_seed
 from .resume import latest_checkpoint, set_resume
@@ -105,6 +106,7 @@ def _apply_options(cfg: Any, amp: bool, auto_scale_lr: bool) -> list[str]:
 
 def _check(cfg: Any, every_image: bool, bad_images: int) -> tuple[str | None, int | None, list[str]]:
     """Check the checkpoint to start from and the data; return that checkpoint, the seed of its run, and log lines."""
+    check_initial_weights(cfg)
     resume, checkpoint, notes, seed = bool(cfg.get('resume')), cfg.get('load_from'), [], None
     if resume and checkpoint is None:
         checkpoint, notes = latest_checkpoint(cfg.work_dir)

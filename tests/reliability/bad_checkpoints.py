@@ -134,6 +134,17 @@ def _folder(place: Place) -> list:
     return arguments_of('test', 'weights')
 
 
+def _initial(kind: str, checkpoint: str, content: bytes | None = None) -> Callable[[Place], list]:
+    def prepare(place: Place) -> list:
+        if content is not None:
+            place.write(checkpoint, content)
+        model = f"dict(backbone=dict(init_cfg=dict(_delete_=True, type='{kind}', checkpoint='{checkpoint}')))"
+        place.write('initial.py', f"_base_ = 'detector.py'\nmodel = {model}\n")
+        return train(config='initial.py')
+
+    return prepare
+
+
 _TOOLS_OF = {'no-tensors': ('test', 'convert'), 'other-model': ('train', 'test')}
 
 BAD_CHECKPOINTS = [
@@ -160,6 +171,18 @@ BAD_CHECKPOINTS = [
     BadInput('checkpoint-one-missing', 'test', _changed_weights(_one_missing)('test'), '1 missing'),
     BadInput('checkpoint-one-more', 'test', _changed_weights(_one_more)('test'), r'1 unexpected \(extra'),
     BadInput('checkpoint-no-backbone', 'image_demo', _changed_weights(_half_empty)('image_demo'), 'missing'),
+    *(
+        BadInput(
+            f'initial-{name}-{kind}', 'train', _initial(kind, *given), f'model.backbone.init_cfg.checkpoint: .*{line}'
+        )
+        for kind in ('mmvitdense.ViTPretrained', 'Pretrained')
+        for name, given, line in (
+            ('absent', ('none.pth',), 'none.pth does not exist'),
+            ('page', ('w.pth', b'<html></html>'), 'is not a checkpoint'),
+            ('empty', ('w.safetensors', b''), 'is cut short or damaged'),
+            ('unreachable', ('http://127.0.0.1:9/a.pth',), 'cannot be fetched'),
+        )
+    ),
     BadInput('resume-absent', 'train', [*train(), '--resume', 'none.pth'], r'none\.pth does not exist'),
     BadInput('resume-weights', 'train', [*train(), '--resume', 'detector.pth'], 'not the state of a training run'),
     BadInput('resume-another', 'train', [*train(), '--resume', 'segmentor.pth'], 'does not fit the model MaskRCNN'),
