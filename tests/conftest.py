@@ -1,11 +1,20 @@
 """What every test gets: the same random numbers each time, and a skip where no GPU is."""
 
 import functools
+import gc
 import random
 
 import numpy as np
 import pytest
 import torch
+
+from tests.warm_python import WarmPython
+
+
+def pytest_collection_finish():
+    """Leave what is imported out of later collections of garbage: mmengine asks for one with each data set."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_runtest_setup(item):
@@ -36,3 +45,12 @@ def shapes_root(tmp_path_factory):
     from mmvitdense.datasets.shapes import write_shapes
 
     return write_shapes(tmp_path_factory.mktemp('data') / 'shapes', 6, 3, image_size=(96, 128), seed=1)
+
+
+@pytest.fixture(scope='session')
+def bare_python():
+    """A Python that has torch and mmengine, and neither this package nor mmcv, mmdet and mmseg."""
+    parts = ('config', 'dataset', 'model', 'optim')
+    python = WarmPython('torch', 'torchvision', *(f'mmengine.{part}' for part in parts))
+    yield python
+    python.close()

@@ -33,7 +33,7 @@ def test_the_import_is_light():
     assert not [name for name in new if name.startswith(('mmvitdense.models', 'mmvitdense.ops', 'mmvitdense.layers'))]
 
 
-def test_backbones_need_no_library_beside_mmengine():
+def test_backbones_need_no_library_beside_mmengine(bare_python):
     """One import makes the names known to mmengine; looking them up brings in neither mmcv, mmdet nor mmseg.
 
     transformers is not among these: mmengine itself imports it where it is installed.
@@ -53,12 +53,12 @@ def test_backbones_need_no_library_beside_mmengine():
         '    assert registry.get(f"mmvitdense.{name}").__name__ == name\n'
         'print({"mmcv", "mmdet", "mmseg", "timm", "matplotlib"} & set(sys.modules))'
     )
-    result = run_python(code)
+    result = bare_python.run(['-c', code])
     assert result.returncode == 0, result.stderr
     assert result.stdout.strip() == 'set()'
 
 
-def test_init_cfg_works_before_anything_is_looked_up(tmp_path):
+def test_init_cfg_works_before_anything_is_looked_up(bare_python, tmp_path):
     """mmengine finds the type in its own registry, whoever imported the model and however."""
     path = tmp_path / 'vit.pth'
     code = (
@@ -71,7 +71,7 @@ def test_init_cfg_works_before_anything_is_looked_up(tmp_path):
         f"assert torch.equal(model.patch_embed.proj.weight, torch.load('{path}')['patch_embed.proj.weight'])\n"
         "PlainViT(**sizes, init_cfg=dict(type='SinCosPositions')).init_weights()\n"
     )
-    result = run_python(code)
+    result = bare_python.run(['-c', code])
     assert result.returncode == 0, result.stderr
 
 

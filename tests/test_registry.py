@@ -1,8 +1,5 @@
 """What a look-up of a name imports: nobody gets a library that the name does not need."""
 
-import subprocess
-import sys
-
 import pytest
 
 PRELUDE = """
@@ -12,13 +9,18 @@ def imported(name):
 """
 
 
-def run(code):
-    """Run code in a fresh interpreter."""
-    done = subprocess.run([sys.executable, '-c', PRELUDE + code], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr[-2000:]
+@pytest.fixture
+def run(bare_python):
+    """Run code where nothing was looked up yet."""
+
+    def _run(code):
+        done = bare_python.run(['-c', PRELUDE + code])
+        assert done.returncode == 0, done.stderr[-2000:]
+
+    return _run
 
 
-def test_mmdet_is_imported_for_names_that_are_found_nowhere_else():
+def test_mmdet_is_imported_for_names_that_are_found_nowhere_else(run):
     pytest.importorskip('mmdet')
     run("""
 from mmvitdense.registry import MODELS, WEIGHT_INITIALIZERS
@@ -34,7 +36,7 @@ assert MODELS.get('mmvitdense.Mask2FormerSegHead').__module__ == 'mmvitdense.mod
 """)
 
 
-def test_without_mmdet_the_other_names_are_found():
+def test_without_mmdet_the_other_names_are_found(run):
     run("""
 sys.modules['mmdet'] = None  # as if it were not installed
 from mmengine.registry import MODELS

@@ -4,11 +4,8 @@ model = dict(
     data_preprocessor=_base_.augreg.pixels,
     backbone=dict(
         _delete_=True,
-        type='mmvitdense.PlainViT',
+        **_base_.preset_vit,
         preset='augreg-base',
-        img_size=512,
-        out_indices=(3, 5, 7, 11),
-        drop_path_rate=0.1,
         init_cfg=dict(type='ViTPretrained', checkpoint=_base_.augreg.base),
     ),
 )

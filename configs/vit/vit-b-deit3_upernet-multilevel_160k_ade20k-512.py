@@ -3,11 +3,8 @@ _base_ = ['./vit-b-mae_upernet-multilevel_160k_ade20k-512.py', '../_base_/pretra
 model = dict(
     backbone=dict(
         _delete_=True,
-        type='mmvitdense.PlainViT',
+        **_base_.preset_vit,
         preset='deit3-base',
-        img_size=512,
-        out_indices=(3, 5, 7, 11),
-        drop_path_rate=0.1,
         init_cfg=dict(type='ViTPretrained', checkpoint=_base_.deit3.base),
     ),
 )

@@ -7,6 +7,8 @@ _base_ = [
     '../_base_/pretrainings/mae.py',
 ]
 
+# Any ViT-B by its preset in the place of this one: `backbone=dict(_delete_=True, **_base_.preset_vit, preset=...)`.
+preset_vit = dict(type='mmvitdense.PlainViT', img_size=512, out_indices=(3, 5, 7, 11), drop_path_rate=0.1)
 model = dict(
     backbone=dict(
         with_cls_token=True,

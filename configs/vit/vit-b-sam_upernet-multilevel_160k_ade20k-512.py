@@ -3,12 +3,10 @@ _base_ = ['./vit-b-mae_upernet-multilevel_160k_ade20k-512.py', '../_base_/pretra
 
 model = dict(
     backbone=dict(
+        _base_.preset_vit,
         _delete_=True,
-        type='mmvitdense.PlainViT',
         preset='sam-base',
-        img_size=512,
         out_indices=(2, 5, 8, 11),
-        drop_path_rate=0.1,
         init_cfg=dict(type='ViTPretrained', checkpoint=_base_.sam.base),
     ),
 )

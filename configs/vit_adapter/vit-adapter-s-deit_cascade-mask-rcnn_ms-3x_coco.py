@@ -6,5 +6,9 @@ _base_ = [
     '../_base_/pretrainings/deit.py',
 ]
 
-model = dict(backbone=dict(vit=dict(init_cfg=dict(type='ViTPretrained', checkpoint=_base_.deit.small))))
+model = dict(
+    backbone=dict(
+        vit=dict(init_cfg=dict(type='ViTPretrained', checkpoint=_base_.deit.small, known=['act', 'pos_resize']))
+    )
+)
 optim_wrapper = dict(type='AmpOptimWrapper', loss_scale=dict(init_scale=512))

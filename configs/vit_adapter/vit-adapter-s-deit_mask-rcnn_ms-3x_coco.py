@@ -6,4 +6,8 @@ _base_ = [
     '../_base_/pretrainings/deit.py',
 ]
 
-model = dict(backbone=dict(vit=dict(init_cfg=dict(type='ViTPretrained', checkpoint=_base_.deit.small))))
+model = dict(
+    backbone=dict(
+        vit=dict(init_cfg=dict(type='ViTPretrained', checkpoint=_base_.deit.small, known=['act', 'pos_resize']))
+    )
+)

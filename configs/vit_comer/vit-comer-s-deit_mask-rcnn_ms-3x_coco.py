@@ -11,7 +11,7 @@ _base_ = [
 model = dict(
     backbone=dict(
         type='mmvitdense.ViTCoMer',
-        vit=dict(init_cfg=dict(type='ViTPretrained', checkpoint=_base_.deit.small)),
+        vit=dict(init_cfg=dict(type='ViTPretrained', checkpoint=_base_.deit.small, known=['act', 'pos_resize'])),
     ),
 )
 optim_wrapper = dict(type='AmpOptimWrapper', loss_scale=dict(init_scale=512))

@@ -6,14 +6,12 @@ model = dict(
     data_preprocessor=_base_.beit.pixels,
     backbone=dict(
         _delete_=True,
-        type='mmvitdense.PlainViT',
+        **_base_.preset_vit,
         preset='beit-base',
-        img_size=1024,
         with_cls_token=False,
         window_size=14,
         global_blocks=(),
         conv_blocks=(2, 5, 8, 11),
-        drop_path_rate=0.1,
         init_cfg=dict(type='ViTPretrained', checkpoint=_base_.beit.base_tuned),
     ),
 )

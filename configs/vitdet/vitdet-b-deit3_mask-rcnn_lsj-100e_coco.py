@@ -3,12 +3,10 @@ _base_ = ['./vitdet-b-mae_mask-rcnn_lsj-100e_coco.py', '../_base_/pretrainings/d
 model = dict(
     backbone=dict(
         _delete_=True,
-        type='mmvitdense.PlainViT',
+        **_base_.preset_vit,
         preset='deit3-base',
-        img_size=1024,
         window_size=14,
         rel_pos='decomposed',
-        drop_path_rate=0.1,
         init_cfg=dict(type='ViTPretrained', checkpoint=_base_.deit3.base),
     ),
 )

@@ -1,5 +1,3 @@
-_base_ = './vitdet-b-mae_mask-rcnn_lsj-100e_lvis-v1.py'
+_base_ = ['./vitdet-b-mae_mask-rcnn_lsj-100e_lvis-v1.py', '../_base_/models/cascade_vitdet.py']
 
-model = dict(
-    roi_head=dict(type='mmvitdense.Detectron2CascadeRoIHead', bbox_head=dict(reg_class_agnostic=True)),
-)
+model = dict(roi_head=_base_.cascade)

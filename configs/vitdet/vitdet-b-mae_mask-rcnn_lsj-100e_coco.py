@@ -6,4 +6,7 @@ _base_ = [
     '../_base_/pretrainings/mae.py',
 ]
 
+# Any ViT-B by its preset in the place of this one: `backbone=dict(_delete_=True, **_base_.preset_vit, preset=...)`, with
+# the windows and positions that suit it.
+preset_vit = dict(type='mmvitdense.PlainViT', img_size=1024, drop_path_rate=0.1)
 model = dict(backbone=dict(init_cfg=dict(type='ViTPretrained', checkpoint=_base_.mae.base)))

@@ -3,10 +3,8 @@ _base_ = ['./vitdet-b-mae_mask-rcnn_lsj-100e_coco.py', '../_base_/pretrainings/s
 model = dict(
     backbone=dict(
         _delete_=True,
-        type='mmvitdense.PlainViT',
+        **_base_.preset_vit,
         preset='sam-base',
-        img_size=1024,
-        drop_path_rate=0.1,
         init_cfg=dict(type='ViTPretrained', checkpoint=_base_.sam.base),
     ),
 )

@@ -1,15 +1,9 @@
-_base_ = './vitdet-b-mae_mask-rcnn_lsj-100e_coco.py'
+_base_ = ['./vitdet-b-mae_mask-rcnn_lsj-100e_coco.py', '../_base_/sizes/vitdet-huge.py']
 
 model = dict(
-    backbone=dict(
-        arch='huge',
-        drop_path_rate=0.5,
-        # MAE's ViT-H with its patch embedding resized from 14 to 16 pixels, published with ViTDet.
-        init_cfg=dict(
-            checkpoint=_base_.mae.huge_patch16,
-        ),
-    ),
-    neck=dict(in_channels=1280),
+    # MAE's ViT-H with its patch embedding resized from 14 to 16 pixels, published with ViTDet.
+    backbone=dict(**_base_.size.vit, drop_path_rate=0.5, init_cfg=dict(checkpoint=_base_.mae.huge_patch16)),
+    neck=_base_.size.neck,
 )
 
 # 75 epochs. The fraction of the warm-up is not rescaled in the published config, which makes 188 iterations of 250.
@@ -19,5 +13,4 @@ param_scheduler = [
     dict(type='LinearLR', start_factor=0.001, by_epoch=False, begin=0, end=188),
     dict(type='MultiStepLR', by_epoch=False, begin=0, end=max_iters, milestones=[122916, 133159], gamma=0.1),
 ]
-# ViT-H decays norms and the position table like everything else.
-optim_wrapper = dict(paramwise_cfg=dict(_delete_=True, layer_decay_rate=0.9))
+optim_wrapper = _base_.size.optim_wrapper

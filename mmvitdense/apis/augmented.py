@@ -7,7 +7,7 @@ from typing import Any
 from mmengine.registry import MODELS
 from torch import nn
 
-from mmvitdense.datasets.checks.source import find_sources, type_name
+from mmvitdense.datasets.checks.source import find_sources, registered_class, type_name
 
 from .build import enter_scope
 from .errors import InputError
@@ -25,10 +25,10 @@ def augment_tests(cfg: Any) -> None:
             f'--tta: {cfg.filename} has no {" and no ".join(missing)}; expected both: a class, DetTTAModel of mmdet or '
             'SegTTAModel of mmseg, and a pipeline with TestTimeAug.'
         )
-    if type_name(cfg.tta_model) == 'DetTTAModel' and (cfg.model.get('roi_head') or {}).get('mask_head'):
+    if type_name(cfg.tta_model) == 'DetTTAModel' and (head := _head_of_masks(cfg.model)):
         raise InputError(
-            '--tta: DetTTAModel of mmdet merges boxes alone, and model.roi_head.mask_head predicts masks; test without '
-            '--tta, or a detector of boxes.'
+            f'--tta: DetTTAModel of mmdet merges boxes alone, and {head} predicts masks; test without --tta, or a '
+            'detector of boxes.'
         )
     if type_name(cfg.tta_model) == 'SegTTAModel' and (cfg.model.get('test_cfg') or {}).get('keep_logits') is False:
         raise InputError(
@@ -38,7 +38,24 @@ def augment_tests(cfg: Any) -> None:
         source.cfg['pipeline'] = cfg.tta_pipeline
 
 
+def _head_of_masks(model: Any) -> str | None:
+    """The path of the head by which a detector predicts masks or segments."""
+    if (model.get('roi_head') or {}).get('mask_head'):
+        return 'model.roi_head.mask_head'
+    return next((f'model.{name}' for name in ('mask_head', 'panoptic_head') if model.get(name)), None)
+
+
 def augmented_model(cfg: Any, model: nn.Module) -> nn.Module:
-    """The `tta_model` of a config around a model, which merges what it predicts for all views of an image."""
+    """The `tta_model` of a config around a model, which merges what it predicts for all views of an image.
+
+    Raises:
+        InputError: Its type is not registered.
+    """
     enter_scope(cfg)
-    return MODELS.build({**cfg.tta_model, 'module': model})
+    found = registered_class(MODELS, cfg.tta_model, cfg.default_scope)
+    if found is None:
+        raise InputError(
+            f'--tta: tta_model is of type {cfg.tta_model.get("type")!r}, which is not registered: give DetTTAModel of '
+            'mmdet or SegTTAModel of mmseg, or import what registers it by custom_imports.'
+        )
+    return MODELS.build({**cfg.tta_model, 'type': found, 'module': model})

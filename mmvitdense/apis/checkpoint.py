@@ -17,7 +17,11 @@ from torch import nn
 
 from mmvitdense.checkpoints import CheckpointError, detect, read_file
 from mmvitdense.checkpoints.files.conversion_record import record_of, warn_of_guesses
+from mmvitdense.checkpoints.fit.unconfirmed import warn_of_unconfirmed
 from mmvitdense.checkpoints.formats.plain_vit import FORMAT as PLAIN_VIT
+from mmvitdense.frozen_weights import RECORDS, FrozenWeightsError, restore
+from mmvitdense.layers import held_vit
+from mmvitdense.models.backbones import PlainViT
 
 _SHOWN = 5
 _TOO_LITTLE = 0.1
@@ -57,16 +61,19 @@ def load_model_weights(model: nn.Module, checkpoint: str | Path, strict: bool = 
 
     Raises:
         CheckpointError: as for `read_run_checkpoint`, or the file does not fit; the message lists the first few keys
-            that are missing, unexpected and of another shape. The model may have been changed in part.
+            that are missing, unexpected and of another shape. Or it has what was trained alone (see
+            ``TrainedWeightsHook``), and the ``init_cfg`` of the model does not give the frozen weights beside. The
+            model may have been changed in part.
     """
     content = read_run_checkpoint(checkpoint)
-    warn_of_guesses(record_of(content), checkpoint)
     model = model.module if is_model_wrapper(model) else model
     state = content['state_dict']
+    _bring_frozen_weights(model, content, checkpoint)
     expected = {key: tuple(value.shape) for key, value in model.state_dict().items()}
     shaped = {key: tuple(value.shape) for key, value in state.items()}
     missing, unexpected, differing = _load_into(model, state, expected, shaped)
     if not (missing or unexpected or differing):
+        _warn_of_guesses(content, model, checkpoint)
         return content
     message = (
         f'{checkpoint} does not fit the model {type(model).__name__}: {_listed(missing, "missing")}, '
@@ -78,7 +85,43 @@ def load_model_weights(model: nn.Module, checkpoint: str | Path, strict: bool = 
     if _count(expected, fitting) < _TOO_LITTLE * _count(expected, expected):
         raise CheckpointError(f'{message} Hardly anything in it fits: it is a checkpoint of another model.')
     print_log(message, logger='current', level=logging.WARNING)
+    _warn_of_guesses(content, model, checkpoint)
     return content
+
+
+def _bring_frozen_weights(model: nn.Module, content: dict[str, Any], checkpoint: str | Path) -> None:
+    """Complete a checkpoint of what was trained by the frozen weights, which the ``init_cfg`` of the model loads."""
+    records = content.get(RECORDS) or []
+    modules = dict(model.named_modules())
+    for path in dict.fromkeys(record['module'] for record in records):
+        if hasattr(modules.get(path), 'init_weights'):
+            try:
+                modules[path].init_weights()
+            except CheckpointError as error:
+                addresses = ', '.join(record['address'] for record in records if record['module'] == path)
+                raise CheckpointError(
+                    f'{checkpoint} has what was trained alone, and expects in {path or "the model"} the frozen weights '
+                    f'of {addresses}, which cannot be loaded: {error}'
+                ) from error
+    try:
+        restore(content['state_dict'], records, model)
+    except FrozenWeightsError as error:
+        raise CheckpointError(f'{checkpoint}: {error}.') from error
+
+
+def _warn_of_guesses(content: dict[str, Any], model: nn.Module, checkpoint: str | Path) -> None:
+    """Those that a conversion recorded, or those that a file of other code leaves to the model."""
+    if record := record_of(content):
+        warn_of_guesses(record, checkpoint)
+        return
+    backbone = getattr(model, 'backbone', None)
+    if not isinstance(backbone, nn.Module) or not isinstance(held_vit(backbone), PlainViT):
+        return
+    try:
+        form = detect(content['state_dict'])
+    except CheckpointError:  # of no known layout, and so without anything known of it
+        return
+    warn_of_unconfirmed(form, content['state_dict'], backbone, f'{checkpoint} ({form.name})')
 
 
 def _advice(state: dict[str, torch.Tensor]) -> str:

@@ -6,6 +6,7 @@ import errno
 import signal
 import sys
 import threading
+import traceback
 from collections.abc import Callable
 
 from .failures import claim_failure, killed_loader, loading_traceback, lost_process, process_group
@@ -16,6 +17,7 @@ BAD_INPUT = 2
 """Exit code of a run that was refused, the same as argparse's for an unknown option."""
 NOT_FINITE = 3
 """Exit code of a training run that ended because its numbers became NaN or infinite."""
+_REPORT = 'the issues of mmvitdense'
 _NO_WRITING = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 
@@ -23,13 +25,18 @@ class InputError(Exception):
     """What was given cannot be used. The message says what was given, what is expected and what to do."""
 
 
-def run_tool(main: Callable[[], int | None]) -> int:
+def run_tool(main: Callable[[], int | None], debug: bool = False) -> int:
     """Run the body of a tool and return its exit code.
+
+    Args:
+        main: The body.
+        debug: Whether one line is preceded by the traceback of what it is about.
 
     What a person can mend (`InputError`, `DataError`, `CheckpointError`, `WorkDirInUseError`), a training that diverged
     (`NonFiniteError`) and what fails around a run (no room for a checkpoint, a process that loads data, another process
-    of the run) end with one line on stderr, below the traceback where an exception in loading data has one; every other
-    exception keeps its traceback. In a distributed run the process that fails first prints it, for all.
+    of the run) end with one line on stderr, below the traceback where an exception in loading data has one. Every other
+    exception is a fault of the program: it keeps its traceback, and the last line asks to report it. In a distributed
+    run the process that fails first prints it, for all.
     """
     from mmvitdense.compat import while_tools_run
     from mmvitdense.engine import LoadingError, StoppedBySignal
@@ -46,13 +53,12 @@ def run_tool(main: Callable[[], int | None]) -> int:
     except Exception as error:
         _finish_saying()
         said = _described(error)
-        if said is None:
-            claim_failure()
-            raise
-        sentence, code = said
+        sentence, code = said or (_fault(error), FAILED)
         if claim_failure(isinstance(error, RuntimeError)):
             if isinstance(error, LoadingError):
                 sys.stderr.write(loading_traceback(error))
+            elif debug or said is None:
+                traceback.print_exception(error)
             _say(sentence, code)
         return code
     finally:
@@ -63,20 +69,32 @@ def _described(error: Exception) -> tuple[str, int] | None:
     """The line and the exit code for an exception, None if it needs its traceback."""
     from mmvitdense.checkpoints import CheckpointError
     from mmvitdense.datasets.checks import DataError
+    from mmvitdense.downloads import DownloadError
     from mmvitdense.engine import LoadingError, NonFiniteError, SavingError, WorkDirInUseError
 
-    if isinstance(error, (InputError, DataError, CheckpointError, WorkDirInUseError)):
+    if isinstance(error, (InputError, DataError, CheckpointError, DownloadError, WorkDirInUseError)):
         return _sentence(error), BAD_INPUT
     if isinstance(error, NonFiniteError):
         return _sentence(error), NOT_FINITE
     if isinstance(error, (LoadingError, SavingError)):
         return _sentence(error), FAILED
+    torch = sys.modules.get('torch')
+    if torch is not None and isinstance(error, torch.OutOfMemoryError):
+        return f'{_first_line(error)} Lower the batch size, or use --amp.', FAILED
     if isinstance(error, OSError) and error.errno in _NO_WRITING:
         return f'{error.strerror}: {error.filename or "a file of this run"} cannot be written.', FAILED
     for described in (killed_loader, lost_process):
         if isinstance(error, RuntimeError) and (sentence := described(error)):
             return sentence, FAILED
     return None
+
+
+def _fault(error: Exception) -> str:
+    text = ' '.join(str(error).split()).rstrip('.')
+    return (
+        f'{type(error).__name__}{f": {text[:300]}" if text else ""}. This is no mistake that the program knows: if the '
+        f'traceback above does not end in code of yours, please report it, with the log, in {_REPORT}.'
+    )
 
 
 def _say(sentence: str, code: int) -> int:
@@ -88,6 +106,10 @@ def _say(sentence: str, code: int) -> int:
 def _sentence(error: Exception) -> str:
     """The message in one line; of an error from a process that loads data, without the traceback around it."""
     return ' '.join(str(error).rpartition(f'{type(error).__name__}: ')[2].split())
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0]
 
 
 def _finish_saying() -> None:

@@ -7,7 +7,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from mmengine.logging import print_log
+from torch import nn
 
+from mmvitdense.checkpoints.initializer import LoadedWeights
 from mmvitdense.pretrainings import PRESETS, PRETRAININGS, family_of
 
 _CLOSE = 0.05
@@ -26,18 +28,51 @@ def differing_pixels(cfg: Any) -> list[str]:
         cfg: A config with a ``model``. Mean and deviation are compared in RGB, whatever the order that they are given
             in; images of other than three channels are of no account.
     """
-    preprocessor = cfg.model.get('data_preprocessor') or cfg.get('data_preprocessor')
-    given = _in_rgb(preprocessor) if isinstance(preprocessor, Mapping) else None
+    given = _given(cfg)
     if given is None:
         return []
     pixels = {preset: PRETRAININGS[family_of(preset)].pixels for preset in _presets(cfg.model)}
     return [
-        f'the data_preprocessor has mean={_shown(given[0])} and std={_shown(given[1])} (RGB), the pre-training of '
-        f'preset {preset!r} had mean={_shown(wanted[0])} and std={_shown(wanted[1])}: give it these unless the weights '
-        'are from elsewhere'
+        f'the data_preprocessor has {_both(given)} (RGB), the pre-training of preset {preset!r} had {_both(wanted)}: '
+        'give it these unless the weights are from elsewhere'
         for preset, wanted in pixels.items()
         if not _are_close(given, wanted)
     ]
+
+
+def warn_of_loaded_pixels(model: nn.Module, cfg: Any) -> None:
+    """Log what ``pixels_unlike_weights`` finds."""
+    for text in pixels_unlike_weights(model, cfg):
+        print_log(text, logger='current', level=logging.WARNING)
+
+
+def pixels_unlike_weights(model: nn.Module, cfg: Any) -> list[str]:
+    """One sentence for each file whose pre-training had pixels normalised otherwise than by the ``data_preprocessor``.
+
+    ViTs with a preset are left to ``differing_pixels``. Where a file may be of several families, one of them suffices.
+
+    Args:
+        model: The model, whose ViTs ``ViTPretrained`` has loaded.
+        cfg: Its config.
+    """
+    given = _given(cfg)
+    loaded = [
+        vit.loaded_weights
+        for vit in model.modules()
+        if isinstance(getattr(vit, 'loaded_weights', None), LoadedWeights) and getattr(vit, 'preset', None) is None
+    ]
+    lines = []
+    for checkpoint, families in dict.fromkeys(loaded) if given is not None else ():
+        wanted: dict[Any, list[str]] = {}
+        for family in families:
+            wanted.setdefault(PRETRAININGS[family].pixels, []).append(family)
+        if not any(_are_close(given, pixels) for pixels in wanted):
+            had = ' or '.join(f'{_both(pixels)} ({", ".join(names)})' for pixels, names in wanted.items())
+            lines.append(
+                f'the data_preprocessor has {_both(given)} (RGB), the pre-training of the weights {checkpoint} had '
+                f'{had}: give it these unless the model was trained further with others'
+            )
+    return lines
 
 
 def _presets(part: Any) -> Iterator[str]:
@@ -51,6 +86,12 @@ def _presets(part: Any) -> Iterator[str]:
             yield from _presets(inner)
 
 
+def _given(cfg: Any) -> tuple[tuple[float, ...], tuple[float, ...]] | None:
+    """Mean and deviation of the ``data_preprocessor`` in RGB; None without one, and for other than three channels."""
+    preprocessor = cfg.model.get('data_preprocessor') or cfg.get('data_preprocessor')
+    return _in_rgb(preprocessor) if isinstance(preprocessor, Mapping) else None
+
+
 def _in_rgb(preprocessor: Mapping[str, Any]) -> tuple[tuple[float, ...], tuple[float, ...]] | None:
     """Mean and deviation, those of untouched pixels where there are none; None unless there are three channels."""
     mean, std = preprocessor.get('mean') or (0.0,) * 3, preprocessor.get('std') or (1.0,) * 3
@@ -62,6 +103,10 @@ def _in_rgb(preprocessor: Mapping[str, Any]) -> tuple[tuple[float, ...], tuple[f
 
 def _are_close(first: tuple, second: tuple) -> bool:
     return all(abs(a - b) < _CLOSE for one, other in zip(first, second) for a, b in zip(one, other))
+
+
+def _both(pixels: tuple[tuple[float, ...], tuple[float, ...]]) -> str:
+    return f'mean={_shown(pixels[0])} and std={_shown(pixels[1])}'
 
 
 def _shown(values: tuple[float, ...]) -> str:

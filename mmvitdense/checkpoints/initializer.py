@@ -5,24 +5,29 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any, NamedTuple
 
 from mmengine.logging import print_log
 from torch import Tensor, nn
 
+from mmvitdense.frozen_weights import note_loaded
 from mmvitdense.layers import SelfInitialized, held_vit
+from mmvitdense.pretrainings import PRETRAININGS
 from mmvitdense.registry import WEIGHT_INITIALIZERS
 
 from .files.conversion_record import read_record, warn_of_guesses
 from .files.file_pages import FilePages
 from .files.reading import CheckpointError, local_path, read_checkpoint
 from .fit.differences import ALLOWED, differences
-from .fit.grids import recorded_grids
+from .fit.grids import has_record, recorded_grids
 from .fit.init_info import note_initialization
 from .fit.layer_scale import fold_layer_scale
 from .fit.model import fit_to_model
 from .fit.name_patterns import check_patterns
 from .fit.options import FitOptions
 from .fit.structure import check_preset
+from .fit.unconfirmed import warn_of_unconfirmed
 from .formats.contract import Format
 from .formats.detect import detect
 from .formats.mimdet import FORMAT as MIMDET
@@ -32,6 +37,18 @@ _BACKBONE = 'backbone.'
 _CHUNK_BYTES = 1 << 27
 # Files of this project have these formats.
 _OURS = (PLAIN_VIT, MIMDET)
+
+
+class LoadedWeights(NamedTuple):
+    """What ``ViTPretrained`` notes as ``loaded_weights`` of a ViT that it has loaded.
+
+    Attributes:
+        checkpoint: The file.
+        families: Families of ``PRETRAININGS`` that it may be of.
+    """
+
+    checkpoint: str
+    families: tuple[str, ...]
 
 
 @WEIGHT_INITIALIZERS.register_module()
@@ -52,8 +69,8 @@ class ViTPretrained:
 
     Args:
         checkpoint: Path or http(s) address of the file.
-        patch_resize: How a patch embedding is resized where the model has another patch size: 'pinv' or 'bilinear',
-            see ``resize_patch_embedding``.
+        patch_resize: How a patch embedding is resized where the model has another patch size: 'pinv', 'pinv_antialias'
+            or 'bilinear', see ``resize_patch_embedding``.
         fold_layer_scale: Whether the gains of LayerScale are multiplied into the layers before it, for a model
             without LayerScale.
         as_initialized: Weights that stay as the model initialises them, whether or not the file has them: names, their
@@ -63,6 +80,10 @@ class ViTPretrained:
             ('register_tokens',) for a model without registers.
         pos_grid: (rows, columns) of the position table of the file, where it is no square. Models of this project
             record theirs.
+        family: The pre-training of the file, a family of ``PRETRAININGS``, where its names and shapes are those of
+            several, such as 'deit'. A preset says as much.
+        known: Options of the model that are right although nothing in the file confirms them, such as
+            ('n_points', 'vit.window_size'): without, a warning names them.
         allow: What the model may have otherwise than its weights, some of 'preset', 'rope', 'num_heads' and
             'pos_resize'.
 
@@ -82,33 +103,34 @@ class ViTPretrained:
         unused: Sequence[str] = (),
         pos_grid: Sequence[int] | None = None,
         allow: Sequence[str] = (),
+        family: str | None = None,
+        known: Sequence[str] = (),
     ):
-        for option, value in (('as_initialized', as_initialized), ('unused', unused), ('allow', allow)):
+        lists = {'as_initialized': as_initialized, 'unused': unused, 'allow': allow, 'known': known}
+        for option, value in lists.items():
             if isinstance(value, str):
                 raise ValueError(f'{option} must be a list of names, got {value!r}: write [{value!r}]')
         if unknown := sorted(set(allow) - set(ALLOWED)):
             raise ValueError(f'allow must be some of {ALLOWED}, got {unknown}')
         if pos_grid is not None and (len(pos_grid) != 2 or min(pos_grid) < 1):
             raise ValueError(f'pos_grid must be (rows, columns) in patches, got {pos_grid}')
+        if family is not None and family not in PRETRAININGS:
+            raise ValueError(f'family must be one of {", ".join(PRETRAININGS)}, got {family!r}')
         self.checkpoint = checkpoint
+        self.family = family
         self.patch_resize = patch_resize
         self.fold_layer_scale = fold_layer_scale
         self.as_initialized = tuple(as_initialized)
         self.unused = tuple(unused)
         self.pos_grid = None if pos_grid is None else tuple(pos_grid)
-        self.allow = tuple(allow)
+        self.allow, self.known = tuple(allow), tuple(known)
 
     def __call__(self, module: nn.Module) -> None:
         """Load the weights into ``module``, a ``PlainViT`` or a backbone that holds one."""
         state_dict = read_checkpoint(self.checkpoint)
-        form = detect(state_dict)
-        if form.head_only:
-            raise CheckpointError(
-                f'{self.checkpoint} is a file of {form.name} without a ViT: give the file of the ViT here, and join '
-                'both with `python tools/convert.py HEAD OUT --trunk VIT` to test them'
-            )
+        form = self._detect(state_dict)
+        _check_trunk(form, state_dict, module, self.checkpoint)
         weights = _convert(form, state_dict, module)
-        warn_of_guesses(read_record(self.checkpoint), self.checkpoint)
         if any(name.startswith(_BACKBONE) for name in weights):
             weights = {n.removeprefix(_BACKBONE): v for n, v in weights.items() if n.startswith(_BACKBONE)}
         check_patterns('as_initialized', self.as_initialized, module.state_dict(), 'the model')
@@ -125,6 +147,7 @@ class ViTPretrained:
             module.draw_weights(given=weights.keys())
         loaded = set(weights)
         _load(module, weights, pages)
+        note_loaded(module, self.checkpoint, loaded)
         note_initialization(module, loaded, f'{type(self).__name__}: loaded from {self.checkpoint}')
         notes = [f'as initialised: {", ".join(self.as_initialized)}'] if self.as_initialized else []
         source = f'{self.checkpoint} ({form.name})'
@@ -136,6 +159,31 @@ class ViTPretrained:
                 logger='current',
                 level=logging.WARNING,
             )
+        record = read_record(self.checkpoint)
+        self._warn_of_guesses(record, form, state_dict, module)
+        if families := record.get('families') or (() if has_record(state_dict) else form.families(state_dict)):
+            held_vit(module).loaded_weights = LoadedWeights(str(self.checkpoint), tuple(families))
+
+    def _detect(self, state_dict: dict[str, Tensor]) -> Format:
+        """The format of the file; of the family that is given, where it may be."""
+        form = detect(state_dict)
+        if self.family is None:
+            return form
+        if self.family not in (families := form.families(state_dict)):
+            raise CheckpointError(
+                f'{self.checkpoint} ({form.name}) is of {" or ".join(families) or "no known family"}, not of '
+                f'{self.family!r}: leave family out of the init_cfg, or give the one that it is of'
+            )
+        return replace(form, families=lambda _: (self.family,))
+
+    def _warn_of_guesses(
+        self, record: Mapping[str, Any], form: Format, state_dict: Mapping[str, Tensor], module: nn.Module
+    ) -> None:
+        """Those that a conversion recorded, or those that the file of other code leaves to the model."""
+        if record:
+            warn_of_guesses(record, self.checkpoint)
+        else:
+            warn_of_unconfirmed(form, state_dict, module, f'{self.checkpoint} ({form.name})', self.known)
 
     def _fit_options(self, form: Format, state_dict: Mapping[str, Tensor]) -> FitOptions:
         return FitOptions(
@@ -145,6 +193,21 @@ class ViTPretrained:
             pos_grid=self.pos_grid,
             recorded=recorded_grids(state_dict, form),
             oblong=form in _OURS,
+        )
+
+
+def _check_trunk(form: Format, state_dict: Mapping[str, Tensor], module: nn.Module, checkpoint: object) -> None:
+    """Refuse what has no weights for the ViT, unless the model takes such files, and what has differences alone."""
+    trunk = form.trunk(state_dict)
+    if trunk == 'added':
+        raise CheckpointError(
+            f'{checkpoint} is a file of {form.name} whose ViT is published as differences to other weights: add these '
+            'with `python tools/convert.py FILE OUT --trunk VIT` (`--trunk none` where the weights are whole)'
+        )
+    if trunk == 'missing' and not getattr(module, 'takes_files_without_vit', False):
+        raise CheckpointError(
+            f'{checkpoint} is a file of {form.name} without a ViT: give the file of the ViT here, and join '
+            'both with `python tools/convert.py HEAD OUT --trunk VIT` to test them'
         )
 
 

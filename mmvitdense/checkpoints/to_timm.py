@@ -6,11 +6,12 @@ That is ``VisionTransformer`` (with registers, a norm before the blocks, LayerSc
 
 from __future__ import annotations
 
-import math
 import re
 
 import torch
 from torch import Tensor
+
+from mmvitdense.layers.positions.table_rows import square_side
 
 from .files.reading import CheckpointError
 
@@ -49,7 +50,7 @@ def to_timm(weights: dict[str, Tensor]) -> dict[str, Tensor]:
         elif has_biases:
             new = re.sub(r'\.ls([12])\.gamma$', r'.gamma_\1', new)
         if name == 'pos_embed' and has_tables:
-            side = math.isqrt(tensor.shape[1])
+            side = square_side(tensor.shape[1])
             tensor = tensor.unflatten(1, (side, side))
         if new != name:
             del renamed[name]
@@ -61,7 +62,7 @@ def _without_cls_row_beside_registers(weights: dict[str, Tensor]) -> dict[str, T
     """timm has no position of the class token beside registers: it is added to the token, which computes the same."""
     weights = dict(weights)
     table = weights.get('pos_embed')
-    if 'register_tokens' in weights and table is not None and math.isqrt(table.shape[1]) ** 2 != table.shape[1]:
+    if 'register_tokens' in weights and table is not None and square_side(table.shape[1]) is None:
         weights['cls_token'] = weights['cls_token'] + table[:, :1]
         weights['pos_embed'] = table[:, 1:]
     return weights
@@ -84,10 +85,12 @@ def _check(weights: dict[str, Tensor]) -> None:
         reason = 'its BEiT has no bias of the keys'
     elif 'blocks.0.attn.rel_pos_h' in weights and 'cls_token' in weights:
         reason = 'its SAM has no class token'
-    elif weights.get('pos_embed') is not None and 'blocks.0.attn.rel_pos_h' in weights:
-        rows = weights['pos_embed'].shape[1]
-        if math.isqrt(rows) ** 2 != rows:
-            reason = 'its SAM has no position of a class token'
+    elif (
+        weights.get('pos_embed') is not None
+        and 'blocks.0.attn.rel_pos_h' in weights
+        and square_side(weights['pos_embed'].shape[1]) is None
+    ):
+        reason = 'its SAM has no position of a class token'
     if reason:
         raise CheckpointError(f'timm has no layout for these weights: {reason}. Write the layout of mmvitdense')
 

@@ -6,9 +6,13 @@ from .errors import LoadingError, NonFiniteError, SavingError, StoppedBySignal, 
 from .finite_loss import FiniteLossHook
 from .layer_decay import LayerDecayOptimWrapperConstructor
 from .lr_mults import LearningRateOptimWrapperConstructor
+from .mask_annealing import MaskAnnealingHook
+from .mask_transformer_rates import MaskTransformerOptimWrapperConstructor
 from .processes import ProcessesHook
 from .repeat_factor_sampler import RepeatFactorSampler
 from .repeatable import RepeatableHook
+from .trained_weights import RestoreFrozenHook, TrainedWeightsHook
+from .two_stage_warmup import TwoStageWarmupPoly
 from .whole_checkpoint import WholeCheckpointHook
 from .work_dir import WorkDirHook
 
@@ -19,12 +23,17 @@ __all__ = [
     'LayerDecayOptimWrapperConstructor',
     'LearningRateOptimWrapperConstructor',
     'LoadingError',
+    'MaskAnnealingHook',
+    'MaskTransformerOptimWrapperConstructor',
     'NonFiniteError',
     'ProcessesHook',
     'RepeatFactorSampler',
     'RepeatableHook',
+    'RestoreFrozenHook',
     'SavingError',
     'StoppedBySignal',
+    'TrainedWeightsHook',
+    'TwoStageWarmupPoly',
     'WholeCheckpointHook',
     'WorkDirHook',
     'WorkDirInUseError',

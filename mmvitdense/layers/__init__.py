@@ -13,6 +13,7 @@ from .initialization import (
     draw_xavier_linear,
 )
 from .layer_scale import LayerScale
+from .low_rank import LowRankLinear
 from .norm import BatchNorm2d, LayerNorm2d, SyncBatchNorm, build_norm2d
 from .patch_embed import PatchEmbed
 from .positions import (
@@ -29,6 +30,7 @@ from .positions import (
     resize_position_table,
     sincos_position_table,
 )
+from .query_mask import QueryMask, QueryMasking
 from .recompute import recomputed
 from .window import pad_to_windows, window_merge, window_partition
 
@@ -43,8 +45,11 @@ __all__ = [
     'HoldsViT',
     'LayerNorm2d',
     'LayerScale',
+    'LowRankLinear',
     'Mlp',
     'PatchEmbed',
+    'QueryMask',
+    'QueryMasking',
     'RecordsPositions',
     'RelativePositionBias',
     'SelfInitialized',

@@ -18,6 +18,7 @@ from .positions import (
     rotate,
     with_mask,
 )
+from .query_mask import QueryMask
 from .window import pad_to_windows, window_merge, window_partition
 
 WINDOW_PADS = ('tokens', 'qkv')
@@ -73,7 +74,7 @@ class Attention(OwnsTables):
         tokens: Tensor,
         grid: tuple[int, int],
         position: AttentionPosition | None = None,
-        mask: Tensor | None = None,
+        mask: Tensor | QueryMask | None = None,
     ) -> Tensor:
         """Attend.
 
@@ -82,7 +83,8 @@ class Attention(OwnsTables):
             grid: (h, w).
             position: What this block shares with others, of a window where there is one.
             mask: Which token (the last axis but one) attends to which (the last): true where it does, or numbers that
-                are added to the logits, broadcast to B x heads x N x N. Each must attend to one at least.
+                are added to the logits, broadcast to B x heads x N x N. Each must attend to one at least. A
+                ``QueryMask`` masks the first tokens alone.
 
         Returns:
             The shape of ``tokens``.
@@ -106,29 +108,32 @@ class Attention(OwnsTables):
         if not self.without_key_bias:
             return apply_linear(self.qkv, tokens)
         if is_plain(self.qkv):
-            return linear(tokens, self.qkv.weight, self._used_bias(tokens))
-        return self.qkv(tokens) + (self._used_bias(tokens) - self._bias(tokens))
+            return linear(tokens, self.qkv.weight, self._used_bias())
+        # Of a layer that was changed or replaced the bias is what it makes of a zero token, which goes along with the
+        # others: hooks see one call.
+        qkv, bias = self.qkv(F.pad(tokens, (0, 0, 0, 1))).split([tokens.shape[-2], 1], dim=-2)
+        query, key, value = bias.chunk(3, dim=-1)
+        return qkv - torch.cat([torch.zeros_like(query), key, torch.zeros_like(value)], dim=-1)
 
-    def _bias(self, tokens: Tensor) -> Tensor | None:
-        """The bias of the projection, 3*C: of a layer put in the place of torch's, what it makes of a zero token."""
-        return self.qkv.bias if isinstance(self.qkv, nn.Linear) else self.qkv(tokens.new_zeros(1, tokens.size(-1)))[0]
-
-    def _used_bias(self, tokens: Tensor) -> Tensor | None:
-        """The bias as it enters the function, 3*C."""
-        bias = self._bias(tokens)
+    def _used_bias(self) -> Tensor | None:
+        """The bias of the projection as it enters the function, 3*C."""
         if not self.without_key_bias:
-            return bias
-        query, key, value = bias.chunk(3)
+            return self.qkv.bias
+        query, key, value = self.qkv.bias.chunk(3)
         return torch.cat([query, torch.zeros_like(key), value])
 
     def _attend_in_windows(
         self, tokens: Tensor, grid: tuple[int, int], position: AttentionPosition | None, prefix: int
     ) -> Tensor:
-        size = self.window_size
-        qkv = self._project(tokens[:, prefix:]).unflatten(1, grid)
-        # A zero token projects to the bias: padding with it afterwards saves the products of the padding.
-        fill = self._used_bias(tokens) if self.window_pad == 'tokens' else None
-        windows = window_partition(pad_to_windows(qkv, size, fill), size)
+        size, patches = self.window_size, tokens[:, prefix:]
+        if self.window_pad == 'qkv':
+            windows = window_partition(pad_to_windows(self._project(patches).unflatten(1, grid), size), size)
+        elif is_plain(self.qkv):
+            # A zero token projects to the bias: padding with it afterwards saves the products of the padding.
+            qkv = self._project(patches).unflatten(1, grid)
+            windows = window_partition(pad_to_windows(qkv, size, self._used_bias()), size)
+        else:
+            windows = self._project(window_partition(pad_to_windows(patches.unflatten(1, grid), size), size))
         patches = window_merge(self._attend(windows, (size, size), position, 0), size, grid).flatten(1, 2)
         return F.pad(apply_linear(self.proj, self.inner_norm(patches)), (0, 0, prefix, 0))
 
@@ -138,18 +143,22 @@ class Attention(OwnsTables):
         grid: tuple[int, int],
         position: AttentionPosition | None,
         prefix: int,
-        mask: Tensor | None = None,
+        mask: Tensor | QueryMask | None = None,
     ) -> Tensor:
         query, key, value = qkv.unflatten(-1, (3, self.num_heads, -1)).permute(2, 0, 3, 1, 4).unbind(0)
         position = self.own_position(grid, prefix).joined(position)
         if position.rotation is not None:
             query, key = rotate(query, position.rotation), rotate(key, position.rotation)
-        if mask is not None and mask.dtype != torch.bool:
+        if isinstance(mask, QueryMask) and (position.bias is not None or position.decomposed is not None):
+            mask = mask.of_all()  # these have numbers for all pairs anyway
+        if isinstance(mask, Tensor) and mask.dtype != torch.bool:
             mask = mask.to(query.dtype)
         if position.bias is not None:
             mask = with_mask(position.bias.to(query.dtype)[None], mask)
         if position.decomposed is not None:
             out = attention_with_relative_position(query, key, value, *position.decomposed, grid, mask=mask)
+        elif isinstance(mask, QueryMask):
+            out = mask.attend(query, key, value)
         else:
             out = F.scaled_dot_product_attention(query, key, value, attn_mask=mask)
         out = out.transpose(1, 2)

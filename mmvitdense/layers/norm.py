@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
+import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -65,9 +68,9 @@ def with_gradient_layout(maps: Tensor) -> Tensor:
 class BatchNorm2d(nn.BatchNorm2d):
     """torch's, with right gradients on a CPU.
 
-    There torch (2.15 and before) silently computes wrong gradients of a batch norm for a batch of one image where one
-    of output and gradient is "channels last" and the other not. What replaces this class by torch's own, such as
-    mmengine's ``revert_sync_batchnorm`` for ``SyncBatchNorm``, brings that back.
+    There torch (2.15 and before) computes wrong gradients of a batch norm, without an error, for a batch of one image
+    where one of output and gradient is "channels last" and the other not. What replaces this class by torch's own, as
+    ``nn.SyncBatchNorm.convert_sync_batchnorm`` does, brings that back.
     """
 
     def forward(self, maps: Tensor) -> Tensor:
@@ -75,12 +78,40 @@ class BatchNorm2d(nn.BatchNorm2d):
         return with_gradient_layout(super().forward(maps))
 
 
-class SyncBatchNorm(nn.SyncBatchNorm):
-    """torch's, with right gradients on a CPU as ``BatchNorm2d`` has."""
+class SyncBatchNorm(BatchNorm2d):
+    """``nn.SyncBatchNorm`` where several processes train together, else ``BatchNorm2d``.
+
+    It is no ``nn.SyncBatchNorm``, so that mmengine's ``revert_sync_batchnorm`` leaves it as it is: what that puts in
+    the place of one has the wrong gradients again that ``BatchNorm2d`` mends, and without other processes there is
+    nothing to revert.
+
+    Args:
+        num_features: Channels of the maps.
+        *args: As in ``nn.BatchNorm2d``.
+        process_group: The processes to synchronise with, all by default.
+        **kwargs: As in ``nn.BatchNorm2d``.
+    """
+
+    # All that the forward pass of torch's needs besides what a batch norm has.
+    _check_non_zero_input_channels = nn.SyncBatchNorm._check_non_zero_input_channels
+
+    def __init__(self, num_features: int, *args: Any, process_group: Any | None = None, **kwargs: Any):
+        super().__init__(num_features, *args, **kwargs)
+        self.process_group = process_group
 
     def forward(self, maps: Tensor) -> Tensor:
-        """Normalise B x num_features x H x W."""
-        return with_gradient_layout(super().forward(maps))
+        """Normalise B x num_features x H x W.
+
+        Raises:
+            ValueError: Several processes train, and the maps are on a CPU: torch synchronises on GPUs alone.
+        """
+        if not self._has_partners():
+            return super().forward(maps)
+        return nn.SyncBatchNorm.forward(self, maps)
+
+    def _has_partners(self) -> bool:
+        together = self.training and dist.is_available() and dist.is_initialized()
+        return together and dist.get_world_size(self.process_group) > 1
 
 
 NORMS_2D = {'BN': BatchNorm2d, 'SyncBN': SyncBatchNorm, 'LN': LayerNorm2d, 'GN': nn.GroupNorm}

@@ -1,15 +1,19 @@
-"""Backbones and necks, importable without mmdet and mmseg."""
+"""Backbones, necks and mask transformers, importable without mmdet and mmseg."""
 
 from mmvitdense.layers import LayerNorm2d
 from mmvitdense.registry import MODELS
 
-from .backbones import MIMDet, PlainViT, TimmViT, ViTAdapter, ViTCoMer, ViTTaps
+from .backbones import MIMDet, PlainViT, TimmViT, ViTAdapter, ViTCoMer, ViTHook, ViTTaps
+from .mask_transformers import PMT, EoMT
 from .necks import SimpleFeaturePyramid, ViTFPN
+from .tuning import add_lora, load_peft, merge_lora, remove_lora, save_peft, unmerge_lora
 
 # Heads of mmdet and mmseg take it as ``norm_cfg=dict(type='mmvitdense.LayerNorm2d', eps=1e-6)``.
 MODELS.register_module(module=LayerNorm2d)
 
 __all__ = [
+    'PMT',
+    'EoMT',
     'LayerNorm2d',
     'MIMDet',
     'PlainViT',
@@ -18,5 +22,12 @@ __all__ = [
     'ViTAdapter',
     'ViTCoMer',
     'ViTFPN',
+    'ViTHook',
     'ViTTaps',
+    'add_lora',
+    'load_peft',
+    'merge_lora',
+    'remove_lora',
+    'save_peft',
+    'unmerge_lora',
 ]

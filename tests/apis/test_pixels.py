@@ -3,10 +3,14 @@
 import logging
 
 import pytest
+import torch
 from mmengine.config import Config
 
 from mmvitdense.apis import build
-from mmvitdense.apis.pixels import warn_of_pixels
+from mmvitdense.apis.convert import convert_file, write_checkpoint
+from mmvitdense.apis.pixels import warn_of_loaded_pixels, warn_of_pixels
+from mmvitdense.checkpoints import ViTPretrained
+from mmvitdense.models import PlainViT
 
 IMAGENET = {'mean': [123.675, 116.28, 103.53], 'std': [58.395, 57.12, 57.375], 'bgr_to_rgb': True}
 
@@ -60,3 +64,79 @@ def test_when_a_model_is_built(warnings, monkeypatch):
     monkeypatch.setattr(build.MODELS, 'build', lambda model: model)
     build.build_model(config('augreg-base', **IMAGENET))
     assert len(warnings) == 1
+
+
+SMALL = {
+    'embed_dims': 192,
+    'num_layers': 1,
+    'num_heads': 3,
+    'feedforward_channels': 24,
+    'patch_size': 8,
+    'img_size': 32,
+}
+SIGNS = {'ibot': {'masked_embed': torch.zeros(1)}, 'plain': {}}
+UNIT = {'mean': [0.0] * 3, 'std': [255.0] * 3}
+HALF = {'mean': [127.5] * 3, 'std': [127.5] * 3}
+
+
+@pytest.fixture
+def loaded(tmp_path):
+    """A model without preset that loaded a file of a family, as it is or converted, in a detector."""
+
+    def load(sign, convert=False, preset=None):
+        vit = PlainViT(**SMALL, img_size=32, with_cls_token=True, final_norm='last', preset=preset)
+        path = tmp_path / 'official.pth'
+        torch.save({**vit.state_dict(), **SIGNS[sign]}, path)
+        if convert:
+            conversion = convert_file(path)
+            path = tmp_path / 'converted.pth'
+            write_checkpoint(conversion.weights, path, conversion.record)
+        ViTPretrained(path, unused=() if convert else list(SIGNS[sign]))(vit)
+        return torch.nn.ModuleDict({'backbone': vit})
+
+    return load
+
+
+@pytest.mark.parametrize(
+    ('sign', 'changes', 'shown'),
+    [
+        ('ibot', HALF, 'had mean=[123.675, 116.28, 103.53] and std=[58.395, 57.12, 57.375] (ibot)'),
+        ('plain', UNIT, '(deit, mae, dino, ibot) or mean=[127.5, 127.5, 127.5] and std=[127.5, 127.5, 127.5] (augreg)'),
+        ('ibot', {}, None),
+        ('plain', HALF, None),
+        ('plain', {'mean': [1.0] * 4, 'std': [1.0] * 4}, None),
+    ],
+)
+@pytest.mark.parametrize('convert', [False, True], ids=['as it is', 'converted'])
+def test_of_a_file_whose_family_is_known(warnings, loaded, convert, sign, changes, shown):
+    """Once, with both; where it may be of several families, one of them suffices."""
+    warn_of_loaded_pixels(loaded(sign, convert), config(None, **{**IMAGENET, **changes}))
+    assert len(warnings) == (shown is not None)
+    for _, text in warnings:
+        assert shown in text
+        assert f'mean={changes["mean"]}' in text
+
+
+def test_a_preset_is_compared_when_the_model_is_built(warnings, loaded):
+    warn_of_loaded_pixels(loaded('plain', preset='mae-base'), config(None, **HALF))
+    assert warnings == []
+
+
+def test_a_runner_compares_once_before_it_loads_or_resumes(warnings, loaded, monkeypatch):
+    calls = []
+
+    class Runner:
+        model = loaded('ibot')
+
+        @classmethod
+        def from_cfg(cls, cfg):
+            return cls()
+
+        def load_or_resume(self):
+            calls.append(len(warnings))
+
+    monkeypatch.setattr(build.RUNNERS, 'get', lambda name: Runner)
+    runner = build.build_runner(config(None, **{**IMAGENET, **HALF}))
+    runner.load_or_resume()
+    runner.load_or_resume()
+    assert calls == [1, 1]

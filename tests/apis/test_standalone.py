@@ -1,10 +1,5 @@
 """Configs that stand alone are read by programs that know nothing of this package."""
 
-import os
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
 from mmengine.config import Config
 
@@ -28,7 +23,7 @@ print(type(model.backbone).__name__, [tuple(map.shape) for map in maps])
 """
 
 
-def test_it_opens_where_its_bases_are_unknown(tmp_path):
+def test_it_opens_where_its_bases_are_unknown(bare_python, tmp_path):
     mine = tmp_path / 'mine.py'
     mine.write_text(
         "_base_ = 'mmvitdense::quickstart/vitdet-tiny_mask-rcnn_shapes.py'\n"
@@ -41,13 +36,7 @@ def test_it_opens_where_its_bases_are_unknown(tmp_path):
     assert '_base_' not in path.read_text()
     assert cfg.custom_imports.imports == ['mmvitdense', 'json']
     assert (cfg.randomness.seed, cfg.model.backbone.num_layers) == (7, 2)
-    done = subprocess.run(
-        [sys.executable, '-c', ELSEWHERE, path],
-        cwd=tmp_path,
-        env={**os.environ, 'PYTHONPATH': str(Path(__file__).parents[2])},
-        capture_output=True,
-        text=True,
-    )
+    done = bare_python.run(['-c', ELSEWHERE, path], folder=tmp_path)
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-1].startswith('PlainViT [(1, 64, 16, 16), (1, 64, 8, 8), ')
 

@@ -219,7 +219,9 @@ class TestTimm:
         return describe(TIMM_VIT, {name: tensor for name, tensor in weights.items() if tensor is not None}).guesses
 
     def test_positions_follow_a_rule_that_is_not_in_the_file(self):
-        assert list(self.guesses()) == ['pos_resize']
+        guesses = self.guesses()
+        assert list(guesses) == ['pos_resize', 'act']
+        assert "'gelu_tanh' is that of augreg" in guesses['act']
 
     @pytest.mark.parametrize('sign', ['decoder', 'iBOT', 'sines'])
     def test_unless_the_family_is(self, sign):

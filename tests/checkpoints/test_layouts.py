@@ -185,6 +185,39 @@ def mmpretrain(weights):
     return rename(weights, *attention, *gains, *rules)
 
 
+def flax(weights):
+    rules = (
+        (r'^patch_embed\.proj\.', 'embedding/'),
+        (r'^cls_token$', 'cls'),
+        (r'^pos_embed$', 'Transformer/posembed_input/pos_embedding'),
+        (r'^norm\.', 'Transformer/encoder_norm/'),
+        (r'^blocks\.(\d+)\.', r'Transformer/encoderblock_\1/'),
+        (r'norm1\.', 'LayerNorm_0/'),
+        (r'norm2\.', 'LayerNorm_2/'),
+        (r'attn\.proj\.', 'MultiHeadDotProductAttention_1/out/'),
+        (r'mlp\.fc1\.', 'MlpBlock_3/Dense_0/'),
+        (r'mlp\.fc2\.', 'MlpBlock_3/Dense_1/'),
+        (r'((?:n|N)orm_?\d?/)weight$', r'\1scale'),
+        (r'weight$', 'kernel'),
+    )
+    parts = tuple(f'MultiHeadDotProductAttention_1/{part}' for part in ('query', 'key', 'value'))
+    renamed = rename(split(weights, parts), (r'(query|key|value)\.', r'\1/'), *rules)
+    found = {}
+    for name, x in renamed.items():
+        if name == 'embedding/kernel':
+            x = x.permute(2, 3, 1, 0)
+        elif name.endswith(('query/kernel', 'key/kernel', 'value/kernel')):
+            x = x.T.unflatten(1, (3, 64))
+        elif name.endswith(('query/bias', 'key/bias', 'value/bias')):
+            x = x.unflatten(0, (3, 64))
+        elif name.endswith('out/kernel'):
+            x = x.T.unflatten(0, (3, 64))
+        elif name.endswith('kernel'):
+            x = x.T
+        found[name] = x
+    return found
+
+
 def beside(**others):
     return lambda weights: {**weights, **others}
 
@@ -204,6 +237,7 @@ LAYOUTS = {
     'transformers DINOv3': (transformers_dinov3, ('dinov3',)),
     'transformers CLIP': (transformers_clip, ('clip', 'openclip', 'siglip')),
     'transformers SAM': (transformers_sam, ('sam',)),
+    'Flax': (flax, ('augreg', 'siglip')),
     'mmpretrain': (mmpretrain, (*PLAIN, 'deit3', *BEIT, 'dinov2', 'sam', 'clip', 'openclip')),
 }
 CASES = [(family, layout) for layout, (_, families) in LAYOUTS.items() for family in families]

@@ -79,7 +79,7 @@ def test_first_gradient_of_a_new_layer(device):
 
 @pytest.mark.parametrize('step', [0.5, 1.0])
 def test_other_gradients_at_whole_and_half_offsets(device, step):
-    x, offset, mask, weight, _ = tensors(OPTIONS[2], device, size=(4, 3))
+    x, offset, mask, weight, _ = tensors(OPTIONS[2], device, kernel=(2, 1), size=(4, 3))
     offset = snapped(offset, step)
     inputs = [t.requires_grad_() for t in (x, mask, weight)]
     assert gradcheck(
@@ -90,14 +90,14 @@ def test_other_gradients_at_whole_and_half_offsets(device, step):
 
 @pytest.mark.parametrize('options', OPTIONS[1:3])
 def test_deform_conv_gradients(device, options):
-    x, offset, _, weight, _ = (t.requires_grad_() for t in tensors(options, device, size=(4, 3)))
+    x, offset, _, weight, _ = (t.requires_grad_() for t in tensors(options, device, kernel=(2, 1), size=(4, 3)))
     assert gradcheck(lambda *a: deform_conv2d(*a, *options), (x, offset, weight), nondet_tol=1e-12)
 
 
 @pytest.mark.parametrize('options', OPTIONS[1:3])
 @pytest.mark.parametrize('with_bias', [True, False])
 def test_modulated_deform_conv_gradients(device, options, with_bias):
-    *inputs, bias = (t.requires_grad_() for t in tensors(options, device, size=(4, 3)))
+    *inputs, bias = (t.requires_grad_() for t in tensors(options, device, kernel=(2, 1), size=(4, 3)))
     if with_bias:
         assert gradcheck(lambda *a: modulated_deform_conv2d(*a, *options), (*inputs, bias), nondet_tol=1e-12)
     else:
@@ -193,7 +193,7 @@ def test_deform_roi_pool_values(device, sampling_ratio):
 
 @pytest.mark.parametrize('sampling_ratio', [0, 2])
 def test_deform_roi_pool_gradients(device, sampling_ratio):
-    features = torch.randn(2, 2, 6, 7, dtype=torch.float64, device=device, requires_grad=True)
+    features = torch.randn(2, 1, 6, 7, dtype=torch.float64, device=device, requires_grad=True)
     rois = features.new_tensor(ROIS)
     offset = torch.randn(len(ROIS), 2, 2, 2, dtype=torch.float64, device=device, requires_grad=True)
     arguments = (2, 0.2, sampling_ratio, 0.1)

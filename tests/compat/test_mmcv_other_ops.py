@@ -25,8 +25,8 @@ def reassembled(features, masks, kernel, groups, scale):
 
 @pytest.mark.parametrize(('kernel', 'groups', 'scale'), [(3, 1, 2), (5, 2, 1), (1, 4, 3)])
 def test_carafe(device, kernel, groups, scale):
-    features = torch.randn(2, 4, 3, 4, dtype=torch.float64, device=device, requires_grad=True)
-    size = (2, groups * kernel**2, 3 * scale, 4 * scale)
+    features = torch.randn(2, 4, 2, 3, dtype=torch.float64, device=device, requires_grad=True)
+    size = (2, groups * kernel**2, 2 * scale, 3 * scale)
     masks = torch.randn(size, dtype=torch.float64, device=device, requires_grad=True)
     arrays = (features.detach().cpu().numpy(), masks.detach().cpu().numpy())
     expected = reassembled(*arrays, kernel, groups, scale)

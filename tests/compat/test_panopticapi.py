@@ -2,10 +2,6 @@
 
 import importlib.util
 import json
-import os
-import subprocess
-import sys
-from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -13,7 +9,6 @@ import pytest
 import torch
 from PIL import Image
 
-import mmvitdense
 from mmvitdense.compat import panopticapi
 from mmvitdense.compat.panoptic_quality import PQStat, id2rgb, rgb2id
 from mmvitdense.datasets.shape_scenes import CLASSES
@@ -31,7 +26,7 @@ def test_an_installed_panopticapi_is_used(monkeypatch):
     assert module.rgb2id == 'the real one'
 
 
-def test_nothing_of_that_name_appears():
+def test_nothing_of_that_name_appears(bare_python):
     if importlib.util.find_spec('panopticapi') is not None:
         pytest.skip('panopticapi is installed')
     code = """
@@ -42,8 +37,8 @@ assert LoadPanopticAnnotations(with_mask=False).rgb2id is panoptic_utils.rgb2id
 print(panoptic_utils.PQStat.__module__, importlib.util.find_spec('panopticapi'))
 print([name for name in sys.modules if name.split('.')[0] == 'panopticapi'])
 """
-    environment = {**os.environ, 'PYTHONPATH': str(Path(mmvitdense.__file__).parents[1])}
-    done = subprocess.run([sys.executable, '-c', code], env=environment, capture_output=True, text=True, check=True)
+    done = bare_python.run(['-c', code])
+    assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-2:] == ['mmvitdense.compat.panoptic_quality None', '[]']
 
 

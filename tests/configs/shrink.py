@@ -4,29 +4,36 @@ from __future__ import annotations
 
 import copy
 import inspect
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from mmengine.config import Config, ConfigDict
-from mmengine.registry import MODELS
+from mmengine.registry import MODELS, DefaultScope
 
 from mmvitdense.datasets.shape_scenes import CLASSES
-from mmvitdense.pretrainings import ARCHITECTURES, PRESETS
+from mmvitdense.pretrainings import ARCHITECTURES, PRESETS, PRETRAININGS, family_of
 
 # A width with heads of an even number of pairs of channels, and for norms of 32 groups.
 WIDTH, DEPTH, SIDE = 96, 4, 64
+# In tokens: already larger than the maps, which are padded to it.
+MAX_WINDOW = 16
 PROPOSALS = 32
-# Of the transformers of heads.
+# Of what stands behind the backbone: in convolutions, for norms of 32 groups, and in transformers.
+LEVEL_WIDTH = 64
 HEAD_WIDTH, HEAD_LAYERS, HEAD_HEADS, QUERIES = 32, 2, 4, 16
 # A step of a smaller rate is lost among the changes of their matching.
 HEAD_RATE = 5e-4
 _SIZES = ('scale', 'scales', 'crop_size', 'size', 'stride', 'pad_size_divisor', 'img_size')
+_VIT_SIZES = ('arch', 'embed_dims', 'num_layers', 'num_heads', 'feedforward_channels')
 _HEAD_WIDTHS = ('embed_dims', 'feat_channels', 'out_channels', 'feedforward_channels', 'num_feats')
+_CONV_WIDTHS = ('channels', 'conv_out_channels')
 # Of backbones that hold a ViT, as far as they take these.
 _SMALL_HOLDER = {
     'decoder': {'embed_dims': HEAD_WIDTH, 'num_layers': 1, 'num_heads': HEAD_HEADS},
     'deform_num_heads': 3,
     'conv_inplane': 8,
+    'num_queries': QUERIES,
+    'num_query_blocks': 2,
 }
 _HEAD_COUNTS = {'num_layers': HEAD_LAYERS, 'num_heads': HEAD_HEADS, 'num_queries': QUERIES}
 
@@ -60,7 +67,11 @@ def shrink(config: Config, shapes_root: Path) -> Config:
 
 def shrink_model(config: Config) -> Config:
     """Return a copy of a config whose model is small."""
-    config = copy.deepcopy(config)
+    with DefaultScope.overwrite_default_scope(config.default_scope):
+        return _shrink_model(copy.deepcopy(config))
+
+
+def _shrink_model(config: Config) -> Config:
     factor = image_side(config) // SIDE
     model = config.model
     model.backbone.pop('init_cfg', None)
@@ -68,7 +79,7 @@ def shrink_model(config: Config) -> Config:
     vit.pop('init_cfg', None)
     if 'embed_dims' not in vit:
         _narrow(model, vit)
-    if _thin_transformers(model):
+    if _thin_heads(model):
         optimizer = config.optim_wrapper.optimizer
         optimizer.lr = max(optimizer.lr, HEAD_RATE)
     if 'roi_head' in model:
@@ -79,11 +90,13 @@ def shrink_model(config: Config) -> Config:
 
 def _narrow(model: ConfigDict, vit: ConfigDict) -> None:
     width = _width(vit)
+    if 'preset' in vit:
+        vit.preset = _first_like(vit.preset)
     vit.update(embed_dims=WIDTH, num_layers=DEPTH, num_heads=3, feedforward_channels=2 * WIDTH)
     out_indices = vit.get('out_indices', -1)
     if not isinstance(out_indices, int):
         vit.out_indices = tuple(range(DEPTH - len(out_indices), DEPTH))
-    if vit.get('frozen_stages', -1) > 0:
+    if isinstance(stages := vit.get('frozen_stages', -1), int) and stages > 0:
         vit.frozen_stages = DEPTH
     if vit.get('conv_blocks'):
         vit.conv_blocks = (1, DEPTH - 1)
@@ -93,7 +106,7 @@ def _narrow(model: ConfigDict, vit: ConfigDict) -> None:
         # By default the last block of each quarter, which would be all.
         vit.setdefault('global_blocks', (1, DEPTH - 1))
     if isinstance(vit.get('window_size'), list):
-        vit.window_size = vit.window_size[-DEPTH:]
+        vit.window_size = [min(size, MAX_WINDOW) for size in vit.window_size[-DEPTH:]]
     if vit is not model.backbone:
         _narrow_holder(model)
     for part in ('neck', 'decode_head', 'auxiliary_head', 'panoptic_head'):
@@ -114,9 +127,35 @@ def _is_dpt(options: ConfigDict) -> bool:
     return 'post_process_channels' in options
 
 
+def _first_like(preset: str) -> str:
+    """The first preset of its family that differs in sizes alone: in small they are the same."""
+    family = family_of(preset)
+    alike = (f'{family}-{size}' for size in PRETRAININGS[family].sizes)
+    return next(other for other in alike if _without_sizes(PRESETS[other]) == _without_sizes(PRESETS[preset]))
+
+
+def _without_sizes(options: Mapping) -> dict:
+    return {name: value for name, value in options.items() if name not in _VIT_SIZES}
+
+
 def _width(vit: ConfigDict) -> int:
     preset = PRESETS[vit.preset] if 'preset' in vit else {}
-    return preset.get('embed_dims') or ARCHITECTURES[vit.pop('arch', None) or preset['arch']][0]
+    width = preset.get('embed_dims') or ARCHITECTURES[vit.pop('arch', None) or preset['arch']][0]
+    if preset:
+        vit.preset = _first_alike(vit.preset)
+    return width
+
+
+def _first_alike(preset: str) -> str:
+    """The first preset of a family that is the same in all but the sizes, which a small model does not have."""
+    sizes = ('arch', 'embed_dims', 'num_layers', 'num_heads', 'feedforward_channels')
+
+    def others(options: dict) -> dict:
+        return {name: value for name, value in options.items() if name not in sizes}
+
+    family = family_of(preset)
+    names = (f'{family}-{size}' for size in PRETRAININGS[family].sizes)
+    return next(name for name in names if others(PRESETS[name]) == others(PRESETS[preset]))
 
 
 def _is_list_of(value: object, width: int) -> bool:
@@ -135,22 +174,36 @@ def _narrow_holder(model: ConfigDict) -> None:
         model.neck.in_channels = [WIDTH // 4, WIDTH // 2, HEAD_WIDTH, HEAD_WIDTH]
 
 
-def _thin_transformers(model: ConfigDict) -> bool:
-    """Narrow the transformers of heads, with the necks before them, and leave them few layers; False without any."""
+def _thin_heads(model: ConfigDict) -> bool:
+    """Narrow what is behind the backbone, and leave transformers few layers; whether there are any."""
     outside = [options for options in _dicts(model, skip='backbone') if not _is_dpt(options)]
+    levels = _levels(model.get('neck') or {})
     widths = [options.embed_dims for options in outside if 'embed_dims' in options]
-    if not widths:
+    pooling = 'pool_scales' in model.get('decode_head', {})  # channels of UPerNet are of no other part
+    before = widths[0] if widths else levels or (model.decode_head.channels if pooling else None)
+    if before is None:
         return False
-    neck = model.get('neck')
-    levels = neck.get('out_channels') if isinstance(neck, dict) else None
+    after, named = (HEAD_WIDTH, _HEAD_WIDTHS) if widths else (LEVEL_WIDTH, _HEAD_WIDTHS + _CONV_WIDTHS)
     for options in outside:
         for name, value in options.items():
-            if name in _HEAD_WIDTHS and isinstance(value, int):
-                options[name] = value * HEAD_WIDTH // widths[0]
+            if (name in named and isinstance(value, int)) or (name == 'in_channels' and value == levels):
+                options[name] = value * after // before
             elif name == 'in_channels' and levels and _is_list_of(value, levels):
-                options[name] = [levels * HEAD_WIDTH // widths[0]] * len(value)
-            options[name] = _HEAD_COUNTS.get(name, options[name])
-    return True
+                options[name] = [levels * after // before] * len(value)
+            if widths:
+                options[name] = _HEAD_COUNTS.get(name, options[name])
+    return bool(widths)
+
+
+def _levels(neck: ConfigDict | list) -> int | None:
+    """Channels of the maps that the last neck gives, written down where they are its default."""
+    last = neck[-1] if isinstance(neck, list) else neck
+    if 'type' in last and 'out_channels' not in last:
+        option = inspect.signature(MODELS.get(last.type).__init__).parameters.get('out_channels')
+        if option is None:
+            return None
+        last.out_channels = option.default
+    return last.get('out_channels')
 
 
 def _take_few_proposals(model: ConfigDict) -> None:
@@ -166,9 +219,9 @@ def _take_few_proposals(model: ConfigDict) -> None:
 def _narrow_roi_heads(roi_head: ConfigDict) -> None:
     boxes, masks = roi_head.bbox_head, roi_head.mask_head
     for head in boxes if isinstance(boxes, list) else [boxes]:
-        head.fc_out_channels = 4 * WIDTH
-        head.conv_out_channels = WIDTH
-        if head.loss_cls.type == 'mmvitdense.FederatedLoss':  # so few classes that all count
+        head.fc_out_channels = 4 * LEVEL_WIDTH
+        if 'class_counts' in inspect.signature(MODELS.get(head.loss_cls.type).__init__).parameters:
+            # Of so few classes all count.
             head.num_classes = masks.num_classes = len(CLASSES)
             head.loss_cls.class_counts = [1] * len(CLASSES)
 
@@ -206,9 +259,8 @@ def _use_shapes(dataset: ConfigDict, split: str, root: Path) -> None:
         if dataset.pop('ann_file', None):  # a data set that wants its lists of images
             dataset.update(type='BaseSegDataset', metainfo={'classes': ('background', *CLASSES)})
         return
-    if dataset.type.startswith('LVIS'):  # reads its files with a package of its own
-        dataset.type = 'CocoDataset'
     panoptic = 'seg' in dataset.data_prefix
+    dataset.type = 'CocoPanopticDataset' if panoptic else 'CocoDataset'
     dataset.metainfo = {'classes': CLASSES}
     dataset.data_prefix = {'img': f'images/{split}'}
     if panoptic:

@@ -14,8 +14,10 @@ from mmvitdense.models import PlainViT, TimmViT
 from mmvitdense.registry import MODELS
 from tests.fidelity.agreement import redraw
 
-TEXT = (Path(__file__).parents[2] / 'docs' / 'extending.md').read_text()
-HOLDER, LAYOUT, CONFIG = re.findall(r'```python\n(.*?)```', TEXT, re.DOTALL)
+ROOT = Path(__file__).parents[2]
+CONFIGS = ROOT / 'configs'
+TEXT = (ROOT / 'docs' / 'extending.md').read_text()
+HOLDER, LAYOUT, CONFIG, OVERLAY = re.findall(r'```python\n(.*?)```', TEXT, re.DOTALL)
 VIT = {'embed_dims': 32, 'num_layers': 2, 'num_heads': 2, 'img_size': 32, 'patch_size': 16}
 
 
@@ -91,3 +93,17 @@ def test_a_family_of_configs(tmp_path):
     assert config.model.backbone.init_cfg.checkpoint.endswith('ViT-B-16.pt')
     assert config.model.data_preprocessor.mean[0] == pytest.approx(122.7709383)
     assert config.model.roi_head.type.endswith('RoIHead')
+
+
+def test_an_overlay(tmp_path):
+    path = tmp_path / 'own.py'
+    path.write_text(OVERLAY)
+    published = Config.fromfile(CONFIGS / 'vitdet/vitdet-l-mae_mask-rcnn_lsj-100e_coco.py')
+    config = Config.fromfile(path)
+    assert (config.model, config.optim_wrapper) == (published.model, published.optim_wrapper)
+
+
+def test_overlays_are_listed():
+    """All of sizes, whose names the table writes with a star; those of pre-trainings have their family's name."""
+    listed = re.findall(r'`(?:_base_/sizes/)?(\w+-)\*\.py`', TEXT)
+    assert {path.stem.partition('-')[0] + '-' for path in (CONFIGS / '_base_/sizes').glob('*.py')} == set(listed)

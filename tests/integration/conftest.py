@@ -2,7 +2,9 @@
 
 import pytest
 
-from .workshop import DETECTOR, SEGMENTOR, TINY_DETECTOR, TINY_SEGMENTOR, Workshop, schedule
+from tests.warm_python import WarmPython
+
+from .workshop import DETECTOR, IMPORTED_BY_TOOLS, SEGMENTOR, TINY_DETECTOR, TINY_SEGMENTOR, Workshop, schedule
 
 SGD = {'optim_wrapper.optimizer.type': 'SGD', 'optim_wrapper.optimizer.lr': 0.05, 'param_scheduler': None}
 
@@ -13,7 +15,9 @@ def workshop(tmp_path_factory):
 
     folder = tmp_path_factory.mktemp('workshop')
     write_shapes(folder / 'data' / 'shapes', 24, 5, image_size=64, seed=0)
-    return Workshop(folder)
+    python = WarmPython(*IMPORTED_BY_TOOLS)
+    yield Workshop(folder, python)
+    python.close()
 
 
 @pytest.fixture(scope='session')

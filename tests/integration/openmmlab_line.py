@@ -11,6 +11,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+from tests.integration.workshop import IMPORTED_BY_TOOLS
+from tests.warm_python import WarmPython
+
 ROOT = Path(__file__).resolve().parents[2]
 VERSIONS = {'mmengine': '0.10.7', 'mmcv': '2.1.0', 'mmdet': '3.3.0', 'mmseg': '1.2.2'}
 CONFIGS = ('vitdet-tiny_mask-rcnn_shapes', 'vit-tiny_upernet_shapes')
@@ -36,12 +39,17 @@ def check_line() -> None:
         sys.exit(f'torch was installed a second time, into {sys.prefix}; expected that of the calling Python.')
 
 
-def tool(name: str, *arguments: str) -> None:
-    subprocess.run([sys.executable, str(ROOT / 'tools' / name), *arguments], check=True)
+def tool(python: WarmPython | None, name: str, *arguments: str) -> None:
+    """Run a tool, in a fork of ``python`` or, with None, in an interpreter of its own."""
+    command = [str(ROOT / 'tools' / name), *arguments]
+    done = python.run(command, Path.cwd()) if python else subprocess.run([sys.executable, *command], check=False)
+    if done.returncode:
+        sys.exit(f'{command} ended with {done.returncode}.\n{done.stdout or ""}\n{done.stderr or ""}')
 
 
-def train(config: str, work_dir: Path, iterations: int, *arguments: str) -> None:
+def train(python: WarmPython | None, config: str, work_dir: Path, iterations: int, *arguments: str) -> None:
     tool(
+        python,
         'train.py',
         str(ROOT / 'configs' / 'quickstart' / f'{config}.py'),
         '--work-dir',
@@ -125,13 +133,15 @@ def check_dino() -> None:
 def main() -> None:
     check_line()
     check_models()
-    tool('make_shapes.py', '--training', '8', '--validation', '4')
-    for config in CONFIGS:
+    python = WarmPython(*IMPORTED_BY_TOOLS)
+    tool(python, 'make_shapes.py', '--training', '8', '--validation', '4')
+    for number, config in enumerate(CONFIGS):
         work_dir = Path('work_dirs') / config
-        train(config, work_dir, 2)
+        train(python if number else None, config, work_dir, 2)
         check_checkpoint(work_dir / 'iter_2.pth', 2)
-        train(config, work_dir, 4, '--resume')
+        train(python, config, work_dir, 4, '--resume')
         check_checkpoint(work_dir / 'iter_4.pth', 4)
+    python.close()
     print(f'the original OpenMMLab line trains, saves and resumes: {", ".join(CONFIGS)}')
 
 

@@ -146,7 +146,7 @@ def test_a_demo_by_windows_without_a_step(refused):
 
 
 def test_the_tools_say_it_in_one_line_too(workshop):
-    done = workshop.run('test.py', 'configs/none.py', 'w.pth', exit_code=2)
+    done = workshop.run('test.py', 'configs/none.py', 'w.pth', exit_code=2, fresh=True)
     assert done.stderr == 'error: The config configs/none.py does not exist.\n'
     done = workshop.run('train.py', DETECTOR, '--work-dri', 'x', exit_code=2)
     assert 'unrecognized arguments: --work-dri' in done.stderr
@@ -154,6 +154,6 @@ def test_the_tools_say_it_in_one_line_too(workshop):
 
 def test_all_processes_stop_when_the_first_finds_a_mistake(workshop):
     options = {**TINY_DETECTOR, 'train_dataloader.dataset.data_root': 'nowhere/'}
-    done = workshop.run('train.py', DETECTOR, '--work-dir', 'never', options=options, processes=2, exit_code=1)
+    done = workshop.run('train.py', DETECTOR, '--work-dir', 'never', options=options, processes=2, exit_code=2)
     assert done.stderr.count('error: ') == 1
     assert not (workshop / 'never').exists()

@@ -88,6 +88,7 @@ def test_the_demo_draws_what_it_writes(workshop, detector):
         *(images, detector / DETECTOR.name, detector / 'iter_8.pth'),
         *('--out-dir', 'seen', '--device', 'cpu', '--score-thr', '0.05'),
         exit_code=1,
+        fresh=True,
     )
     assert 'skipped broken.jpg' in done.stderr
     content = json.loads((workshop / 'seen/predictions.json').read_text())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -11,7 +12,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-REPOSITORY = Path(__file__).resolve().parents[2]
+from tests.warm_python import REPOSITORY, WarmPython, environment
+
 DETECTOR = REPOSITORY / 'configs/quickstart/vitdet-tiny_mask-rcnn_shapes.py'
 SEGMENTOR = REPOSITORY / 'configs/quickstart/vit-tiny_upernet_shapes.py'
 
@@ -60,27 +62,47 @@ def schedule(iterations: int, checkpoint_every: int) -> dict[str, Any]:
     }
 
 
+# What the tools import when they train, test and draw detectors and segmentors.
+IMPORTED_BY_TOOLS = (
+    *('mmvitdense', 'mmvitdense.apis.train', 'mmvitdense.apis.test', 'mmvitdense.apis.inference'),
+    *('mmdet.datasets', 'mmdet.engine', 'mmdet.evaluation', 'mmdet.models', 'mmdet.visualization'),
+    *('mmseg.datasets', 'mmseg.engine', 'mmseg.evaluation', 'mmseg.models', 'mmseg.visualization'),
+    *('mmvitdense.models.detection', 'mmvitdense.models.segmentation', 'mmvitdense.checkpoints.formats'),
+)
+
+
 class Workshop:
     """Runs tools in a folder that holds `data/shapes`."""
 
-    def __init__(self, folder: Path):
+    def __init__(self, folder: Path, python: WarmPython):
         self.folder = folder
+        self._python = python
 
     def __truediv__(self, name: str) -> Path:
         return self.folder / name
 
     def run(
-        self, tool: str, *arguments: Any, options: dict | None = None, exit_code: int = 0, processes: int = 1
+        self,
+        tool: str,
+        *arguments: Any,
+        options: dict | None = None,
+        exit_code: int = 0,
+        processes: int = 1,
+        fresh: bool = False,
     ) -> subprocess.CompletedProcess:
-        """Run a tool to its end and check its exit code."""
-        done = subprocess.run(
-            self._command(tool, arguments, options, processes),
-            cwd=self.folder,
-            env=_environment(),
-            capture_output=True,
-            text=True,
-            timeout=180,
-        )
+        """Run a tool to its end and check its exit code.
+
+        Args:
+            tool: Name of the file.
+            arguments: Of its command line.
+            options: What follows `--cfg-options`.
+            exit_code: The one that is expected, of each process.
+            processes: How many run together.
+            fresh: In an interpreter that has imported nothing, or several under torchrun; else in forks of one that
+                has imported what tools import.
+        """
+        command = self._command(tool, arguments, options, processes)
+        done = self._run_fresh(command, processes) if fresh else self._run_forked(command, processes)
         assert done.returncode == exit_code, (
             f'exit code {done.returncode}\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}'
         )
@@ -89,39 +111,50 @@ class Workshop:
     def run_and_kill(self, tool: str, *arguments: Any, options: dict, when: Callable[[], bool]) -> None:
         """Start a tool and kill it, as a power cut would, as soon as `when()` is true."""
         log = self.folder / 'killed.log'
-        with log.open('w') as output:
-            process = subprocess.Popen(
-                self._command(tool, arguments, options, 1),
-                cwd=self.folder,
-                env=_environment(),
-                stdout=output,
-                stderr=subprocess.STDOUT,
-            )
-            deadline = time.monotonic() + 120
-            while not when() and process.poll() is None and time.monotonic() < deadline:
-                time.sleep(0.01)
-            process.send_signal(signal.SIGKILL)
-            process.wait()
-        assert process.returncode == -signal.SIGKILL, f'the run ended by itself\n{log.read_text()[-3000:]}'
+        process = self._python.start(self._command(tool, arguments, options, 1), self.folder, log, log)
+        deadline = time.monotonic() + 120
+        while not when() and time.monotonic() < deadline:
+            time.sleep(0.01)
+        os.kill(process, signal.SIGKILL)
+        assert self._python.wait(process) == -signal.SIGKILL, f'the run ended by itself\n{log.read_text()[-3000:]}'
+
+    def _run_fresh(self, command: list[str], processes: int) -> subprocess.CompletedProcess:
+        launcher = ['-m', 'torch.distributed.run', '--standalone', '--nproc_per_node', str(processes)]
+        return subprocess.run(
+            [sys.executable, *(launcher if processes > 1 else ()), *command],
+            cwd=self.folder,
+            env=environment(),
+            capture_output=True,
+            text=True,
+            timeout=180,
+        )
+
+    def _run_forked(self, command: list[str], processes: int) -> subprocess.CompletedProcess:
+        """With the variables that torchrun gives to its processes; the output is that of all."""
+        with socket.create_server(('localhost', 0)) as server:
+            together = {'MASTER_ADDR': 'localhost', 'MASTER_PORT': str(server.getsockname()[1])}
+        started = []
+        for rank in range(processes):
+            files = [self.folder / f'{name}-{rank}.log' for name in ('output', 'errors')]
+            for file in files:
+                file.unlink(missing_ok=True)
+            variables = {'WORLD_SIZE': str(processes), 'RANK': str(rank), 'LOCAL_RANK': str(rank), **together}
+            variables = variables if processes > 1 else {}
+            started.append((self._python.start(command, self.folder, *files, variables), files))
+        codes = {self._python.wait(process) for process, _ in started}
+        texts = [''.join(file.read_text() for file in kind) for kind in zip(*(files for _, files in started))]
+        return subprocess.CompletedProcess(command, codes.pop() if len(codes) == 1 else codes, *texts)
 
     @staticmethod
     def _command(tool: str, arguments: tuple, options: dict | None, processes: int) -> list[str]:
-        launcher = [sys.executable]
         if processes > 1:
-            launcher += ['-m', 'torch.distributed.run', '--standalone', '--nproc_per_node', str(processes)]
             arguments = (*arguments, '--launcher', 'pytorch')
         pairs = [f'{key}={_text(value)}' for key, value in _flat(options or {}).items()]
         return [
-            *launcher,
             str(REPOSITORY / 'tools' / tool),
             *map(str, arguments),
             *(['--cfg-options', *pairs] if pairs else []),
         ]
-
-
-def _environment() -> dict[str, str]:
-    path = os.pathsep.join(filter(None, [str(REPOSITORY), os.environ.get('PYTHONPATH')]))
-    return {**os.environ, 'PYTHONPATH': path, 'OMP_NUM_THREADS': '1', 'CUDA_VISIBLE_DEVICES': ''}
 
 
 def _flat(options: dict) -> dict:

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from mmengine.model import revert_sync_batchnorm
 from torch import nn
 
 from mmvitdense.layers import BatchNorm2d, LayerNorm2d, SyncBatchNorm, build_norm2d
@@ -66,12 +67,15 @@ class TestBuild:
             build_norm2d({'type': 'IN'}, 4)
 
 
-@pytest.mark.parametrize(('kind', 'training'), [('BN', False), ('BN', True), ('SyncBN', False)])
+@pytest.mark.parametrize('revert', [False, True], ids=['', 'reverted'])
+@pytest.mark.parametrize(('kind', 'training'), [('BN', False), ('BN', True), ('SyncBN', False), ('SyncBN', True)])
 @pytest.mark.parametrize('layout', [torch.contiguous_format, torch.channels_last])
 @pytest.mark.parametrize('other', [torch.contiguous_format, torch.channels_last])
-def test_gradient_of_a_batch_norm_in_any_layout(layout, other, kind, training):
+def test_gradient_of_a_batch_norm_in_any_layout(layout, other, kind, training, revert):
     """Against the formula in autograd: torch's own backward pass is wrong where the two layouts differ."""
     norm = build_norm2d({'type': kind}, 6).double().train(training)
+    if revert:
+        norm = revert_sync_batchnorm(norm)
     nn.init.normal_(norm.weight)
     maps = torch.randn(1, 6, 4, 5, dtype=torch.float64)
     cotangent = torch.randn_like(maps).contiguous(memory_format=other)
@@ -83,3 +87,28 @@ def test_gradient_of_a_batch_norm_in_any_layout(layout, other, kind, training):
         mean, var = torch.zeros(1, 6, 1, 1, dtype=torch.float64), torch.ones(1, 6, 1, 1, dtype=torch.float64)
     ((theirs - mean) / (var + norm.eps).sqrt() * norm.weight.detach()[:, None, None]).backward(cotangent)
     torch.testing.assert_close(ours.grad, theirs.grad)
+
+
+class TestSynchronised:
+    def test_in_a_model_that_is_reverted(self):
+        """It keeps its place and its state, whatever holds it."""
+        model = nn.Sequential(nn.Conv2d(3, 6, 1), build_norm2d({'type': 'SyncBN'}, 6), nn.SyncBatchNorm(6))
+        norm, names = model[1], list(model.state_dict())
+        model = revert_sync_batchnorm(model)
+        assert model[1] is norm
+        assert not isinstance(model[2], nn.SyncBatchNorm)
+        assert list(model.state_dict()) == names
+        nn.SyncBatchNorm(6).load_state_dict(norm.state_dict())
+
+    def test_with_other_processes(self, monkeypatch):
+        """torch's own forward pass runs, of the same parameters and statistics, and refuses a CPU."""
+        norm, group = build_norm2d({'type': 'SyncBN', 'process_group': 'pair', 'momentum': 0.3}, 6), []
+        monkeypatch.setattr(torch.distributed, 'is_initialized', lambda: True)
+        monkeypatch.setattr(torch.distributed, 'get_world_size', lambda group_: group.append(group_) or 2)
+        with pytest.raises(ValueError, match='expected input tensor to be on GPU'):
+            norm(torch.randn(2, 6, 3, 3))
+        assert group[0] == 'pair'
+        assert norm.num_batches_tracked == 1
+        assert norm.eval()(torch.randn(2, 6, 3, 3)).isfinite().all()
+        monkeypatch.setattr(torch.distributed, 'get_world_size', lambda group_: 1)
+        assert norm.train()(torch.randn(2, 6, 3, 3)).mean().abs() < 1e-5

@@ -38,9 +38,9 @@ class ModuleSuite:
     # Height and width of what ``inputs`` makes; the first one is small and regular.
     sizes: ClassVar[list[tuple[int, int]]]
     # Variants that are compiled, and those that exporters write down: few that between them take every branch of the
-    # forward pass. All when None.
-    compiled: ClassVar[tuple[str, ...] | None] = None
-    exported: ClassVar[tuple[str, ...] | None] = None
+    # forward pass. All when None. A compiler takes the longer the deeper a model is: a dict gives shallow variants.
+    compiled: ClassVar[tuple[str, ...] | dict[str, dict] | None] = None
+    exported: ClassVar[tuple[str, ...] | dict[str, dict] | None] = None
     # Cosine between the gradients of a parameter with and without autocast to bfloat16.
     autocast_gradients: ClassVar[float] = 0.98
     # Parameters that no output depends on, by variant.
@@ -60,14 +60,20 @@ class ModuleSuite:
 
     def pytest_generate_tests(self, metafunc):
         if 'variant' in metafunc.fixturenames:
-            chosen = getattr(self, getattr(metafunc.function, 'of_variants', 'variants'))
-            metafunc.parametrize('variant', list(self.variants if chosen is None else chosen))
+            metafunc.parametrize('variant', list(self._variants_for(metafunc.function)))
         if 'size' in metafunc.fixturenames:
             metafunc.parametrize('size', self.sizes, ids=[f'{height}x{width}' for height, width in self.sizes])
 
+    def _variants_for(self, test: Callable) -> dict[str, dict]:
+        """Those of the attribute that ``of_variants`` names for a test, else all."""
+        chosen = getattr(self, getattr(test, 'of_variants', 'variants'))
+        if isinstance(chosen, dict):
+            return chosen
+        return {name: self.variants[name] for name in self.variants if chosen is None or name in chosen}
+
     @pytest.fixture
-    def options(self, variant):
-        return self.variants[variant]
+    def options(self, request, variant):
+        return self._variants_for(request.function)[variant]
 
     @pytest.fixture
     def model(self, options):
@@ -273,7 +279,7 @@ class BackboneSuite(ModuleSuite):
         for with_cp in (False, True):
             model = self.build({**options, 'with_cp': with_cp, 'drop_path_rate': 0.5}).train()
             torch.manual_seed(3)
-            outputs, saved = _count_saved(model, example)
+            outputs, saved = count_saved(model, example)
             kept.append(saved)
             _backward(outputs)
             grads.append({name: p.grad for name, p in model.named_parameters()})
@@ -315,8 +321,22 @@ class BackboneSuite(ModuleSuite):
         depths = {name: model.get_layer_depth(f'backbone.{name}', 'backbone.') for name, _ in model.named_parameters()}
         (total,) = {num_depths for _, num_depths in depths.values()}
         assert all(0 <= depth < total for depth, _ in depths.values())
-        assert {depths[f'{self.trunk}patch_embed.proj.{kind}'][0] for kind in ('weight', 'bias')} == {0}
+        vit = model.get_submodule(self.trunk.rstrip('.'))
+        first = _first_layer(vit, *self.inputs(None, 1, self.sizes[0]))
+        assert first
+        assert {depths[f'{self.trunk}{name}'][0] for name in first} == {0}
         assert model.get_layer_depth('neck.weight', 'backbone.') == (total - 1, total)
+
+
+def _first_layer(vit: nn.Module, image: Tensor) -> list[str]:
+    """Names of the parameters of the layer that meets the image first."""
+    layers = {layer: name for name, layer in vit.named_modules() if [*layer.parameters(recurse=False)]}
+    met = []
+    handles = [layer.register_forward_hook(lambda layer, *_: met.append(layer)) for layer in layers]
+    vit(image)
+    for handle in handles:
+        handle.remove()
+    return [f'{layers[met[0]]}.{name}' for name, _ in met[0].named_parameters(recurse=False)]
 
 
 def snapshot(module: nn.Module) -> dict:
@@ -343,7 +363,7 @@ def _backward(outputs: tuple[Tensor, ...]) -> None:
     total.backward()
 
 
-def _count_saved(model: nn.Module, example: tuple) -> tuple[tuple[Tensor, ...], int]:
+def count_saved(model: nn.Module, example: tuple) -> tuple[tuple[Tensor, ...], int]:
     """Outputs, and how many numbers are kept for the backward pass."""
     saved = []
 

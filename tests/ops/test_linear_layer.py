@@ -1,13 +1,16 @@
 """Linear layers: oneDNN's products are those of the definition, and torch's way is kept where ours has no business."""
 
+import copy
+
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import fx, nn
 from torch.nn.utils import parametrize, prune
+from torch.nn.utils.parametrizations import weight_norm
 from torch.utils.flop_counter import FlopCounterMode
 
-from mmvitdense.models import PlainViT
+from mmvitdense.models import PlainViT, ViTAdapter, ViTCoMer
 from mmvitdense.ops import apply_linear, linear, linear_layer
 
 
@@ -144,22 +147,102 @@ def test_whatever_is_done_to_a_layer_is_done_by_calling_it(products, change):
     assert len(products) == 1
 
 
-@pytest.mark.parametrize('qkv_bias', [True, 'qv'])
-def test_quantisation_knows_the_layers(qkv_bias):
-    """torch's own quantisation looks for the exact type nn.Linear. The padding of windows has the bias as its value."""
-    model = PlainViT(
-        embed_dims=48, num_layers=2, num_heads=3, img_size=64, window_size=3, global_blocks=[1], qkv_bias=qkv_bias
-    ).eval()
+class LowRank(nn.Module):
+    """A layer with an addition of low rank beside it, as adapters of other libraries wrap it."""
+
+    def __init__(self, base):
+        super().__init__()
+        self.base, self.down = base, nn.Linear(base.in_features, 2, bias=False)
+        self.up = nn.Linear(2, base.out_features, bias=False)
+
+    def forward(self, tokens):
+        return self.base(tokens) + self.up(self.down(tokens))
+
+    def merged(self):
+        layer = copy.deepcopy(self.base)
+        layer.weight.data += self.up.weight @ self.down.weight
+        return layer
+
+
+VIT = {'embed_dims': 32, 'num_layers': 4, 'num_heads': 2, 'img_size': 64, 'window_size': 3, 'global_blocks': [1, 3]}
+MODELS = {
+    'ViT': lambda vit: PlainViT(**vit),
+    'ViT-CoMer': lambda vit: ViTCoMer(vit, deform_num_heads=2, conv_inplane=8),
+    'ViT-Adapter': lambda vit: ViTAdapter(vit, deform_num_heads=2, conv_inplane=8),
+}
+
+
+@pytest.fixture(params=[(name, qkv_bias) for name in MODELS for qkv_bias in (True, 'qv')], ids=str)
+def model(request):
+    """Windows of it are padded, where the bias of the projection is the value of the padding."""
+    model = MODELS[request.param[0]]({**VIT, 'qkv_bias': request.param[1]}).eval()
+    generator = torch.Generator().manual_seed(0)
     for parameter in model.parameters():
-        nn.init.normal_(parameter, std=0.3)
-    names = [name for name, module in model.named_modules() if isinstance(module, nn.Linear)]
-    assert len(names) == 8
+        nn.init.normal_(parameter, std=0.2, generator=generator)
+    return model
+
+
+def layers(model):
+    return {name: layer for name, layer in model.named_modules() if type(layer) is nn.Linear}
+
+
+def counted(model, names):
+    """How often each layer is called."""
+    calls = dict.fromkeys(names, 0)
+    for name in names:
+        model.get_submodule(name).register_forward_hook(lambda *_, name=name: calls.update({name: calls[name] + 1}))
+    return calls
+
+
+def maps(model):
+    with torch.no_grad():
+        return model(torch.randn(1, 3, 64, 80, generator=torch.Generator().manual_seed(1)))
+
+
+def agree(found, expected, tolerance):
+    return all((a - b).std() < tolerance * b.std() for a, b in zip(found, expected))
+
+
+def test_quantisation_replaces_the_layers_and_they_are_used(model):
+    """torch's own quantisation looks for the exact type nn.Linear."""
+    names, expected = list(layers(model)), maps(model)
     quantised = torch.ao.quantization.quantize_dynamic(model, {nn.Linear}, torch.qint8)
     assert {type(quantised.get_submodule(name)) for name in names} == {torch.ao.nn.quantized.dynamic.Linear}
-    image = torch.randn(1, 3, 64, 80)
-    with torch.no_grad():
-        expected, out = model(image)[0], quantised(image)[0]
-    assert 0 < (out - expected).std() < 0.03 * expected.std()
+    calls = counted(quantised, names)
+    out = maps(quantised)
+    assert set(calls.values()) == {1}
+    assert agree(out, expected, 0.03)
+    assert not agree(out, expected, 1e-5)
+
+
+def test_wrapped_layers(model):
+    """Low-rank additions beside all layers are what their sum is."""
+    merged = copy.deepcopy(model)
+    for name, layer in layers(model).items():
+        wrapped = LowRank(layer)
+        nn.init.normal_(wrapped.up.weight, std=0.2)
+        model.set_submodule(name, wrapped)
+        with torch.no_grad():
+            merged.set_submodule(name, wrapped.merged())
+    assert agree(maps(model), maps(merged), 1e-4)
+
+
+@pytest.mark.parametrize('kind', ['weights that are computed', 'outputs that a hook changes', 'hooks that look'])
+def test_layers_that_were_changed(model, kind):
+    changed = copy.deepcopy(model)
+    for layer in layers(model).values():
+        if kind == 'weights that are computed':
+            weight_norm(layer)
+        elif kind == 'outputs that a hook changes':
+            layer.register_forward_hook(lambda layer, tokens, out: 2 * out)
+    for layer in layers(changed).values():
+        if kind == 'outputs that a hook changes':
+            layer.weight.data *= 2
+            layer.bias.data *= 2
+    names = [name for name, module in model.named_modules() if isinstance(module, nn.Linear)]
+    calls = counted(model, names)
+    assert agree(maps(model), maps(changed), 1e-4)
+    assert set(calls.values()) == {1}
 
 
 @pytest.mark.parametrize(('choice', 'expected'), [('torch', False), ('onednn', True)])

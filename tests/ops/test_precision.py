@@ -1,9 +1,6 @@
 """Every storage type and every number of channels against the reference in float64; golden files; threads."""
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -120,7 +117,7 @@ def test_same_to_the_bit_with_any_number_of_threads(compiled, batch, heads, dtyp
 
 
 @pytest.mark.parametrize('capability', ['baseline', 'avx2'])
-def test_older_processors(compiled, capability, tmp_path):
+def test_older_processors(compiled, capability, bare_python):
     """The kernels for lesser instruction sets, in a process of their own since the choice is made once."""
     if compiled != 'cpu':
         pytest.skip('about instruction sets of the CPU')
@@ -137,8 +134,9 @@ def test_older_processors(compiled, capability, tmp_path):
         '    for a, b in zip((ours[0], *ours[1]), (exact[0], *exact[1])):\n'
         '        assert (a - b).abs().max() <= 1e-5 * b.abs().max(), channels\n'
     )
-    environment = {**os.environ, 'MMVITDENSE_CPU_CAPABILITY': capability}
-    subprocess.run([sys.executable, '-c', script, str(Path(__file__).parent)], env=environment, check=True, timeout=100)
+    command = ['-c', script, Path(__file__).parent]
+    done = bare_python.run(command, variables={'MMVITDENSE_CPU_CAPABILITY': capability})
+    assert done.returncode == 0, done.stderr
 
 
 def test_strided_arguments(compiled):

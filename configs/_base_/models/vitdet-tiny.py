@@ -16,3 +16,11 @@ tiny_vit = dict(
 )
 # One map of stride 8 becomes strides 4, 8, 16 and 32.
 tiny_pyramid = dict(in_channels=96, out_channels=tiny_channels, scale_factors=(2, 1, 0.5), num_outs=4, extra_convs=True)
+# Of detectors without regions: RetinaNet, ATSS and GFL.
+tiny_dense_head = dict(
+    num_classes=5,
+    in_channels=tiny_channels,
+    feat_channels=tiny_channels,
+    stacked_convs=2,
+    anchor_generator=dict(strides=[4, 8, 16, 32]),
+)

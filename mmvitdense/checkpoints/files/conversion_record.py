@@ -1,4 +1,4 @@
-"""What a converted file says of its conversion: the format it came from, options of the model, guesses among them."""
+"""What a converted file says of its conversion: its format before, its families, options of the model with guesses."""
 
 from __future__ import annotations
 
@@ -45,14 +45,19 @@ def warn_of_guesses(record: Mapping[str, Any], name: str | os.PathLike) -> None:
     guesses = record.get('guesses') or {}
     if not guesses:
         return
-    lines = '; '.join(f'{path}{_as_value(guess)} ({guess["why"]})' for path, guess in guesses.items())
     print_log(
-        f'{name} was converted with guesses, as weights do not determine {len(guesses)} of the options: {lines}. '
-        'Compare them with the model; converting again with `tools/convert.py --options NAME=VALUE` settles them.',
+        f'{name} was converted with guesses, as weights do not determine {len(guesses)} of the options: '
+        f'{guesses_as_text(guesses)}. Compare them with the model; converting again with `tools/convert.py --options '
+        'NAME=VALUE` settles them.',
         logger='current',
         level=logging.WARNING,
     )
 
 
-def _as_value(guess: Mapping[str, Any]) -> str:
-    return f'={guess["value"]}' if 'value' in guess else ''
+def guesses_as_text(guesses: Mapping[str, Mapping[str, Any]]) -> str:
+    """The guesses of a record on one line."""
+    lines = []
+    for path, guess in guesses.items():
+        value = f'={guess["value"]}' if 'value' in guess else ''
+        lines.append(f'{path}{value} ({guess["why"]})')
+    return '; '.join(lines)

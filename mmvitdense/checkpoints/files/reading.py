@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import pickle
 import re
@@ -13,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from mmvitdense.downloads import DownloadError, fetched
 from mmvitdense.safe_objects import run_objects_allowed
 from mmvitdense.whole_files import damaged_part
 
@@ -90,23 +90,18 @@ def read_checkpoint(path_or_url: str | os.PathLike) -> dict[str, Tensor]:
 
 
 def local_path(path_or_url: str | os.PathLike) -> str:
-    """Path of a file on this machine, fetched first where it is given by its http(s) address."""
+    """Path of a file on this machine, fetched first where it is given by its http(s) address.
+
+    Raises:
+        CheckpointError: It cannot be fetched.
+    """
     name = os.fspath(path_or_url)
-    return _fetch(name) if name.startswith(('http://', 'https://')) else name
-
-
-def _fetch(url: str) -> str:
-    # Many addresses end with the same 'model.safetensors'.
-    address = hashlib.sha256(url.encode()).hexdigest()[:8]
-    name = f'{address}-{os.path.basename(url.split("?")[0])}'
-    target = os.path.join(torch.hub.get_dir(), 'checkpoints', name)
-    if not os.path.isfile(target):
-        os.makedirs(os.path.dirname(target), exist_ok=True)
-        try:
-            torch.hub.download_url_to_file(url, target)
-        except OSError as error:
-            raise CheckpointError(f'{url} cannot be fetched ({error}): fetch it by hand and give its path.') from error
-    return target
+    if '://' not in name:
+        return name
+    try:
+        return fetched(name)
+    except DownloadError as error:
+        raise CheckpointError(str(error)) from error
 
 
 def _load_safetensors(path: str) -> dict:

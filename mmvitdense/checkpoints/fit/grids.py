@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
@@ -12,6 +11,13 @@ from torch import Tensor
 from mmvitdense.checkpoints.files.reading import CheckpointError
 from mmvitdense.checkpoints.formats.contract import Format
 from mmvitdense.layers import RECORD
+from mmvitdense.layers.positions.table_rows import (
+    CLASS_OFFSETS,
+    CLASS_POSITIONS,
+    num_offsets,
+    num_positions,
+    square_table,
+)
 
 from .options import FitOptions, Grid
 
@@ -49,6 +55,11 @@ def grids_of_record(state_dict: Mapping[str, Tensor]) -> dict[str, Grid]:
     return grids
 
 
+def has_record(state_dict: Mapping[str, Tensor]) -> bool:
+    """Whether a model of this project wrote the state dict."""
+    return bool(_records(state_dict))
+
+
 def recorded_rope(state_dict: Mapping[str, Tensor], otherwise: str | None) -> str | None:
     """Kind of rotary positions that a model of this project recorded; ``otherwise`` where none did."""
     kinds = {record['rope'] for record in _records(state_dict).values() if 'rope' in record}
@@ -59,9 +70,9 @@ def grids_given(weights: Mapping[str, Tensor], grid: Grid) -> dict[str, Grid]:
     """{name: grid} of the tables of converted weights that have the grid that the user gives."""
     given = {}
     for name, tensor in weights.items():
-        if name == 'pos_embed' and tensor.shape[1] - num_positions(grid) in (0, 1):
+        if name == 'pos_embed' and tensor.shape[1] - num_positions(grid) in (0, CLASS_POSITIONS):
             given[name] = grid
-        if name.endswith('relative_position_bias_table') and len(tensor) - num_offsets(grid) in (0, 3):
+        if name.endswith('relative_position_bias_table') and len(tensor) - num_offsets(grid) in (0, CLASS_OFFSETS):
             given[name] = grid
     return given
 
@@ -93,16 +104,6 @@ def _records(state_dict: Mapping[str, Tensor]) -> dict[str, dict]:
     metadata = getattr(state_dict, '_metadata', None) or {}
     owners = {_OUTER.sub('', owner): values[RECORD] for owner, values in metadata.items() if RECORD in values}
     return {f'{owner}.' if owner else '': record for owner, record in owners.items()}
-
-
-def num_positions(grid: Grid) -> int:
-    """Rows of a table of absolute positions."""
-    return grid[0] * grid[1]
-
-
-def num_offsets(grid: Grid) -> int:
-    """Rows of a table of biases of relative positions."""
-    return (2 * grid[0] - 1) * (2 * grid[1] - 1)
 
 
 def grid_of_table(
@@ -145,8 +146,8 @@ def grid_of_table(
                 'the class token: give the pos_grid=(rows, columns) that it has'
             )
         return found
-    sides = [(side, side) for side in range(1, math.isqrt(rows) + 1)]
-    square = next((found for side in reversed(sides) if (found := reading(side))), None)
+    found = square_table(rows, count, extra)
+    square = None if found is None else ((found[0], found[0]), found[1])
     mine = reading(own)
     if square is None or (how.oblong and mine is not None and mine != square):
         what = 'no square grid' if square is None else f'{_by(square[0])} or the {_by(own)} of the model'

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -12,6 +11,7 @@ from torch import Tensor, nn
 from mmvitdense.checkpoints.files.reading import CheckpointError
 from mmvitdense.checkpoints.formats.contract import Format
 from mmvitdense.layers import held_vit
+from mmvitdense.layers.positions.table_rows import square_side
 from mmvitdense.pretrainings import PRESETS, family_of
 
 from .differences import description_for, options_of_vit, rope_of
@@ -76,8 +76,7 @@ def structure(weights: Mapping[str, Tensor], rope: str | None) -> dict[str, Any]
 
 def _has_cls_row(weights: Mapping[str, Tensor]) -> bool:
     table = weights['pos_embed']
-    rows = table.shape[1]
-    return table.ndim == 3 and math.isqrt(rows) ** 2 != rows
+    return table.ndim == 3 and square_side(table.shape[1]) is None
 
 
 def check_preset(

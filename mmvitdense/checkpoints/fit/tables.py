@@ -11,8 +11,9 @@ from torch import Tensor, nn
 
 from mmvitdense.checkpoints.files.reading import CheckpointError
 from mmvitdense.layers import resize_bias_table, resize_position_table
+from mmvitdense.layers.positions.table_rows import CLASS_OFFSETS, CLASS_POSITIONS, num_offsets, num_positions
 
-from .grids import grid_of_table, num_offsets, num_positions
+from .grids import grid_of_table
 from .options import FitOptions
 
 _SHARED = 'rel_pos_bias.relative_position_bias_table'
@@ -53,7 +54,7 @@ def widened(tensor: Tensor, *others: Tensor) -> Tensor:
 
 def _fit_positions(weights: dict[str, Tensor], model: nn.Module, how: FitOptions) -> list[str]:
     table, lines = weights['pos_embed'], []
-    grid, slot = grid_of_table('pos_embed', table.shape[1], num_positions, 1, model.pos_grid, how)
+    grid, slot = grid_of_table('pos_embed', table.shape[1], num_positions, CLASS_POSITIONS, model.pos_grid, how)
     if grid == model.pos_grid and slot == model.pos_embed_cls_slot:
         return []
     cls_row, patches = table[:, :slot], table[:, int(slot) :]
@@ -95,7 +96,7 @@ def _fit_biases(
             continue
         grid = _grid_in(model, name)
         source = _SHARED if shared and name in absent else name
-        old, with_cls = grid_of_table(source, len(weights[name]), num_offsets, 3, grid, how)
+        old, with_cls = grid_of_table(source, len(weights[name]), num_offsets, CLASS_OFFSETS, grid, how)
         table = weights[name]
         offsets, cls_rows = table[: num_offsets(old)], table[num_offsets(old) :]
         if old != grid:

@@ -17,7 +17,8 @@ from .patch_size import resize_patch_embedding
 from .tables import fit_tables
 
 # What dense prediction adds to a pre-trained ViT. It may be missing as a whole, because at its start (tables of zeros,
-# convolution blocks whose last norm is zero, gains of one) the model computes what it computes without it.
+# convolution blocks whose last norm is zero, updates of low rank, gains of one) the model computes what it computes
+# without it.
 # timm's DINOv3 has no biases of queries and values, which is the same as zeros.
 _GAINS = r'blocks\.\d+\.ls[12]\.gamma'
 _ADDED = tuple(
@@ -26,6 +27,7 @@ _ADDED = tuple(
         r'blocks\.\d+\.attn\.rel_pos_[hw]',
         r'(blocks\.\d+\.attn|rel_pos_bias|window_rel_pos_bias\.\d+)\.relative_position_bias_table',
         r'blocks\.\d+\.residual\..+',
+        r'.+\.low_rank\..+',
         r'blocks\.\d+\.attn\.qkv\.bias',
         _GAINS,
     )

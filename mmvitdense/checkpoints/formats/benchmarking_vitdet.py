@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 from torch import Tensor
 
 from mmvitdense.checkpoints.files.reading import CheckpointError
+from mmvitdense.layers.positions.table_rows import num_offsets, square_side
 
 from .contract import Format
 from .parts.detectron2_fpn import rename_fpn
@@ -44,7 +44,7 @@ def convert(state_dict: dict[str, Tensor]) -> dict[str, Tensor]:
         f'backbone.{name}': value for name, value in body.items() if not name.endswith('relative_position_index')
     }
     windowed = weights.pop(f'backbone.{_TABLE.format("windowed")}')
-    weights[f'backbone.window_rel_pos_bias.{_side(windowed)}.relative_position_bias_table'] = windowed
+    weights[f'backbone.window_rel_pos_bias.{_window_side(windowed)}.relative_position_bias_table'] = windowed
     weights = stack(rename(weights, _RULES), QKV, 'attn.qkv')
     if len(body) < len(state_dict):
         others = {name: value for name, value in state_dict.items() if not name.startswith(_BODY)}
@@ -66,7 +66,7 @@ def options(state_dict: dict[str, Tensor], **given: Any) -> dict[str, Any]:
         img_size=size,
         pretrain_img_size=size,
         pos_embed_cls_slot=False,
-        window_size=_side(body[_TABLE.format('windowed')]),
+        window_size=_window_side(body[_TABLE.format('windowed')]),
         rel_pos='bias_shared',
         rel_pos_at='window',
         out_indices=tuple(num_layers * quarter // 4 - 1 for quarter in (1, 2, 3, 4)),
@@ -86,16 +86,21 @@ def _body_of(state_dict: dict[str, Tensor]) -> dict[str, Tensor]:
     return {name.removeprefix(_BODY): value for name, value in state_dict.items() if name.startswith(_BODY)}
 
 
-def _side(table: Tensor) -> int:
-    """Side of the square whose offsets a table has."""
-    return (math.isqrt(len(table)) + 1) // 2
+def _window_side(table: Tensor) -> int:
+    side = square_side(len(table), num_offsets)
+    if side is None:
+        raise CheckpointError(
+            f'{_TABLE.format("windowed")} has {len(table)} rows, which are the offsets of no square window: it is '
+            'none of the official code'
+        )
+    return side
 
 
 def _grid(body: dict[str, Tensor]) -> tuple[int, int]:
     """Height and width of the map in patches."""
     patches, rows = body['pos_embed'].shape[1], len(body[_TABLE.format('global')])
-    side = math.isqrt(patches)
-    if side**2 == patches and (2 * side - 1) ** 2 == rows:
+    side = square_side(patches)
+    if side is not None and num_offsets((side, side)) == rows:
         return side, side
     index = body.get(_INDEX)
     if index is None or index.is_meta:

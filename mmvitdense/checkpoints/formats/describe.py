@@ -5,7 +5,8 @@ See ``contract`` for what a format says of its files.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,6 +16,7 @@ from mmvitdense.checkpoints.files.reading import CheckpointError
 
 from .contract import Format
 from .parts.implied_options import check_heads
+from .parts.spelling import spelled
 
 VIT = 'vit.'
 # Values are read of small tensors alone: tables, periods, masks.
@@ -46,6 +48,20 @@ class Description:
             value = value[part]
         return value
 
+    def recorded_guesses(self) -> dict[str, dict[str, str]]:
+        """The guesses as a file records them, see ``conversion_record``.
+
+        Returns:
+            {path: {'why': why it is a guess, 'value': as it is written in a config, absent where the class has it as
+            its default}}.
+        """
+        found = {}
+        for path, why in self.guesses.items():
+            found[path] = {'why': why}
+            with suppress(KeyError):
+                found[path]['value'] = spelled(self.value(path))
+        return found
+
 
 def describe(form: Format, state_dict: dict[str, Tensor], given: Mapping[str, Any] | None = None) -> Description:
     """Read the options off a checkpoint.
@@ -74,7 +90,7 @@ def describe(form: Format, state_dict: dict[str, Tensor], given: Mapping[str, An
     if not _tells_heads(form, state_dict):
         guesses = {**_guessed_heads(described.options), **guesses}
     known = _paths(given)
-    described.guesses = {path: why for path, why in guesses.items() if not _is_known(path, known)}
+    described.guesses = {path: why for path, why in guesses.items() if not is_named(path, known)}
     return described
 
 
@@ -101,6 +117,7 @@ def _paths(given: Mapping[str, Any], prefix: str = '') -> set[str]:
     return paths
 
 
-def _is_known(path: str, known: set[str]) -> bool:
+def is_named(path: str, names: Collection[str]) -> bool:
+    """Whether the option at a path is among those named, with or without the 'vit.' before it, or in parts."""
     spellings = {path, path.removeprefix(VIT)}
-    return any(name == spelling or name.startswith(f'{spelling}.') for name in known for spelling in spellings)
+    return any(name == spelling or name.startswith(f'{spelling}.') for name in names for spelling in spellings)

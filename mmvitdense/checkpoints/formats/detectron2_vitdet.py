@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import math
 import re
 from typing import Any
 
 from torch import Tensor
+
+from mmvitdense.layers.positions.table_rows import square_table
 
 from .contract import Format
 from .parts.detectron2_heads import rename_heads
@@ -57,8 +58,8 @@ def cannot_tell(state_dict: dict[str, Tensor], options: dict[str, Any]) -> dict[
 
 def vitdet_options(weights: dict[str, Tensor], given: dict[str, Any]) -> dict[str, Any]:
     """Options of the ViT of a detector, from names of ``PlainViT``; ``given`` ones win."""
-    grid = math.isqrt(weights['pos_embed'].shape[1]) if 'pos_embed' in weights else None
-    known = {} if 'window_size' in given else windows_of_vitdet(weights, grid)
+    square = square_table(weights['pos_embed'].shape[1]) if 'pos_embed' in weights else None
+    known = {} if 'window_size' in given else windows_of_vitdet(weights, square and square[0])
     return implied_options(weights, given, **known)
 
 

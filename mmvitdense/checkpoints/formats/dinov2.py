@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import math
 import re
 
 from torch import Tensor
+
+from mmvitdense.layers.positions.table_rows import CLASS_POSITIONS, square_side
 
 from .contract import Format
 from .parts.timm_names import block_names, body_of, convert_body
@@ -44,10 +45,9 @@ def has_dinov2_blocks(body: dict[str, Tensor]) -> bool:
         return False
     if ('mlp.w12.weight' in names) == ('mlp.fc1.weight' in names):
         return False
-    side = math.isqrt(table.shape[1] - 1)
     signs = ('mask_token', 'register_tokens', 'reg_token')
     is_14 = body['patch_embed.proj.weight'].shape[-1] == 14 and 'norm.weight' in body
-    return any(sign in body for sign in signs) or (is_14 and side**2 == table.shape[1] - 1)
+    return any(sign in body for sign in signs) or (is_14 and square_side(table.shape[1] - CLASS_POSITIONS) is not None)
 
 
 def convert(state_dict: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -76,9 +76,9 @@ def families(state_dict: dict[str, Tensor]) -> tuple[str, ...]:
 
 
 def implied(state_dict: dict[str, Tensor]) -> dict[str, Any]:
-    """The heads, an axis of the weights, and GELU approximated by tanh, Flax's default."""
+    """The heads, an axis of the weights."""
     query = next(v for n, v in state_dict.items() if n.endswith('/query/kernel') and 'encoderblock' in n)
-    return {'num_heads': query.shape[-2], 'act': 'gelu_tanh'}
+    return {'num_heads': query.shape[-2]}
 
 
 def cannot_tell(state_dict: dict[str, Tensor], options: dict[str, Any]) -> dict[str, str]:

@@ -6,13 +6,13 @@ there is no other.
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from mmvitdense.checkpoints.files.prefix import strip_prefix
+from mmvitdense.layers.positions.table_rows import square_side
 
 from .contract import Format
 from .parts.families import plain_families
@@ -77,8 +77,7 @@ def families(state_dict: dict[str, Tensor]) -> tuple[str, ...]:
         return ()
     if 'blocks.0.ls1.gamma' not in weights:
         return plain_families(weights)
-    rows = weights['pos_embed'].shape[1]
-    return ('deit3',) if math.isqrt(rows) ** 2 == rows else ('dinov2',)
+    return ('dinov2',) if square_side(weights['pos_embed'].shape[1]) is None else ('deit3',)
 
 
 def cannot_tell(state_dict: dict[str, Tensor], options: dict[str, Any]) -> dict[str, str]:

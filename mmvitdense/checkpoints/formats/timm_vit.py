@@ -7,11 +7,12 @@ base encoder; the base encoder is taken.
 
 from __future__ import annotations
 
-import math
 import re
 from typing import Any
 
 from torch import Tensor
+
+from mmvitdense.layers.positions.table_rows import square_side
 
 from . import tips
 from .contract import Format
@@ -54,8 +55,8 @@ def families(state_dict: dict[str, Tensor]) -> tuple[str, ...]:
     if 'cls_token' not in weights:
         return ('siglip',)
     if 'blocks.0.ls1.gamma' in weights:
-        rows = weights['pos_embed'].shape[1]
-        return ('deit3',) if math.isqrt(rows) ** 2 == rows and 'norm.weight' in weights else ()
+        without_cls_row = square_side(weights['pos_embed'].shape[1]) is not None
+        return ('deit3',) if without_cls_row and 'norm.weight' in weights else ()
     if 'masked_embed' in body:
         return ('ibot',)
     return ('mae',) if 'decoder_embed.weight' in body else plain_families(weights)

@@ -91,14 +91,24 @@ def constructor_default(cls: type | None, name: str, default: Any = None) -> Any
     return default
 
 
+def constructor_requires(cls: type | None, name: str) -> bool:
+    """Say whether a constructor has an argument without default, looked up as by ``constructor_default``."""
+    for base in inspect.getmro(cls) if inspect.isclass(cls) else ():
+        if '__init__' in vars(base) and (parameter := inspect.signature(base.__init__).parameters.get(name)):
+            return parameter.default is inspect.Parameter.empty
+    return False
+
+
 def registered_class(registry: Registry, cfg: dict, scope: str) -> type | None:
     """Return the class that ``cfg['type']`` means in this scope, or None if it is not registered."""
     kind = cfg.get('type')
     if not isinstance(kind, str):
         return kind if inspect.isclass(kind) else None
-    prefix, _ = Registry.split_scope_key(kind)
+    prefix, name = Registry.split_scope_key(kind)
     with registry.switch_scope_and_registry(prefix or cfg.get('_scope_') or scope) as scoped:
-        return scoped.get(kind)
+        # Some classes of a library are registered in mmengine's own registry (DetTTAModel): with its scope before the
+        # name the library's does not look there.
+        return scoped.get(name if scoped.scope == prefix else kind)
 
 
 def _unwrap(split: str, key: str, cfg: dict, scope: str) -> Iterator[DataSource]:

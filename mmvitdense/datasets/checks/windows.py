@@ -41,7 +41,7 @@ def check_windows(cfg: dict) -> None:
             )
         if test_cfg['mode'] != 'whole':
             _check_window(key, test_cfg)
-        if 'even_slide' not in modes:  # such a class tells the head the size of each window
+        if 'even_slide' not in modes:  # such a class gives the head the size of each window
             _check_mask2former(cfg, key, model, scope)
 
 

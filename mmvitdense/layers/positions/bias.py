@@ -15,13 +15,12 @@ from torch import Tensor, nn
 from mmvitdense.ops.recording import constant, is_exporting
 
 from .attention_position import AttentionPosition, OwnsTables
-
-CLASS_ROWS = 3
+from .table_rows import CLASS_OFFSETS, num_axis_offsets, num_offsets
 
 
 def num_bias_rows(grid: tuple[int, int], with_cls_token: bool) -> int:
     """Rows of the table for a grid of (h, w) patches."""
-    return (2 * grid[0] - 1) * (2 * grid[1] - 1) + CLASS_ROWS * with_cls_token
+    return num_offsets(grid) + CLASS_OFFSETS * with_cls_token
 
 
 @dataclass(frozen=True)
@@ -80,11 +79,11 @@ def relative_position_bias(
     """
     offsets, cls_rows = table, None
     if with_cls_token:
-        offsets, cls_rows = table[:-CLASS_ROWS], table[-CLASS_ROWS:]
+        offsets, cls_rows = table[:-CLASS_OFFSETS], table[-CLASS_OFFSETS:]
     if tuple(grid) != tuple(table_grid):
         offsets = resize_bias_table(offsets, table_grid, grid)
     height, width = grid
-    maps = offsets.T.unflatten(1, (2 * height - 1, 2 * width - 1))
+    maps = offsets.T.unflatten(1, (num_axis_offsets(height), num_axis_offsets(width)))
     # Entry (y, x, y', x') is the offset (y - y', x - x'): windows that slide over the reversed table.
     pairs = maps.flip(1, 2).unfold(1, height, 1).unfold(2, width, 1).flip(1, 2)
     bias = pairs.flatten(3, 4).flatten(1, 2)
@@ -93,7 +92,7 @@ def relative_position_bias(
 
 def _with_prefix(bias: Tensor, cls_rows: Tensor | None, count: int) -> Tensor:
     heads, patches, _ = bias.shape
-    cls_rows = bias.new_zeros(CLASS_ROWS, heads) if cls_rows is None else cls_rows
+    cls_rows = bias.new_zeros(CLASS_OFFSETS, heads) if cls_rows is None else cls_rows
     to_patch, from_patch, to_itself = cls_rows[:, :, None, None]
     left = from_patch.expand(heads, patches, count)
     top = torch.cat([to_itself.expand(heads, count, count), to_patch.expand(heads, count, patches)], dim=2)
@@ -115,16 +114,16 @@ def resize_bias_table(table: Tensor, source: tuple[int, int], target: tuple[int,
     Returns:
         The table of the target grid, in the type of ``table``.
     """
-    if len(table) != num_bias_rows(source, False):
+    if len(table) != num_offsets(source):
         raise ValueError(
             f'the table of relative-position biases has {len(table)} rows, a grid of {source[0]} x {source[1]} has '
-            f'{num_bias_rows(source, False)}: remove the rows of the class token first, or give the grid of the table'
+            f'{num_offsets(source)}: remove the rows of the class token first, or give the grid of the table'
         )
     # Autocast leaves float64 alone, and 16 bits would blur neighbouring offsets; MPS has no float64.
     maps = table.to(torch.float32 if table.device.type == 'mps' else torch.float64)
-    maps = maps.unflatten(0, (2 * source[0] - 1, 2 * source[1] - 1))
+    maps = maps.unflatten(0, tuple(map(num_axis_offsets, source)))
     for axis, (old, new) in enumerate(zip(source, target)):
-        matrix = _resizing(2 * int(old) - 1, 2 * int(new) - 1).to(maps)
+        matrix = _resizing(num_axis_offsets(int(old)), num_axis_offsets(int(new))).to(maps)
         maps = torch.tensordot(matrix, maps.movedim(axis, 0), dims=1).movedim(0, axis)
     return maps.flatten(0, 1).to(table.dtype)
 

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from mmvitdense.layers.sliced_attention import sliced_attention
 
 from .attention_position import AttentionPosition
+from .table_rows import num_axis_offsets
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,7 @@ class DecomposedTables:
 
     def shapes(self, num_heads: int, head_dims: int) -> dict[str, tuple[int, ...]]:
         """See ``PositionTables``."""
-        return {name: (2 * side - 1, head_dims) for name, side in zip(('rel_pos_h', 'rel_pos_w'), self.grid)}
+        return {name: (num_axis_offsets(side), head_dims) for name, side in zip(('rel_pos_h', 'rel_pos_w'), self.grid)}
 
     def position(self, owner: nn.Module, grid: tuple[int, int], prefix: int) -> AttentionPosition:
         """See ``PositionTables``."""
@@ -49,7 +50,7 @@ def axis_table(table: Tensor, length: int) -> Tensor:
     Returns:
         length x length x d; entry (i, j) belongs to query i and key j. float32 or wider where it was resized.
     """
-    rows = 2 * length - 1
+    rows = num_axis_offsets(length)
     if table.shape[0] != rows:
         table = table if table.dtype == torch.float64 else table.float()
         table = F.interpolate(table.T[None], size=rows, mode='linear', align_corners=False)[0].T

@@ -6,6 +6,18 @@ from .timm_vit import TimmViT
 from .vit import BaseViT, StemlessViT, ViT
 from .vit_adapter import ViTAdapter
 from .vit_comer import ViTCoMer
+from .vit_hook import ViTHook
 from .vit_taps import ViTTaps
 
-__all__ = ['BaseViT', 'MIMDet', 'PlainViT', 'StemlessViT', 'TimmViT', 'ViT', 'ViTAdapter', 'ViTCoMer', 'ViTTaps']
+__all__ = [
+    'BaseViT',
+    'MIMDet',
+    'PlainViT',
+    'StemlessViT',
+    'TimmViT',
+    'ViT',
+    'ViTAdapter',
+    'ViTCoMer',
+    'ViTHook',
+    'ViTTaps',
+]

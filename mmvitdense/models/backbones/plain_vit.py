@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from mmvitdense.layers import (
     AttentionPosition,
     PatchEmbed,
+    QueryMask,
     RecordsPositions,
     build_rope,
     constructed_undrawn,
@@ -23,10 +24,11 @@ from mmvitdense.layers import (
 )
 from mmvitdense.registry import MODELS
 
+from .freezing import freeze, frozen_blocks, frozen_count
 from .presets import fitting_presets, takes_preset
 from .vit import BaseViT
 from .vit_blocks import block_tables, build_block, shared_tables
-from .vit_options import check_choices, check_frozen_stages, check_positions, check_sizes
+from .vit_options import check_choices, check_epsilon, check_positions, check_sizes
 from .vit_sizes import block_indices, patch_grid, resolve_sizes, window_sizes
 
 
@@ -89,7 +91,10 @@ class PlainViT(RecordsPositions, BaseViT):
         final_norm: 'all' to apply a norm to every output, 'last' to the last one, None to none (ViTDet).
         norm_eps: Epsilon of all norms.
         frozen_stages: Number of first blocks that are frozen, with the embedding; 0 freezes the embedding alone,
-            -1 nothing, ``num_layers`` the final norm too.
+            -1 nothing. 'all', or ``num_layers``, freezes everything: the blocks, the final norm, and the positions that
+            blocks share. What is frozen stays in evaluation mode (no drop path; with 'all' no random scaling of rotary
+            positions) and, where nothing that is trained comes before it, keeps nothing for the backward pass.
+        tuned_blocks: Indices of blocks that are trained although ``frozen_stages`` covers them.
         with_cp: Whether blocks are recomputed in the backward pass to save memory.
         init_cfg: ``dict(type='ViTPretrained', checkpoint=PATH_OR_URL)`` loads published weights.
     """
@@ -136,7 +141,8 @@ class PlainViT(RecordsPositions, BaseViT):
         pre_norm: bool = False,
         final_norm: str | None = None,
         norm_eps: float = 1e-6,
-        frozen_stages: int = -1,
+        frozen_stages: int | str = -1,
+        tuned_blocks: Sequence[int] = (),
         with_cp: bool = False,
         init_cfg: dict | list[dict] | None = None,
     ):
@@ -147,17 +153,20 @@ class PlainViT(RecordsPositions, BaseViT):
         names = ('embed_dims', 'num_layers', 'num_heads', 'feedforward_channels')
         check_sizes(**dict(zip(names, sizes)), patch_size=patch_size, in_channels=in_channels)
         check_choices(pos_embed=pos_embed, rel_pos=rel_pos, rel_pos_at=rel_pos_at, ffn=ffn, final_norm=final_norm)
-        check_frozen_stages(frozen_stages, self.num_layers)
         check_positions(pos_resize, rope, rel_pos)
+        check_epsilon(norm_eps)
         self.patch_size, self.in_channels = patch_size, in_channels
         self.out_indices = block_indices('out_indices', out_indices, self.num_layers)
-        self.final_norm, self.frozen_stages, self.with_cp = final_norm, frozen_stages, with_cp
+        self.final_norm, self.with_cp = final_norm, with_cp
+        self.frozen_stages = frozen_count(frozen_stages, self.num_layers)
+        self.tuned_blocks = block_indices('tuned_blocks', tuned_blocks, self.num_layers)
         self.drop_path_rate, self.norm_eps, self.rel_pos = drop_path_rate, norm_eps, rel_pos
         windows = window_sizes(window_size, global_blocks, self.num_layers)
         self.global_blocks = tuple(index for index, window in enumerate(windows) if not window)
         self.window_sizes = tuple(sorted(set(windows) - {0}))
         self.conv_blocks = block_indices('conv_blocks', conv_blocks, self.num_layers)
-        self.pos_grid = patch_grid('pretrain_img_size', pretrain_img_size or img_size, patch_size)
+        pretrained = img_size if pretrain_img_size is None else pretrain_img_size
+        self.pos_grid = patch_grid('pretrain_img_size', pretrained, patch_size)
         self.pos_resize = dict(pos_resize or {})
 
         self.patch_embed = PatchEmbed(self.embed_dims, patch_size, in_channels, patch_bias)
@@ -225,7 +234,8 @@ class PlainViT(RecordsPositions, BaseViT):
     def positions(self, grid: tuple[int, int], extra: int = 0) -> dict[int, AttentionPosition]:
         """What blocks share at a grid, rotary positions and biases: of the map under 0, of windows under their size.
 
-        ``extra`` tokens come before the class token, such as queries; as it, they are not rotated.
+        ``extra`` tokens come before the class token, such as queries; as it, they are not rotated. Blocks may run
+        without them too.
         """
         prefix, windows = extra + self.num_prefix_tokens, self.window_sizes
         rotations = biases = [None] * (1 + len(windows))
@@ -247,7 +257,7 @@ class PlainViT(RecordsPositions, BaseViT):
         stop: int | None = None,
         positions: dict[int, AttentionPosition] | None = None,
         with_cp: bool = False,
-        mask: Tensor | None = None,
+        mask: Tensor | QueryMask | None = None,
     ) -> Tensor:
         """Run blocks ``start`` to ``stop`` (exclusive; None for all that follow) on the tokens of ``embed``.
 
@@ -257,6 +267,7 @@ class PlainViT(RecordsPositions, BaseViT):
         """
         if positions is None:
             positions = self.positions(grid, tokens.shape[1] - grid[0] * grid[1] - self.num_prefix_tokens)
+        positions = {**positions, 0: positions[0].of_last(tokens.shape[1])}
         recompute = (self.with_cp or with_cp) and self.training
         for block in self.blocks[start:stop]:
             tokens = recomputed(block, tokens, grid, positions[block.attn.window_size], mask, when=recompute)
@@ -347,12 +358,14 @@ class PlainViT(RecordsPositions, BaseViT):
         return [*self.blocks[running:], *tables]
 
     def _frozen_modules(self) -> list[nn.Module]:
+        blocks = frozen_blocks(self.blocks, self.frozen_stages, self.tuned_blocks)
         if self.frozen_stages < 0:
             return self._idle_modules()
-        modules = [self.patch_embed, self.norm_pre, *self.blocks[: self.frozen_stages], *self._idle_modules()]
+        modules = [self.patch_embed, self.norm_pre, *blocks, *self._idle_modules()]
         if self.frozen_stages == self.num_layers:
             # Random positions of the training would make two passes of a frozen model differ.
-            modules += [self.norm, self.rope] if self.rope is not None else [self.norm]
+            shared = (self.norm, self.rope, self.rel_pos_bias, self.window_rel_pos_bias)
+            modules += [module for module in shared if module is not None]
         return modules
 
     def _tokens(self) -> list[nn.Parameter]:
@@ -367,8 +380,4 @@ class PlainViT(RecordsPositions, BaseViT):
                 logger='current',
                 level=logging.WARNING,
             )
-        for module in self._frozen_modules():
-            module.eval().requires_grad_(False)
-        if self.frozen_stages >= 0:
-            for parameter in self._tokens():
-                parameter.requires_grad_(False)
+        freeze(self._frozen_modules(), self._tokens() if self.frozen_stages >= 0 else ())

@@ -9,9 +9,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mmvitdense.layers import recomputed
+from mmvitdense.layers import QueryMask, recomputed
 from mmvitdense.registry import MODELS
 
+from .freezing import freeze, frozen_blocks, frozen_count
 from .vit import BaseViT
 from .vit_sizes import block_indices
 
@@ -29,6 +30,8 @@ class TimmViT(BaseViT):
         out_indices: Blocks whose output is returned, see ``PlainViT``.
         final_norm: Which outputs are normed, 'all', 'last' or None.
         with_cp: Whether blocks are recomputed in the backward pass.
+        frozen_stages: What is frozen, see ``PlainViT``; of a module that is given too.
+        tuned_blocks: Which of these blocks are trained, see ``PlainViT``.
         options: Those of ``timm.create_model``.
 
     Raises:
@@ -45,6 +48,8 @@ class TimmViT(BaseViT):
         out_indices: int | Sequence[int] = -1,
         final_norm: str | None = 'last',
         with_cp: bool = False,
+        frozen_stages: int | str = -1,
+        tuned_blocks: Sequence[int] = (),
         **options: Any,
     ):
         super().__init__()
@@ -60,6 +65,10 @@ class TimmViT(BaseViT):
             raise ValueError(f"final_norm must be 'all', 'last' or None, got {final_norm!r}")
         self.final_norm, self.with_cp = final_norm, with_cp
         self.out_indices = block_indices('out_indices', out_indices, self.num_layers)
+        self.frozen_stages = frozen_count(frozen_stages, self.num_layers)
+        self.tuned_blocks = block_indices('tuned_blocks', tuned_blocks, self.num_layers)
+        tokens = (model.cls_token, model.reg_token, model.pos_embed) if self.frozen_stages >= 0 else ()
+        freeze(self._frozen_modules(), [token for token in tokens if token is not None])
 
     @property
     def norm(self) -> nn.Module:
@@ -68,6 +77,13 @@ class TimmViT(BaseViT):
 
     def init_weights(self) -> None:
         """Leave the weights as timm drew or loaded them."""
+
+    def train(self, mode: bool = True) -> TimmViT:
+        """Switch between training and evaluation; frozen blocks stay in evaluation."""
+        super().train(mode)
+        for module in self._frozen_modules():
+            module.eval()
+        return self
 
     def embed(self, image: Tensor) -> tuple[Tensor, tuple[int, int]]:
         """See ``ViT``; an image is padded with zeros at the bottom and on the right to whole patches."""
@@ -87,11 +103,11 @@ class TimmViT(BaseViT):
         stop: int | None = None,
         positions: None = None,
         with_cp: bool = False,
-        mask: Tensor | None = None,
+        mask: Tensor | QueryMask | None = None,
     ) -> Tensor:
         """See ``ViT``."""
         recompute = (self.with_cp or with_cp) and self.training
-        masks = () if mask is None else (mask,)
+        masks = () if mask is None else (mask.of_all() if isinstance(mask, QueryMask) else mask,)
         for block in self.model.blocks[start:stop]:
             tokens = recomputed(block, tokens, *masks, when=recompute)
         return tokens
@@ -104,6 +120,13 @@ class TimmViT(BaseViT):
         if parts[0] in ('patch_embed', 'pos_embed', 'cls_token', 'reg_token', 'dist_token', 'norm_pre'):
             return 0, num_depths
         return (int(parts[1]) + 1 if parts[0] == 'blocks' else num_depths - 1), num_depths
+
+    def _frozen_modules(self) -> list[nn.Module]:
+        model, blocks = self.model, frozen_blocks(self.model.blocks, self.frozen_stages, self.tuned_blocks)
+        if self.frozen_stages < 0:
+            return []
+        modules = [model.patch_embed, model.patch_drop, model.norm_pre, *blocks]
+        return [*modules, model.norm] if self.frozen_stages == self.num_layers else modules
 
 
 def _timm_model(model: str | nn.Module, options: dict[str, Any]) -> nn.Module:

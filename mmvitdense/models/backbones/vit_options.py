@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from numbers import Integral
+from numbers import Integral, Real
 
 CHOICES = {
     'pos_embed': ('absolute', None),
@@ -28,10 +28,10 @@ def check_choices(**options: str | None) -> None:
             raise ValueError(f'{name} must be one of {CHOICES[name]}, got {value!r}')
 
 
-def check_frozen_stages(frozen_stages: int, num_layers: int) -> None:
-    """Raise ValueError unless ``frozen_stages`` is -1 (nothing) or a number of blocks."""
-    if not -1 <= frozen_stages <= num_layers:
-        raise ValueError(f'frozen_stages must be -1 to {num_layers} (the number of blocks), got {frozen_stages}')
+def check_epsilon(norm_eps: float) -> None:
+    """Raise ValueError unless the epsilon of the norms is a positive number."""
+    if not isinstance(norm_eps, Real) or not 0 < norm_eps < float('inf'):
+        raise ValueError(f'norm_eps must be a positive number, such as 1e-6, got {norm_eps!r}')
 
 
 def check_positions(pos_resize: dict | None, rope: dict | None, rel_pos: str | None) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from numbers import Integral
 
 from mmvitdense.pretrainings import ARCHITECTURES
 
@@ -23,7 +24,10 @@ def resolve_sizes(arch: str | None, *sizes: int | None) -> tuple[int, int, int, 
 
 def patch_grid(name: str, img_size: int | Sequence[int], patch_size: int) -> tuple[int, int]:
     """Height and width in patches of an image of ``img_size`` pixels, the option ``name``."""
-    height, width = (img_size, img_size) if isinstance(img_size, int) else img_size
+    sides = (img_size, img_size) if isinstance(img_size, Integral) else img_size
+    if not isinstance(sides, Sequence) or len(sides) != 2 or not all(isinstance(side, Integral) for side in sides):
+        raise ValueError(f'{name} must be a whole number of pixels or (height, width), got {img_size!r}')
+    height, width = sides
     if height < patch_size or width < patch_size:
         raise ValueError(f'{name} must be at least one patch ({patch_size} pixels) a side, got {img_size}')
     return height // patch_size, width // patch_size

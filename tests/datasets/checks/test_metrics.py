@@ -98,6 +98,13 @@ def test_only_what_is_shown_must_be_in_the_file(refused, other, indices):
         assert ('lacks 2 of the 3' if indices == -3 else 'indices names 4') in refused(cfg)
 
 
+@pytest.mark.parametrize('indices', [0, []])
+def test_no_image_is_shown(coco, refused, indices):
+    cfg = coco.config()
+    cfg.val_dataloader.dataset.indices = indices
+    assert f'val_dataloader.dataset.indices is {indices}, which shows no image: leave it out' in refused(cfg)
+
+
 def test_images_alone_and_their_objects_in_the_file_of_the_metric(coco, other):
     cfg = other(lambda content: None)
     coco.content['annotations'] = []

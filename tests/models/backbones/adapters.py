@@ -5,6 +5,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from mmvitdense.layers import SyncBatchNorm
 from mmvitdense.models import PlainViT
 from tests.fidelity.agreement import assert_within, redraw
 from tests.models.backbones.small_presets import small_presets
@@ -48,8 +49,8 @@ class AdapterSuite(BackboneSuite):
         return [(16, 32)] * options.get('out_vit_map', False) + [(stride, 32) for stride in (4, 8, 16, 32)]
 
     @pytest.fixture
-    def options(self, variant):
-        return {**self.common, **self.variants[variant]}
+    def options(self, request, variant):
+        return {**self.common, **self._variants_for(request.function)[variant]}
 
     def test_autocast_to_bfloat16(self, model, example):
         """With sampling points that the rounding does not carry into other cells, where gradients jump."""
@@ -104,8 +105,8 @@ class AdapterSuite(BackboneSuite):
 
     def test_norms_by_config(self, options):
         model = self.model_class(**{**options, 'norm_cfg': {'type': 'SyncBN', 'requires_grad': False}})
-        assert isinstance(model.norm1, nn.SyncBatchNorm)
-        assert isinstance(model.spm.stem[1], nn.SyncBatchNorm)
+        assert isinstance(model.norm1, SyncBatchNorm)
+        assert isinstance(model.spm.stem[1], SyncBatchNorm)
         assert not model.norm4.weight.requires_grad
         groups = self.model_class(**{**options, 'norm_cfg': {'type': 'GN', 'num_groups': 4}})
         assert isinstance(groups.spm.conv2[1], nn.GroupNorm)

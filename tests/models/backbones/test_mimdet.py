@@ -23,13 +23,17 @@ class TestMIMDet(BackboneSuite):
         'half-of-them': {**SMALL, 'test_sample_ratio': 0.5},
         'mask-token': {**SMALL, 'fill': 'mask_token', 'test_sample_ratio': 0.25, 'mask_padding': True},
     }
+    compiled = {
+        name: {**options, 'vit': {**SMALL['vit'], 'num_layers': 1}, 'decoder': {**SMALL['decoder'], 'num_layers': 1}}
+        for name, options in variants.items()
+    }
     without_gradient = {'all-tokens': {'conv_feat_proj.weight', 'conv_feat_proj.bias'}}
 
     def build(self, options):
         """With options of the ViT that the suite gives."""
         of_vit = {name: options[name] for name in OF_THE_VIT if name in options}
         others = {name: value for name, value in options.items() if name not in of_vit}
-        return super().build({**others, 'vit': {**SMALL['vit'], **of_vit}})
+        return super().build({**others, 'vit': {**options['vit'], **of_vit}})
 
     def strides_and_channels(self, options):
         return [(4, 8), (8, 16), (16, 24), (32, 24)]

@@ -136,7 +136,16 @@ class TestPlainViT(BackboneSuite):
 
     # Decomposed positions, BEiT's biases at the grid and in windows, rotary positions; both ways to pad windows, with
     # and without prefix tokens; every norm and network.
-    compiled = ('prefix-tokens-and-windows', 'beit-detector', 'eva02')
+    compiled = {
+        'prefix-tokens-and-windows': {
+            **variants['prefix-tokens-and-windows'],
+            'num_layers': 2,
+            'global_blocks': (1,),
+            'out_indices': (0, 1),
+        },
+        'beit-detector': {**variants['beit-detector'], 'num_layers': 2, 'window_size': (3, 0), 'out_indices': (1,)},
+        'eva02': {**variants['eva02'], 'num_layers': 2, 'global_blocks': (1,), 'out_indices': (1,)},
+    }
     exported = ('prefix-tokens-and-windows', 'simmim', 'dinov3')
 
     def strides_and_channels(self, options):
@@ -231,6 +240,11 @@ class TestOptions:
             ({'num_heads': 0}, 'num_heads must be a whole number of at least 1, got 0'),
             ({'img_size': 7}, 'img_size must be at least one patch .*8.* got 7'),
             ({'pretrain_img_size': (64, 4)}, 'pretrain_img_size must be at least one patch'),
+            ({'pretrain_img_size': 0}, 'pretrain_img_size must be at least one patch .*got 0'),
+            ({'img_size': 64.5}, r'img_size must be a whole number of pixels or \(height, width\), got 64.5'),
+            ({'img_size': '64'}, "img_size must be a whole number .*got '64'"),
+            ({'norm_eps': 'abc'}, "norm_eps must be a positive number, such as 1e-6, got 'abc'"),
+            ({'norm_eps': 0}, 'norm_eps must be a positive number'),
         ],
     )
     def test_a_bad_one_is_named(self, options, message):

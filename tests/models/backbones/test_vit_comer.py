@@ -37,7 +37,33 @@ class TestViTCoMer(AdapterSuite):
         },
     }
     common = {'deform_num_heads': 2, 'conv_inplane': 8}
-    compiled = ('segmentation', 'beit', 'least')
+    compiled = {
+        'two-stages': {
+            **variants['beit'],
+            'vit': {**variants['beit']['vit'], 'num_layers': 2, 'global_blocks': (1,)},
+            'interaction_indexes': [[0, 0], [1, 1]],
+            'use_cti_tov': (True, False),
+            'use_cti_toc': (False, True),
+            'num_extra_cti': 1,
+        },
+        'stagewise': {
+            'vit': VIT,
+            'vit_feature': 'stagewise',
+            'num_extra_cti': 0,
+            'cffn_ratio': None,
+            'cnn_feature_interaction': False,
+            'mrfp_ratio': 1.5,
+            'use_cti_tov': (True, False, False, False),
+            'use_cti_toc': (False, False, False, True),
+        },
+        'no-map': {
+            'vit': {**VIT, 'num_layers': 1},
+            'interaction_indexes': [[0, 0]],
+            'vit_feature': None,
+            'cnn_feature_interaction': False,
+            'num_extra_cti': 1,
+        },
+    }
     exported = ('least',)
 
     def test_recomputing_leaves_running_statistics_right(self):

@@ -27,6 +27,7 @@ class TestSimpleFeaturePyramid(ModuleSuite):
         },
         'one-level': {'in_channels': 24, 'out_channels': 8, 'scale_factors': (1,), 'in_index': 0},
     }
+    compiled = exported = ('vitdet', 'extra-convolutions', 'one-level')
 
     def inputs(self, options, batch, size):
         return ((torch.randn(batch, 24, *size),),)

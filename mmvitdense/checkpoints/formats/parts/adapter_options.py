@@ -11,7 +11,7 @@ from mmvitdense.checkpoints.files.reading import CheckpointError
 
 _POINTS = (4, 8, 2, 16, 1, 6, 3, 5, 12)
 """Sampling points in the order in which they are likely: those of every released model first."""
-_OWN = ('n_points', 'deform_num_heads', 'interaction_indexes', 'vit_feature', 'out_vit_map')
+_OWN = ('n_points', 'deform_num_heads', 'interaction_indexes', 'vit_feature', 'out_vit_map', 'pos_img_size')
 """What the weights of an adapter do not determine, and its user may give; other names are of the ViT inside."""
 
 _STAGE = re.compile(r'^interactions\.(\d+)\.')

@@ -6,13 +6,13 @@ There are four: timm's (both models), BEiT in windows without class token (detec
 
 from __future__ import annotations
 
-import math
 import re
 from typing import Any
 
 from torch import Tensor
 
 from mmvitdense.checkpoints.files.reading import CheckpointError
+from mmvitdense.layers.positions.table_rows import CLASS_OFFSETS, num_offsets, square_side
 
 from .adapter_parts import VIT, Adapter, find_adapter
 from .implied_options import implied_options
@@ -95,19 +95,18 @@ def trunk_options(adapter: Adapter, given: dict[str, Any]) -> dict[str, Any]:
 def _grids_of_tables(weights: dict[str, Tensor], given: dict[str, Any]) -> dict[str, Any]:
     """BEiT without class token has a table for the window of each block, with class token for the grid of the image."""
     rows = {int(match[1]): len(x) for name, x in weights.items() if (match := _TABLE.match(name))}
-    extra = 3 if 'cls_token' in weights else 0
-    sides = {index: (math.isqrt(count - extra) + 1) // 2 for index, count in rows.items()}
-    odd = [rows[index] for index, side in sides.items() if (2 * side - 1) ** 2 + extra != rows[index]]
+    extra = CLASS_OFFSETS if 'cls_token' in weights else 0
+    sides = {index: square_side(count - extra, num_offsets) for index, count in rows.items()}
+    odd = [rows[index] for index, side in sides.items() if side is None]
     if odd and 'pretrain_img_size' not in given:
         raise CheckpointError(
             f'a table of relative positions has {odd[0]} rows, {extra} of them of the class token, which is no square '
             'grid: give pretrain_img_size as (height, width) in pixels'
         )
-    if extra:
+    if extra or odd:  # tables for the grid of the image
         return {}
     known = {'window_size': [sides[index] for index in sorted(sides)], 'rel_pos_at': 'window'}
-    if 'pos_embed' in weights:
-        known['pretrain_img_size'] = (
-            math.isqrt(weights['pos_embed'].shape[1]) * weights['patch_embed.proj.weight'].shape[-1]
-        )
+    side = square_side(weights['pos_embed'].shape[1]) if 'pos_embed' in weights else None
+    if side is not None:
+        known['pretrain_img_size'] = side * weights['patch_embed.proj.weight'].shape[-1]
     return known

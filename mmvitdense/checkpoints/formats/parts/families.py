@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Collection, Mapping
 from typing import Any
 
@@ -10,7 +9,10 @@ import torch
 from torch import Tensor
 
 from mmvitdense.layers.positions import sincos_position_table
+from mmvitdense.layers.positions.table_rows import CLASS_POSITIONS, square_side
 from mmvitdense.pretrainings import ARCHITECTURES, PRETRAININGS
+
+from .spelling import spelled
 
 PLAIN = ('deit', 'mae', 'augreg', 'dino', 'ibot')
 """Families of the same blocks, tokens and tables, which names and shapes do not distinguish."""
@@ -26,6 +28,8 @@ _ABSENT = {
     'layer_scale_init': 1e-5,
     'num_heads': None,
 }
+FAMILY_OPTIONS = frozenset(_ABSENT)
+"""Options that the family of a pre-training settles."""
 
 
 def plain_families(weights: Mapping[str, Tensor]) -> tuple[str, ...]:
@@ -66,22 +70,13 @@ def guesses_of_families(
     for key, values in _values(families, weights).items():
         owners: dict[str, list[str]] = {}
         for family, value in values.items():
-            owners.setdefault(_spelled(value), []).append(family)
+            owners.setdefault('none given' if value is None else spelled(value), []).append(family)
         # Weights hold the gains, whatever they started from.
         if len(owners) > 1 and key not in known and key != 'layer_scale_init':
             first, *others = owners.items()
             rest = ', '.join(f'{value} is that of {" and ".join(names)}' for value, names in others)
             guesses[key] = f'that of {" and ".join(first[1])}, which nothing distinguishes from others; {rest}'
     return guesses
-
-
-def _spelled(value: Any) -> str:
-    """As it is written in a config."""
-    if value is None:
-        return 'none given'
-    if isinstance(value, Mapping):
-        return f'dict({", ".join(f"{name}={inner!r}" for name, inner in value.items())})'
-    return repr(value)
 
 
 def _values(families: Collection[str], weights: Mapping[str, Tensor]) -> dict[str, dict[str, Any]]:
@@ -125,8 +120,8 @@ def _has_key_bias(weights: Mapping[str, Tensor]) -> bool:
 def _has_sines(weights: Mapping[str, Tensor], rows_first: bool) -> bool:
     """Whether the positions are fixed sines and cosines: MoCo v3's (``vits.py``) have rows first, MAE's columns."""
     table = weights['pos_embed']
-    side = math.isqrt(table.shape[1] - 1)
-    if side**2 != table.shape[1] - 1 or table.is_meta or table.shape[2] % 4 or table[0, 0].any():
+    side = square_side(table.shape[1] - CLASS_POSITIONS)
+    if side is None or table.is_meta or table.shape[2] % 4 or table[0, 0].any():
         return False
     expected = sincos_position_table((side, side), table.shape[2])
     if rows_first:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Collection, Mapping
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from mmvitdense.checkpoints.files.reading import CheckpointError
+from mmvitdense.layers.positions.table_rows import CLASS_OFFSETS, num_offsets, square_table
 
 from .families import options_of_families
 from .window_plan import table_sides, window_plan
@@ -89,16 +89,15 @@ def _embedding(weights: dict[str, Tensor], patch_size: int, grid_is_known: bool)
     if table is None:
         return {**options, 'pos_embed': None}
     rows = table.shape[1]
-    side = math.isqrt(rows)
-    # A square has no row for the class token; anything else has one.
-    slot = side**2 != rows
-    if side**2 + slot != rows:
+    square = square_table(rows)
+    if square is None:
         if not grid_is_known:
             raise CheckpointError(
                 f'the position table has {rows} rows, which is no square grid with or without a row for the class '
                 'token: give pretrain_img_size as (height, width) in pixels'
             )
-        slot = has_cls
+        return options
+    side, slot = square
     if slot != has_cls:
         options['pos_embed_cls_slot'] = slot
     return {**options, 'pretrain_img_size': side * patch_size}
@@ -124,16 +123,15 @@ def _block(weights: dict[str, Tensor]) -> dict[str, Any]:
 def _relative_positions(weights: dict[str, Tensor], patch_size: int, grid_is_known: bool) -> dict[str, Any]:
     biases = [name for name in weights if name.endswith('relative_position_bias_table')]
     if biases:
-        # Three rows are of the class token, the others of the offsets of a square grid.
         rows = len(weights[biases[0]])
-        side = (math.isqrt(rows) + 1) // 2
-        if rows - (2 * side - 1) ** 2 not in (0, 3) and not grid_is_known:
+        square = square_table(rows, num_offsets, CLASS_OFFSETS)
+        if square is None and not grid_is_known:
             raise CheckpointError(
                 f'{biases[0]} has {rows} rows, which is no square grid with or without rows of the class token: give '
                 'pretrain_img_size as (height, width) in pixels'
             )
         kind = 'bias' if biases[0].startswith('blocks.') else 'bias_shared'
-        return {'rel_pos': kind, 'pretrain_img_size': side * patch_size}
+        return {'rel_pos': kind, **({} if square is None else {'pretrain_img_size': square[0] * patch_size})}
     return {'rel_pos': 'decomposed', **window_plan(weights, patch_size)} if table_sides(weights) else {}
 
 

@@ -8,12 +8,14 @@ from typing import Any
 
 from torch import Tensor
 
+from mmvitdense.layers.positions.table_rows import axis_length
+
 _TABLE = re.compile(r'^blocks\.(\d+)\.attn\.rel_pos_h$')
 
 
 def table_sides(weights: Mapping[str, Tensor]) -> dict[int, int]:
     """{block: rows of the grid that its tables span}, from names of ``PlainViT``."""
-    return {int(match[1]): (len(x) + 1) // 2 for name, x in weights.items() if (match := _TABLE.match(name))}
+    return {int(match[1]): axis_length(len(x)) for name, x in weights.items() if (match := _TABLE.match(name))}
 
 
 def window_plan(weights: Mapping[str, Tensor], patch_size: int) -> dict[str, Any]:
@@ -24,7 +26,7 @@ def window_plan(weights: Mapping[str, Tensor], patch_size: int) -> dict[str, Any
     """
     sides = table_sides(weights)
     whole = _whole_map(sides)
-    columns = max((len(weights[f'blocks.{i}.attn.rel_pos_w']) + 1) // 2 for i, side in sides.items() if side == whole)
+    columns = max(axis_length(len(weights[f'blocks.{i}.attn.rel_pos_w'])) for i, side in sides.items() if side == whole)
     height, width = whole * patch_size, columns * patch_size
     options: dict[str, Any] = {'img_size': height if height == width else (height, width)}
     windows = sorted(set(sides.values()) - {whole})

@@ -128,7 +128,11 @@ class InteractionBackbone(HoldsViT, InitializedModule):
         finest, *maps = self.spm(image.contiguous(memory_format=torch.channels_last))
         levels = TokenLevels([level.shape[2:] for level in maps], image.device)
         maps = [level + embedding[:, None, None] for level, embedding in zip(maps, self.level_embed)]
-        return finest, levels.join(maps), levels
+        return finest, levels.join(self.place_levels(maps)), levels
+
+    def place_levels(self, maps: list[Tensor]) -> list[Tensor]:
+        """Add positions to the maps of the branch, B x C x h x w at strides 8, 16 and 32: none."""
+        return maps
 
     def _run(self, function: Callable, patches: Tensor, conv: Tensor, levels: TokenLevels):
         return recomputed(function, patches, conv, levels, when=self.with_cp and self.training)
