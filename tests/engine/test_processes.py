@@ -118,6 +118,7 @@ def test_loaders_leave_signals_to_the_process_that_trains_and_end_with_it(method
     ours, others = multiprocessing.Pipe()
     trainer = server.Process(target=train_with_a_loader, args=(others, method))
     trainer.start()
+    others.close()  # so that its end is the end of what can be received
     worker = ours.recv()
     for number in (signal.SIGINT, signal.SIGTERM):
         os.kill(worker, number)
