@@ -38,7 +38,7 @@ class DownloadError(Exception):
     """An address that cannot be fetched; the message names it, says why, and what to do."""
 
 
-class _Broken(Exception):
+class _BrokenError(Exception):
     """A transfer that ended early and may be taken up again."""
 
 
@@ -113,7 +113,7 @@ def download(url: str, target: Path, part: Path | None = None, largest: int | No
             try:
                 _transfer(address, part, largest)
                 break
-            except _Broken as broken:
+            except _BrokenError as broken:
                 if attempt == _ATTEMPTS - 1:
                     raise DownloadError(f'{url} cannot be fetched ({broken}): try again later.') from broken
         _check_content(address, part)
@@ -209,7 +209,7 @@ def _copy(
             try:
                 chunk = answer.read(_CHUNK)
             except (OSError, HTTPException) as error:
-                raise _Broken(f'{_reason(error)} after {done} bytes') from error
+                raise _BrokenError(f'{_reason(error)} after {done} bytes') from error
             if not chunk:
                 break
             file.write(chunk)
@@ -218,7 +218,7 @@ def _copy(
             if largest is not None and done > largest:
                 raise DownloadError(f'{address.url} is larger than {largest / 1e9:.3g} GB.')
     if expected is not None and done != expected:
-        raise _Broken(f'it ended after {done} of {expected} bytes')
+        raise _BrokenError(f'it ended after {done} of {expected} bytes')
 
 
 def _check_content(address: _Address, part: Path) -> None:
@@ -271,7 +271,7 @@ def _opened(url: str, headers: dict[str, str]) -> HTTPResponse:
         if error.code == 416:  # the part that is here is no beginning of that file
             return _opened(url, {})
         if error.code >= 500 or error.code == 429:
-            raise _Broken(f'the server says {error.code} {error.reason}') from error
+            raise _BrokenError(f'the server says {error.code} {error.reason}') from error
         token = ', which needs a token in the environment variable HF_TOKEN' if _asks_for_token(url, error.code) else ''
         raise DownloadError(
             f'{url} cannot be fetched (the server says {error.code} {error.reason}{token}): correct the address, or '
@@ -282,7 +282,7 @@ def _opened(url: str, headers: dict[str, str]) -> HTTPResponse:
     except (OSError, HTTPException, ValueError) as error:
         reason = getattr(error, 'reason', error)
         if isinstance(reason, (TimeoutError, ConnectionResetError)):
-            raise _Broken(_reason(reason)) from error
+            raise _BrokenError(_reason(reason)) from error
         raise DownloadError(_unreachable(url, reason)) from error
 
 

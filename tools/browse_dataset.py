@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from mmvitdense.apis.arguments import add_cfg_options, add_debug
+from mmvitdense.apis.arguments import add_cfg_options, add_debug, add_outside_files
 from mmvitdense.apis.errors import InputError, run_tool
 
 
@@ -20,6 +20,7 @@ def main() -> int:
     parser.add_argument('--num', type=int, default=16, help='how many samples (default: 16)')
     add_cfg_options(parser)
     add_debug(parser)
+    add_outside_files(parser)
     arguments = parser.parse_args()
     return run_tool(lambda: _browse(arguments), arguments.debug)
 

@@ -45,7 +45,7 @@ def main() -> int:
 
 
 def _convert(arguments: argparse.Namespace) -> None:
-    from mmvitdense.apis.convert import SUFFIXES, convert_file, list_formats, nested, write_checkpoint
+    from mmvitdense.apis.convert import SUFFIXES, check_target, convert_file, list_formats, nested, write_checkpoint
 
     if arguments.list:
         print(list_formats())
@@ -54,6 +54,8 @@ def _convert(arguments: argparse.Namespace) -> None:
         raise InputError('Give a file to read and a file to write, or --dry-run, or --list.')
     if arguments.target is not None and not arguments.target.endswith(SUFFIXES):
         raise InputError(f"The output must end with {' or '.join(SUFFIXES)}, got '{arguments.target}'.")
+    if arguments.target is not None and not arguments.dry_run:
+        check_target(arguments.source, arguments.target)
     options = nested(arguments.options or {})
     conversion = convert_file(
         arguments.source, arguments.to, arguments.num_heads, options, arguments.ema, arguments.trunk

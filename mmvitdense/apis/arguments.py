@@ -8,6 +8,7 @@ from typing import Any
 
 from mmengine.config import DictAction
 
+from mmvitdense.datasets.checks.paths import OUTSIDE
 from mmvitdense.downloads import REFETCH
 
 
@@ -84,25 +85,41 @@ def add_debug(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--debug', action='store_true', help='show the traceback of an error')
 
 
-class _Refetch(argparse.Action):
-    """An environment variable, so that whatever fetches within the tool follows it."""
+class _Switch(argparse.Action):
+    """Sets the environment variable `const` to 1, for whatever in the tool follows it."""
 
     def __call__(self, parser: argparse.ArgumentParser, namespace: Any, values: Any, option_string: Any = None) -> None:
-        os.environ[REFETCH] = '1'
+        os.environ[self.const] = '1'
 
 
 def add_refetch(parser: argparse.ArgumentParser) -> None:
     """Add `--refetch`."""
     parser.add_argument(
-        '--refetch', nargs=0, action=_Refetch, help='fetch addresses again that were fetched before (they may change)'
+        '--refetch',
+        nargs=0,
+        action=_Switch,
+        const=REFETCH,
+        help='fetch addresses again that were fetched before (they may change)',
+    )
+
+
+def add_outside_files(parser: argparse.ArgumentParser) -> None:
+    """Add `--outside-files`."""
+    parser.add_argument(
+        '--outside-files',
+        nargs=0,
+        action=_Switch,
+        const=OUTSIDE,
+        help='allow annotation files to name files outside of the folders of the data, such as ../x.jpg or /x.jpg',
     )
 
 
 def add_run_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add what training and testing share, such as `--work-dir` and `--launcher`."""
+    """Add what training and testing share, such as `--work-dir`, `--launcher` and `--check-images`."""
     parser.add_argument('--work-dir', help='folder for logs and checkpoints (default: work_dirs/<config name>)')
     add_cfg_options(parser)
     add_refetch(parser)
+    add_outside_files(parser)
     parser.add_argument(
         '--launcher',
         choices=['none', 'pytorch', 'slurm', 'mpi'],

@@ -15,6 +15,7 @@ from mmvitdense.compat import while_tools_run
 from .build_errors import equal, parts_below
 from .config_errors import nearest_file, reading_config
 from .errors import InputError
+from .files import check_output_folder
 
 _READ_BY_MMENGINE = {
     'activation_checkpointing', 'compile', 'custom_imports', 'efficient_conv_bn_eval', 'find_unused_parameters',
@@ -135,8 +136,7 @@ def config_name(config: Any) -> str:
 def set_work_dir(cfg: Any, work_dir: str | None, config: Any) -> None:
     """Set `cfg.work_dir`: the argument, else the field of the config, else `./work_dirs/<config name>`."""
     cfg.work_dir = str(work_dir or cfg.get('work_dir') or Path('work_dirs', config_name(config)))
-    if Path(cfg.work_dir).exists() and not Path(cfg.work_dir).is_dir():
-        raise InputError(f'The work dir {cfg.work_dir} is a file. Give another --work-dir.')
+    check_output_folder(cfg.work_dir, '--work-dir')
 
 
 def _read(name: str) -> Any:

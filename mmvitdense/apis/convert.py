@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -13,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from mmvitdense.apis.errors import InputError
+from mmvitdense.apis.files import check_output_file
 from mmvitdense.apis.trunks import WHOLE, check_trunk, join_trunk
 from mmvitdense.checkpoints import FORMATS, CheckpointError, detect, fit_to_model, read_checkpoint
 from mmvitdense.checkpoints.files.conversion_record import KEY
@@ -272,6 +274,17 @@ def _compare(backbone: dict[str, Tensor], module: nn.Module, how: FitOptions) ->
         unlike = [('the model lacks', surplus), ('the file lacks', lacking)]
         return '; '.join(f'{what} {len(names)}, first {", ".join(names[:3])}' for what, names in unlike if names), []
     return None, report.left_over
+
+
+def check_target(source: str | Path, target: str | Path) -> None:
+    """Refuse before the conversion what could not be written after it.
+
+    Raises:
+        InputError: As ``check_output_file``, or the target is the source, which may be the only copy.
+    """
+    check_output_file(target, 'The output')
+    if os.path.exists(target) and os.path.exists(source) and os.path.samefile(source, target):
+        raise InputError(f'The output {target} is the file that is read: give another name.')
 
 
 def write_checkpoint(weights: dict[str, Tensor], target: str | Path, record: Mapping[str, Any] | None = None) -> None:

@@ -23,7 +23,7 @@ from .checkpoint import load_model_weights
 from .class_scores import class_scores
 from .config import load_config, option_notes, set_work_dir, unused_notes
 from .errors import InputError
-from .files import check_output_file, check_output_folder, write_json
+from .files import check_output_file, check_output_folder, check_score_thr, write_json
 from .image_loading import loading_of
 from .launch import on_main_process, start_process_group
 from .plan import test_plan
@@ -75,12 +75,14 @@ def evaluate_model(
     _check_outputs(out, json_file, show_dir)
     if show_dir is None and (show_interval, score_thr) != (1, 0.3):
         raise InputError('--show-interval and --score-thr say what to draw: add --show-dir, the folder for it.')
+    if show_interval < 1:
+        raise InputError(f'--show-interval must be at least 1, got {show_interval}.')
+    check_score_thr(score_thr)
     cfg = load_config(config, cfg_options)
     if cfg.get('test_dataloader') is None or cfg.get('test_evaluator') is None:
         raise InputError(f'{cfg.filename} cannot be tested: it has no test_dataloader or no test_evaluator.')
     check_parts(cfg)
     set_work_dir(cfg, work_dir, config)
-    check_output_folder(cfg.work_dir, '--work-dir')
     cfg.load_from, cfg.resume = None, False
     start_process_group(cfg, launcher)
     if tta:

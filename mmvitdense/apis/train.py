@@ -22,6 +22,7 @@ from .build_errors import checking
 from .checkpoint import load_model_weights
 from .config import load_config, option_notes, set_work_dir, unused_notes
 from .errors import InputError
+from .initial_weights import check_initial_weights
 from .launch import on_main_process, start_process_group
 from .plan import training_plan
 from .repeatable import add_training_hooks, fix_seed
@@ -70,6 +71,8 @@ def train_model(
         LoadingError: a sample cannot be loaded, or a process that loads data hangs.
         StoppedBySignal: the run was stopped by SIGTERM or Ctrl-C, and its state saved.
     """
+    if (max_bad_images or 0) < 0:
+        raise InputError(f'--max-bad-images must be at least 0, got {max_bad_images}.')
     cfg = load_config(config, cfg_options)
     missing = [key for key in ('train_dataloader', 'train_cfg', 'optim_wrapper') if cfg.get(key) is None]
     if missing:
@@ -137,6 +140,7 @@ def _check(
     Returns:
         Whether a run is resumed, the checkpoint, the seed of its run, and log lines.
     """
+    check_initial_weights(cfg)
     resume, checkpoint, notes, seed = bool(cfg.get('resume')), cfg.get('load_from'), [], None
     refuse_work_dir_in_use(cfg.work_dir)
     if resume and checkpoint is None:
