@@ -10,7 +10,7 @@ import sys
 
 from mmengine.config import DictAction
 
-from mmvitdense.apis.arguments import add_refetch
+from mmvitdense.apis.arguments import add_debug, add_refetch
 from mmvitdense.apis.errors import InputError, run_tool
 
 
@@ -39,8 +39,9 @@ def main() -> int:
     parser.add_argument('--dry-run', action='store_true', help='print what would be converted, and write nothing')
     parser.add_argument('--list', action='store_true', help='list the known formats')
     add_refetch(parser)
+    add_debug(parser)
     arguments = parser.parse_args()
-    return run_tool(lambda: _convert(arguments))
+    return run_tool(lambda: _convert(arguments), arguments.debug)
 
 
 def _convert(arguments: argparse.Namespace) -> None:

@@ -13,17 +13,59 @@ from mmvitdense.downloads import REFETCH
 
 
 class CfgOptions(DictAction):
-    """`--cfg-options KEY=VALUE ...` as in all of OpenMMLab; what cannot be parsed is an error of the command line."""
+    """`--cfg-options KEY=VALUE ...` as in all of OpenMMLab; what cannot be parsed is an error of the command line.
+
+    Numbers, True, False and None are what they look like, `a,b`, `[a,b]` and `(a,b)` lists and tuples, nested ones
+    too, and all else is text. As in mmengine, quotes around a value or an element do not count. Unlike there, a space
+    inside of text stays (`data_root="my data"`, also as `["a b",c]`).
+    """
 
     def __call__(self, parser: argparse.ArgumentParser, namespace: Any, values: Any, option_string: Any = None) -> None:
         """Parse the pairs into a dict."""
+        options = dict(getattr(namespace, self.dest, None) or {})
         for pair in values:
-            if '=' not in pair:
+            key, separator, value = pair.partition('=')
+            if not separator or not key.strip():
                 parser.error(f'--cfg-options: expected KEY=VALUE, got {pair!r}')
-        try:
-            super().__call__(parser, namespace, values, option_string)
-        except AssertionError as error:
-            parser.error(f'--cfg-options: {error}')
+            try:
+                options[key.strip()] = parse_value(value)
+            except ValueError as error:
+                parser.error(f'--cfg-options {key}: {error}')
+        setattr(namespace, self.dest, options)
+
+
+def parse_value(text: str) -> Any:
+    """The value that `--cfg-options KEY=text` gives.
+
+    Raises:
+        ValueError: Brackets do not match.
+    """
+    text = text.strip().strip('\'"').strip()
+    parts = _split(text)
+    for opening, closing, kind in (('(', ')', tuple), ('[', ']', list)):
+        if len(parts) == 1 and text.startswith(opening) and text.endswith(closing):
+            inner = _split(text[1:-1])
+            return kind(parse_value(part) for part in (inner[:-1] if not inner[-1].strip() else inner))
+    if len(parts) == 1:
+        return DictAction._parse_int_float_bool(text)
+    return [parse_value(part) for part in (parts[:-1] if not parts[-1].strip() else parts)]
+
+
+def _split(text: str) -> list[str]:
+    """Split at the commas outside of brackets."""
+    parts, depth, start = [], [], 0
+    for place, letter in enumerate(text):
+        if letter in '([':
+            depth.append(')' if letter == '(' else ']')
+        elif letter in ')]':
+            if not depth or depth.pop() != letter:
+                raise ValueError(f'the brackets of {text!r} do not match')
+        elif letter == ',' and not depth:
+            parts.append(text[start:place])
+            start = place + 1
+    if depth:
+        raise ValueError(f'the brackets of {text!r} do not match')
+    return [*parts, text[start:]]
 
 
 def add_cfg_options(parser: argparse.ArgumentParser) -> None:
@@ -36,6 +78,11 @@ def add_cfg_options(parser: argparse.ArgumentParser) -> None:
         help='change the config, for example train_dataloader.batch_size=4 model.backbone.out_indices="(2,5)"; '
         'elements of lists by number (val_evaluator.0.metric=bbox)',
     )
+
+
+def add_debug(parser: argparse.ArgumentParser) -> None:
+    """Add `--debug`."""
+    parser.add_argument('--debug', action='store_true', help='show the traceback of an error')
 
 
 class _Switch(argparse.Action):
@@ -85,6 +132,7 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
         default='sample',
         help='which images to decode before the run; those found whole are remembered (default: sample)',
     )
+    add_debug(parser)
     parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help=argparse.SUPPRESS)
 
 

@@ -26,10 +26,14 @@ from .errors import InputError
 from .files import check_output_file, check_output_folder, check_score_thr, write_json
 from .image_loading import loading_of
 from .launch import on_main_process, start_process_group
+from .plan import test_plan
+from .run_log import run_log
+from .run_parts import check_parts
 from .train import adapt_to_machine, log_notes
 
 
 @while_tools_run()
+@run_log(tables=True)
 def evaluate_model(
     config: Any,
     checkpoint: str | Path,
@@ -77,6 +81,7 @@ def evaluate_model(
     cfg = load_config(config, cfg_options)
     if cfg.get('test_dataloader') is None or cfg.get('test_evaluator') is None:
         raise InputError(f'{cfg.filename} cannot be tested: it has no test_dataloader or no test_evaluator.')
+    check_parts(cfg)
     set_work_dir(cfg, work_dir, config)
     cfg.load_from, cfg.resume = None, False
     start_process_group(cfg, launcher)
@@ -90,8 +95,10 @@ def evaluate_model(
     load_model_weights(model, checkpoint)
     if tta:
         model = augmented_model(cfg, model)
-    runner = build_runner(cfg, model)
+    runner = build_runner(cfg, model, trains=False)
     log_notes(runner, notes)
+    outputs = {'predictions': out, 'metrics': json_file, 'pictures': show_dir}
+    runner.logger.info(test_plan(runner, checkpoint, outputs))
     if show_dir is not None:
         runner.register_hook(ShowHook(show_dir, _read_image, show_interval, score_thr))
     with _predictions_to(runner, cfg, out), class_scores(runner.test_evaluator) as of_classes:

@@ -17,7 +17,7 @@ from mmengine.model import revert_sync_batchnorm
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import DATA_SAMPLERS, DATASETS, HOOKS, MODELS, PARAM_SCHEDULERS, DefaultScope
 
-from mmvitdense.apis.amp import _ONLY_AMP
+from mmvitdense.apis.amp import ONLY_AMP
 from mmvitdense.apis.config import unused_notes
 from mmvitdense.apis.pixels import differing_pixels
 from tests.configs.shrink import SIDE, image_side, shrink
@@ -55,7 +55,7 @@ def build_batch(config, loader, count):
 
 
 def without_amp(optim_wrapper):
-    return {**{name: value for name, value in optim_wrapper.items() if name not in _ONLY_AMP}, 'type': 'OptimWrapper'}
+    return {**{name: value for name, value in optim_wrapper.items() if name not in ONLY_AMP}, 'type': 'OptimWrapper'}
 
 
 # Numbers that lead through the same code, whatever they are.
@@ -121,9 +121,8 @@ class TestEveryConfig:
             unused = [name for name in grads if grads[name] is None]
             assert bool(unused) == small.get('find_unused_parameters', False), unused
             assert all(grad.isfinite().all() for grad in grads.values() if grad is not None)
-            first = [name for name in grads if name.startswith('backbone.') and depth(name, 'backbone.')[0] == 0]
-            assert bool(first) == any(p.requires_grad for p in model.backbone.parameters()), 'all of it frozen, or none'
-            assert all(grads[name].any() for name in first)
+            depths = {name: depth(name, 'backbone.')[0] for name in grads if name.startswith('backbone.')}
+            assert all(grads[name].any() for name in depths if depths[name] == min(depths.values()))
             optimizer.step()
             optimizer.zero_grad()
         assert losses[-1] < losses[0]
@@ -131,8 +130,12 @@ class TestEveryConfig:
     def test_predictions(self, name, small):
         skip_twins(name, small, 'val_dataloader')
         model = build_initialised(small).eval()
+        windows = []
+        if small.default_scope == 'mmseg':
+            model.backbone.register_forward_hook(lambda *_: windows.append(1))
         with torch.no_grad():
             results = model.val_step(build_batch(small, 'val_dataloader', 2))
+        assert len(windows) > 1 or small.model.get('test_cfg', {}).get('mode') != 'slide', 'images larger than windows'
         assert len(results) == 2
         for result in results:
             if small.default_scope == 'mmdet':

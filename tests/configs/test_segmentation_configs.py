@@ -13,7 +13,7 @@ datasets = pytest.importorskip('mmseg.datasets')
 
 DATA = {'ade20k': 150, 'voc2012': 21, 'cityscapes': 19, 'coco-stuff164k': 171, 'pascal-context59': 59}
 # By name: loading all configs takes its time.
-SEGMENTORS = [name for name in LEAVES if re.search(rf'_({"|".join(DATA)})-\d+\.py$', name)]
+SEGMENTORS = [name for name in LEAVES if re.search(rf'_({"|".join(DATA)})-\d+\.py$', name) and '_panoptic_' not in name]
 assert SEGMENTORS
 
 
@@ -34,7 +34,7 @@ def test_classes_and_crops(name):
     assert not crops or tuple(crops[0]) == size
     test = config.model.test_cfg
     assert test.mode == 'whole' or tuple(test.crop_size) == size
-    assert test.mode == 'whole' or all(step <= side for step, side in zip(test.stride, size))
+    assert test.mode != 'slide' or all(step <= side for step, side in zip(test.stride, size))
 
 
 def listed(heads):

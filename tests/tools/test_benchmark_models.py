@@ -13,7 +13,7 @@ import benchmark_models  # noqa: E402
 from benchmarks.measure import VARIANTS, Case, check_agreement, peak_mb, runner  # noqa: E402
 from benchmarks.subjects import SUBJECTS, build  # noqa: E402
 
-SAME = [name for name in SUBJECTS if '-t' in name and not name.startswith(('mimdet', 'implementation'))]
+SAME = [name for name in SUBJECTS if '-t' in name and not name.startswith(('mimdet', 'implementation', 'eomt'))]
 
 
 def _runs(name, size):
@@ -55,6 +55,15 @@ def test_fewer_tokens_are_a_part_of_the_whole():
     shapes = [[output.shape for output in runs[variant]()] for variant in VARIANTS]
     assert shapes[0] == shapes[1]
     assert pair.model.sample_ratio == 0.25
+
+
+def test_eomt_beside_an_adapter():
+    """Both predict 200 classes and masks of stride 4, from one ViT."""
+    pytest.importorskip('mmdet')
+    pair, runs, _ = _runs('eomt-t', 64)
+    shapes = [[output.shape for output in runs[variant]()] for variant in VARIANTS]
+    assert shapes[0] == shapes[1] == [(2, 200, 134), (2, 200, 16, 16)]
+    assert pair.model.adapter.vit is pair.model.eomt.vit
 
 
 def _main(monkeypatch, *arguments):

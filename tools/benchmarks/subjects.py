@@ -123,6 +123,13 @@ def _mimdet(ratio: float, arch: str, size: int, batch: int) -> Pair:
     return Pair(model, (_image(batch, size),), model, whole, 'ratio 1.0', same=False)
 
 
+def _eomt(arch: str, size: int, batch: int) -> Pair:
+    from .mask_transformers import EoMTBesideAdapter
+
+    model = EoMTBesideAdapter(arch, size)
+    return Pair(model, (_image(batch, size),), model.ours, model.with_adapter, 'adapter', same=False)
+
+
 def _image(batch: int, size: int) -> Tensor:
     return torch.randn(batch, 3, size, size)
 
@@ -142,6 +149,7 @@ _FAMILIES: dict[str, Callable[[str, int, int], Pair]] = {
     },
     'vit-comer-{}': partial(_around_a_vit, 'vit-comer'),
     'vit-adapter-{}': partial(_around_a_vit, 'vit-adapter'),
+    'eomt-{}': _eomt,
     'mimdet-{}-ratio-0.5': partial(_mimdet, 0.5),
     'mimdet-{}-ratio-0.25': partial(_mimdet, 0.25),
 }

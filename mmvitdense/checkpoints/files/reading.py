@@ -14,6 +14,7 @@ from torch import Tensor
 
 from mmvitdense.downloads import DownloadError, fetched
 from mmvitdense.safe_objects import run_objects_allowed
+from mmvitdense.whole_files import damaged_part
 
 from .numpy_archive import load_archive
 from .numpy_pickle import load_arrays
@@ -55,6 +56,7 @@ def read_file(path_or_url: str | os.PathLike) -> Any:
     if not os.path.isfile(path):
         raise CheckpointError(f'The checkpoint {name} does not exist (a path is relative to {os.getcwd()}).')
     try:
+        _refuse_damaged(path)
         if path.endswith('.safetensors'):
             return _load_safetensors(path)
         if path.endswith('.npz'):
@@ -110,6 +112,15 @@ def _load_safetensors(path: str) -> dict:
         raise CheckpointError(f'{path} is a safetensors file: run `pip install safetensors` to read it.') from error
     with safe_open(path, framework='pt') as file:
         return with_record_of_text(load_file(path), file.metadata())
+
+
+def _refuse_damaged(path: str) -> None:
+    """Refuse an archive with bytes that are not those that were written; torch would take them for weights."""
+    if zipfile.is_zipfile(path) and (part := damaged_part(path)) is not None:
+        raise CheckpointError(
+            f'{path} is damaged: its part {part} does not have the check sum that it was written with. Copy or fetch '
+            'it again.'
+        )
 
 
 def _is_bare_pickle(path: str) -> bool:

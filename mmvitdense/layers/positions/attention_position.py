@@ -28,7 +28,7 @@ class AttentionPosition(NamedTuple):
     def of_last(self, count: int) -> AttentionPosition:
         """Those of the last ``count`` tokens."""
         rotation, bias, _ = self
-        if rotation is not None and len(rotation.cos) != count:
+        if rotation is not None and rotation.cos.shape[0] != count:
             rotation = Rotation(*(table[-count:] for table in rotation))
         if bias is not None and bias.shape[-1] != count:
             bias = bias[:, -count:, -count:]

@@ -66,7 +66,7 @@ class MaskHead(nn.Module):
 
     def with_queries(self, tokens: Tensor) -> Tensor:
         """Put the queries before B x N x embed_dims tokens."""
-        queries = self.query_embed.weight.to(tokens.dtype).expand(len(tokens), -1, -1)
+        queries = self.query_embed.weight.to(tokens.dtype).expand(tokens.shape[0], -1, -1)
         return torch.cat([queries, tokens], dim=1)
 
     def forward(self, tokens: Tensor, grid: tuple[int, int]) -> tuple[Tensor, Tensor]:
