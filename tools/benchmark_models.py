@@ -23,7 +23,19 @@ from mmvitdense.apis.files import write_json
 
 DEFAULT = ['vitdet-b', 'attention-b-*', 'vit-comer-[sb]', 'vit-adapter-[sb]', 'mimdet-b-*']
 PASSES = {'forward': False, 'training': True}
-COLUMNS = ('subject', 'size', 'batch', 'dtype', 'pass', 'baseline', 'baseline ms', 'ours ms', 'ratio', 'peak MB', 'kept MB')
+COLUMNS = (
+    'subject',
+    'size',
+    'batch',
+    'dtype',
+    'pass',
+    'baseline',
+    'baseline ms',
+    'ours ms',
+    'ratio',
+    'peak MB',
+    'kept MB',
+)
 
 
 def chosen(patterns: list[str]) -> list[str]:

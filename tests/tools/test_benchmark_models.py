@@ -13,7 +13,9 @@ import benchmark_models  # noqa: E402
 from benchmarks.measure import VARIANTS, Case, check_agreement, kept_mb, peak_mb, runner  # noqa: E402
 from benchmarks.subjects import SUBJECTS, build  # noqa: E402
 
-SAME = [name for name in SUBJECTS if '-t' in name and not name.startswith(('mimdet', 'implementation', 'frozen', 'lora'))]
+SAME = [
+    name for name in SUBJECTS if '-t' in name and not name.startswith(('mimdet', 'implementation', 'frozen', 'lora'))
+]
 
 
 def _runs(name, size):
