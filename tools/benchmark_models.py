@@ -3,8 +3,8 @@
 Subjects are named by model and size, t, s, b, l or h (`--list`); patterns such as 'attention-b-*' choose several. Both
 sides run on the same parameters, and their outputs (and gradients) are compared before they are timed. A ratio is the
 median over rounds in which both took turns, with the smallest and the largest of a round after it. Memory is what one
-call takes at its peak, measured in a process of its own; of it, a training step keeps a part from the forward pass for the
-backward pass.
+call takes at its peak, measured in a process of its own; what the forward pass of
+a training step keeps for the backward pass is a part of it.
 """
 
 from __future__ import annotations
