@@ -89,3 +89,7 @@ DATA_SAMPLERS = Registry(
     locations=['mmvitdense.engine'],
 )
 HOOKS = Registry('hook', parent=root.HOOKS, scope=_SCOPE, locations=['mmvitdense.engine'])
+PARAM_SCHEDULERS = Registry(
+    'parameter scheduler', parent=root.PARAM_SCHEDULERS, scope=_SCOPE, locations=['mmvitdense.engine']
+)
+TRANSFORMS = Registry('transform', parent=root.TRANSFORMS, scope=_SCOPE, locations=['mmvitdense.datasets.transforms'])

@@ -18,6 +18,7 @@ import torch
 from benchmarks.measure import Case, measure
 from benchmarks.subjects import SUBJECTS
 
+from mmvitdense.apis.arguments import add_debug
 from mmvitdense.apis.errors import InputError, run_tool
 from mmvitdense.apis.files import write_json
 
@@ -82,11 +83,12 @@ def main() -> int:
     parser.add_argument('--repeats', type=int, default=5, help='rounds')
     parser.add_argument('--no-memory', action='store_true', help='leave out the peaks, which take two more processes')
     parser.add_argument('--json', metavar='FILE', help='write the rows to this file too')
+    add_debug(parser)
     arguments = parser.parse_args()
     if arguments.list:
         print('\n'.join(SUBJECTS))
         return 0
-    return run_tool(lambda: _measure(arguments))
+    return run_tool(lambda: _measure(arguments), arguments.debug)
 
 
 def _measure(arguments: argparse.Namespace) -> None:

@@ -26,6 +26,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from mmvitdense import ops
+from mmvitdense.apis.arguments import add_debug
 from mmvitdense.apis.errors import InputError, run_tool
 from mmvitdense.apis.files import write_json
 
@@ -315,11 +316,12 @@ def main() -> int:
         '--repeats', type=int, help=f'rounds at least (default: {CPU_REPEATS} on a CPU, {CUDA_REPEATS} on a GPU)'
     )
     parser.add_argument('--json', metavar='FILE', help='write the rows to this file too')
+    add_debug(parser)
     arguments = parser.parse_args()
     arguments.dtype = arguments.dtype or (['float32', 'bfloat16'] if arguments.device == 'cuda' else ['float32'])
     if arguments.repeats is None:
         arguments.repeats = CUDA_REPEATS if arguments.device == 'cuda' else CPU_REPEATS
-    return run_tool(lambda: _measure(arguments))
+    return run_tool(lambda: _measure(arguments), arguments.debug)
 
 
 def _measure(arguments: argparse.Namespace) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from mmvitdense.apis.arguments import add_cfg_options
+from mmvitdense.apis.arguments import add_cfg_options, add_debug, add_outside_files
 from mmvitdense.apis.errors import InputError, run_tool
 
 
@@ -19,8 +19,10 @@ def main() -> int:
     parser.add_argument('--output-dir', metavar='DIR', help='where to write (default: work_dirs/<config name>/browse)')
     parser.add_argument('--num', type=int, default=16, help='how many samples (default: 16)')
     add_cfg_options(parser)
+    add_debug(parser)
+    add_outside_files(parser)
     arguments = parser.parse_args()
-    return run_tool(lambda: _browse(arguments))
+    return run_tool(lambda: _browse(arguments), arguments.debug)
 
 
 def _browse(arguments: argparse.Namespace) -> None:

@@ -10,6 +10,7 @@ import sys
 
 from mmengine.config import DictAction
 
+from mmvitdense.apis.arguments import add_debug, add_refetch
 from mmvitdense.apis.errors import InputError, run_tool
 
 
@@ -31,16 +32,20 @@ def main() -> int:
         '--ema', action='store_true', help="take the copies 'ema_*' of old hooks instead of the weights"
     )
     parser.add_argument(
-        '--trunk', metavar='FILE', help='the ViT that a file of a segmentation head alone was trained on, joined to it'
+        '--trunk',
+        metavar='FILE',
+        help='the ViT that a file lacks: joined to a head or decoder, added to differences (none: they are whole)',
     )
     parser.add_argument('--dry-run', action='store_true', help='print what would be converted, and write nothing')
     parser.add_argument('--list', action='store_true', help='list the known formats')
+    add_refetch(parser)
+    add_debug(parser)
     arguments = parser.parse_args()
-    return run_tool(lambda: _convert(arguments))
+    return run_tool(lambda: _convert(arguments), arguments.debug)
 
 
 def _convert(arguments: argparse.Namespace) -> None:
-    from mmvitdense.apis.convert import SUFFIXES, convert_file, list_formats, nested, write_checkpoint
+    from mmvitdense.apis.convert import SUFFIXES, check_target, convert_file, list_formats, nested, write_checkpoint
 
     if arguments.list:
         print(list_formats())
@@ -49,6 +54,8 @@ def _convert(arguments: argparse.Namespace) -> None:
         raise InputError('Give a file to read and a file to write, or --dry-run, or --list.')
     if arguments.target is not None and not arguments.target.endswith(SUFFIXES):
         raise InputError(f"The output must end with {' or '.join(SUFFIXES)}, got '{arguments.target}'.")
+    if arguments.target is not None and not arguments.dry_run:
+        check_target(arguments.source, arguments.target)
     options = nested(arguments.options or {})
     conversion = convert_file(
         arguments.source, arguments.to, arguments.num_heads, options, arguments.ema, arguments.trunk

@@ -11,7 +11,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from mmvitdense.apis.arguments import add_cfg_options
+from mmvitdense.apis.arguments import add_cfg_options, add_debug, add_refetch
 from mmvitdense.apis.errors import run_tool
 
 
@@ -25,8 +25,10 @@ def main() -> int:
     parser.add_argument('--device', help='cpu, cuda:0, ... (default: a GPU if there is one)')
     parser.add_argument('--score-thr', type=float, default=0.3, help='lowest score of a box (default: 0.3)')
     add_cfg_options(parser)
+    add_refetch(parser)
+    add_debug(parser)
     arguments = parser.parse_args()
-    return run_tool(lambda: _demo(arguments))
+    return run_tool(lambda: _demo(arguments), arguments.debug)
 
 
 def _demo(arguments: argparse.Namespace) -> int:

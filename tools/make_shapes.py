@@ -6,6 +6,7 @@ import argparse
 import signal
 import sys
 
+from mmvitdense.apis.arguments import add_debug
 from mmvitdense.apis.errors import InputError, run_tool
 from mmvitdense.datasets.shapes import write_shapes
 
@@ -22,10 +23,11 @@ def main() -> int:
         '--objects', type=int, nargs=2, default=[1, 5], metavar=('MIN', 'MAX'), help='objects in an image'
     )
     parser.add_argument('--overwrite', action='store_true', help='replace a data set that this tool wrote')
+    add_debug(parser)
     arguments = parser.parse_args()
     # A terminated run cleans up after itself like an interrupted one.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    return run_tool(lambda: _make(arguments))
+    return run_tool(lambda: _make(arguments), arguments.debug)
 
 
 def _make(arguments: argparse.Namespace) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from mmvitdense.apis.arguments import add_cfg_options
+from mmvitdense.apis.arguments import add_cfg_options, add_debug
 from mmvitdense.apis.errors import run_tool
 
 
@@ -18,8 +18,9 @@ def main() -> int:
     parser.add_argument('config', help='a config file, or a name such as mmvitdense::vitdet/NAME.py')
     parser.add_argument('--save-path', metavar='FILE.py', help='write to this file instead of the screen')
     add_cfg_options(parser)
+    add_debug(parser)
     arguments = parser.parse_args()
-    return run_tool(lambda: _print(arguments))
+    return run_tool(lambda: _print(arguments), arguments.debug)
 
 
 def _print(arguments: argparse.Namespace) -> None:

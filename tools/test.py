@@ -29,7 +29,7 @@ def main() -> int:
     )
     add_run_arguments(parser)
     arguments = parse_run_arguments(parser)
-    return run_tool(lambda: _test(arguments))
+    return run_tool(lambda: _test(arguments), arguments.debug)
 
 
 def _test(arguments: argparse.Namespace) -> None:

@@ -33,7 +33,7 @@ def main() -> int:
     )
     add_run_arguments(parser)
     arguments = parse_run_arguments(parser)
-    return run_tool(lambda: _train(arguments))
+    return run_tool(lambda: _train(arguments), arguments.debug)
 
 
 def _train(arguments: argparse.Namespace) -> None:

@@ -8,13 +8,15 @@ default_hooks = dict(
     checkpoint=dict(type='mmvitdense.WholeCheckpointHook', by_epoch=False, interval=16000, max_keep_ckpts=2),
     repeatable=dict(type='mmvitdense.RepeatableHook'),
     finite_loss=dict(type='mmvitdense.FiniteLossHook'),
+    work_dir=dict(type='mmvitdense.WorkDirHook'),
+    processes=dict(type='mmvitdense.ProcessesHook', loader_timeout=600),
     sampler_seed=dict(type='DistSamplerSeedHook'),
     visualization=dict(type='SegVisualizationHook'),
 )
 env_cfg = dict(
     cudnn_benchmark=True,
     mp_cfg=dict(mp_start_method='fork', opencv_num_threads=0),
-    dist_cfg=dict(backend='nccl'),
+    dist_cfg=dict(backend='nccl', timeout=600),
 )
 vis_backends = [dict(type='LocalVisBackend')]
 visualizer = dict(type='SegLocalVisualizer', vis_backends=vis_backends, name='visualizer')

@@ -3,6 +3,7 @@ _base_ = [
     '../_base_/datasets/coco_detection_ms.py',
     '../_base_/schedules/adamw_coco-3x.py',
     '../_base_/runtime_detection_epochs.py',
+    '../_base_/tta_detection.py',
     '../_base_/pretrainings/deit.py',
 ]
 

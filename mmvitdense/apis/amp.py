@@ -8,7 +8,8 @@ from mmengine.device import get_device
 
 from .errors import InputError
 
-_ONLY_AMP = ('loss_scale', 'dtype', 'use_fsdp')
+ONLY_AMP = ('loss_scale', 'dtype', 'use_fsdp')
+"""Options of mmengine's ``AmpOptimWrapper`` that no other optimizer wrapper takes."""
 
 
 def enable_amp(cfg: Any) -> list[str]:
@@ -36,6 +37,6 @@ def amp_for_device(cfg: Any) -> list[str]:
     if wrapper.get('type') != 'AmpOptimWrapper' or get_device() != 'cpu':
         return []
     wrapper.type = 'mmvitdense.CpuAmpOptimWrapper'
-    for key in _ONLY_AMP:
+    for key in ONLY_AMP:
         wrapper.pop(key, None)
     return ['No GPU: mixed precision is bfloat16 autocast on the CPU, without loss scaling']

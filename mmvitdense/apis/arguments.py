@@ -8,19 +8,64 @@ from typing import Any
 
 from mmengine.config import DictAction
 
+from mmvitdense.datasets.checks.paths import OUTSIDE
+from mmvitdense.downloads import REFETCH
+
 
 class CfgOptions(DictAction):
-    """`--cfg-options KEY=VALUE ...` as in all of OpenMMLab; what cannot be parsed is an error of the command line."""
+    """`--cfg-options KEY=VALUE ...` as in all of OpenMMLab; what cannot be parsed is an error of the command line.
+
+    Numbers, True, False and None are what they look like, `a,b`, `[a,b]` and `(a,b)` lists and tuples, nested ones
+    too, and all else is text. As in mmengine, quotes around a value or an element do not count. Unlike there, a space
+    inside of text stays (`data_root="my data"`, also as `["a b",c]`).
+    """
 
     def __call__(self, parser: argparse.ArgumentParser, namespace: Any, values: Any, option_string: Any = None) -> None:
         """Parse the pairs into a dict."""
+        options = dict(getattr(namespace, self.dest, None) or {})
         for pair in values:
-            if '=' not in pair:
+            key, separator, value = pair.partition('=')
+            if not separator or not key.strip():
                 parser.error(f'--cfg-options: expected KEY=VALUE, got {pair!r}')
-        try:
-            super().__call__(parser, namespace, values, option_string)
-        except AssertionError as error:
-            parser.error(f'--cfg-options: {error}')
+            try:
+                options[key.strip()] = parse_value(value)
+            except ValueError as error:
+                parser.error(f'--cfg-options {key}: {error}')
+        setattr(namespace, self.dest, options)
+
+
+def parse_value(text: str) -> Any:
+    """The value that `--cfg-options KEY=text` gives.
+
+    Raises:
+        ValueError: Brackets do not match.
+    """
+    text = text.strip().strip('\'"').strip()
+    parts = _split(text)
+    for opening, closing, kind in (('(', ')', tuple), ('[', ']', list)):
+        if len(parts) == 1 and text.startswith(opening) and text.endswith(closing):
+            inner = _split(text[1:-1])
+            return kind(parse_value(part) for part in (inner[:-1] if not inner[-1].strip() else inner))
+    if len(parts) == 1:
+        return DictAction._parse_int_float_bool(text)
+    return [parse_value(part) for part in (parts[:-1] if not parts[-1].strip() else parts)]
+
+
+def _split(text: str) -> list[str]:
+    """Split at the commas outside of brackets."""
+    parts, depth, start = [], [], 0
+    for place, letter in enumerate(text):
+        if letter in '([':
+            depth.append(')' if letter == '(' else ']')
+        elif letter in ')]':
+            if not depth or depth.pop() != letter:
+                raise ValueError(f'the brackets of {text!r} do not match')
+        elif letter == ',' and not depth:
+            parts.append(text[start:place])
+            start = place + 1
+    if depth:
+        raise ValueError(f'the brackets of {text!r} do not match')
+    return [*parts, text[start:]]
 
 
 def add_cfg_options(parser: argparse.ArgumentParser) -> None:
@@ -35,10 +80,46 @@ def add_cfg_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_debug(parser: argparse.ArgumentParser) -> None:
+    """Add `--debug`."""
+    parser.add_argument('--debug', action='store_true', help='show the traceback of an error')
+
+
+class _Switch(argparse.Action):
+    """Sets the environment variable `const` to 1, for whatever in the tool follows it."""
+
+    def __call__(self, parser: argparse.ArgumentParser, namespace: Any, values: Any, option_string: Any = None) -> None:
+        os.environ[self.const] = '1'
+
+
+def add_refetch(parser: argparse.ArgumentParser) -> None:
+    """Add `--refetch`."""
+    parser.add_argument(
+        '--refetch',
+        nargs=0,
+        action=_Switch,
+        const=REFETCH,
+        help='fetch addresses again that were fetched before (they may change)',
+    )
+
+
+def add_outside_files(parser: argparse.ArgumentParser) -> None:
+    """Add `--outside-files`."""
+    parser.add_argument(
+        '--outside-files',
+        nargs=0,
+        action=_Switch,
+        const=OUTSIDE,
+        help='allow annotation files to name files outside of the folders of the data, such as ../x.jpg or /x.jpg',
+    )
+
+
 def add_run_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add what training and testing share: `--work-dir --cfg-options --launcher --local-rank --check-images`."""
+    """Add what training and testing share, such as `--work-dir`, `--launcher` and `--check-images`."""
     parser.add_argument('--work-dir', help='folder for logs and checkpoints (default: work_dirs/<config name>)')
     add_cfg_options(parser)
+    add_refetch(parser)
+    add_outside_files(parser)
     parser.add_argument(
         '--launcher',
         choices=['none', 'pytorch', 'slurm', 'mpi'],
@@ -51,6 +132,7 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
         default='sample',
         help='which images to decode before the run; those found whole are remembered (default: sample)',
     )
+    add_debug(parser)
     parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help=argparse.SUPPRESS)
 
 

@@ -25,10 +25,10 @@ def augment_tests(cfg: Any) -> None:
             f'--tta: {cfg.filename} has no {" and no ".join(missing)}; expected both: a class, DetTTAModel of mmdet or '
             'SegTTAModel of mmseg, and a pipeline with TestTimeAug.'
         )
-    if type_name(cfg.tta_model) == 'DetTTAModel' and (cfg.model.get('roi_head') or {}).get('mask_head'):
+    if type_name(cfg.tta_model) == 'DetTTAModel' and (head := _head_of_masks(cfg.model)):
         raise InputError(
-            '--tta: DetTTAModel of mmdet merges boxes alone, and model.roi_head.mask_head predicts masks; test without '
-            '--tta, or a detector of boxes.'
+            f'--tta: DetTTAModel of mmdet merges boxes alone, and {head} predicts masks; test without --tta, or a '
+            'detector of boxes.'
         )
     if type_name(cfg.tta_model) == 'SegTTAModel' and (cfg.model.get('test_cfg') or {}).get('keep_logits') is False:
         raise InputError(
@@ -36,6 +36,13 @@ def augment_tests(cfg: Any) -> None:
         )
     for source in find_sources(cfg, 'test'):
         source.cfg['pipeline'] = cfg.tta_pipeline
+
+
+def _head_of_masks(model: Any) -> str | None:
+    """The path of the head by which a detector predicts masks or segments."""
+    if (model.get('roi_head') or {}).get('mask_head'):
+        return 'model.roi_head.mask_head'
+    return next((f'model.{name}' for name in ('mask_head', 'panoptic_head') if model.get(name)), None)
 
 
 def augmented_model(cfg: Any, model: nn.Module) -> nn.Module:

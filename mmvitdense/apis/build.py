@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import copy
+import importlib.util
+from collections.abc import Callable
 from typing import Any
 
 from mmengine.registry import MODELS, RUNNERS, init_default_scope
-from mmengine.runner import BaseLoop, Runner
+from mmengine.runner import Runner
 from torch import nn
-from torch.utils.data import DataLoader
 
-from mmvitdense.datasets.bad_images import guard_images
 from mmvitdense.datasets.scored_images import ScoreShownImagesHook
 from mmvitdense.engine import RestoreFrozenHook
 
+from .build_errors import building, nearest
 from .errors import InputError
-from .pixels import warn_of_loaded_pixels, warn_of_pixels
+from .pixels import warn_of_pixels
+from .prepared_run import PreparedRun
+from .run_log import current_log
 
 
 def enter_scope(cfg: Any) -> None:
@@ -23,7 +26,15 @@ def enter_scope(cfg: Any) -> None:
     scope = cfg.get('default_scope')
     if scope is None:
         raise InputError("The config has no default_scope; expected 'mmdet' or 'mmseg' (it decides who builds what).")
+    _check_scope(scope)
     init_default_scope(scope)
+
+
+def _check_scope(scope: Any) -> None:
+    if not isinstance(scope, str) or importlib.util.find_spec(scope) is None:
+        known = {'mmdet', 'mmseg', 'mmpretrain', 'mmengine', 'mmvitdense'}
+        hint = nearest(scope, known) if isinstance(scope, str) else ''
+        raise InputError(f'default_scope: no library {scope!r} is installed{hint or ", expected mmdet or mmseg."}')
 
 
 def predict_labels_alone(cfg: Any) -> None:
@@ -42,11 +53,19 @@ def build_model(cfg: Any) -> nn.Module:
     if cfg.get('data_preprocessor') is not None:
         model.setdefault('data_preprocessor', cfg.data_preprocessor)
     warn_of_pixels(cfg)
-    return MODELS.build(model)
+    with building('model', cfg.model):
+        return MODELS.build(model)
 
 
-def build_runner(cfg: Any, model: nn.Module | None = None, max_bad_images: int | None = None) -> Runner:
-    """Build the runner of a config.
+def build_runner(
+    cfg: Any,
+    model: nn.Module | None = None,
+    max_bad_images: int | None = None,
+    trains: bool = True,
+    tried: bool = True,
+    before_writing: Callable[[], Any] | None = None,
+) -> Runner:
+    """Build the runner of a config with all its parts, before anything is written (see `PreparedRun`).
 
     Its data sets name the images that cannot be read, and its detectors are scored on the images that are shown.
 
@@ -54,51 +73,32 @@ def build_runner(cfg: Any, model: nn.Module | None = None, max_bad_images: int |
         cfg: The config.
         model: A model that is already built, to run in the place of the config's.
         max_bad_images: How many images training may replace because they cannot be read; by default 1 % of them.
+        trains: Whether the run trains, or tests.
+        tried: Whether the loss of a first batch is computed.
+        before_writing: Called when all is built, before the first file is written.
+
+    Raises:
+        InputError: With the place in the config of what cannot be built; no work dir was made then.
     """
     if model is None:
         warn_of_pixels(cfg)
-    runner_class = RUNNERS.get(cfg.get('runner_type', 'Runner'))
-
-    class GuardedRunner(runner_class):
-        _building_training = _pixels_compared = False
-
-        def build_model(self, described: Any) -> nn.Module:
-            return super().build_model(described) if model is None else model
-
-        def build_train_loop(self, loop: Any) -> BaseLoop:
-            self._building_training = True
-            try:
-                return super().build_train_loop(loop)
-            finally:
-                self._building_training = False
-
-        def build_dataloader(self, *args: Any, **kwargs: Any) -> DataLoader:
-            loader = super().build_dataloader(*args, **kwargs)
-            guard_images(loader.dataset, max_bad_images, training=self._building_training)
-            return loader
-
-        def load_or_resume(self) -> None:
-            if not self._pixels_compared:  # the weights of the ViTs are initialised by now
-                warn_of_loaded_pixels(self.model, cfg)
-            self._pixels_compared = True
-            super().load_or_resume()
-
-        def scale_lr(self, optim_wrapper: Any, auto_scale_lr: dict | None = None) -> None:
-            super().scale_lr(optim_wrapper, _for_summed_gradients(optim_wrapper, auto_scale_lr))
-
-    runner = GuardedRunner.from_cfg(cfg)
+    if cfg.get('default_scope') is not None:
+        enter_scope(cfg)
+    with building('runner_type', cfg.get('runner_type')):
+        runner_class = RUNNERS.get(cfg.get('runner_type', 'Runner'))
+    if runner_class is None:
+        raise InputError(f'runner_type: no class {cfg.runner_type!r} is registered; mmengine has Runner.')
+    attributes = {
+        'given_model': model,
+        'max_bad_images': max_bad_images,
+        'trains': trains,
+        'tried': tried,
+        'log': current_log(),
+        'before_writing': before_writing and staticmethod(before_writing),
+    }
+    attributes['log'].set_level(cfg.get('log_level', 'INFO'))
+    runner = type('PreparedRunner', (PreparedRun, runner_class), attributes).from_cfg(cfg)
     runner.register_hook(RestoreFrozenHook())
     if cfg.get('default_scope') == 'mmdet':
         runner.register_hook(ScoreShownImagesHook())
     return runner
-
-
-def _for_summed_gradients(optim_wrapper: Any, auto_scale_lr: dict | None) -> dict | None:
-    """Let `base_batch_size` be that of one batch, `accumulative_counts` of which make a step of the optimizer.
-
-    mmengine compares it with the size of one batch, although the gradients of several are averaged for a step.
-    """
-    counts = getattr(optim_wrapper, '_accumulative_counts', 1)
-    if counts == 1 or not (auto_scale_lr or {}).get('enable'):
-        return auto_scale_lr
-    return {**auto_scale_lr, 'base_batch_size': auto_scale_lr['base_batch_size'] / counts}

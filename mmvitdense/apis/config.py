@@ -10,8 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import mmvitdense
+from mmvitdense.compat import while_tools_run
 
+from .build_errors import equal, parts_below
+from .config_errors import nearest_file, reading_config
 from .errors import InputError
+from .files import check_output_folder
 
 _READ_BY_MMENGINE = {
     'activation_checkpointing', 'compile', 'custom_imports', 'efficient_conv_bn_eval', 'find_unused_parameters',
@@ -34,6 +38,10 @@ _OF_OLD_RUNNERS = {
     'workflow': 'train_cfg.val_interval',
 }
 """Fields that mmdet 2 and mmseg 0 read and nothing reads any more, and what has taken their place."""
+_LIKE_VARIABLES = {'tta_pipeline', 'compile', 'strategy'}
+"""Fields with names near those of variables that configs of mmdet and mmseg have, such as `test_pipeline`."""
+_MISTYPED_FIELD = 0.88
+"""difflib ratio from which a field is another one mistyped: `trian_cfg`, not `val_evaluator_abs` of a mmdet config."""
 _TYPO_SIMILARITY = 0.9
 """difflib ratio from which a key is another one mistyped: `max_iter` for `max_iters`, not `in_` for `out_channels`."""
 
@@ -54,19 +62,23 @@ def load_config(config: Any, cfg_options: dict[str, Any] | None = None) -> Any:
     """
     from mmengine.config import Config
 
-    cfg = copy.deepcopy(config) if isinstance(config, Config) else _read(str(config))
+    if isinstance(config, Config):
+        cfg = copy.deepcopy(config)
+    else:
+        with reading_config(str(config)), while_tools_run():
+            cfg = _read(str(config))
     for key in cfg_options or {}:
         _check_option(cfg, key)
     try:
         cfg.merge_from_dict(cfg_options or {})
-    except (KeyError, TypeError, IndexError) as error:
+    except (KeyError, TypeError, IndexError, AttributeError) as error:
         raise InputError(f'--cfg-options cannot be merged into {cfg.filename}: {error}.') from error
     return cfg
 
 
 def option_notes(cfg_options: dict[str, Any] | None) -> list[str]:
     """A line for each option that only changes a variable of the config file, which nothing reads any more."""
-    names = {key.split('.')[0] for key in cfg_options or {}} - _run_keys()
+    names = {key.split('.')[0] for key in cfg_options or {}} - run_fields()
     return [
         f'--cfg-options {name}: changes a variable of the config file after the file was read, so fields that were '
         'computed from it keep their values. Set those fields themselves if that is what you want.'
@@ -91,11 +103,28 @@ def unused_notes(cfg: Any, tta: bool | None = None) -> list[str]:
         # Many a config writes a field by way of a variable of the old name.
         if isinstance(cfg.get(key), (dict, list, int)) and cfg[key] != _inner(cfg, successor):
             notes.append(f'{key}: not used, its place is now {successor}.')
-    read = _run_keys()
-    for name in set(cfg) - read:
-        if close := difflib.get_close_matches(name, read, n=1, cutoff=_TYPO_SIMILARITY):
-            notes.append(f'{name}: not used, nothing reads such a field; did you mean {close[0]!r}?')
     return notes
+
+
+def refuse_mistyped_fields(cfg: Any) -> None:
+    """Refuse a field whose name is nearly one that a run reads, such as `optim_wraper`.
+
+    Variables of the config file stay: a name that is like no field, or whose value a field of the run holds.
+
+    Raises:
+        InputError: There is such a field.
+    """
+    read = run_fields()
+    held = [part for name in read for _, part in parts_below(cfg.get(name), name)]
+    for name in sorted(set(cfg) - read):
+        candidates = [field for field in read - _LIKE_VARIABLES if _without_digits(field) != _without_digits(name)]
+        close = difflib.get_close_matches(name, candidates, n=1, cutoff=_MISTYPED_FIELD)
+        value = cfg[name]
+        if close and not (isinstance(value, (dict, list, tuple)) and any(equal(value, part) for part in held)):
+            raise InputError(
+                f'{cfg.filename}: nothing reads a field {name!r}; did you mean {close[0]!r}? (If it is a variable of '
+                'yours, give it another name.)'
+            )
 
 
 def config_name(config: Any) -> str:
@@ -107,8 +136,7 @@ def config_name(config: Any) -> str:
 def set_work_dir(cfg: Any, work_dir: str | None, config: Any) -> None:
     """Set `cfg.work_dir`: the argument, else the field of the config, else `./work_dirs/<config name>`."""
     cfg.work_dir = str(work_dir or cfg.get('work_dir') or Path('work_dirs', config_name(config)))
-    if Path(cfg.work_dir).exists() and not Path(cfg.work_dir).is_dir():
-        raise InputError(f'The work dir {cfg.work_dir} is a file. Give another --work-dir.')
+    check_output_folder(cfg.work_dir, '--work-dir')
 
 
 def _read(name: str) -> Any:
@@ -123,7 +151,7 @@ def _read(name: str) -> Any:
             raise InputError(f'The config {name} was not found: {error}.') from error
     path = _own_config(inner) if separator else Path(name)
     if not path.is_file():
-        raise InputError(f'The config {path} does not exist{_closest(path)}.')
+        raise InputError(f'The config {path} does not exist{nearest_file(path)}.')
     if path.suffix not in ('.py', '.json', '.yaml', '.yml'):
         raise InputError(f'{path} is not a config: expected a .py, .yaml or .json file.')
     return Config.fromfile(path)
@@ -136,20 +164,13 @@ def _own_config(inner: str) -> Path:
     return next((folder / inner for folder in folders if (folder / inner).is_file()), folders[-1] / inner)
 
 
-def _closest(path: Path) -> str:
-    folder = path.parent
-    names = [file.name for file in folder.glob('*.py')] if folder.is_dir() else []
-    close = difflib.get_close_matches(path.name, names, n=1)
-    return f'; did you mean {folder / close[0]}?' if close else ''
-
-
 def _inner(cfg: Any, dotted: str) -> Any:
     for name in dotted.split('.'):
         cfg = cfg.get(name) if hasattr(cfg, 'get') else None
     return cfg
 
 
-def _run_keys() -> set[str]:
+def run_fields() -> set[str]:
     """The top-level fields of a config that a run reads."""
     from mmengine.runner import Runner
 
@@ -168,7 +189,7 @@ def _check_option(cfg: Any, dotted: str) -> None:
                 )
             node = node[int(key)]
         elif hasattr(node, 'keys'):
-            known = set(node.keys()) | (_run_keys() if not path else set())
+            known = set(node.keys()) | (run_fields() if not path else set())
             if key not in known:
                 _refuse_typo(dotted, key, known, path)
                 return

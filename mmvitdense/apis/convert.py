@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -13,11 +14,13 @@ import torch
 from torch import Tensor, nn
 
 from mmvitdense.apis.errors import InputError
+from mmvitdense.apis.files import check_output_file
+from mmvitdense.apis.trunks import WHOLE, check_trunk, join_trunk
 from mmvitdense.checkpoints import FORMATS, CheckpointError, detect, fit_to_model, read_checkpoint
 from mmvitdense.checkpoints.files.conversion_record import KEY
 from mmvitdense.checkpoints.files.ema_copies import split_ema_copies
 from mmvitdense.checkpoints.files.record_text import text_of_record
-from mmvitdense.checkpoints.fit.grids import grids_given, grids_of_record, recorded_grids, recorded_rope, with_record
+from mmvitdense.checkpoints.fit.grids import grids_given, recorded_grids, recorded_rope, with_record
 from mmvitdense.checkpoints.fit.options import FitOptions
 from mmvitdense.checkpoints.formats.contract import Format
 from mmvitdense.checkpoints.formats.describe import Description, describe
@@ -134,8 +137,8 @@ def convert_file(
         options: What is known of the model and not in the weights, such as ``dict(window_size=14)``; of a model around
             a ViT also ``dict(n_points=8, vit=dict(window_size=14))``.
         ema: Take the copies 'ema_*' that hooks of mmcv 1 keep beside the weights instead of these.
-        trunk: For a file of a head alone, the file of the ViT that it reads. Both together are the weights of a
-            segmentor whose backbone is a ``ViTTaps``; what is known of the model is of the ViT.
+        trunk: For a file without the weights of its ViT, see ``Format.trunk``, the file of that ViT, which goes under
+            'backbone.vit.'; 'none' for a layout of differences where the weights are whole.
 
     Raises:
         CheckpointError: The file cannot be read, its format is not known, timm has no such model, or an option that is
@@ -149,6 +152,12 @@ def convert_file(
     state_dict, notes = _choose_copies(read, ema, source)
     form = detect(state_dict)
     weights = form.converted(state_dict, given.get('num_heads'))
+    lacks = form.trunk(state_dict)
+    check_trunk(form, lacks, trunk, source)
+    if trunk not in (None, WHOLE):
+        of_trunk = _converted_trunk(trunk, given)
+        weights = state_dict = join_trunk(lacks, weights, of_trunk.weights)
+        notes.append(f'trunk: {len(of_trunk.weights)} tensors of {of_trunk.format_name}')
     families = tuple(form.families(state_dict))
     conversion = Conversion(form.name, len(read), weights, form.model, families=families, notes=notes)
     if layout == 'timm' and conversion.model != 'PlainViT':
@@ -167,22 +176,21 @@ def convert_file(
     else:
         owner = 'backbone' if conversion.whole_model else ''
         conversion.weights = with_record(weights, grids, owner, recorded_rope(state_dict, ''))
-    if trunk is not None:
-        _join(conversion, form, trunk, convert_file(trunk, options=given))
     return conversion
 
 
-def _join(conversion: Conversion, form: Format, trunk: str | Path, of_trunk: Conversion) -> None:
-    """Add the ViT that a head reads, under the names of a segmentor whose backbone is a ``ViTTaps``."""
-    if not form.head_only:
-        raise InputError(f'A trunk goes with a file of a head alone, not with one of {form.name}: leave out the trunk.')
-    if of_trunk.model != 'PlainViT' or of_trunk.whole_model:
-        raise InputError(f'The trunk {trunk} is a file of {of_trunk.format_name}; expected one of a plain ViT.')
-    kept = {name: x for name, x in of_trunk.weights.items() if name not in of_trunk.unused}
-    joined = {**{f'{_BACKBONE}vit.{name}': x for name, x in kept.items()}, **conversion.weights}
-    rope = recorded_rope(of_trunk.weights, '')
-    conversion.weights = with_record(joined, grids_of_record(of_trunk.weights), f'{_BACKBONE}vit', rope)
-    conversion.notes.append(f'trunk: {len(kept)} tensors of {of_trunk.format_name}, for the vit of a ViTTaps')
+def _converted_trunk(trunk: str | Path, given: Mapping[str, Any]) -> Conversion:
+    """A plain ViT without what is not of it."""
+    of_vit = given.get('vit', {})
+    known = {name: value for name, value in {**given, **of_vit}.items() if name in ('num_heads', 'pretrain_img_size')}
+    conversion = convert_file(trunk, options=known)
+    if conversion.model != 'PlainViT' or conversion.whole_model:
+        raise InputError(f'The trunk {trunk} is a file of {conversion.format_name}; expected one of a plain ViT.')
+    if conversion.description is None:
+        raise CheckpointError(f'the trunk {trunk} is not known well enough to be joined: {"; ".join(conversion.notes)}')
+    for name in conversion.unused:
+        del conversion.weights[name]
+    return conversion
 
 
 def _choose_copies(read: dict[str, Tensor], ema: bool, source: str | Path) -> tuple[dict[str, Tensor], list[str]]:
@@ -266,6 +274,17 @@ def _compare(backbone: dict[str, Tensor], module: nn.Module, how: FitOptions) ->
         unlike = [('the model lacks', surplus), ('the file lacks', lacking)]
         return '; '.join(f'{what} {len(names)}, first {", ".join(names[:3])}' for what, names in unlike if names), []
     return None, report.left_over
+
+
+def check_target(source: str | Path, target: str | Path) -> None:
+    """Refuse before the conversion what could not be written after it.
+
+    Raises:
+        InputError: As ``check_output_file``, or the target is the source, which may be the only copy.
+    """
+    check_output_file(target, 'The output')
+    if os.path.exists(target) and os.path.exists(source) and os.path.samefile(source, target):
+        raise InputError(f'The output {target} is the file that is read: give another name.')
 
 
 def write_checkpoint(weights: dict[str, Tensor], target: str | Path, record: Mapping[str, Any] | None = None) -> None:

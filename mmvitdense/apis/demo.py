@@ -15,7 +15,7 @@ from mmvitdense.visualization.picture_files import write_image
 
 from .config import load_config
 from .errors import InputError
-from .files import check_output_folder, write_json
+from .files import check_output_folder, check_score_thr, write_json
 from .image_files import ImageFiles, image_files
 from .image_loading import ImageLoading
 from .inference import ImageInferencer
@@ -56,6 +56,7 @@ def run_demo(
     """
     out_dir = Path(out_dir)
     check_output_folder(out_dir, '--out-dir')
+    check_score_thr(score_thr)
     with image_files(source, out_dir) as found:
         cfg = load_config(config, cfg_options)
         if len(found.images) == 1:
@@ -127,10 +128,10 @@ class _Run:
         print(f'{len(self.done)} image(s) done: {self.out_dir}/vis, {self.out_dir}/predictions.json')
         if found.others:
             more = ', ...' if len(found.others) > _LISTED else ''
-            names = ', '.join(found.others[:_LISTED]) + more
+            names = ', '.join(map(_in_one_line, found.others[:_LISTED])) + more
             print(f'{len(found.others)} file(s) not looked at, as they are no images: {names}', file=sys.stderr)
         for name, reason in self.skipped.items():
-            print(f'skipped {name}: {reason}', file=sys.stderr)
+            print(f'skipped {_in_one_line(name)}: {_in_one_line(reason)}', file=sys.stderr)
         if self.skipped:
             print(f'{len(self.skipped)} of {len(found.images)} image(s) skipped', file=sys.stderr)
         if not complete:
@@ -171,3 +172,8 @@ class _Run:
             self.skipped[name] = f'its picture cannot be written ({error.strerror})'
             return
         self.done[name] = content
+
+
+def _in_one_line(text: str) -> str:
+    """Text that may hold the name of a file, which may be of any characters, as one line that a screen can show."""
+    return ''.join(character if character.isprintable() else repr(character)[1:-1] for character in text)

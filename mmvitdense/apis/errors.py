@@ -2,44 +2,105 @@
 
 from __future__ import annotations
 
-import os
+import errno
+import signal
 import sys
+import threading
+import traceback
 from collections.abc import Callable
-from types import ModuleType
 
+from .failures import claim_failure, killed_loader, loading_traceback, lost_process, process_group
+
+FAILED = 1
+"""Exit code of a run that something around it ended: a full disk, a process that was killed."""
 BAD_INPUT = 2
 """Exit code of a run that was refused, the same as argparse's for an unknown option."""
 NOT_FINITE = 3
 """Exit code of a training run that ended because its numbers became NaN or infinite."""
+_REPORT = 'the issues of mmvitdense'
+_NO_WRITING = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 
 class InputError(Exception):
     """What was given cannot be used. The message says what was given, what is expected and what to do."""
 
 
-def run_tool(main: Callable[[], int | None]) -> int:
+def run_tool(main: Callable[[], int | None], debug: bool = False) -> int:
     """Run the body of a tool and return its exit code.
 
-    `InputError`, `DataError`, `CheckpointError` and `NonFiniteError` end with one line on stderr; every other exception
-    keeps its traceback. In a distributed run every process fails alike, and only the first of them prints.
+    Args:
+        main: The body.
+        debug: Whether one line is preceded by the traceback of what it is about.
+
+    What a person can mend (`InputError`, `DataError`, `CheckpointError`, `WorkDirInUseError`), a training that diverged
+    (`NonFiniteError`) and what fails around a run (no room for a checkpoint, a process that loads data, another process
+    of the run) end with one line on stderr, below the traceback where an exception in loading data has one. Every other
+    exception is a fault of the program: it keeps its traceback, and the last line asks to report it. In a distributed
+    run the process that fails first prints it, for all.
     """
-    from mmvitdense.checkpoints import CheckpointError
     from mmvitdense.compat import while_tools_run
-    from mmvitdense.datasets.checks import DataError
-    from mmvitdense.engine import NonFiniteError
+    from mmvitdense.engine import LoadingError, StoppedBySignal
 
     try:
         with while_tools_run():
             code = main() or 0
         _wait_for_others()
         return code
-    except (InputError, DataError, CheckpointError, NonFiniteError) as error:
-        if int(os.environ.get('RANK', 0)) == 0:
-            sys.stdout.flush()
-            print(f'error: {_sentence(error)}', file=sys.stderr)
-        return NOT_FINITE if isinstance(error, NonFiniteError) else BAD_INPUT
+    except StoppedBySignal as stop:
+        return stop.code
+    except KeyboardInterrupt:
+        return _say('Stopped by Ctrl-C.', 128 + signal.SIGINT)
+    except Exception as error:
+        _finish_saying()
+        said = _described(error)
+        sentence, code = said or (_fault(error), FAILED)
+        if claim_failure(isinstance(error, RuntimeError)):
+            if isinstance(error, LoadingError):
+                sys.stderr.write(loading_traceback(error))
+            elif debug or said is None:
+                traceback.print_exception(error)
+            _say(sentence, code)
+        return code
     finally:
         _leave_process_group()
+
+
+def _described(error: Exception) -> tuple[str, int] | None:
+    """The line and the exit code for an exception, None if it needs its traceback."""
+    from mmvitdense.checkpoints import CheckpointError
+    from mmvitdense.datasets.checks import DataError
+    from mmvitdense.downloads import DownloadError
+    from mmvitdense.engine import LoadingError, NonFiniteError, SavingError, WorkDirInUseError
+
+    if isinstance(error, (InputError, DataError, CheckpointError, DownloadError, WorkDirInUseError)):
+        return _sentence(error), BAD_INPUT
+    if isinstance(error, NonFiniteError):
+        return _sentence(error), NOT_FINITE
+    if isinstance(error, (LoadingError, SavingError)):
+        return _sentence(error), FAILED
+    torch = sys.modules.get('torch')
+    if torch is not None and isinstance(error, torch.OutOfMemoryError):
+        return f'{_first_line(error)} Lower the batch size, or use --amp.', FAILED
+    if isinstance(error, OSError) and error.errno in _NO_WRITING:
+        return f'{error.strerror}: {error.filename or "a file of this run"} cannot be written.', FAILED
+    for described in (killed_loader, lost_process):
+        if isinstance(error, RuntimeError) and (sentence := described(error)):
+            return sentence, FAILED
+    return None
+
+
+def _fault(error: Exception) -> str:
+    text = ' '.join(str(error).split()).rstrip('.')
+    return (
+        f'{type(error).__name__}{f": {text[:300]}" if text else ""}. This is no mistake that the program knows: if the '
+        f'traceback above does not end in code of yours, please report it, with the log, in {_REPORT}.'
+    )
+
+
+def _say(sentence: str, code: int) -> int:
+    sys.stdout.flush()
+    print(f'error: {sentence}', file=sys.stderr, flush=True)
+    return code
 
 
 def _sentence(error: Exception) -> str:
@@ -47,17 +108,22 @@ def _sentence(error: Exception) -> str:
     return ' '.join(str(error).rpartition(f'{type(error).__name__}: ')[2].split())
 
 
-def _process_group() -> ModuleType | None:
-    distributed = sys.modules.get('torch.distributed')
-    return distributed if distributed and distributed.is_available() and distributed.is_initialized() else None
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0]
+
+
+def _finish_saying() -> None:
+    # A launcher that has seen another process end asks the rest to end, before they could say what they lost.
+    if process_group() and threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
 
 def _wait_for_others() -> None:
     # A process that leaves while another still talks to it can die in gloo's threads.
-    if group := _process_group():
+    if group := process_group():
         group.barrier()
 
 
 def _leave_process_group() -> None:
-    if group := _process_group():
+    if group := process_group():
         group.destroy_process_group()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -26,24 +27,63 @@ def check_output_file(path: str | Path, option: str) -> None:
     """Refuse a name under which no file could be written, before the work that the file is for.
 
     Raises:
-        InputError: it is a folder, or its folder is a file or may not be written to.
+        InputError: it is a folder, its name is too long, or its folder is a file or cannot be written to.
     """
-    if Path(path).is_dir():
+    if os.path.isdir(path):
         raise InputError(f'{option} {path} is a folder; expected the name of a file.')
     check_output_folder(Path(path).parent, option)
+    _check_names(Path(path).absolute(), option)
 
 
 def check_output_folder(folder: str | Path, option: str) -> None:
     """Refuse a folder that could not be made or written to.
 
     Raises:
-        InputError: it, or a folder above it, is a file, or it may not be written to.
+        InputError: it, or a folder above it, is a file, its name is too long, or nothing can be written there: it is
+            read-only, or the disk is full.
     """
-    nearest = next(path for path in (Path(folder).absolute(), *Path(folder).absolute().parents) if path.exists())
+    path = Path(folder).absolute()
+    nearest = _nearest(path)
     if not nearest.is_dir():
         raise InputError(f'{option} {folder}: {nearest} is a file, so there can be no such folder. Give another name.')
+    _check_names(path, option)
     if not os.access(nearest, os.W_OK | os.X_OK):
         raise InputError(f'{option} {folder}: the folder {nearest} may not be written to. Give another name.')
+    try:
+        # Permissions tell neither a full disk nor a file system that takes no files.
+        with tempfile.TemporaryFile(dir=nearest) as probe:
+            probe.write(b'0')
+    except OSError as error:
+        raise InputError(
+            f'{option} {folder}: the folder {nearest} cannot be written to ({error.strerror}). Make room, or give '
+            'another name.'
+        ) from error
+
+
+def check_score_thr(score_thr: float) -> None:
+    """Refuse a threshold that no score can have.
+
+    Raises:
+        InputError: it is not from 0 to 1.
+    """
+    if not 0 <= score_thr <= 1:
+        raise InputError(f'--score-thr must be from 0 to 1, got {score_thr:g}.')
+
+
+def _nearest(path: Path) -> Path:
+    """The path, or what is there of the folders above it."""
+    return next(part for part in (path, *path.parents) if os.path.exists(part))
+
+
+def _check_names(path: Path, option: str) -> None:
+    nearest = _nearest(path)
+    try:
+        longest = os.pathconf(nearest if nearest.is_dir() else nearest.parent, 'PC_NAME_MAX')
+    except (AttributeError, OSError, ValueError):  # not on Windows
+        return
+    for name in path.relative_to(nearest).parts:
+        if len(os.fsencode(name)) > longest:
+            raise InputError(f'{option}: the name {name[:40]}... is too long; at most {longest} bytes are possible.')
 
 
 def _plain(value: Any) -> Any:

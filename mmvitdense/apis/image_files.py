@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import http.client
 import mimetypes
 import os
 import re
 import tempfile
 import urllib.parse
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -16,13 +14,14 @@ from pathlib import Path
 
 import cv2
 
+from mmvitdense.downloads import DownloadError, download
+
 from .errors import InputError
 
 _TYPES = mimetypes.MimeTypes()  # those that Python knows: the tables of a machine would make the choice its own
 for _suffix in ('webp', 'avif', 'jfif', 'jp2', 'heic'):  # known to later versions of Python
     _TYPES.add_type(f'image/{_suffix}', f'.{_suffix}')
 _UNTOLD = ('application/octet-stream', None)
-_SECONDS = 60
 _BEGINNING = b'{"config": '
 _LARGEST = 2**30
 
@@ -148,17 +147,10 @@ def _listed(names: list[str], shown: int = 3) -> str:
 
 def _fetch(url: str, folder: Path) -> Path:
     """Fetch an image into a folder, under the last part of its address."""
-    address = urllib.parse.urlsplit(url)
-    if address.scheme not in ('http', 'https'):
-        raise InputError(f'{url} cannot be fetched: expected a path, or an address with http or https.')
-    name = re.sub(r'[^\w.-]', '_', Path(urllib.parse.unquote(address.path)).name)[-100:].lstrip('.') or 'image'
+    name = re.sub(r'[^\w.-]', '_', Path(urllib.parse.unquote(urllib.parse.urlsplit(url).path)).name)[-100:]
+    path = folder / (name.lstrip('.') or 'image')
     try:
-        with urllib.request.urlopen(url, timeout=_SECONDS) as answer:
-            content = answer.read(_LARGEST + 1)
-    except (OSError, ValueError, http.client.HTTPException) as error:
-        raise InputError(f'{url} cannot be fetched ({error}): fetch it by hand and give its path.') from error
-    if len(content) > _LARGEST:
-        raise InputError(f'{url} is larger than 1 GB; expected an image.')
-    path = folder / name
-    path.write_bytes(content)
+        download(url, path, largest=_LARGEST)
+    except (DownloadError, ValueError) as error:
+        raise InputError(str(error)) from error
     return path

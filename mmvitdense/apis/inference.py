@@ -88,19 +88,22 @@ class ImageInferencer:
         with torch.no_grad():
             return self.model.test_step(pseudo_collate([data]))[0].cpu()
 
-    def draw(self, image: str | Path | np.ndarray, sample: Any, score_thr: float = 0.3) -> np.ndarray:
+    def draw(
+        self, image: str | Path | np.ndarray, sample: Any, score_thr: float = 0.3, legend: bool = True
+    ) -> np.ndarray:
         """Draw a prediction onto its image.
 
         Args:
             image: As for a call.
             sample: What the call returned.
             score_thr: Detections below it are left out.
+            legend: Name the classes of a segmentation in a list on the right, instead of on the picture.
 
         Returns:
             The picture in BGR order, uint8: H x W x 3 of the image as the config reads it, or a whole multiple of it if
-            the image is small.
+            the image is small; a legend makes it wider.
         """
-        return self._artist.prediction(as_picture(self._images.read(image)['img']), sample, score_thr)
+        return self._artist.prediction(as_picture(self._images.read(image)['img']), sample, score_thr, legend)
 
     def to_json(self, sample: Any, score_thr: float = 0.0, label_map: str | None = None) -> dict[str, Any]:
         """Turn a prediction into what JSON can hold.

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from datetime import timedelta
-from typing import Any, TypeVar
+from typing import Any
+
+from mmvitdense.engine.main_process import on_main_process
 
 from .errors import InputError
 
-T = TypeVar('T')
+__all__ = ['on_main_process', 'start_process_group']
+
+_TIMEOUT = 600
+"""Seconds after which a process that does not answer ends the run, if ``env_cfg.dist_cfg`` of the config has none."""
 
 
 def start_process_group(cfg: Any, launcher: str) -> None:
@@ -33,32 +37,14 @@ def start_process_group(cfg: Any, launcher: str) -> None:
             '--launcher pytorch expects to be started by torchrun: '
             '`torchrun --nproc_per_node N tools/train.py CONFIG --launcher pytorch` or tools/dist_train.sh.'
         )
-    options = dict((cfg.get('env_cfg') or {}).get('dist_cfg') or {'backend': 'nccl'})
+    options = {'timeout': _TIMEOUT, **((cfg.get('env_cfg') or {}).get('dist_cfg') or {'backend': 'nccl'})}
     if get_device() != 'cpu':
         init_dist(launcher, **options)
         return
     if launcher != 'pytorch':
         raise InputError(f'--launcher {launcher} needs GPUs and none is usable here; on CPUs use --launcher pytorch.')
-    torch.distributed.init_process_group('gloo', timeout=timedelta(seconds=options.get('timeout', 1800)))
+    torch.distributed.init_process_group('gloo', timeout=timedelta(seconds=options['timeout']))
     _free_of_devices(cfg)
-
-
-def on_main_process(check: Callable[[], T]) -> T:
-    """Run `check` on the first process; every process returns its result or raises the exception that it raised."""
-    from mmengine.dist import broadcast_object_list, is_distributed, is_main_process
-
-    if not is_distributed():
-        return check()
-    outcome: list[Any] = [None, None]
-    if is_main_process():
-        try:
-            outcome[0] = check()
-        except Exception as error:  # whatever it is, the other processes must not wait for it
-            outcome[1] = error
-    broadcast_object_list(outcome)
-    if outcome[1] is not None:
-        raise outcome[1]
-    return outcome[0]
 
 
 def _free_of_devices(cfg: Any) -> None:

@@ -6,7 +6,12 @@ from typing import Any
 
 from mmengine.dist import sync_random_seed
 
-_HOOKS = {'repeatable': 'mmvitdense.RepeatableHook', 'finite_loss': 'mmvitdense.FiniteLossHook'}
+_HOOKS = {
+    'repeatable': 'mmvitdense.RepeatableHook',
+    'finite_loss': 'mmvitdense.FiniteLossHook',
+    'work_dir': 'mmvitdense.WorkDirHook',
+    'processes': 'mmvitdense.ProcessesHook',
+}
 _PLAIN_CHECKPOINTS = ('CheckpointHook', 'mmengine.CheckpointHook')
 
 

@@ -23,13 +23,17 @@ from .checkpoint import load_model_weights
 from .class_scores import class_scores
 from .config import load_config, option_notes, set_work_dir, unused_notes
 from .errors import InputError
-from .files import check_output_file, check_output_folder, write_json
+from .files import check_output_file, check_output_folder, check_score_thr, write_json
 from .image_loading import loading_of
 from .launch import on_main_process, start_process_group
+from .plan import test_plan
+from .run_log import run_log
+from .run_parts import check_parts
 from .train import adapt_to_machine, log_notes
 
 
 @while_tools_run()
+@run_log(tables=True)
 def evaluate_model(
     config: Any,
     checkpoint: str | Path,
@@ -71,11 +75,14 @@ def evaluate_model(
     _check_outputs(out, json_file, show_dir)
     if show_dir is None and (show_interval, score_thr) != (1, 0.3):
         raise InputError('--show-interval and --score-thr say what to draw: add --show-dir, the folder for it.')
+    if show_interval < 1:
+        raise InputError(f'--show-interval must be at least 1, got {show_interval}.')
+    check_score_thr(score_thr)
     cfg = load_config(config, cfg_options)
     if cfg.get('test_dataloader') is None or cfg.get('test_evaluator') is None:
         raise InputError(f'{cfg.filename} cannot be tested: it has no test_dataloader or no test_evaluator.')
+    check_parts(cfg)
     set_work_dir(cfg, work_dir, config)
-    check_output_folder(cfg.work_dir, '--work-dir')
     cfg.load_from, cfg.resume = None, False
     start_process_group(cfg, launcher)
     if tta:
@@ -88,8 +95,10 @@ def evaluate_model(
     load_model_weights(model, checkpoint)
     if tta:
         model = augmented_model(cfg, model)
-    runner = build_runner(cfg, model)
+    runner = build_runner(cfg, model, trains=False)
     log_notes(runner, notes)
+    outputs = {'predictions': out, 'metrics': json_file, 'pictures': show_dir}
+    runner.logger.info(test_plan(runner, checkpoint, outputs))
     if show_dir is not None:
         runner.register_hook(ShowHook(show_dir, _read_image, show_interval, score_thr))
     with _predictions_to(runner, cfg, out), class_scores(runner.test_evaluator) as of_classes:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+from contextlib import ExitStack
+from functools import partial
 from typing import Any
 
 from mmengine.runner import Runner
@@ -10,19 +12,28 @@ from mmengine.runner import Runner
 from mmvitdense.checkpoints import CheckpointError
 from mmvitdense.compat import while_tools_run
 from mmvitdense.datasets.checks import check_data
+from mmvitdense.engine.run_lock import refuse_work_dir_in_use
+from mmvitdense.engine.whole_checkpoint import handle_signals_as_before
+from mmvitdense.engine.work_dir import checkpoint_folders, work_dir_locked
 
 from .amp import amp_for_device, enable_amp
 from .build import build_model, build_runner
+from .build_errors import checking
 from .checkpoint import load_model_weights
 from .config import load_config, option_notes, set_work_dir, unused_notes
 from .errors import InputError
+from .initial_weights import check_initial_weights
 from .launch import on_main_process, start_process_group
+from .plan import training_plan
 from .repeatable import add_training_hooks, fix_seed
 from .resume import latest_checkpoint, set_resume
+from .run_log import run_log
+from .run_parts import check_parts
 from .sync_bn import sync_bn_to_bn
 
 
 @while_tools_run()
+@run_log()
 def train_model(
     config: Any,
     work_dir: str | None = None,
@@ -54,20 +65,38 @@ def train_model(
 
     Raises:
         InputError, DataError, CheckpointError: something given cannot be used; no work dir was made then.
+        WorkDirInUseError: another run trains in the work dir.
         NonFiniteError: the loss became NaN or infinite.
+        SavingError: a checkpoint cannot be written.
+        LoadingError: a sample cannot be loaded, or a process that loads data hangs.
+        StoppedBySignal: the run was stopped by SIGTERM or Ctrl-C, and its state saved.
     """
+    if (max_bad_images or 0) < 0:
+        raise InputError(f'--max-bad-images must be at least 0, got {max_bad_images}.')
     cfg = load_config(config, cfg_options)
+    missing = [key for key in ('train_dataloader', 'train_cfg', 'optim_wrapper') if cfg.get(key) is None]
+    if missing:
+        raise InputError(f'{cfg.filename} cannot be trained: it has no {", ".join(missing)}.')
+    check_parts(cfg)
     set_work_dir(cfg, work_dir, config)
+    initial = cfg.get('load_from')
     set_resume(cfg, resume)
     notes = option_notes(cfg_options) + unused_notes(cfg) + _apply_options(cfg, amp, auto_scale_lr)
     start_process_group(cfg, launcher)
     notes += adapt_to_machine(cfg)
-    cfg.load_from, seed, found = on_main_process(lambda: _check(cfg, check_images == 'all', max_bad_images or 0))
+    every_image = check_images == 'all'
+    cfg.resume, cfg.load_from, seed, found = on_main_process(
+        lambda: _check(cfg, initial, every_image, max_bad_images or 0)
+    )
     fix_seed(cfg, seed)
     add_training_hooks(cfg)
-    runner = build_runner(cfg, max_bad_images=max_bad_images)
-    log_notes(runner, notes + found)
-    runner.train()
+    with ExitStack() as held:
+        lock = partial(held.enter_context, work_dir_locked(cfg.work_dir))
+        runner = build_runner(cfg, max_bad_images=max_bad_images, before_writing=lock)
+        log_notes(runner, notes + found)
+        runner.logger.info(training_plan(runner, cfg.load_from, bool(cfg.get('resume'))))
+        with handle_signals_as_before(runner):
+            runner.train()
     return runner
 
 
@@ -88,9 +117,6 @@ def log_notes(runner: Runner, notes: list[str]) -> None:
 
 
 def _apply_options(cfg: Any, amp: bool, auto_scale_lr: bool) -> list[str]:
-    missing = [key for key in ('train_dataloader', 'train_cfg', 'optim_wrapper') if cfg.get(key) is None]
-    if missing:
-        raise InputError(f'{cfg.filename} cannot be trained: it has no {", ".join(missing)}.')
     if auto_scale_lr:
         if not (cfg.get('auto_scale_lr') or {}).get('base_batch_size'):
             raise InputError(
@@ -101,11 +127,26 @@ def _apply_options(cfg: Any, amp: bool, auto_scale_lr: bool) -> list[str]:
     return enable_amp(cfg) if amp else []
 
 
-def _check(cfg: Any, every_image: bool, bad_images: int) -> tuple[str | None, int | None, list[str]]:
-    """Check the checkpoint to start from and the data; return that checkpoint, the seed of its run, and log lines."""
+def _check(
+    cfg: Any, initial: str | None, every_image: bool, bad_images: int
+) -> tuple[bool, str | None, int | None, list[str]]:
+    """Check the checkpoint to start from and the data.
+
+    Args:
+        cfg: The config.
+        initial: What the run starts from if there is nothing to resume.
+        every_image, bad_images: As for `check_data`.
+
+    Returns:
+        Whether a run is resumed, the checkpoint, the seed of its run, and log lines.
+    """
+    check_initial_weights(cfg)
     resume, checkpoint, notes, seed = bool(cfg.get('resume')), cfg.get('load_from'), [], None
+    refuse_work_dir_in_use(cfg.work_dir)
     if resume and checkpoint is None:
-        checkpoint, notes = latest_checkpoint(cfg.work_dir)
+        folders = checkpoint_folders((cfg.get('default_hooks') or {}).get('checkpoint'), cfg.work_dir)
+        checkpoint, notes = latest_checkpoint(cfg.work_dir, folders)
+        resume, checkpoint = checkpoint is not None, checkpoint or initial
     if checkpoint is not None:
         content = load_model_weights(build_model(cfg), checkpoint, strict=resume)
         if resume and 'optimizer' not in content:
@@ -114,5 +155,6 @@ def _check(cfg: Any, every_image: bool, bad_images: int) -> tuple[str | None, in
                 f'start from its weights with --cfg-options load_from={checkpoint}.'
             )
         seed = content['meta'].get('seed') if resume else None
-    check_data(cfg, every_image=every_image, bad_images=bad_images)
-    return checkpoint, seed, notes
+    with checking('The data sets of the config'):
+        check_data(cfg, every_image=every_image, bad_images=bad_images)
+    return resume, checkpoint, seed, notes

@@ -69,8 +69,8 @@ class ViTPretrained:
 
     Args:
         checkpoint: Path or http(s) address of the file.
-        patch_resize: How a patch embedding is resized where the model has another patch size: 'pinv' or 'bilinear',
-            see ``resize_patch_embedding``.
+        patch_resize: How a patch embedding is resized where the model has another patch size: 'pinv', 'pinv_antialias'
+            or 'bilinear', see ``resize_patch_embedding``.
         fold_layer_scale: Whether the gains of LayerScale are multiplied into the layers before it, for a model
             without LayerScale.
         as_initialized: Weights that stay as the model initialises them, whether or not the file has them: names, their
@@ -129,11 +129,7 @@ class ViTPretrained:
         """Load the weights into ``module``, a ``PlainViT`` or a backbone that holds one."""
         state_dict = read_checkpoint(self.checkpoint)
         form = self._detect(state_dict)
-        if form.head_only:
-            raise CheckpointError(
-                f'{self.checkpoint} is a file of {form.name} without a ViT: give the file of the ViT here, and join '
-                'both with `python tools/convert.py HEAD OUT --trunk VIT` to test them'
-            )
+        _check_trunk(form, state_dict, module, self.checkpoint)
         weights = _convert(form, state_dict, module)
         if any(name.startswith(_BACKBONE) for name in weights):
             weights = {n.removeprefix(_BACKBONE): v for n, v in weights.items() if n.startswith(_BACKBONE)}
@@ -197,6 +193,21 @@ class ViTPretrained:
             pos_grid=self.pos_grid,
             recorded=recorded_grids(state_dict, form),
             oblong=form in _OURS,
+        )
+
+
+def _check_trunk(form: Format, state_dict: Mapping[str, Tensor], module: nn.Module, checkpoint: object) -> None:
+    """Refuse what has no weights for the ViT, unless the model takes such files, and what has differences alone."""
+    trunk = form.trunk(state_dict)
+    if trunk == 'added':
+        raise CheckpointError(
+            f'{checkpoint} is a file of {form.name} whose ViT is published as differences to other weights: add these '
+            'with `python tools/convert.py FILE OUT --trunk VIT` (`--trunk none` where the weights are whole)'
+        )
+    if trunk == 'missing' and not getattr(module, 'takes_files_without_vit', False):
+        raise CheckpointError(
+            f'{checkpoint} is a file of {form.name} without a ViT: give the file of the ViT here, and join '
+            'both with `python tools/convert.py HEAD OUT --trunk VIT` to test them'
         )
 
 

@@ -23,6 +23,7 @@ from . import (
     no_detections,
     onedl,
     panopticapi,
+    safe_yaml,
     stand_in,
     switch,
 )
@@ -53,6 +54,7 @@ PATCHES = {
     'panoptic': Patch(panopticapi.MODULES, at_import=panopticapi.register),
     'checkpoints': Patch((checkpoints.MODULE,), at_import=checkpoints.register),
     'weights-only': Patch((checkpoints.MODULE,), in_tools=checkpoints.weights_only),
+    'safe-yaml': Patch((safe_yaml.MODULE,), in_tools=safe_yaml.plain_values),
     'no-detections': Patch(no_detections.MODULES, in_tools=no_detections.zeros),
     'onedl': Patch((onedl.MODULE,), in_tools=onedl.quiet),
 }

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from types import ModuleType
 from typing import Any
 
+from mmvitdense.downloads import fetched
 from mmvitdense.safe_objects import run_objects, run_objects_allowed
 
 from .import_hooks import Replace, after_import, replaced
@@ -39,17 +40,15 @@ def _allow(checkpoint: ModuleType) -> None:
 def _refuse(checkpoint: ModuleType, replace: Replace) -> None:
     import torch
 
-    load_url = checkpoint.load_url
-
     def load(file: Any, map_location: Any = None, weights_only: bool | None = None) -> Any:
         with run_objects_allowed():
             return torch.load(file, map_location=map_location, weights_only=weights_only is not False)
 
-    def load_url_without_executing(*args: Any, **options: Any) -> Any:
-        with run_objects_allowed():
-            return load_url(*args, **{'weights_only': True, **options})
+    def load_url(url: str, model_dir: str | None = None, map_location: Any = None, **_: Any) -> Any:
+        # torch.hub keeps a file under the last part of its address, and takes it for any other that ends alike.
+        return load(fetched(url, model_dir), map_location)
 
     # The original line has no such function: it calls torch.load.
     if hasattr(checkpoint, '_safe_torch_load'):
         replace(checkpoint, '_safe_torch_load', load)
-    replace(checkpoint, 'load_url', load_url_without_executing)
+    replace(checkpoint, 'load_url', load_url)

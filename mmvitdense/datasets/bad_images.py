@@ -10,6 +10,7 @@ from mmcv.transforms import LoadAnnotations, LoadImageFromFile
 from mmengine import fileio
 from mmengine.dataset import BaseDataset
 
+from .checks.coco_masks import decoding_fault
 from .checks.messages import DataError, warn
 from .image_decoding import UnreadableImageError, decode_image
 
@@ -130,7 +131,13 @@ class GuardedAnnotations:
         self.images = images
 
     def __call__(self, results: dict) -> dict | None:
-        """Load the annotations, or return None if another image shall take its place."""
+        """Load the annotations, or return None if another image shall take its place.
+
+        Masks are judged before pycocotools gets them, which trusts every number: also those of data sets for which
+        there are no checks before a run.
+        """
+        if getattr(self.loader, 'with_mask', False):
+            _refuse_masks(results)
         try:
             return self.loader(results)
         except Exception as error:
@@ -143,6 +150,22 @@ class GuardedAnnotations:
 
     def __repr__(self) -> str:
         return repr(self.loader)
+
+
+def _refuse_masks(results: dict) -> None:
+    height, width = (results.get(side) or 0 for side in ('height', 'width'))
+    if not (height and width):
+        height, width = results['ori_shape'][:2]
+    for index, instance in enumerate(results.get('instances') or ()):
+        mask = instance.get('mask')
+        # Data sets of mmdet keep RLEs that were compressed by pycocotools itself as bytes.
+        if isinstance(mask, dict) and isinstance(mask.get('counts'), bytes):
+            mask = {**mask, 'size': list(mask['size']), 'counts': mask['counts'].decode('latin-1')}
+        if isinstance(mask, (list, dict)) and (fault := decoding_fault(mask, height, width)):
+            raise DataError(
+                f'The annotations of {results.get("img_path")}{_id(results)} cannot be loaded: the mask of its object '
+                f'{index} {fault}. Correct this annotation, or take it out.'
+            )
 
 
 def _problem_of(path: str, loader: LoadAnnotations) -> str | None:

@@ -2,14 +2,19 @@
 
 from .amp import CpuAmpOptimWrapper
 from .class_counts import ClassCountsHook
-from .errors import NonFiniteError
+from .errors import LoadingError, NonFiniteError, SavingError, StoppedBySignal, WorkDirInUseError
 from .finite_loss import FiniteLossHook
 from .layer_decay import LayerDecayOptimWrapperConstructor
 from .lr_mults import LearningRateOptimWrapperConstructor
+from .mask_annealing import MaskAnnealingHook
+from .mask_transformer_rates import MaskTransformerOptimWrapperConstructor
+from .processes import ProcessesHook
 from .repeat_factor_sampler import RepeatFactorSampler
 from .repeatable import RepeatableHook
 from .trained_weights import RestoreFrozenHook, TrainedWeightsHook
+from .two_stage_warmup import TwoStageWarmupPoly
 from .whole_checkpoint import WholeCheckpointHook
+from .work_dir import WorkDirHook
 
 __all__ = [
     'ClassCountsHook',
@@ -17,10 +22,19 @@ __all__ = [
     'FiniteLossHook',
     'LayerDecayOptimWrapperConstructor',
     'LearningRateOptimWrapperConstructor',
+    'LoadingError',
+    'MaskAnnealingHook',
+    'MaskTransformerOptimWrapperConstructor',
     'NonFiniteError',
+    'ProcessesHook',
     'RepeatFactorSampler',
     'RepeatableHook',
     'RestoreFrozenHook',
+    'SavingError',
+    'StoppedBySignal',
     'TrainedWeightsHook',
+    'TwoStageWarmupPoly',
     'WholeCheckpointHook',
+    'WorkDirHook',
+    'WorkDirInUseError',
 ]

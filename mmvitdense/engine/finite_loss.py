@@ -19,7 +19,8 @@ from mmvitdense.registry import HOOKS
 from .bad_batch import BadBatch
 from .errors import NonFiniteError
 from .random_state import random_state
-from .whole_checkpoint import bare_model, last_checkpoint, single_wrappers
+from .saving import last_checkpoint
+from .whole_checkpoint import bare_model, single_wrappers
 
 _SKIPPED = 'skipped_batches'
 _SMALLEST_SCALE = 1e-8

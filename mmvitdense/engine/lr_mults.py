@@ -51,11 +51,12 @@ class LearningRateOptimWrapperConstructor(DefaultOptimWrapperConstructor):
         single = []
         with _without_lines_of_frozen_parameters():
             super().add_params(single, module, prefix, is_dcn_module)
-        factors = self.factors(module)
+        factors, marks = self.factors(module), self.marks(module)
         groups = {}
         for group in single:
             (parameter,) = group.pop('params')
             group['lr'] = group.get('lr', self.base_lr) * factors[id(parameter)]
+            group.update(marks.get(id(parameter), {}))
             groups.setdefault(tuple(sorted(group.items(), key=str)), []).append(parameter)
         params.extend({'params': members, **dict(options)} for options, members in groups.items())
         rates = sorted({group['lr'] for group in params})
@@ -82,6 +83,10 @@ class LearningRateOptimWrapperConstructor(DefaultOptimWrapperConstructor):
                     f'parts of its names are {", ".join(sorted({name.split(".")[0] for name in names}))}'
                 )
         return {key: _factor(name, self.lr_mults) for name, key in names.items()}
+
+    def marks(self, model: nn.Module) -> dict[int, dict]:
+        """Entries of the group of a parameter that schedules read, by its id."""
+        return {}
 
     def describe(self) -> str:
         """What the log calls these rules."""

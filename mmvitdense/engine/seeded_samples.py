@@ -10,6 +10,7 @@ from mmengine.dataset import InfiniteSampler
 from mmengine.dist import get_dist_info
 from torch.utils.data import DataLoader, IterableDataset, Sampler
 
+from .named_loading import load_named
 from .random_state import loading_state_kept, seed_loading
 
 _LOADING = 1
@@ -47,13 +48,13 @@ class SeededLoading:
     def __call__(self, samples: list[Any]) -> list[Any]:
         """Load the samples of a batch; plain indices, from a loader of someone else's, as that expects it."""
         if not all(isinstance(sample, Sample) for sample in samples):
-            return [self.dataset[index] for index in samples]
+            return [load_named(self.dataset, index) for index in samples]
         with loading_state_kept():
             return [self._load(sample) for sample in samples]
 
     def _load(self, sample: Sample) -> Any:
         seed_loading(self.seed, _LOADING, sample.number, sample.position)
-        return self.dataset[sample.index]
+        return load_named(self.dataset, sample.index)
 
 
 class SeededBatches(Sampler):

@@ -30,6 +30,7 @@ from .positions import (
     resize_position_table,
     sincos_position_table,
 )
+from .query_mask import QueryMask, QueryMasking
 from .recompute import recomputed
 from .window import pad_to_windows, window_merge, window_partition
 
@@ -47,6 +48,8 @@ __all__ = [
     'LowRankLinear',
     'Mlp',
     'PatchEmbed',
+    'QueryMask',
+    'QueryMasking',
     'RecordsPositions',
     'RelativePositionBias',
     'SelfInitialized',

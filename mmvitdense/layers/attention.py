@@ -18,6 +18,7 @@ from .positions import (
     rotate,
     with_mask,
 )
+from .query_mask import QueryMask
 from .window import pad_to_windows, window_merge, window_partition
 
 WINDOW_PADS = ('tokens', 'qkv')
@@ -73,7 +74,7 @@ class Attention(OwnsTables):
         tokens: Tensor,
         grid: tuple[int, int],
         position: AttentionPosition | None = None,
-        mask: Tensor | None = None,
+        mask: Tensor | QueryMask | None = None,
     ) -> Tensor:
         """Attend.
 
@@ -82,7 +83,8 @@ class Attention(OwnsTables):
             grid: (h, w).
             position: What this block shares with others, of a window where there is one.
             mask: Which token (the last axis but one) attends to which (the last): true where it does, or numbers that
-                are added to the logits, broadcast to B x heads x N x N. Each must attend to one at least.
+                are added to the logits, broadcast to B x heads x N x N. Each must attend to one at least. A
+                ``QueryMask`` masks the first tokens alone.
 
         Returns:
             The shape of ``tokens``.
@@ -141,18 +143,22 @@ class Attention(OwnsTables):
         grid: tuple[int, int],
         position: AttentionPosition | None,
         prefix: int,
-        mask: Tensor | None = None,
+        mask: Tensor | QueryMask | None = None,
     ) -> Tensor:
         query, key, value = qkv.unflatten(-1, (3, self.num_heads, -1)).permute(2, 0, 3, 1, 4).unbind(0)
         position = self.own_position(grid, prefix).joined(position)
         if position.rotation is not None:
             query, key = rotate(query, position.rotation), rotate(key, position.rotation)
-        if mask is not None and mask.dtype != torch.bool:
+        if isinstance(mask, QueryMask) and (position.bias is not None or position.decomposed is not None):
+            mask = mask.of_all()  # these have numbers for all pairs anyway
+        if isinstance(mask, Tensor) and mask.dtype != torch.bool:
             mask = mask.to(query.dtype)
         if position.bias is not None:
             mask = with_mask(position.bias.to(query.dtype)[None], mask)
         if position.decomposed is not None:
             out = attention_with_relative_position(query, key, value, *position.decomposed, grid, mask=mask)
+        elif isinstance(mask, QueryMask):
+            out = mask.attend(query, key, value)
         else:
             out = F.scaled_dot_product_attention(query, key, value, attn_mask=mask)
         out = out.transpose(1, 2)

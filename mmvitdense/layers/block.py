@@ -10,6 +10,7 @@ from .attention import Attention
 from .conv_propagation import ConvPropagation
 from .layer_scale import LayerScale
 from .positions import AttentionPosition
+from .query_mask import QueryMask
 
 
 class TransformerBlock(nn.Module):
@@ -54,7 +55,7 @@ class TransformerBlock(nn.Module):
         tokens: Tensor,
         grid: tuple[int, int],
         position: AttentionPosition | None = None,
-        mask: Tensor | None = None,
+        mask: Tensor | QueryMask | None = None,
     ) -> Tensor:
         """Map ``tokens`` (B x (prefix + h*w) x C, ``grid`` = (h, w)) to the same shape, see ``Attention``."""
         tokens = tokens + self.drop_path(self.ls1(self.attn(self.norm1(tokens), grid, position, mask)))

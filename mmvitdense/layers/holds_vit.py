@@ -21,6 +21,7 @@ class HoldsViT:
             for a model whose ViT gets its pre-training by an ``init_cfg`` of its own.
         new_parts: First parts of the names that no pre-training has, such as 'stem.'.
         without_vit: What is said of a file that has no weights for one of ``held_vits``; '{model}' is the class.
+        takes_files_without_vit: Whether a file may lack the ViT, which then keeps the weights of its own ``init_cfg``.
         fit_advice: What is said after the weights that do not fit.
     """
 
@@ -28,6 +29,7 @@ class HoldsViT:
     pretraining_names: tuple[tuple[str, str], ...] = ()
     new_parts: tuple[str, ...] = ()
     without_vit: str = _GIVE_TO_VIT
+    takes_files_without_vit: bool = False
     fit_advice: str = _GIVE_OPTIONS
 
 

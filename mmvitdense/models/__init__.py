@@ -1,9 +1,10 @@
-"""Backbones and necks, importable without mmdet and mmseg."""
+"""Backbones, necks and mask transformers, importable without mmdet and mmseg."""
 
 from mmvitdense.layers import LayerNorm2d
 from mmvitdense.registry import MODELS
 
 from .backbones import MIMDet, PlainViT, TimmViT, ViTAdapter, ViTCoMer, ViTHook, ViTTaps
+from .mask_transformers import PMT, EoMT
 from .necks import SimpleFeaturePyramid, ViTFPN
 from .tuning import add_lora, load_peft, merge_lora, remove_lora, save_peft, unmerge_lora
 
@@ -11,6 +12,8 @@ from .tuning import add_lora, load_peft, merge_lora, remove_lora, save_peft, unm
 MODELS.register_module(module=LayerNorm2d)
 
 __all__ = [
+    'PMT',
+    'EoMT',
     'LayerNorm2d',
     'MIMDet',
     'PlainViT',

@@ -14,6 +14,8 @@ import cv2
 import numpy as np
 import torch
 
+from .legend import text_scale, with_legend
+
 _LEGIBLE = 512  # pixels; smaller images are enlarged by a whole factor
 _MASK_OPACITY = 0.45
 _MAP_OPACITY = 0.55
@@ -33,7 +35,7 @@ class Artist:
         self.classes = tuple(classes)
         self._palette = [] if palette is None or isinstance(palette, str) else [tuple(colour) for colour in palette]
 
-    def prediction(self, image: np.ndarray, sample: Any, score_thr: float) -> np.ndarray:
+    def prediction(self, image: np.ndarray, sample: Any, score_thr: float, legend: bool = False) -> np.ndarray:
         """Draw what was predicted.
 
         Args:
@@ -41,16 +43,18 @@ class Artist:
             sample: With `pred_instances`, `pred_sem_seg` or `pred_panoptic_seg` in the size of the image. Of a panoptic
                 prediction the segments are drawn, not the scored instances besides.
             score_thr: Detections below it are left out.
+            legend: Name the classes of a label map or of panoptic segments in a list on the right, the largest first,
+                instead of on the map.
 
         Returns:
-            The picture, BGR, uint8: H x W x 3, or a whole multiple of it if the image is small.
+            The picture, BGR, uint8: H x W x 3, or a whole multiple of it if the image is small, and the legend.
         """
         if 'pred_panoptic_seg' in sample:
-            return self._draw(image, None, None, panoptic_segments(sample, len(self.classes)))
+            return self._draw(image, None, None, panoptic_segments(sample, len(self.classes)), legend)
         instances = sample.get('pred_instances')
         if instances is not None:
             instances = instances[instances.scores >= score_thr]
-        return self._draw(image, instances, sample.get('pred_sem_seg'))
+        return self._draw(image, instances, sample.get('pred_sem_seg'), legend=legend)
 
     def truth(self, image: np.ndarray, sample: Any) -> np.ndarray:
         """Draw the labels of a sample, as `prediction` draws what was predicted."""
@@ -74,29 +78,41 @@ class Artist:
         return int(blue), int(green), int(red)
 
     def _draw(
-        self, image: np.ndarray, instances: Any, label_map: Any, segments: Sequence[tuple[int, np.ndarray]] = ()
+        self,
+        image: np.ndarray,
+        instances: Any,
+        label_map: Any,
+        segments: Sequence[tuple[int, np.ndarray]] = (),
+        legend: bool = False,
     ) -> np.ndarray:
         factor = max(1, _LEGIBLE // max(image.shape[:2]))
         size = (image.shape[1] * factor, image.shape[0] * factor)
         picture = cv2.resize(image, size, interpolation=cv2.INTER_CUBIC) if factor > 1 else image.copy()
+        areas = _areas(segments)
         if label_map is not None:
-            self._draw_map(picture, _resized(_pixels(label_map).astype(np.int32), size))
+            areas = self._draw_map(picture, _resized(_pixels(label_map).astype(np.int32), size), not legend)
         if instances is not None:
             self._draw_instances(picture, instances, factor)
         segments = [(label, _resized(mask.astype(np.uint8), size)) for label, mask in segments]
         for label, mask in segments:
             _draw_mask(picture, mask, self.colour(label))
+        if legend:
+            largest = sorted(areas, key=areas.get, reverse=True)
+            return with_legend(picture, [(self._name(label), self.colour(label)) for label in largest])
         for label, mask in segments:
             self._write(picture, self._name(label), self.colour(label), _heart(mask), centred=True)
         return picture
 
-    def _draw_map(self, picture: np.ndarray, labels: np.ndarray) -> None:
-        present = [label for label in np.unique(labels) if label < max(len(self.classes), 1)]
+    def _draw_map(self, picture: np.ndarray, labels: np.ndarray, names: bool) -> dict[int, int]:
+        """Tint the classes, with their names if asked; {class: its number of pixels}."""
+        present = dict(zip(*(part.tolist() for part in np.unique(labels, return_counts=True))))
+        present = {label: count for label, count in present.items() if label < max(len(self.classes), 1)}
         for label in present:
             here = labels == label
             picture[here] = _mixed(picture[here], self.colour(label), _MAP_OPACITY)
-        for label in present:
+        for label in present if names else ():
             self._write(picture, self._name(label), self.colour(label), _heart(labels == label), centred=True)
+        return present
 
     def _draw_instances(self, picture: np.ndarray, instances: Any, factor: int) -> None:
         boxes = _numpy(instances.bboxes).reshape(-1, 4) * factor
@@ -123,7 +139,7 @@ class Artist:
         picture: np.ndarray, text: str, colour: tuple[int, int, int], place: tuple[int, int], centred: bool = False
     ) -> None:
         """Write on a patch of `colour`, above `place` or around it, moved inside of the picture."""
-        scale = 0.4 * max(1.0, max(picture.shape[:2]) / 1000)
+        scale = text_scale(picture)
         (width, height), base = cv2.getTextSize(text, _FONT, scale, 1)
         left, bottom = (place[0] - width // 2, place[1] + height // 2) if centred else place
         left = min(max(left, 0), max(picture.shape[1] - width - 2, 0))
@@ -172,6 +188,14 @@ def panoptic_segments(sample: Any, num_classes: int) -> list[tuple[int, np.ndarr
 def _pixels(field: Any) -> np.ndarray:
     """The H x W values of a map, which mmseg calls `data` and mmdet `sem_seg`."""
     return _numpy(field.data if 'data' in field else field.sem_seg)[0].astype(np.int32)
+
+
+def _areas(segments: Sequence[tuple[int, np.ndarray]]) -> dict[int, int]:
+    """{class: pixels in its segments}."""
+    areas: dict[int, int] = {}
+    for label, mask in segments:
+        areas[label] = areas.get(label, 0) + int(np.count_nonzero(mask))
+    return areas
 
 
 def _draw_mask(picture: np.ndarray, mask: np.ndarray, colour: tuple[int, int, int]) -> None:

@@ -1,13 +1,21 @@
 """Test-time augmentation by `--tta`; its values are compared in tests/integration."""
 
+import copy
+import pickle
+
 import pytest
+import torch
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
 from torch import nn
 
 from mmvitdense.apis.augmented import augment_tests, augmented_model
-from mmvitdense.apis.build import predict_labels_alone
+from mmvitdense.apis.build import build_model, predict_labels_alone
+from mmvitdense.apis.config import load_config
 from mmvitdense.apis.errors import InputError
+from mmvitdense.apis.test import evaluate_model
+
+META_KEYS = ('img_id', 'img_path', 'ori_shape', 'img_shape', 'scale_factor')
 
 
 def config(**fields):
@@ -33,11 +41,57 @@ def test_what_a_config_lacks_is_named(fields, message):
         augment_tests(config(**fields))
 
 
-def test_models_of_masks_are_refused():
-    cfg = config(tta_model=dict(type='mmdet.DetTTAModel'), tta_pipeline=[])
-    cfg.model.roi_head = dict(mask_head=dict(type='FCNMaskHead'))
-    with pytest.raises(InputError, match='merges boxes alone'):
+@pytest.mark.parametrize(
+    ('model', 'head'),
+    [
+        (dict(roi_head=dict(mask_head=dict(type='FCNMaskHead'))), 'model.roi_head.mask_head'),
+        (dict(panoptic_head=dict(type='Mask2FormerHead')), 'model.panoptic_head'),
+    ],
+)
+def test_models_of_masks_are_refused(model, head):
+    cfg = config(tta_model=dict(type='mmdet.DetTTAModel'), tta_pipeline=[], model=model)
+    with pytest.raises(InputError, match=f'merges boxes alone, and {head} predicts masks'):
         augment_tests(cfg)
+
+
+def test_two_equal_views_of_boxes_give_what_one_gives(shapes_root, tmp_path):
+    """From the data set to the score; the last suppression takes what is twice there."""
+    pytest.importorskip('mmdet')
+    still = dict(type='RandomFlip', prob=0.0)
+    packed = dict(type='PackDetInputs', meta_keys=(*META_KEYS, 'flip', 'flip_direction'))
+    views = [
+        [dict(type='Resize', scale=(64, 64))],
+        [still, still],
+        [dict(type='LoadAnnotations', with_bbox=True)],
+        [packed],
+    ]
+    pipeline = [dict(type='LoadImageFromFile'), dict(type='TestTimeAug', transforms=views)]
+    cfg = load_config(
+        'mmvitdense::vitdet/vitdet-tiny_gfl_shapes.py',
+        {
+            'model.test_cfg.score_thr': 0.0,
+            'model.test_cfg.nms.iou_threshold': 0.5,
+            'test_dataloader.dataset.data_root': f'{shapes_root}/',
+            'test_evaluator.ann_file': f'{shapes_root}/annotations/instances_validation.json',
+            'test_dataloader.dataset.pipeline': [*pipeline[:1], *(step[0] for step in views)],
+            'work_dir': str(tmp_path),
+        },
+    )
+    cfg.tta_model = dict(type='DetTTAModel', tta_cfg=dict(nms=dict(type='nms', iou_threshold=0.5), max_per_img=100))
+    cfg.tta_pipeline = pipeline
+    model = build_model(cfg)
+    model.init_weights()
+    torch.save(model.state_dict(), tmp_path / 'w.pth')
+    found = []
+    for tta in (False, True):
+        out = tmp_path / f'{tta}.pkl'
+        evaluate_model(copy.deepcopy(cfg), tmp_path / 'w.pth', tta=tta, out=str(out))
+        found.append([sample['pred_instances'] for sample in pickle.loads(out.read_bytes())])
+    assert len(found[0]) == len(found[1]) == 3
+    for one, both in zip(*found):
+        assert len(one['scores']) == len(both['scores']) > 20
+        for name in ('scores', 'labels', 'bboxes'):
+            torch.testing.assert_close(both[name], one[name])
 
 
 @pytest.mark.parametrize('kind', ['DetTTAModel', 'mmdet.DetTTAModel', 'mmseg.SegTTAModel'])

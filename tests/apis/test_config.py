@@ -3,7 +3,14 @@
 import pytest
 from mmengine.config import Config
 
-from mmvitdense.apis.config import config_name, load_config, option_notes, set_work_dir, unused_notes
+from mmvitdense.apis.config import (
+    config_name,
+    load_config,
+    option_notes,
+    refuse_mistyped_fields,
+    set_work_dir,
+    unused_notes,
+)
 from mmvitdense.apis.errors import InputError
 
 
@@ -78,7 +85,6 @@ def test_a_variable_of_the_file_is_pointed_out(config):
         ),
         (dict(lr_config=dict(policy='poly')), ['lr_config: not used', 'param_scheduler']),
         (dict(total_epochs=12), ['train_cfg.max_epochs']),
-        (dict(val_evalutor=dict(type='IoUMetric')), ["did you mean 'val_evaluator'"]),
         (dict(strategy=dict(type='DDPStrategy'), runner_type='FlexibleRunner'), None),
         (dict(optimizer=dict(lr=1), optim_wrapper=dict(optimizer=dict(lr=1))), None),
         (dict(train_pipeline=[], test_pipeline=[], num_classes=3, norm_cfg=dict(type='BN'), tta_model=None), None),
@@ -90,6 +96,22 @@ def test_fields_that_nothing_reads_are_pointed_out(fields, words):
     assert all(word in notes[0] for word in words or ())
     if 'tta_model' in fields:
         assert unused_notes(Config(fields)) == unused_notes(Config(fields), tta=True) == []
+
+
+@pytest.mark.parametrize(
+    ('name', 'meant'),
+    [('val_evalutor', 'val_evaluator'), ('optim_wraper', 'optim_wrapper'), ('trian_cfg', 'train_cfg')],
+)
+def test_a_field_that_is_mistyped_in_the_file_is_refused(name, meant):
+    with pytest.raises(InputError, match=f"{name!r}; did you mean '{meant}'"):
+        refuse_mistyped_fields(Config({name: dict(type='A')}))
+
+
+def test_variables_of_a_config_are_no_mistyped_fields():
+    part = dict(type='A', b=1)
+    names = ('test_pipeline', 'train_pipeline', 'image_size', 'num_classes', 'norm_cfg', 'val_evaluator_abs', 'env')
+    refuse_mistyped_fields(Config(dict.fromkeys(names, 1)))
+    refuse_mistyped_fields(Config(val_evaluators=part, val_evaluator=dict(metrics=[part])))
 
 
 def test_names_find_the_configs_of_the_package():

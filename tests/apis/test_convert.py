@@ -294,8 +294,7 @@ def test_a_write_that_fails_leaves_nothing(run, mae, tmp_path, monkeypatch):
         raise OSError('disk full')
 
     monkeypatch.setattr(torch, 'save', fail)
-    with pytest.raises(OSError, match='disk full'):
-        run(mae[0], tmp_path / 'out.pth')
+    assert run(mae[0], tmp_path / 'out.pth') == 1
     assert sorted(path.name for path in tmp_path.iterdir()) == ['mae.pth']
 
 

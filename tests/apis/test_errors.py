@@ -4,7 +4,7 @@ import argparse
 
 import pytest
 
-from mmvitdense.apis.arguments import add_cfg_options
+from mmvitdense.apis.arguments import add_cfg_options, parse_value
 from mmvitdense.apis.errors import InputError, run_tool
 from mmvitdense.checkpoints import CheckpointError
 from mmvitdense.datasets.checks import DataError
@@ -35,9 +35,19 @@ def test_only_one_process_of_many_prints(capsys, monkeypatch):
     assert capsys.readouterr().err == ''
 
 
-def test_other_exceptions_pass():
-    with pytest.raises(ZeroDivisionError):
-        run_tool(lambda: 1 // 0)
+def test_a_fault_of_the_program_keeps_its_traceback_and_asks_to_report_it_last(capsys):
+    assert run_tool(lambda: 1 // 0) == 1
+    *above, last = capsys.readouterr().err.strip().splitlines()
+    assert above[0].startswith('Traceback')
+    assert last.startswith('error: ZeroDivisionError: ')
+    assert 'please report it' in last
+
+
+def test_debug_shows_the_traceback_of_a_mistake(capsys):
+    assert run_tool(fail_with(InputError('no')), debug=True) == 2
+    *above, last = capsys.readouterr().err.strip().splitlines()
+    assert above[0].startswith('Traceback')
+    assert last == 'error: no'
 
 
 def test_exit_codes_pass():
@@ -60,3 +70,22 @@ def test_options_are_parsed_as_openmmlab_does():
     add_cfg_options(parser)
     arguments = parser.parse_args(['--cfg-options', 'a.b=1', 'c=(1,2.5)', '--cfg-options', 'd=x'])
     assert arguments.cfg_options == {'a.b': 1, 'c': (1, 2.5), 'd': 'x'}
+
+
+@pytest.mark.parametrize(
+    ('text', 'value'),
+    [
+        ('my data', 'my data'),
+        ('"my data"', 'my data'),
+        ('["a b", c]', ['a b', 'c']),
+        ('[(1, 2, 3), [a, b], c]', [(1, 2, 3), ['a', 'b'], 'c']),
+        ('1,2', [1, 2]),
+        ('(1,),(2,)', [(1,), (2,)]),
+        ('[]', []),
+        ('a (copy)', 'a (copy)'),
+        ('None', None),
+        ('1e-4', 1e-4),
+    ],
+)
+def test_values_of_options(text, value):
+    assert parse_value(text) == value

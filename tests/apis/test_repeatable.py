@@ -23,13 +23,18 @@ def hooks_of(**given):
     return {name: hook and dict(hook) for name, hook in cfg.default_hooks.items()}
 
 
-REPEATABLE = {'type': 'mmvitdense.RepeatableHook'}
 FINITE = {'type': 'mmvitdense.FiniteLossHook'}
+OURS = {
+    'repeatable': {'type': 'mmvitdense.RepeatableHook'},
+    'finite_loss': FINITE,
+    'work_dir': {'type': 'mmvitdense.WorkDirHook'},
+    'processes': {'type': 'mmvitdense.ProcessesHook'},
+}
 
 
 def test_configs_of_other_projects_get_the_hooks_of_ours():
     checkpoint = {'type': 'mmvitdense.WholeCheckpointHook', 'interval': 1}
-    assert hooks_of() == {'repeatable': REPEATABLE, 'finite_loss': FINITE, 'checkpoint': checkpoint}
+    assert hooks_of() == {**OURS, 'checkpoint': checkpoint}
     found = hooks_of(checkpoint={'type': 'CheckpointHook', 'interval': 7}, finite_loss={'max_skips': 3})
     assert found['checkpoint'] == {'type': 'mmvitdense.WholeCheckpointHook', 'interval': 7}
     assert found['finite_loss'] == {**FINITE, 'max_skips': 3}
@@ -37,5 +42,7 @@ def test_configs_of_other_projects_get_the_hooks_of_ours():
 
 def test_what_a_config_says_about_them_counts():
     own = {'type': 'OwnCheckpointHook'}
-    assert hooks_of(checkpoint=own, repeatable=None) == {'checkpoint': own, 'finite_loss': FINITE}
+    expected = {**OURS, 'checkpoint': own}
+    del expected['repeatable']
+    assert hooks_of(checkpoint=own, repeatable=None) == expected
     assert hooks_of(checkpoint=None)['checkpoint'] is None

@@ -25,11 +25,12 @@ def test_a_resized_patch_has_the_same_token(target):
     torch.testing.assert_close(token, (WEIGHT * patch).sum((1, 2, 3)), rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.parametrize(('mode', 'antialias'), [('pinv', False), ('pinv_antialias', True)])
 @pytest.mark.parametrize('target', [(8, 8), (16, 16), (5, 6)])
-def test_timm(target):
+def test_timm(target, mode, antialias):
     timm = pytest.importorskip('timm.layers.patch_embed')
-    expected = timm.resample_patch_embed(WEIGHT, list(target), antialias=False)
-    torch.testing.assert_close(resize_patch_embedding(WEIGHT, target), expected, rtol=1e-4, atol=1e-4)
+    expected = timm.resample_patch_embed(WEIGHT, list(target), antialias=antialias)
+    torch.testing.assert_close(resize_patch_embedding(WEIGHT, target, mode), expected, rtol=1e-4, atol=1e-4)
 
 
 def test_bilinear():
@@ -38,7 +39,7 @@ def test_bilinear():
 
 
 def test_unknown_mode():
-    with pytest.raises(ValueError, match=r"one of \('pinv', 'bilinear'\), got 'cubic'"):
+    with pytest.raises(ValueError, match=r"one of \('pinv', 'pinv_antialias', 'bilinear'\), got 'cubic'"):
         resize_patch_embedding(WEIGHT, (8, 8), 'cubic')
 
 

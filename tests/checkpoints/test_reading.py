@@ -1,7 +1,6 @@
 """Reading checkpoint files: containers, formats, and files that are refused."""
 
 import os
-import pathlib
 import pickle
 import re
 import zipfile
@@ -73,35 +72,6 @@ def test_a_checkpoint_that_mmengine_wrote(tmp_path):
     path = tmp_path / 'iter_1.pth'
     torch.save({'meta': {'iter': 1, 'cfg': 'a = 1'}, 'state_dict': WEIGHTS, 'message_hub': message_hub}, path)
     assert_weights(read_checkpoint(path))
-
-
-def test_a_web_address_is_fetched_once(tmp_path, monkeypatch):
-    source = tmp_path / 'vit.pth'
-    torch.save(WEIGHTS, source)
-    fetched = []
-
-    def download(url, target, **_):
-        fetched.append(url)
-        pathlib.Path(target).write_bytes(source.read_bytes())
-
-    monkeypatch.setattr(torch.hub, 'get_dir', lambda: str(tmp_path / 'hub'))
-    monkeypatch.setattr(torch.hub, 'download_url_to_file', download)
-    for _ in range(2):
-        assert_weights(read_checkpoint('https://example.org/files/vit.pth?download=1'))
-    assert fetched == ['https://example.org/files/vit.pth?download=1']
-
-
-def test_addresses_that_end_with_the_same_name(tmp_path, monkeypatch):
-    """As those of model hubs do."""
-    safetensors = pytest.importorskip('safetensors.torch')
-
-    def download(url, target, **_):
-        safetensors.save_file({'a': torch.full((1,), float('second' in url))}, target)
-
-    monkeypatch.setattr(torch.hub, 'get_dir', lambda: str(tmp_path / 'hub'))
-    monkeypatch.setattr(torch.hub, 'download_url_to_file', download)
-    for value, name in ((0.0, 'first'), (1.0, 'second'), (0.0, 'first')):
-        assert read_checkpoint(f'https://example.org/{name}/model.safetensors')['a'] == value
 
 
 def test_no_file(tmp_path):

@@ -123,8 +123,8 @@ def test_what_is_fetched_is_not_executed_either(tmp_path, monkeypatch):
     """torch.hub reads with weights_only=False by itself."""
     monkeypatch.delenv('MMVITDENSE_EXECUTED', raising=False)
     monkeypatch.setenv('TORCH_HOME', str(tmp_path))
-    (tmp_path / 'hub' / 'checkpoints').mkdir(parents=True)
-    path = tmp_path / 'hub' / 'checkpoints' / 'a.pth'  # where it would be fetched to
+    path = tmp_path / 'a.pth'
+    monkeypatch.setattr(checkpoints, 'fetched', lambda url, folder: str(path))
     torch.save({'state_dict': {}, 'extra': Executed()}, path)
     with while_tools_run(), pytest.raises(pickle.UnpicklingError):
         load_checkpoint(nn.Linear(1, 1), 'https://example.org/a.pth', map_location='cpu')

@@ -74,7 +74,7 @@ def test_what_is_left_out_is_not_in_force(monkeypatch):
     assert set(seen) == {name for name, patch in patches.items() if patch.at_import} - {'lvis'}
     seen.clear()
     with compat.while_tools_run(), compat.while_tools_run():
-        assert seen == ['weights-only', 'no-detections']
+        assert seen == ['weights-only', 'safe-yaml', 'no-detections']
     assert seen[2:] == ['end of no-detections', 'end of weights-only']
     seen.clear()
     monkeypatch.setenv(switch.VARIABLE, 'off')

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import copy
 import inspect
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from mmengine.config import Config, ConfigDict
 from mmengine.registry import MODELS, DefaultScope
 
 from mmvitdense.datasets.shape_scenes import CLASSES
-from mmvitdense.pretrainings import ARCHITECTURES, PRESETS
+from mmvitdense.pretrainings import ARCHITECTURES, PRESETS, PRETRAININGS, family_of
 
 # A width with heads of an even number of pairs of channels, and for norms of 32 groups.
 WIDTH, DEPTH, SIDE = 96, 4, 64
@@ -24,6 +24,7 @@ HEAD_WIDTH, HEAD_LAYERS, HEAD_HEADS, QUERIES = 32, 2, 4, 16
 # A step of a smaller rate is lost among the changes of their matching.
 HEAD_RATE = 5e-4
 _SIZES = ('scale', 'scales', 'crop_size', 'size', 'stride', 'pad_size_divisor', 'img_size')
+_VIT_SIZES = ('arch', 'embed_dims', 'num_layers', 'num_heads', 'feedforward_channels')
 _HEAD_WIDTHS = ('embed_dims', 'feat_channels', 'out_channels', 'feedforward_channels', 'num_feats')
 _CONV_WIDTHS = ('channels', 'conv_out_channels')
 # Of backbones that hold a ViT, as far as they take these.
@@ -31,6 +32,8 @@ _SMALL_HOLDER = {
     'decoder': {'embed_dims': HEAD_WIDTH, 'num_layers': 1, 'num_heads': HEAD_HEADS},
     'deform_num_heads': 3,
     'conv_inplane': 8,
+    'num_queries': QUERIES,
+    'num_query_blocks': 2,
 }
 _HEAD_COUNTS = {'num_layers': HEAD_LAYERS, 'num_heads': HEAD_HEADS, 'num_queries': QUERIES}
 
@@ -90,11 +93,13 @@ def _shrink_model(config: Config) -> Config:
 
 def _narrow(model: ConfigDict, vit: ConfigDict) -> None:
     width = _width(vit)
+    if 'preset' in vit:
+        vit.preset = _first_like(vit.preset)
     vit.update(embed_dims=WIDTH, num_layers=DEPTH, num_heads=3, feedforward_channels=2 * WIDTH)
     out_indices = vit.get('out_indices', -1)
     if not isinstance(out_indices, int):
         vit.out_indices = tuple(range(DEPTH - len(out_indices), DEPTH))
-    if vit.get('frozen_stages', -1) not in (-1, 0, 'all'):
+    if isinstance(stages := vit.get('frozen_stages', -1), int) and stages > 0:
         vit.frozen_stages = DEPTH
     if vit.get('tuned_blocks'):
         vit.tuned_blocks = (1, DEPTH - 1)
@@ -127,9 +132,35 @@ def _is_dpt(options: ConfigDict) -> bool:
     return 'post_process_channels' in options
 
 
+def _first_like(preset: str) -> str:
+    """The first preset of its family that differs in sizes alone: in small they are the same."""
+    family = family_of(preset)
+    alike = (f'{family}-{size}' for size in PRETRAININGS[family].sizes)
+    return next(other for other in alike if _without_sizes(PRESETS[other]) == _without_sizes(PRESETS[preset]))
+
+
+def _without_sizes(options: Mapping) -> dict:
+    return {name: value for name, value in options.items() if name not in _VIT_SIZES}
+
+
 def _width(vit: ConfigDict) -> int:
     preset = PRESETS[vit.preset] if 'preset' in vit else {}
-    return preset.get('embed_dims') or ARCHITECTURES[vit.pop('arch', None) or preset['arch']][0]
+    width = preset.get('embed_dims') or ARCHITECTURES[vit.pop('arch', None) or preset['arch']][0]
+    if preset:
+        vit.preset = _first_alike(vit.preset)
+    return width
+
+
+def _first_alike(preset: str) -> str:
+    """The first preset of a family that is the same in all but the sizes, which a small model does not have."""
+    sizes = ('arch', 'embed_dims', 'num_layers', 'num_heads', 'feedforward_channels')
+
+    def others(options: dict) -> dict:
+        return {name: value for name, value in options.items() if name not in sizes}
+
+    family = family_of(preset)
+    names = (f'{family}-{size}' for size in PRETRAININGS[family].sizes)
+    return next(name for name in names if others(PRESETS[name]) == others(PRESETS[preset]))
 
 
 def _is_list_of(value: object, width: int) -> bool:

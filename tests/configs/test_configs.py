@@ -17,6 +17,7 @@ from mmengine.model import revert_sync_batchnorm
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import DATA_SAMPLERS, DATASETS, HOOKS, MODELS, PARAM_SCHEDULERS, DefaultScope
 
+from mmvitdense.apis.amp import ONLY_AMP
 from mmvitdense.apis.config import unused_notes
 from mmvitdense.apis.pixels import differing_pixels
 from tests.configs.shrink import SIDE, image_side, shrink
@@ -54,11 +55,14 @@ def build_batch(config, loader, count):
 
 
 def without_amp(optim_wrapper):
-    return {**{name: value for name, value in optim_wrapper.items() if name != 'loss_scale'}, 'type': 'OptimWrapper'}
+    return {**{name: value for name, value in optim_wrapper.items() if name not in ONLY_AMP}, 'type': 'OptimWrapper'}
 
 
 # Numbers that lead through the same code, whatever they are.
-NUMBERS = ('mean', 'std', 'drop_path_rate', 'lr', 'weight_decay', 'layer_decay_rate', 'batch_size')
+NUMBERS = (
+    *('mean', 'std', 'drop_path_rate', 'lr', 'weight_decay', 'layer_decay_rate', 'num_full_blocks', 'batch_size'),
+    'pretrain_img_size',
+)
 # {what a config computes in small: the first config of which it is so}
 FIRST = {}
 
@@ -130,8 +134,12 @@ class TestEveryConfig:
     def test_predictions(self, name, small):
         skip_twins(name, small, 'val_dataloader')
         model = build_initialised(small).eval()
+        windows = []
+        if small.default_scope == 'mmseg':
+            model.backbone.register_forward_hook(lambda *_: windows.append(1))
         with torch.no_grad():
             results = model.val_step(build_batch(small, 'val_dataloader', 2))
+        assert len(windows) > 1 or small.model.get('test_cfg', {}).get('mode') != 'slide', 'images larger than windows'
         assert len(results) == 2
         for result in results:
             if small.default_scope == 'mmdet':

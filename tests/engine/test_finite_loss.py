@@ -7,8 +7,9 @@ from torch import nn
 from mmvitdense.engine import NonFiniteError
 from mmvitdense.engine.finite_loss import FiniteLossHook
 from mmvitdense.engine.non_finite_source import find_source
+from tests.reliability.same_runs import last_checkpoint
 
-from .tiny_runs import Overflow, Tiny, last_checkpoint, options, run, train
+from .tiny_runs import Overflow, Tiny, options, run, train
 
 BAD = 4
 PLACES = {

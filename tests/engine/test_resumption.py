@@ -1,12 +1,12 @@
 """A run that is killed and resumed is the uninterrupted run, bit for bit."""
 
 import random
-from itertools import chain
 
 import pytest
-import torch
 
-from .tiny_runs import SIZE, last_checkpoint, options, run
+from tests.reliability.same_runs import assert_same, last_checkpoint
+
+from .tiny_runs import SIZE, options, run
 
 REPEATED = {'type': 'mmvitdense.RepeatFactorSampler', 'threshold': 0.5}
 CASES = {
@@ -24,38 +24,6 @@ CASES = {
     'a seed drawn at random': {'workers': 2, 'seed': None},
 }
 QUICK = ('epochs', 'epochs, saved within them', 'accumulation', 'repeated images', 'a seed drawn at random')
-
-
-def logged(checkpoint, name):
-    return checkpoint['message_hub']['log_scalars'][name].data[0].tolist()
-
-
-def flat(value, prefix=''):
-    """All numbers of a checkpoint by their place, without those of the clock."""
-    if isinstance(value, dict):
-        parts = value.items()
-    elif isinstance(value, (list, tuple)):
-        parts = enumerate(value)
-    else:
-        return {prefix: value}
-    return dict(chain.from_iterable(flat(part, f'{prefix}.{key}').items() for key, part in parts))
-
-
-def assert_same(found, expected):
-    keys = ['state_dict', 'ema_state_dict', 'optimizer', 'param_schedulers', 'gradients']
-    assert [key in found for key in keys] == [key in expected for key in keys]
-    for key in keys:
-        left, right = flat(found.get(key, {})), flat(expected.get(key, {}))
-        assert left.keys() == right.keys()
-        for place, value in right.items():
-            if isinstance(value, torch.Tensor):
-                torch.testing.assert_close(left[place], value, rtol=0, atol=0, msg=place)
-            else:
-                assert left[place] == value, place
-    for name in ('train/loss', 'train/lr'):
-        assert logged(found, name) == logged(expected, name), name
-    # A validation that follows a checkpoint is not repeated on resumption.
-    assert set(logged(found, 'val/drawn')) <= set(logged(expected, 'val/drawn'))
 
 
 def compare(folder, case, processes=1, kill_at=None):

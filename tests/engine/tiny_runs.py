@@ -136,6 +136,7 @@ def train(
     processes: int = 1,
     hooks: tuple = (),
     compile_with: str | None = None,
+    checkpoint: dict | None = None,
 ) -> Runner:
     """Train in this process."""
     by_epoch = loop == 'epoch'
@@ -180,10 +181,13 @@ def train(
         param_scheduler=[dict(type='LinearLR', start_factor=0.5, by_epoch=False, end=20)],
         default_hooks=dict(
             checkpoint=dict(
-                type='mmvitdense.WholeCheckpointHook', interval=save, by_epoch=save_by_epoch, max_keep_ckpts=2
+                type='mmvitdense.WholeCheckpointHook',
+                **{'interval': save, 'by_epoch': save_by_epoch, 'max_keep_ckpts': 2, **(checkpoint or {})},
             ),
             repeatable=dict(type='mmvitdense.RepeatableHook'),
             finite_loss=dict(type='mmvitdense.FiniteLossHook', max_skips=max_skips),
+            work_dir=dict(type='mmvitdense.WorkDirHook'),
+            processes=dict(type='mmvitdense.ProcessesHook'),
             logger=dict(type='LoggerHook', interval=1),
         ),
         custom_hooks=custom,
@@ -221,8 +225,3 @@ def run(arguments: dict[str, Any], processes: int = 1) -> list[int]:
     for child in children:
         child.join(120)
     return [child.exitcode for child in children]
-
-
-def last_checkpoint(work_dir: Path) -> dict[str, Any]:
-    """What the newest checkpoint of a run holds."""
-    return torch.load((work_dir / 'last_checkpoint').read_text(), weights_only=False)

@@ -104,7 +104,7 @@ class TestDinov2:
 
         with pytest.raises(CheckpointError, match=r'is a file of DINO linear head without a ViT: .* --trunk VIT'):
             ViTPretrained(tmp_path / 'head.pth')(model.backbone.vit)
-        for source, trunk, words in (('trunk', 'trunk', 'leave out the trunk'), ('head', 'head', 'one of a plain ViT')):
+        for source, trunk, words in (('trunk', 'trunk', 'leave out --trunk'), ('head', 'head', 'one of a plain ViT')):
             with pytest.raises(InputError, match=words):
                 convert_file(tmp_path / f'{source}.pth', trunk=tmp_path / f'{trunk}.pth')
 
@@ -126,6 +126,15 @@ class TestHeadsAlone:
         head = build_head(**golden['meta']['dinov2'], num_classes=6, with_cls_token=True)
         load_head(head, head_file(golden['sd']))
         assert_within(head(self.inputs(golden, 'dinov2', 3)), golden['out']['dinov2'], OUTPUTS, 'scores')
+
+    def test_dinov3_drops_before_its_norm(self):
+        head = build_head(in_channels=12, num_classes=6, dropout_before_norm=True, dropout_ratio=0.5).train()
+        features = torch.randn(2, 12, 5, 7)
+        torch.manual_seed(5)
+        found = head((features,))
+        torch.manual_seed(5)
+        assert torch.equal(found, head.conv_seg(head.bn(F.dropout2d(features, 0.5))))
+        assert torch.equal(head.eval()((features,)), head.conv_seg(head.bn(features)))
 
     def test_dinov3(self, golden):
         head = build_head(in_channels=golden['meta']['dinov3']['in_channels'], num_classes=6, **DINOV3)
@@ -150,3 +159,18 @@ class TestHeadsAlone:
                 place, _, kind = name.partition('/')
                 found = inputs[int(place)][kind == 'token']
             assert_within(found.grad, expected, GRADIENTS, f'gradient of {name}')
+
+
+@pytest.mark.parametrize(
+    ('options', 'words'),
+    [
+        (dict(channels=24), r'channels=24, but maps of \[12\] channels make 12'),
+        (dict(resize_factors=[1, 2]), '2 resize_factors for 1 maps'),
+    ],
+)
+def test_what_a_linear_head_cannot_be(options, words):
+    with pytest.raises(ValueError, match=words):
+        build_head(in_channels=12, num_classes=6, **options)
+    head = build_head(in_channels=12, num_classes=6, with_cls_token=True)
+    with pytest.raises(ValueError, match='the backbone gives maps alone'):
+        head((torch.randn(2, 12, 5, 7),))

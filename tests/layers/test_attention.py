@@ -4,7 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from mmvitdense.layers import Attention, AttentionPosition, BiasTable, DecomposedTables, build_rope
+from mmvitdense.layers import Attention, AttentionPosition, BiasTable, DecomposedTables, QueryMask, build_rope
 from mmvitdense.layers.positions.bias import relative_position_bias
 from mmvitdense.layers.positions.decomposed import relative_logits
 from mmvitdense.layers.positions.rotary import rotate
@@ -220,6 +220,24 @@ class TestMask:
         found = [torch.autograd.grad(x, weights, cotangent, retain_graph=True) for x in (actual, expected)]
         for one, other in zip(*found):
             torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-5)
+
+    def test_of_the_first_tokens(self, case, monkeypatch):
+        """Two calls give what one with a mask of all pairs gives; where nothing is added, no call has all pairs."""
+        attention, tokens, position, _ = case
+        rows = (torch.rand(2, 1, 3, 8) > 0.5) | torch.eye(3, 8, dtype=torch.bool)
+        whole = torch.cat([rows, torch.ones(2, 1, 5, 8, dtype=torch.bool)], dim=2)
+        expected = attention(tokens, (2, 3), position, whole)
+        fused, masks = F.scaled_dot_product_attention, []
+
+        def recorded(*args, attn_mask=None, **options):
+            masks.append(None if attn_mask is None else tuple(attn_mask.shape))
+            return fused(*args, attn_mask=attn_mask, **options)
+
+        monkeypatch.setattr(F, 'scaled_dot_product_attention', recorded)
+        actual = attention(tokens, (2, 3), position, QueryMask(rows))
+        torch.testing.assert_close(actual, expected, rtol=1e-9, atol=1e-9)
+        if position is None and attention.tables is None:
+            assert masks == [(2, 1, 3, 8), None]
 
     def test_windows_take_none(self):
         attention = Attention(16, 2, window_size=2)

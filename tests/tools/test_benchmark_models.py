@@ -13,9 +13,8 @@ import benchmark_models  # noqa: E402
 from benchmarks.measure import VARIANTS, Case, check_agreement, kept_mb, peak_mb, runner  # noqa: E402
 from benchmarks.subjects import SUBJECTS, build  # noqa: E402
 
-SAME = [
-    name for name in SUBJECTS if '-t' in name and not name.startswith(('mimdet', 'implementation', 'frozen', 'lora'))
-]
+OTHERS = ('mimdet', 'implementation', 'eomt', 'frozen', 'lora')
+SAME = [name for name in SUBJECTS if '-t' in name and not name.startswith(OTHERS)]
 
 
 def _runs(name, size):
@@ -59,6 +58,15 @@ def test_fewer_tokens_are_a_part_of_the_whole():
     assert pair.model.sample_ratio == 0.25
 
 
+def test_eomt_beside_an_adapter():
+    """Both predict 200 classes and masks of stride 4, from one ViT."""
+    pytest.importorskip('mmdet')
+    pair, runs, _ = _runs('eomt-t', 64)
+    shapes = [[output.shape for output in runs[variant]()] for variant in VARIANTS]
+    assert shapes[0] == shapes[1] == [(2, 200, 134), (2, 200, 16, 16)]
+    assert pair.model.adapter.vit is pair.model.eomt.vit
+
+
 def _main(monkeypatch, *arguments):
     monkeypatch.setattr(sys, 'argv', ['benchmark_models.py', '--device', 'cpu', *arguments])
     return benchmark_models.main()
@@ -99,4 +107,4 @@ def test_a_frozen_trunk_keeps_nothing_and_one_with_injectors_nearly_all():
     frozen, tuned = kept('frozen-pyramid-t')
     assert 0 < frozen < 0.4 * tuned
     frozen, tuned = kept('frozen-adapter-t')
-    assert 0.9 * tuned < frozen <= tuned
+    assert 0.8 * tuned < frozen <= tuned

@@ -105,3 +105,32 @@ def test_colours_without_a_palette_differ():
     colours = np.array([artist.colour(label) for label in range(30)], dtype=int)
     distance = np.abs(colours[:, None] - colours[None]).sum(-1) + 1000 * np.eye(30)
     assert distance.min() > 10
+
+
+@pytest.mark.parametrize('kind', ['map', 'segments'])
+def test_a_legend_names_what_is_seen_the_largest_first(kind):
+    labels = torch.full((1, 600, 600), 255 if kind == 'map' else 3)
+    labels[:, :100], labels[:, 300:] = 0, 2
+    field = {'data': labels} if kind == 'map' else {'sem_seg': labels}
+    sample = BaseDataElement(**{'pred_sem_seg' if kind == 'map' else 'pred_panoptic_seg': PixelData(**field)})
+    artist = Artist((*CLASSES, 'sand'), [RED, BLUE, (0, 128, 0)])
+    plain, picture = artist.prediction(grey(600), sample, 0.0), artist.prediction(grey(600), sample, 0.0, legend=True)
+    assert plain.shape == (600, 600, 3)
+    legend = picture[:, 600:].reshape(-1, 3)
+    assert legend.shape[0] > 0
+    rows = [np.flatnonzero((picture[:, 600:] == colour).all(-1).any(1)) for colour in ((0, 128, 0), RED[::-1])]
+    assert rows[0].max() < rows[1].min(), 'sand, then sky'
+    assert not (legend == BLUE[::-1]).all(-1).any(), 'there is no sea'
+    assert (picture[200, :600] == 100).all(), 'what is ignored stays bare'
+    inner = slice(20, 80), slice(20, 580)
+    assert (picture[inner] == picture[50, 50]).all(), 'no name is written over the map'
+    assert not (plain[inner] == plain[50, 50]).all()
+
+
+def test_a_legend_takes_as_many_columns_as_it_needs():
+    names = [f'class {number}' for number in range(150)]
+    artist = Artist(names)
+    labels = torch.arange(600 * 600).reshape(1, 600, 600) % 150
+    picture = artist.prediction(grey(600), BaseDataElement(pred_sem_seg=PixelData(data=labels)), 0.0, legend=True)
+    seen = {tuple(colour) for colour in np.unique(picture[:, 600:].reshape(-1, 3), axis=0)}
+    assert all(artist.colour(number) in seen for number in range(150))

@@ -144,6 +144,13 @@ def _frozen(kind: str, how: str, arch: str, size: int, batch: int) -> Pair:
     return Pair(models, (_image(batch, size),), models['ours'], models['baseline'], 'tuned', same=False)
 
 
+def _eomt(arch: str, size: int, batch: int) -> Pair:
+    from .mask_transformers import EoMTBesideAdapter
+
+    model = EoMTBesideAdapter(arch, size)
+    return Pair(model, (_image(batch, size),), model.ours, model.with_adapter, 'adapter', same=False)
+
+
 def _image(batch: int, size: int) -> Tensor:
     return torch.randn(batch, 3, size, size)
 
@@ -168,6 +175,7 @@ _FAMILIES: dict[str, Callable[[str, int, int], Pair]] = {
         for how in ('frozen', 'lora')
         for kind in ('pyramid', 'adapter', 'extractors', 'hook')
     },
+    'eomt-{}': _eomt,
     'mimdet-{}-ratio-0.5': partial(_mimdet, 0.5),
     'mimdet-{}-ratio-0.25': partial(_mimdet, 0.25),
 }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import pickle
 import re
@@ -13,7 +12,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from mmvitdense.downloads import DownloadError, fetched
 from mmvitdense.safe_objects import run_objects_allowed
+from mmvitdense.whole_files import damaged_part
 
 from .numpy_archive import load_archive
 from .numpy_pickle import load_arrays
@@ -55,6 +56,7 @@ def read_file(path_or_url: str | os.PathLike) -> Any:
     if not os.path.isfile(path):
         raise CheckpointError(f'The checkpoint {name} does not exist (a path is relative to {os.getcwd()}).')
     try:
+        _refuse_damaged(path)
         if path.endswith('.safetensors'):
             return _load_safetensors(path)
         if path.endswith('.npz'):
@@ -88,23 +90,18 @@ def read_checkpoint(path_or_url: str | os.PathLike) -> dict[str, Tensor]:
 
 
 def local_path(path_or_url: str | os.PathLike) -> str:
-    """Path of a file on this machine, fetched first where it is given by its http(s) address."""
+    """Path of a file on this machine, fetched first where it is given by its http(s) address.
+
+    Raises:
+        CheckpointError: It cannot be fetched.
+    """
     name = os.fspath(path_or_url)
-    return _fetch(name) if name.startswith(('http://', 'https://')) else name
-
-
-def _fetch(url: str) -> str:
-    # Many addresses end with the same 'model.safetensors'.
-    address = hashlib.sha256(url.encode()).hexdigest()[:8]
-    name = f'{address}-{os.path.basename(url.split("?")[0])}'
-    target = os.path.join(torch.hub.get_dir(), 'checkpoints', name)
-    if not os.path.isfile(target):
-        os.makedirs(os.path.dirname(target), exist_ok=True)
-        try:
-            torch.hub.download_url_to_file(url, target)
-        except OSError as error:
-            raise CheckpointError(f'{url} cannot be fetched ({error}): fetch it by hand and give its path.') from error
-    return target
+    if '://' not in name:
+        return name
+    try:
+        return fetched(name)
+    except DownloadError as error:
+        raise CheckpointError(str(error)) from error
 
 
 def _load_safetensors(path: str) -> dict:
@@ -115,6 +112,15 @@ def _load_safetensors(path: str) -> dict:
         raise CheckpointError(f'{path} is a safetensors file: run `pip install safetensors` to read it.') from error
     with safe_open(path, framework='pt') as file:
         return with_record_of_text(load_file(path), file.metadata())
+
+
+def _refuse_damaged(path: str) -> None:
+    """Refuse an archive with bytes that are not those that were written; torch would take them for weights."""
+    if zipfile.is_zipfile(path) and (part := damaged_part(path)) is not None:
+        raise CheckpointError(
+            f'{path} is damaged: its part {part} does not have the check sum that it was written with. Copy or fetch '
+            'it again.'
+        )
 
 
 def _is_bare_pickle(path: str) -> bool:

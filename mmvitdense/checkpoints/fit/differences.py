@@ -40,7 +40,7 @@ def differences(
     Raises:
         CheckpointError: The weights have other rotary positions, or show another number of heads.
     """
-    if not form.tells_options:
+    if not form.tells_options or form.trunk(state_dict) == 'missing':
         return []
     model = held_vit(model)
     described = description_for(form, state_dict, model)

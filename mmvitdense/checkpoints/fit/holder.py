@@ -45,10 +45,14 @@ def fit_to_holder(
         weights = rename(weights, model.pretraining_names)
         how = replace(how, recorded=rename(how.recorded, model.pretraining_names))
     prefixes = tuple(f'{part}.' for part in model.held_vits)
-    if any(not any(name.startswith(f'{prefix}blocks.') for name in weights) for prefix in prefixes):
+    absent = [p for p in prefixes if not any(name.startswith(f'{p}blocks.') for name in weights)]
+    if absent and not _may_be_absent(model, absent):
         raise CheckpointError(model.without_vit.format(model=type(model).__name__))
     kept, report = {}, FitReport()
     for prefix in prefixes:
+        if prefix in absent:
+            report.missing.append(f'{prefix}* (that of its own init_cfg)')
+            continue
         vit = model.get_submodule(prefix.removesuffix('.'))
         part = {name.removeprefix(prefix): x for name, x in weights.items() if name.startswith(prefix)}
         spare = [n for n in part if _is_spare(n, vit.num_layers)] if pretraining and prefix != prefixes[0] else []
@@ -64,6 +68,12 @@ def fit_to_holder(
     kept.update((name, weight) for name, weight in around.items() if name in expected)
     report.loaded = len(kept)
     return kept, report
+
+
+def _may_be_absent(model: nn.Module, prefixes: list[str]) -> bool:
+    """Whether the ViTs under these prefixes get their weights otherwise."""
+    vits = [model.get_submodule(prefix.removesuffix('.')) for prefix in prefixes]
+    return model.takes_files_without_vit and all(getattr(vit, 'init_cfg', None) for vit in vits)
 
 
 def _is_spare(name: str, num_layers: int) -> bool:

@@ -15,7 +15,7 @@ class FitOptions:
     """How weights are fitted, and what may be missing.
 
     Attributes:
-        patch_resize: 'pinv' or 'bilinear', see ``resize_patch_embedding``.
+        patch_resize: 'pinv', 'pinv_antialias' or 'bilinear', see ``resize_patch_embedding``.
         as_initialized: Patterns of names of the model (see ``name_patterns``) that stay as they are initialised.
         unused: Patterns of names of the converted weights that the model is meant to ignore.
         pos_grid: (rows, columns) of the tables of positions, where the user gives it.

@@ -37,6 +37,8 @@ class Format:
         own_options: Arguments of ``model``, given the file and what the user knows, in the place of what families,
             names and shapes imply; for what is more than a plain ViT.
         tells_options: Whether options can be read off files of this layout at all.
+        trunk: What a file lacks of its ViT: 'missing' where it has only what stands on one, 'added' where the weights
+            of its ViT are differences to published ones; None for a whole file.
         tells_heads: Whether a file determines the number of heads.
         ordered_by_heads: Whether ``convert`` takes ``num_heads``, by which channels change places.
         pos_grid: Rows and columns of the tables of the whole image, where the layout knows them.
@@ -52,7 +54,7 @@ class Format:
     cannot_tell: Callable[[Weights, dict[str, Any]], dict[str, str]] = lambda state_dict, options: {}
     own_options: Callable[..., dict[str, Any]] | None = None
     tells_options: bool = True
-    head_only: bool = False
+    trunk: Callable[[Weights], str | None] = lambda state_dict: None
     tells_heads: Callable[[Weights], bool] = lambda state_dict: False
     ordered_by_heads: bool = False
     pos_grid: Callable[[Weights], tuple[int, int]] | None = None

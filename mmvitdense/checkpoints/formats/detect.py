@@ -40,6 +40,8 @@ def detect(state_dict: dict[str, Tensor]) -> Format:
     if reason := why_refused(state_dict):
         raise CheckpointError(reason)
     found = [form for form in FORMATS if form.matches(state_dict)]
+    # A file of a model around a ViT has the names of the ViT too.
+    found = [form for form in found if form.model != 'PlainViT'] or found
     if len(found) == 1:
         return found[0]
     names = ', '.join(list(state_dict)[:4])

@@ -40,5 +40,5 @@ FORMAT = Format(
     convert=convert,
     model='LinearSegHead',
     tells_options=False,
-    head_only=True,
+    trunk=lambda state_dict: 'missing',
 )

@@ -14,6 +14,7 @@ from .detection import Reader, check_coco
 from .heads import check_num_classes
 from .ignored import check_ignored
 from .label_maps import LabelMaps
+from .lvis import check_lvis
 from .masks_needed import Found, check_masks_needed
 from .messages import DataError, note
 from .metrics import check_shown_once, check_truth
@@ -34,6 +35,7 @@ _COCO = {
     'filter_data': ('mmdet.datasets.coco', 'mmdet.datasets.coco_panoptic'),
     'parse_data_info': ('mmdet.datasets.coco', 'mmdet.datasets.coco_panoptic'),
 }
+_LVIS = {'load_data_list': ('mmdet.datasets.lvis',), 'parse_data_info': ('mmdet.datasets.coco',)}
 _SEGMENTATION = {'load_data_list': ('mmseg.datasets.basesegdataset',)}
 
 
@@ -104,6 +106,8 @@ def _check_source(source: DataSource, cfg: dict, read: Reader, max_maps: int, ch
             check_segments(source, file)
         checked.coco.append((source, classes, file))
         return f'checked, {len(file.image_ids)} images, {len(file.boxes)} objects of {len(classes)} classes'
+    if _loads_like(source.cls, _LVIS):
+        return f'masks checked, {check_lvis(source, cfg, read)}'
     if _loads_like(source.cls, _SEGMENTATION):
         maps = check_segmentation(source, cfg, max_maps, **images)
         if maps.loaded:

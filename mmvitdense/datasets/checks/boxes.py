@@ -12,6 +12,10 @@ _FAR = 0.1
 """How far a box reaches out of its image, in sides of it, before rounding and hidden parts explain it no more."""
 
 
+_ABSURD = 10
+"""In sides of the image: no box of an object, but a number gone wrong, and a loss that becomes infinite."""
+
+
 def check_boxes(source: DataSource, file: CocoFile, wanted: np.ndarray) -> None:
     """Raise if most boxes reach far out of their images; warn of some, and of those that mmdet drops without a word.
 
@@ -23,6 +27,13 @@ def check_boxes(source: DataSource, file: CocoFile, wanted: np.ndarray) -> None:
     x, y, width, height = file.boxes.T
     limits = file.sizes[file.image_index]
     reach = np.maximum.reduce([-x, -y, x + width - limits[:, 0], y + height - limits[:, 1]])
+    if (absurd := wanted & (reach > _ABSURD * limits.max(1))).any():
+        first = int(np.flatnonzero(absurd)[0])
+        raise DataError(
+            f'{source.key}: {int(absurd.sum())} of {int(wanted.sum())} boxes in {file.path} lie far out of their '
+            f'images: {file.describe(first)} has the box {_listed(file.boxes[first])} in an image of '
+            f'{limits[first, 0]:.0f}x{limits[first, 1]:.0f}; correct these annotations, or take them out.'
+        )
     far = (reach > 2) & (reach > _FAR * np.where((reach == -x) | (reach == x + width - limits[:, 0]), *limits.T))
     outside = (x + width > 1.01 * limits[:, 0] + 1) | (y + height > 1.01 * limits[:, 1] + 1)
     like_corners = (width > x) & (height > y) & (width <= limits[:, 0] + 1) & (height <= limits[:, 1] + 1)

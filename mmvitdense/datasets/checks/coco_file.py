@@ -91,6 +91,7 @@ def read_coco(path: str) -> CocoFile:
         reader = MaskReader()
         data = _parse(path, reader)
         reader.finish()
+        _name_files_of_lvis(data)
         images = _records(data, 'images', ('id', 'file_name', 'height', 'width'), path)
         if not images:
             raise DataError(f"{path} has no images: its list 'images' is empty, so give a file that names some.")
@@ -100,6 +101,13 @@ def read_coco(path: str) -> CocoFile:
         annotations, panoptic = _flat_annotations(data, path)
         _check_values(path, images, categories, annotations)
         return _columns(path, images, categories, annotations, panoptic, reader)
+
+
+def _name_files_of_lvis(data: dict) -> None:
+    """Images of LVIS have an address in the place of a name; mmdet makes the name of it so."""
+    for image in data['images'] if isinstance(data.get('images'), list) else ():
+        if isinstance(image, dict) and 'file_name' not in image and isinstance(image.get('coco_url'), str):
+            image['file_name'] = image['coco_url'].replace('http://images.cocodataset.org/', '')
 
 
 def _check_values(path: str, images: list, categories: list, annotations: list) -> None:

@@ -29,6 +29,8 @@ SCORED_FAULTS = (FEW_POINTS_IN_PART, SHORT_RLE)
 """Faults for which mmdet drops an object or a part of it in training, and those with which pycocotools scores it
 nevertheless: the others stop a run when it meets them."""
 
+FAR = 10
+"""In sides of the image: pycocotools walks along an outline pixel by pixel, and 1e9 pixels end the process."""
 _MOST_PIXELS = 2**31 - 1
 _PENDING_CHARACTERS = 250_000
 
@@ -157,6 +159,42 @@ def _undo_differences(values: np.ndarray, owner: np.ndarray, texts: int) -> tupl
     return sums - np.repeat(before, np.diff(np.append(begin, len(chain)))), owner[order]
 
 
+def decoding_fault(segmentation: Any, height: int, width: int) -> str | None:
+    """Why one mask must not be given to pycocotools for an image of this size; None if it may.
+
+    Unlike the checks of files, this finds what ends the process or lies on another image, and lets pass what mmdet
+    leaves out by itself.
+    """
+    reader = MaskReader()
+    reader.add(segmentation)
+    reader.finish()
+    fault = reader.faults.get(0)
+    if fault is not None and fault not in DROPPED_FAULTS:
+        return fault
+    return misplaced(reader.kinds[0], tuple(reader.numbers), height, width)
+
+
+def misplaced(kind: int, numbers: tuple[float, ...], height: float, width: float) -> str | None:
+    """What is wrong with the size of an RLE, or with the extent of a polygon, in an image of this size.
+
+    Args:
+        kind, numbers: As in ``MaskReader``.
+        height, width: Of the image, in pixels.
+    """
+    first, second, right, bottom = numbers
+    if kind == RLE and (first, second) != (height, width):
+        return (
+            f'has an RLE of {second:.0f}x{first:.0f} pixels in an image of {width:.0f}x{height:.0f} (size is height, '
+            'width)'
+        )
+    if kind == POLYGON and max(-first / width, -second / height, right / width, bottom / height) > FAR:
+        return (
+            f'has points far out of its image: x from {first:g} to {right:g}, y from {second:g} to {bottom:g}, in '
+            f'{width:.0f}x{height:.0f} pixels'
+        )
+    return None
+
+
 def _judge_polygons(parts: list) -> tuple[int, tuple[float, ...], str | None]:
     left, top, right, bottom = math.inf, math.inf, -math.inf, -math.inf
     whole = 0
@@ -165,16 +203,17 @@ def _judge_polygons(parts: list) -> tuple[int, tuple[float, ...], str | None]:
             fault = NESTED_RLE if isinstance(part, dict) else FLAT_POLYGON if len(parts) > 1 else NO_FORMAT
             return BROKEN_MASK, (0.0, 0.0, 0.0, 0.0), fault
         try:
-            if not -math.inf < sum(part) < math.inf:
+            # The sum of a list with NaN, an infinite number or a text is no finite number.
+            if not math.isfinite(sum(part)):
                 return BROKEN_MASK, (0.0, 0.0, 0.0, 0.0), NO_NUMBERS
-            if len(part) < 6 or len(part) % 2:
-                continue
-            x, y = part[::2], part[1::2]
-            left, right = min(left, min(x)), max(right, max(x))
-            top, bottom = min(top, min(y)), max(bottom, max(y))
+            # Parts of too few points count too: pycocotools draws them all the same.
+            if len(part) > 1:
+                x, y = part[::2], part[1::2]
+                left, right = min(left, float(min(x))), max(right, float(max(x)))
+                top, bottom = min(top, float(min(y))), max(bottom, float(max(y)))
         except (TypeError, OverflowError):
             return BROKEN_MASK, (0.0, 0.0, 0.0, 0.0), NO_NUMBERS
-        whole += 1
+        whole += len(part) > 5 and len(part) % 2 == 0
     if not whole:
         return BROKEN_MASK, (0.0, 0.0, 0.0, 0.0), FEW_POINTS
     fault = None

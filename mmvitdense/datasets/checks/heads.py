@@ -19,6 +19,8 @@ _CLASS_HEADS = (
     'bbox_head', 'mask_head', 'mask_iou_head', 'point_head', 'query_head', 'kernel_update_head', *_DECODE_HEADS,
 )  # fmt: skip
 _THING_HEADS = ('panoptic_head', 'panoptic_fusion_head', 'semantic_head')
+# Counts the classes where its class says so (``counts_classes``), as mask transformers do.
+_BACKBONE = 'backbone'
 # Predicts edges, not classes.
 _EXCEPTIONS = ('STDCHead',)
 
@@ -38,14 +40,14 @@ def check_num_classes(source: DataSource, cfg: dict, classes: int, things: int |
     scope = cfg.get('default_scope') or 'mmengine'
     wrong = {}
     for key, head in _heads(cfg.get('model') or {}, 'model'):
-        expected = dict(_expected(key, head, classes, things))
+        expected = dict(_expected(key, head, classes, things, scope))
         for name, number in expected.items():
             found = head[name] if name in head else _default(head, name, scope)
             if isinstance(found, int) and found != number:
                 wrong[f'{key}.{name}'] = (str(found), f'{key}.{name}={number}')
             elif name not in head and constructor_requires(registered_class(MODELS, head, scope), name):
                 wrong[f'{key}.{name}'] = ('not given', f'{key}.{name}={number}')
-        if expected:
+        if expected and _name(key) != _BACKBONE:
             wrong.update(_wrong_weights(key, head, sum(expected.values()), scope))
     if wrong:
         _check_same_number(source, cfg, classes)
@@ -105,10 +107,13 @@ def _weights(weights: Sequence[float], number: int, classes: int) -> str:
     return repr([usual] * (number - len(kept)) + kept).replace(' ', '')
 
 
-def _expected(key: str, head: dict, classes: int, things: int | None) -> Iterator[tuple[str, int]]:
+def _expected(key: str, head: dict, classes: int, things: int | None, scope: str) -> Iterator[tuple[str, int]]:
     """Yield (argument, value it should have) for a head."""
     name = _name(key)
-    if name in _CLASS_HEADS and type_name(head) not in _EXCEPTIONS:
+    if name == _BACKBONE:
+        if getattr(registered_class(MODELS, head, scope), 'counts_classes', False):
+            yield 'num_classes', classes
+    elif name in _CLASS_HEADS and type_name(head) not in _EXCEPTIONS:
         yield 'num_classes', classes if things is None else things
     elif name in _THING_HEADS and ('num_things_classes' in head or name != 'semantic_head'):
         yield 'num_things_classes', classes if things is None else things
@@ -125,7 +130,7 @@ def _heads(value: Any, key: str) -> Iterator[tuple[str, dict]]:
         for index, part in enumerate(value):
             yield from _heads(part, f'{key}.{index}')
     elif isinstance(value, dict):
-        if _name(key) in _CLASS_HEADS + _THING_HEADS and 'type' in value:
+        if _name(key) in (_BACKBONE, *_CLASS_HEADS, *_THING_HEADS) and 'type' in value:
             yield key, value
         for name, part in value.items():
             yield from _heads(part, f'{key}.{name}')

@@ -20,7 +20,7 @@ from mmvitdense.datasets.image_decoding import UnreadableImageError, decode_imag
 
 from .image_cache import Found, ImageCache
 from .messages import DataError, warn
-from .paths import evenly_spaced
+from .paths import check_inside, evenly_spaced
 from .source import DataSource
 
 _MAX_FILES = 200
@@ -31,7 +31,8 @@ _ORIENTATION, _TURNED = 0x0112, (5, 6, 7, 8)
 
 
 def check_images_exist(source: DataSource, folder: str, names: list[str], listing: str) -> None:
-    """Raise if one of an even sample of the images that ``listing`` names is not in ``folder``."""
+    """Raise if an image that ``listing`` names is outside of the data, or one of an even sample is not there."""
+    check_inside(source, folder, names, listing)
     sample = evenly_spaced(names, _MAX_FILES)
     missing = [name for name in sample if not osp.isfile(osp.join(folder, name))]
     if missing:

@@ -7,12 +7,9 @@ from collections.abc import Collection
 import numpy as np
 
 from .coco_file import CocoFile
-from .coco_masks import DROPPED_FAULTS, POLYGON, RLE
+from .coco_masks import DROPPED_FAULTS, FAR, POLYGON, RLE, misplaced
 from .messages import DataError, warn
 from .source import DataSource
-
-_FAR = 10
-"""In sides of the image: pycocotools walks along an outline pixel by pixel, and 1e9 pixels end the process."""
 
 
 def check_outlines(source: DataSource, file: CocoFile, classes: Collection[str]) -> None:
@@ -63,19 +60,11 @@ def name_faults(file: CocoFile, chosen: np.ndarray, key: str, allowed: Collectio
 def _misplaced(file: CocoFile, chosen: np.ndarray) -> dict[int, str]:
     """Return {annotation: fault} of masks of another size than their image, or far out of it."""
     width, height = file.sizes[file.image_index].T
-    faults = {}
-    other_size = (file.masks == RLE) & ((file.mask_numbers[:, 0] != height) | (file.mask_numbers[:, 1] != width))
-    for index in np.flatnonzero(other_size & chosen):
-        rows, columns = file.mask_numbers[index, :2]
-        faults[int(index)] = (
-            f'has an RLE of {columns:.0f}x{rows:.0f} pixels in an image of {width[index]:.0f}x{height[index]:.0f} '
-            '(size is height, width)'
-        )
     left, top, right, bottom = file.mask_numbers.T
-    far = np.maximum.reduce([-left / width, -top / height, right / width, bottom / height]) > _FAR
-    for index in np.flatnonzero((file.masks == POLYGON) & far & chosen):
-        faults[int(index)] = (
-            f'has points far out of its image: x from {left[index]:g} to {right[index]:g}, y from {top[index]:g} to '
-            f'{bottom[index]:g}, in {width[index]:.0f}x{height[index]:.0f} pixels'
-        )
-    return faults
+    suspects = (file.masks == RLE) & ((left != height) | (top != width))
+    far = np.maximum.reduce([-left / width, -top / height, right / width, bottom / height]) > FAR
+    suspects |= (file.masks == POLYGON) & far
+    return {
+        int(i): misplaced(int(file.masks[i]), tuple(file.mask_numbers[i].tolist()), float(height[i]), float(width[i]))
+        for i in np.flatnonzero(suspects & chosen)
+    }

@@ -10,6 +10,9 @@ from collections.abc import Iterator
 from .messages import DataError, listed
 from .source import DataSource, find_sources
 
+OUTSIDE = 'MMVITDENSE_OUTSIDE_FILES'
+"""Environment variable: '1' allows files outside of the folders of a data set (`--outside-files` of the tools)."""
+
 
 def check_root(source: DataSource, cfg: dict) -> None:
     """Raise unless data_root, where one is given, is a folder."""
@@ -54,6 +57,33 @@ def check_folder(source: DataSource, name: str) -> str:
             f'--cfg-options {source.key}.data_prefix.{name}=FOLDER'
         )
     return folder
+
+
+def check_inside(source: DataSource, folder: str, names: list[str], listing: str) -> None:
+    """Raise if a list of files names one outside of the data, unless that was allowed.
+
+    A list from elsewhere could otherwise make a run read, and draw, any picture of this machine.
+
+    Args:
+        source: The data set.
+        folder: Where its files are.
+        names: The files, relative to the folder.
+        listing: The file that names them, for the message.
+    """
+    if os.environ.get(OUTSIDE, '') not in ('', '0'):
+        return
+    roots = [osp.abspath(part) for part in (folder, source.option('data_root')) if part]
+    outside = [name for name in names if (osp.isabs(name) or '..' in name) and not _is_inside(folder, name, roots)]
+    if outside:
+        raise DataError(
+            f'{source.key}: {len(outside)} of the {len(names)} files that {listing} names lie outside of the data, '
+            f'{outside[0]!r} for one leads out of {folder!r}: correct the names, or allow this with --outside-files.'
+        )
+
+
+def _is_inside(folder: str, name: str, roots: list[str]) -> bool:
+    path = osp.abspath(osp.join(folder, name))
+    return any(path.startswith(osp.join(root, '')) for root in roots)
 
 
 def find_files(folder: str) -> list[str]:

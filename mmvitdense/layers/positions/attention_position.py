@@ -25,6 +25,15 @@ class AttentionPosition(NamedTuple):
     bias: Tensor | None = None
     decomposed: tuple[Tensor, Tensor] | None = None
 
+    def of_last(self, count: int) -> AttentionPosition:
+        """Those of the last ``count`` tokens."""
+        rotation, bias, _ = self
+        if rotation is not None and rotation.cos.shape[0] != count:
+            rotation = Rotation(*(table[-count:] for table in rotation))
+        if bias is not None and bias.shape[-1] != count:
+            bias = bias[:, -count:, -count:]
+        return AttentionPosition(rotation, bias, self.decomposed)
+
     def joined(self, other: AttentionPosition | None) -> AttentionPosition:
         """The parts of both; each is in one of them."""
         if other is None:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from mmvitdense.layers import (
     AttentionPosition,
     PatchEmbed,
+    QueryMask,
     RecordsPositions,
     build_rope,
     constructed_undrawn,
@@ -233,7 +234,8 @@ class PlainViT(RecordsPositions, BaseViT):
     def positions(self, grid: tuple[int, int], extra: int = 0) -> dict[int, AttentionPosition]:
         """What blocks share at a grid, rotary positions and biases: of the map under 0, of windows under their size.
 
-        ``extra`` tokens come before the class token, such as queries; as it, they are not rotated.
+        ``extra`` tokens come before the class token, such as queries; as it, they are not rotated. Blocks may run
+        without them too.
         """
         prefix, windows = extra + self.num_prefix_tokens, self.window_sizes
         rotations = biases = [None] * (1 + len(windows))
@@ -255,7 +257,7 @@ class PlainViT(RecordsPositions, BaseViT):
         stop: int | None = None,
         positions: dict[int, AttentionPosition] | None = None,
         with_cp: bool = False,
-        mask: Tensor | None = None,
+        mask: Tensor | QueryMask | None = None,
     ) -> Tensor:
         """Run blocks ``start`` to ``stop`` (exclusive; None for all that follow) on the tokens of ``embed``.
 
@@ -265,6 +267,7 @@ class PlainViT(RecordsPositions, BaseViT):
         """
         if positions is None:
             positions = self.positions(grid, tokens.shape[1] - grid[0] * grid[1] - self.num_prefix_tokens)
+        positions = {**positions, 0: positions[0].of_last(tokens.shape[1])}
         recompute = (self.with_cp or with_cp) and self.training
         for block in self.blocks[start:stop]:
             tokens = recomputed(block, tokens, grid, positions[block.attn.window_size], mask, when=recompute)

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mmvitdense.layers import recomputed
+from mmvitdense.layers import QueryMask, recomputed
 from mmvitdense.registry import MODELS
 
 from .freezing import freeze, frozen_blocks, frozen_count
@@ -103,11 +103,11 @@ class TimmViT(BaseViT):
         stop: int | None = None,
         positions: None = None,
         with_cp: bool = False,
-        mask: Tensor | None = None,
+        mask: Tensor | QueryMask | None = None,
     ) -> Tensor:
         """See ``ViT``."""
         recompute = (self.with_cp or with_cp) and self.training
-        masks = () if mask is None else (mask,)
+        masks = () if mask is None else (mask.of_all() if isinstance(mask, QueryMask) else mask,)
         for block in self.model.blocks[start:stop]:
             tokens = recomputed(block, tokens, *masks, when=recompute)
         return tokens

@@ -11,6 +11,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from torch import Tensor, nn
 
+from mmvitdense.layers import QueryMask
 from mmvitdense.models.initialized_module import InitializedModule
 
 from .vit_sizes import block_indices
@@ -53,7 +54,8 @@ class ViT(Protocol):
 
     def positions(self, grid: tuple[int, int], extra: int = 0) -> Any:
         """What blocks need to know of a grid besides the tokens, for ``run_blocks``; ``extra`` tokens without position
-        come before all others."""
+        come before all others. It serves blocks that run without these too, so that random positions of a training are
+        drawn once for all blocks."""
 
     def run_blocks(
         self,
@@ -63,7 +65,7 @@ class ViT(Protocol):
         stop: int | None = None,
         positions: Any = None,
         with_cp: bool = False,
-        mask: Tensor | None = None,
+        mask: Tensor | QueryMask | None = None,
     ) -> Tensor:
         """Run blocks ``start`` to ``stop`` (exclusive; None for all that follow) on the tokens of ``embed``.
 

@@ -4,6 +4,7 @@ from .cascade_roi_head import Detectron2CascadeRoIHead
 from .dino import DINO
 from .federated_loss import FederatedLoss
 from .mask_head import Detectron2MaskHead
+from .mask_transformer_head import MaskTransformerHead
 from .raw_padding import RawPaddingDetDataPreprocessor
 from .size_aware import SizeAwareCascadeRCNN, SizeAwareMaskRCNN
 
@@ -12,6 +13,7 @@ __all__ = [
     'Detectron2CascadeRoIHead',
     'Detectron2MaskHead',
     'FederatedLoss',
+    'MaskTransformerHead',
     'RawPaddingDetDataPreprocessor',
     'SizeAwareCascadeRCNN',
     'SizeAwareMaskRCNN',

@@ -3,6 +3,14 @@
 from .dpt_head import DPTSegHead
 from .linear_head import LinearSegHead
 from .mask2former_head import Mask2FormerSegHead
+from .mask_transformer_head import MaskTransformerSegHead
 from .windowed_segmentor import PredictsInWindows, WindowedEncoderDecoder
 
-__all__ = ['DPTSegHead', 'LinearSegHead', 'Mask2FormerSegHead', 'PredictsInWindows', 'WindowedEncoderDecoder']
+__all__ = [
+    'DPTSegHead',
+    'LinearSegHead',
+    'Mask2FormerSegHead',
+    'MaskTransformerSegHead',
+    'PredictsInWindows',
+    'WindowedEncoderDecoder',
+]

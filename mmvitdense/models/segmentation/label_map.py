@@ -65,7 +65,7 @@ class LabelMap:
         start, stop = start - self._top, stop - self._top
         ready = ((self._last_needed >= start) & (self._last_needed < stop)).nonzero()[:, 0]
         at_once = max(1, _ROWS_AT_ONCE // (rows.shape[0] * self._size[1] * rows.element_size()))
-        for places in ready.split(at_once):
+        for places in ready.split(at_once) if len(ready) else ():  # a much smaller image skips portions
             self._put(places, self._resized(rows, start, places))
         # A row of the output can lie between the last row here and the first of the next portion.
         self._previous = rows[:, -1:].clone()

@@ -74,6 +74,26 @@ def test_instance_queries(coco, refused, mended):
     mended(cfg, message)
 
 
+def test_mask_transformers(coco, segmentation, refused, mended):
+    """The backbone counts the classes there, things and stuff together, besides the losses."""
+    cfg = panoptic(coco)
+    heads = dict(num_things_classes=2, num_stuff_classes=1)
+    cfg.model = dict(
+        type='MaskFormer',
+        backbone=dict(type='mmvitdense.EoMT', num_classes=133),
+        panoptic_head=dict(type='mmvitdense.MaskTransformerHead', **heads),
+        panoptic_fusion_head=dict(type='MaskFormerFusionHead', **heads),
+    )
+    message = refused(cfg)
+    assert message.endswith('model.backbone.num_classes is 133: set --cfg-options model.backbone.num_classes=3')
+    mended(cfg, message)
+    cfg.model.panoptic_head.num_things_classes = 80
+    mended(cfg, refused(cfg))
+    cfg = segmentation.config()
+    cfg.model.backbone = dict(type='mmvitdense.EoMT', num_classes=150)
+    mended(cfg, refused(cfg))
+
+
 def test_segmentation_heads(segmentation, refused, mended):
     cfg = segmentation.config()
     cfg.model.auxiliary_head[0].num_classes = 19

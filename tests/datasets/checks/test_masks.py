@@ -1,14 +1,19 @@
 """Masks that cannot be decoded, and configs that ask for masks where there are none."""
 
 import itertools
+import json
 import logging
+import os
 
 import numpy as np
 import pytest
+from mmengine.registry import DATASETS, DefaultScope
 from pycocotools import mask as pycocotools
 
-from mmvitdense.datasets.checks import check_data
+from mmvitdense.datasets.bad_images import guard_images
+from mmvitdense.datasets.checks import DataError, check_data
 from mmvitdense.datasets.checks.coco_masks import rle_totals
+from mmvitdense.datasets.checks.paths import OUTSIDE
 
 FAR = 1e9
 HUGE = {'size': [200_000, 200_000], 'counts': [4 * 10**10]}
@@ -178,3 +183,68 @@ def test_masks_that_the_pipeline_does_not_load(coco, refused, mended):
     assert 'train_dataloader.dataset.pipeline.1.with_mask=True' in message
     cfg.train_dataloader.dataset.pipeline[1].with_mask = True
     check_data(cfg)
+
+
+def lvis(coco):
+    """The data as LVIS v1 has it, with a mask that ends the process in pycocotools."""
+    for image in coco.content['images']:
+        image['coco_url'] = f'http://images.cocodataset.org/{image.pop("file_name")}'
+    for annotation in coco.annotations:
+        del annotation['iscrowd']
+    coco.write()
+    cfg = coco.config()
+    for loader in (cfg.train_dataloader, cfg.val_dataloader):
+        loader.dataset.type = 'LVISV1Dataset'
+        loader.dataset.pop('metainfo')
+    cfg.val_evaluator.type = 'LVISMetric'
+    return cfg
+
+
+@pytest.mark.parametrize('split', ['train', 'val'])
+def test_masks_of_lvis(coco, refused, split):
+    cfg = lvis(coco)
+    check_data(cfg, splits=[split])
+    coco.annotations[3]['segmentation'] = [[1, 2, FAR, 2, 30, 40]]
+    coco.write()
+    assert 'annotation 4 (2.jpg) has points far out' in refused(cfg, splits=[split])
+
+
+def test_the_masks_a_metric_of_lvis_reads_on_its_own(coco, refused):
+    cfg = lvis(coco)
+    coco.annotations[3]['segmentation'] = HUGE
+    other = coco.root / 'truth.json'
+    other.write_text(json.dumps(coco.content))
+    cfg.val_evaluator.ann_file = str(other)
+    assert 'val_evaluator.ann_file: 1 of 8 masks in' in refused(cfg, splits=['val'])
+
+
+@pytest.mark.parametrize('mask', [[[1, 2, FAR, 2, 30, 40]], [[1, 2, 30, 2, None, 40]], HUGE])
+def test_masks_of_data_that_nothing_checks_before_a_run(coco, mask):
+    """Data sets of others may read their files in any way; what they give to pycocotools is judged all the same."""
+    coco.annotations[3]['segmentation'] = mask
+    coco.write()
+    with DefaultScope.overwrite_default_scope('mmdet'):
+        dataset = DATASETS.build(coco.dataset())
+        guard_images(dataset)
+        with pytest.raises(DataError, match=r'2\.jpg.* cannot be loaded: the mask of its object 1 has '):
+            dataset[1]
+        dataset[0]
+
+
+def test_files_outside_of_the_data(coco, refused, monkeypatch, tmp_path):
+    """A list from elsewhere must not make a run read any picture of the machine; who wants that says so."""
+    elsewhere = tmp_path / 'elsewhere.jpg'
+    elsewhere.write_bytes((coco.root / 'photos/1.jpg').read_bytes())
+    for name in (str(elsewhere), os.path.relpath(elsewhere, coco.root / 'photos')):
+        coco.content['images'][0]['file_name'] = name
+        coco.write()
+        assert 'allow this with --outside-files' in refused(coco.config(), splits=['train'])
+        with monkeypatch.context() as patch:
+            patch.setenv(OUTSIDE, '1')
+            check_data(coco.config(), splits=['train'])
+    (coco.root / 'more').mkdir()
+    elsewhere.rename(coco.root / 'more/5.jpg')
+    for name in ('../more/5.jpg', str(coco.root / 'more/5.jpg')):
+        coco.content['images'][0]['file_name'] = name
+        coco.write()
+        check_data(coco.config(), splits=['train'])

@@ -204,3 +204,21 @@ def test_a_strip_of_scores_is_kept_whatever_the_height():
 def test_a_head_that_forgets_the_size_is_named():
     with pytest.raises(ValueError, match=r'logits of \(8, 8\) for windows of \(16, 16\)'):
         next(merged_rows(lambda crops: F.avg_pool2d(crops, 2), torch.zeros(1, 3, 16, 16), [Window(0, 0, 16, 16)]))
+
+
+@pytest.mark.parametrize('size', [(1, 1), (3, 50), (29, 41), (60, 1), (128, 300)])
+@pytest.mark.parametrize('direction', [None, 'horizontal', 'vertical', 'diagonal'])
+@pytest.mark.parametrize('align_corners', [False, True])
+def test_portions_of_rows_make_the_map_of_the_whole(monkeypatch, size, direction, align_corners):
+    """Of images much smaller and larger than the input, decided a few rows at a time."""
+    monkeypatch.setattr('mmvitdense.models.segmentation.label_map._ROWS_AT_ONCE', 5000)
+    scores = torch.randn(4, 29, 41)
+    turned = {None: (), 'horizontal': (2,), 'vertical': (1,), 'diagonal': (1, 2)}[direction]
+    expected = F.interpolate(scores.flip(turned)[None], size, mode='bilinear', align_corners=align_corners)[0]
+    meta = dict(ori_shape=size, flip=direction is not None, flip_direction=direction, padding_size=[2, 1, 3, 4])
+    label_map = LabelMap((36, 44), meta, lambda rows: (rows, rows.argmax(0, keepdim=True)), align_corners)
+    padded = F.pad(scores, (2, 1, 3, 4), value=9.0)
+    for first, stop in ((0, 2), (2, 4), (4, 5), (5, 20), (20, 33), (33, 36)):
+        label_map.add(first, padded[:, first:stop])
+    torch.testing.assert_close(label_map.scores, expected, rtol=0, atol=1e-5)
+    assert torch.equal(label_map.labels[0], label_map.scores.argmax(0))

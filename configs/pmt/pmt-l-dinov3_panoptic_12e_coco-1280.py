@@ -1,0 +1,12 @@
+_base_ = [
+    '../_base_/models/pmt_panoptic.py',
+    '../_base_/datasets/coco_panoptic_jitter-1280.py',
+    '../_base_/schedules/pmt_12e.py',
+    '../_base_/runtime_detection.py',
+    '../_base_/pretrainings/dinov3.py',
+]
+
+model = dict(
+    data_preprocessor=dict(pad_size_divisor=1280),
+    backbone=dict(vit=dict(init_cfg=dict(type='ViTPretrained', checkpoint=_base_.dinov3.large))),
+)

@@ -1,0 +1,120 @@
+"""Fields of a config that belong together, and numbers in them, checked before anything is built."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .build_errors import nearest, parts_below, shown
+from .config import refuse_mistyped_fields
+from .errors import InputError
+
+_TOGETHER = {
+    'train': ('train_dataloader', 'train_cfg', 'optim_wrapper'),
+    'val': ('val_dataloader', 'val_cfg', 'val_evaluator'),
+    'test': ('test_dataloader', 'test_cfg', 'test_evaluator'),
+}
+_DICTS = ('model', 'optim_wrapper', 'train_cfg', 'default_hooks', 'env_cfg', 'randomness', 'train_dataloader',
+          'val_dataloader', 'test_dataloader', 'visualizer', 'log_processor', 'auto_scale_lr')  # fmt: skip
+_DEFAULT_HOOKS = (
+    'runtime_info', 'timer', 'sampler_seed', 'logger', 'param_scheduler', 'checkpoint', 'visualization', 'repeatable',
+    'finite_loss', 'work_dir', 'processes',
+)  # fmt: skip
+_AT_LEAST_ONE = ('max_iters', 'max_epochs', 'val_interval', 'val_begin')
+_READ_LENIENTLY = {
+    'env_cfg': {'cudnn_benchmark', 'mp_cfg', 'dist_cfg', 'resource_limit'},
+    'auto_scale_lr': {'enable', 'base_batch_size'},
+    'optim_wrapper.paramwise_cfg': {
+        'lr_mult', 'decay_mult', 'bias_lr_mult', 'bias_decay_mult', 'norm_decay_mult', 'flat_decay_mult',
+        'dwconv_decay_mult', 'dcn_offset_lr_mult', 'bypass_duplicate', 'custom_keys', 'num_layers', 'layer_decay_rate',
+        'decay_rate', 'decay_type',
+    },
+}  # fmt: skip
+"""Settings whose readers take what they know and pass over the rest."""
+
+
+def check_parts(cfg: Any) -> None:
+    """Check what mmengine finds out late, not at all, or with a message that holds the whole config.
+
+    Raises:
+        InputError: A part of a triple is missing, a number is too small, a field is of another kind or mistyped.
+    """
+    refuse_mistyped_fields(cfg)
+    for name in _DICTS:
+        if cfg.get(name) is not None and not isinstance(cfg[name], dict):
+            raise InputError(f'{name}: expected a dict, got {shown(cfg[name])}.')
+    if not cfg.get('model'):
+        raise InputError('The config has no model; expected model = dict(type=...).')
+    for split, names in _TOGETHER.items():
+        given = [name for name in names if cfg.get(name) is not None]
+        missing = [name for name in names if cfg.get(name) is None]
+        if given and missing:
+            raise InputError(
+                f'{", ".join(given)} without {" and ".join(missing)}: a config gives all three of {", ".join(names)} '
+                f'or none; add {" and ".join(missing)}, or set {" and ".join(given)} to None to leave {split} out.'
+            )
+    if cfg.get('param_scheduler') and cfg.get('optim_wrapper') is None:
+        raise InputError('param_scheduler without optim_wrapper: there is no learning rate to schedule.')
+    _check_numbers(cfg)
+    _check_milestones(cfg)
+    _check_lenient(cfg)
+    _check_hooks(cfg)
+
+
+def _check_numbers(cfg: Any) -> None:
+    loop = cfg.get('train_cfg') or {}
+    for name in _AT_LEAST_ONE:
+        if name in loop:
+            _whole_number(f'train_cfg.{name}', loop[name], 1)
+    for split in _TOGETHER:
+        loader = cfg.get(f'{split}_dataloader') or {}
+        for name, least in (('batch_size', 1), ('num_workers', 0)):
+            if name in loader:
+                _whole_number(f'{split}_dataloader.{name}', loader[name], least)
+        if loader.get('persistent_workers') and not loader.get('num_workers'):
+            raise InputError(
+                f'{split}_dataloader.persistent_workers is True and num_workers is {loader.get("num_workers", 0)}: '
+                f'there are no workers to keep; set {split}_dataloader.persistent_workers=False, or num_workers to 1 '
+                'or more.'
+            )
+
+
+def _check_milestones(cfg: Any) -> None:
+    for key, part in parts_below(cfg.get('param_scheduler'), 'param_scheduler'):
+        if not isinstance(part, dict) or 'milestones' not in part:
+            continue
+        stones = part['milestones']
+        if not isinstance(stones, (list, tuple)) or not all(type(stone) is int and stone >= 0 for stone in stones):
+            raise InputError(f'{key}.milestones: expected a list of whole numbers, got {shown(stones)}.')
+
+
+def _whole_number(key: str, value: Any, least: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or value != int(value) or value < least:
+        raise InputError(f'{key}: expected a whole number of at least {least}, got {shown(value)}.')
+
+
+def _check_lenient(cfg: Any) -> None:
+    for key, known in _READ_LENIENTLY.items():
+        node = cfg
+        for name in key.split('.'):
+            node = node.get(name) if isinstance(node, dict) or hasattr(node, 'get') else None
+        for name in set(node if isinstance(node, dict) else ()) - known:
+            if hint := nearest(name, known, 0.8):
+                raise InputError(f'{key}.{name}: nothing reads such a field{hint}')
+
+
+def _check_hooks(cfg: Any) -> None:
+    if not isinstance(cfg.get('custom_hooks') or [], (list, tuple)):
+        raise InputError(f'custom_hooks: expected a list of dicts, got {shown(cfg.custom_hooks)}.')
+    hooks = {f'default_hooks.{name}': hook for name, hook in (cfg.get('default_hooks') or {}).items()}
+    hooks |= {f'custom_hooks.{number}': hook for number, hook in enumerate(cfg.get('custom_hooks') or [])}
+    for key, hook in hooks.items():
+        if not isinstance(hook, dict):
+            if isinstance(hook, (str, int, float)) or (hook is None and key.startswith('custom')):
+                raise InputError(f'{key}: expected a dict with the type of a hook, got {shown(hook)}.')
+            continue
+        if 'type' not in hook:
+            hint = nearest(key.partition('.')[2], set(_DEFAULT_HOOKS), 0.7) if key.startswith('default') else ''
+            raise InputError(f'{key}: {shown(dict(hook))} has no type{hint or "; add type=, the class of the hook."}')
+        interval = hook.get('interval')
+        if interval is not None and (isinstance(interval, bool) or not isinstance(interval, (int, float))):
+            raise InputError(f'{key}.interval: expected a whole number, got {shown(interval)}.')

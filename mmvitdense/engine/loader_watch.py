@@ -1,0 +1,147 @@
+"""Loaders that give a batch within a time limit or an error that says what is wrong."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+import weakref
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from torch.utils.data import DataLoader
+
+from .errors import LoadingError
+
+_LOOK_EVERY = 5.0
+"""Seconds after which torch looks whether its processes live, if no batch came."""
+_PRECISION = 1.0
+"""Seconds between two looks whether a batch is late."""
+_STATES = {'T': 'stopped', 't': 'stopped by a debugger', 'D': 'waiting for a disk or network', 'Z': 'ended'}
+
+
+def watch_loader(loader: DataLoader, limit: float) -> None:
+    """Let a loader that has processes of its own give each batch within a time, or raise.
+
+    A process that ended is found by torch at once (killed) or within five seconds; where one is stopped, or hangs, the
+    loader raises `LoadingError` after `limit`. All processes of the loader are then killed, as torch would wait for
+    them at the end of the run.
+
+    Args:
+        loader: The loader, before it is iterated over.
+        limit: Seconds; the ``timeout`` of the loader comes first if it is set.
+    """
+    if not loader.num_workers or isinstance(vars(loader).get('_get_iterator'), partial):
+        return
+    limit = loader.timeout or limit
+    loader._get_iterator = partial(_watched_iterator, weakref.ref(loader), limit)
+
+
+class _Watch:
+    """A thread that interrupts the main one when a batch does not come.
+
+    A time limit of the queue is not enough: the main process also waits, without one, for a process that was stopped
+    after it announced a batch and before it handed over the memory of its tensors.
+    """
+
+    def __init__(self) -> None:
+        self._waiting: tuple[float, list[Any]] | None = None
+        self._thread: threading.Thread | None = None
+        self.said: str | None = None
+
+    def begin(self, workers: list[Any], limit: float) -> None:
+        """The main thread waits for a batch of these processes from now on."""
+        self.said = None
+        self._waiting = (time.monotonic() + limit, workers)
+        if self._thread is None or not self._thread.is_alive():
+            self._thread = threading.Thread(target=self._look, daemon=True)
+            self._thread.start()
+
+    def end(self) -> None:
+        """It waits no longer."""
+        self._waiting = None
+
+    def _look(self) -> None:
+        while True:
+            time.sleep(_PRECISION)
+            waiting = self._waiting
+            if waiting is None or time.monotonic() < waiting[0]:
+                continue
+            self._waiting = None
+            workers = waiting[1]
+            self.said = _described(workers)
+            # Torch raises in the main thread when it hears of it, whatever that waits for. One is enough: the deaths of
+            # the others must not interrupt what answers the first.
+            next((worker for worker in workers if _state(worker.pid)), workers[0]).kill()
+
+
+_watch = _Watch()
+
+
+def _watched_iterator(loader: weakref.ref, limit: float) -> Any:
+    iterator = DataLoader._get_iterator(loader())
+    # Not the iterator itself: it ends its processes when it is deleted, and would be part of a cycle.
+    iterator._get_data = partial(_next_batch, weakref.ref(iterator), limit)
+    return iterator
+
+
+def _next_batch(reference: weakref.ref, limit: float) -> Any:
+    iterator = reference()
+    _watch.begin(iterator._workers, limit)
+    try:
+        while True:
+            came, batch = iterator._try_get_data(_LOOK_EVERY)
+            if came:
+                return batch
+            if getattr(iterator, '_pin_memory', False) and not iterator._pin_memory_thread.is_alive():
+                raise LoadingError('The thread that pins the memory of batches has ended.')
+    except Exception:
+        if _watch.said is None:
+            raise
+        _kill(iterator._workers)
+        raise LoadingError(
+            f'No batch came from the data loader for {limit:g} s: {_watch.said}. Look for a file system that does not '
+            'answer or a transform that hangs, or allow more time with --cfg-options '
+            'default_hooks.processes.loader_timeout=SECONDS.'
+        ) from None
+    finally:
+        _watch.end()
+
+
+def _described(workers: list[Any]) -> str:
+    """What the processes of a loader are doing."""
+    unusual = [f'process {worker.pid} is {state}' for worker in workers if (state := _state(worker.pid))]
+    return ', '.join(unusual) or f'its processes ({", ".join(str(worker.pid) for worker in workers)}) are running'
+
+
+def _state(process: int) -> str | None:
+    try:
+        # The name of the program, in brackets, may have spaces.
+        letter = Path(f'/proc/{process}/stat').read_text().rpartition(')')[2].split()[0]
+    except (OSError, IndexError):
+        return None
+    return _STATES.get(letter)
+
+
+def _kill(workers: list[Any]) -> None:
+    with _deaths_unnoticed():
+        for worker in workers:
+            worker.kill()
+        for worker in workers:
+            worker.join(10)
+
+
+@contextmanager
+def _deaths_unnoticed() -> Any:
+    """Torch raises in the main thread, at any place, when it hears that one of its processes was killed."""
+    if os.name != 'posix' or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    handler = signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGCHLD, handler)

@@ -1,0 +1,95 @@
+"""Processes that end when the one that started them ends."""
+
+from __future__ import annotations
+
+import ctypes
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+from typing import Any
+
+from torch.utils.data import DataLoader
+
+_PR_SET_PDEATHSIG = 1
+_LOOK_EVERY = 5.0
+"""Seconds between two looks at the parent, where the kernel does not tell."""
+
+
+def signal_when_parent_dies(number: int) -> bool:
+    """Let the kernel send a signal to this process when its parent ends; whether it can, which is so on Linux."""
+    if not sys.platform.startswith('linux'):
+        return False
+    try:
+        return ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, number, 0, 0, 0) == 0
+    except (OSError, AttributeError):
+        return False
+
+
+class LoaderProcess:
+    """Begins a process that loads data: it ends with the process that trains, and with that one alone.
+
+    * It ends at once when its parent has ended, also by SIGKILL.
+    * Signals to all processes of a terminal or a job (Ctrl-C, preemption) are for the process that trains, which still
+      needs data to finish its iteration; SIGTERM from that process ends it.
+
+    It is the ``worker_init_fn`` of a loader.
+
+    Args:
+        before: What the loader had there.
+    """
+
+    def __init__(self, before: Any):
+        self.before = before
+        self.trainer = os.getpid()
+
+    def __call__(self, worker: int) -> None:
+        """Called by torch in the new process."""
+        parent = os.getppid()
+        signal_when_parent_dies(signal.SIGKILL)
+        if os.getppid() != parent or not _is_alive(self.trainer):
+            os._exit(1)  # it ended before that was asked for
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        if hasattr(signal, 'sigtimedwait'):
+            # Blocked here and in the threads to come, the signal goes to the thread that waits for it.
+            signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
+            threading.Thread(target=_answer, args=({parent, self.trainer}, parent), daemon=True).start()
+        else:
+            threading.Thread(target=_look, args=(parent,), daemon=True).start()
+        if self.before is not None:
+            self.before(worker)
+
+
+def end_with_parent(loader: DataLoader) -> None:
+    """Let the processes of a loader, which are not started yet, end with this one."""
+    if loader.num_workers and not isinstance(loader.worker_init_fn, LoaderProcess):
+        loader.worker_init_fn = LoaderProcess(loader.worker_init_fn)
+
+
+def _answer(trainers: set[int], parent: int) -> None:
+    while os.getppid() == parent:
+        received = signal.sigtimedwait([signal.SIGTERM], _LOOK_EVERY)
+        # As torch's own handler has it: asked by the process that trains, it ends well.
+        if received is not None and received.si_pid in trainers:
+            os._exit(0)
+    os._exit(1)
+
+
+def _look(parent: int) -> None:
+    ended = threading.Event()
+    while os.getppid() == parent:
+        ended.wait(_LOOK_EVERY)
+    os._exit(1)
+
+
+def _is_alive(process: int) -> bool:
+    if multiprocessing.current_process().pid == process:
+        return True
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True

@@ -1,0 +1,95 @@
+"""SIGTERM and Ctrl-C as a request to stop: noted at once, answered where the state can be saved."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import signal
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine.dist import all_reduce, get_rank, is_distributed
+
+_REQUESTS = (signal.SIGTERM, signal.SIGINT)
+_ECHO = 2.0
+"""Seconds in which torchrun sends a Ctrl-C again to processes that had it from the terminal."""
+
+
+class StopSignals:
+    """Notes SIGTERM and SIGINT while it is installed.
+
+    A second SIGINT ends the process at once, wherever it is. A second SIGTERM changes nothing, as schedulers send
+    several. Signals that are ignored (as SIGINT is in the background of a shell) or that somebody else handles are left
+    as they are, and nothing is done outside of the main thread, where Python gives no signals.
+    """
+
+    def __init__(self) -> None:
+        self.received: signal.Signals | None = None
+        self._since = 0.0
+        self._before: dict[signal.Signals, Any] = {}
+
+    def install(self) -> None:
+        """Begin to note signals."""
+        if self._before or threading.current_thread() is not threading.main_thread():
+            return
+        self.received = None
+        for number in _REQUESTS:
+            if signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler):
+                self._before[number] = signal.signal(number, self._note)
+
+    def restore(self) -> None:
+        """Handle signals as before."""
+        while self._before:
+            number, handler = self._before.popitem()
+            signal.signal(number, handler)
+
+    def agreed(self) -> signal.Signals | None:
+        """What was received, by any process; all that train together must call it together."""
+        if not is_distributed():
+            return self.received
+        number = torch.tensor(int(self.received or 0))
+        all_reduce(number, op='max')
+        return signal.Signals(int(number)) if number else None
+
+    def _note(self, number: int, frame: Any) -> None:
+        first, now = self.received is None, time.monotonic()
+        from_torchrun = 'TORCHELASTIC_RUN_ID' in os.environ
+        if first:
+            self.received, self._since = signal.Signals(number), now
+            if get_rank() == 0:
+                again = '; again ends the run at once' if number == signal.SIGINT else ''
+                # Without Python's buffers, in the middle of whose use a handler can be called.
+                os.write(2, f'\n{self.received.name}: the iteration is finished and saved first{again}\n'.encode())
+        if number == signal.SIGINT and (not first or not from_torchrun):
+            # From here on the kernel answers, also while the process waits for others in a library.
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
+            if not first and not (from_torchrun and now - self._since < _ECHO):
+                os.kill(os.getpid(), signal.SIGINT)
+
+
+def resume_command() -> str:
+    """The command line that goes on with this run, or what to change where the run was not started by a command."""
+    program, *arguments = sys.argv or ['']
+    if not Path(program).name.endswith('.py'):
+        return "start it again with resume='auto'"
+    kept = []
+    for place, argument in enumerate(arguments):
+        value_of_resume = place and arguments[place - 1] == '--resume' and not argument.startswith('-')
+        if argument.partition('=')[0] != '--resume' and not value_of_resume:
+            kept.append(argument)
+    launcher = ['python']
+    if 'TORCHELASTIC_RUN_ID' in os.environ:
+        launcher = ['torchrun', '--nproc_per_node', os.environ.get('LOCAL_WORLD_SIZE', '1')]
+        if (nodes := os.environ.get('GROUP_WORLD_SIZE', '1')) != '1':
+            launcher += ['--nnodes', nodes]
+    return shlex.join([*launcher, program, *_with_resume(kept)])
+
+
+def _with_resume(arguments: list[str]) -> list[str]:
+    # Not behind a list of --cfg-options, to which it would not belong, and not before the config, which it would take.
+    place = next((place for place, argument in enumerate(arguments) if argument.startswith('--')), len(arguments))
+    return [*arguments[:place], '--resume', *arguments[place:]]

@@ -1,0 +1,9 @@
+"""Mask transformers without mmdet and mmseg: an image in, classes and masks of queries out."""
+
+from .eomt import EoMT
+from .mask_head import MaskHead, ScaleBlock
+from .pmt import PMT, TrunkTokens
+from .predictions import MaskPredictions
+from .query_blocks import run_query_blocks
+
+__all__ = ['PMT', 'EoMT', 'MaskHead', 'MaskPredictions', 'ScaleBlock', 'TrunkTokens', 'run_query_blocks']

@@ -1,0 +1,30 @@
+"""What mask transformers predict."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch.nn.functional as F
+from torch import Tensor
+
+
+class MaskPredictions(NamedTuple):
+    """Classes and masks of queries, before each block with queries where it is a training, and after the last.
+
+    Attributes:
+        classes: Each B x Q x (classes + 1), logits with 'no object' last.
+        masks: Each B x Q x h x w, logits over ``covered`` pixels.
+        image_size: (height, width) of the images in pixels.
+        covered: (height, width) of the images padded at the bottom and on the right to whole patches.
+    """
+
+    classes: tuple[Tensor, ...]
+    masks: tuple[Tensor, ...]
+    image_size: tuple[int, int]
+    covered: tuple[int, int]
+
+    def pixel_masks(self) -> Tensor:
+        """The last masks, resized bilinearly, as B x Q x height x width of the images."""
+        masks = F.interpolate(self.masks[-1], size=self.covered, mode='bilinear', align_corners=False)
+        height, width = self.image_size
+        return masks[..., :height, :width]
