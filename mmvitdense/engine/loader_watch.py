@@ -20,15 +20,16 @@ _LOOK_EVERY = 5.0
 """Seconds after which torch looks whether its processes live, if no batch came."""
 _PRECISION = 1.0
 """Seconds between two looks whether a batch is late."""
+_ENDED = ('Z', 'X')
 _STATES = {'T': 'stopped', 't': 'stopped by a debugger', 'D': 'waiting for a disk or network', 'Z': 'ended'}
 
 
 def watch_loader(loader: DataLoader, limit: float) -> None:
     """Let a loader that has processes of its own give each batch within a time, or raise.
 
-    A process that ended is found by torch at once (killed) or within five seconds; where one is stopped, or hangs, the
-    loader raises `LoadingError` after `limit`. All processes of the loader are then killed, as torch would wait for
-    them at the end of the run.
+    A process that ended is mostly found by torch at once; where its death is not heard, it is found within seconds, and
+    where one is stopped or hangs, `limit` counts: the loader then raises `LoadingError`. All processes of the loader
+    are killed before, as torch would wait for them at the end of the run.
 
     Args:
         loader: The loader, before it is iterated over.
@@ -44,18 +45,18 @@ class _Watch:
     """A thread that interrupts the main one when a batch does not come.
 
     A time limit of the queue is not enough: the main process also waits, without one, for a process that was stopped
-    after it announced a batch and before it handed over the memory of its tensors.
+    after it announced a batch and before it handed over the memory of its tensors, or killed within a message.
     """
 
     def __init__(self) -> None:
-        self._waiting: tuple[float, list[Any]] | None = None
+        self._waiting: tuple[float, float, list[Any]] | None = None
         self._thread: threading.Thread | None = None
         self.said: str | None = None
 
     def begin(self, workers: list[Any], limit: float) -> None:
         """The main thread waits for a batch of these processes from now on."""
         self.said = None
-        self._waiting = (time.monotonic() + limit, workers)
+        self._waiting = (time.monotonic(), limit, workers)
         if self._thread is None or not self._thread.is_alive():
             self._thread = threading.Thread(target=self._look, daemon=True)
             self._thread.start()
@@ -68,14 +69,26 @@ class _Watch:
         while True:
             time.sleep(_PRECISION)
             waiting = self._waiting
-            if waiting is None or time.monotonic() < waiting[0]:
+            if waiting is None:
                 continue
-            self._waiting = None
-            workers = waiting[1]
-            self.said = _described(workers)
-            # Torch raises in the main thread when it hears of it, whatever that waits for. One is enough: the deaths of
-            # the others must not interrupt what answers the first.
-            next((worker for worker in workers if _state(worker.pid)), workers[0]).kill()
+            since, limit, workers = waiting
+            waited = time.monotonic() - since
+            if waited > limit:
+                self._interrupt(f'No batch came from the data loader for {limit:g} s: {_described(workers)}', workers)
+            # Torch has had its time to say it.
+            elif waited > 2 * _LOOK_EVERY and (ended := [one.pid for one in workers if _letter(one.pid) in _ENDED]):
+                self._interrupt(f'A process that loads data (pid {ended[0]}) has ended', workers)
+
+    def _interrupt(self, said: str, workers: list[Any]) -> None:
+        """Let torch raise in the main thread, whatever that waits for, as it does when a process is killed."""
+        self._waiting = None
+        self.said = said
+        # One is enough: the deaths of the others must not interrupt what answers the first.
+        alive = [worker for worker in workers if _letter(worker.pid) not in _ENDED]
+        if alive:
+            next((worker for worker in alive if _state(worker.pid)), alive[0]).kill()
+        elif hasattr(signal, 'SIGCHLD'):
+            signal.pthread_kill(threading.main_thread().ident, signal.SIGCHLD)
 
 
 _watch = _Watch()
@@ -98,17 +111,25 @@ def _next_batch(reference: weakref.ref, limit: float) -> Any:
                 return batch
             if getattr(iterator, '_pin_memory', False) and not iterator._pin_memory_thread.is_alive():
                 raise LoadingError('The thread that pins the memory of batches has ended.')
-    except Exception:
-        if _watch.said is None:
+    except Exception as error:
+        said = _watch.said or _lost(error, iterator._workers)
+        if said is None:
             raise
         _kill(iterator._workers)
         raise LoadingError(
-            f'No batch came from the data loader for {limit:g} s: {_watch.said}. Look for a file system that does not '
-            'answer or a transform that hangs, or allow more time with --cfg-options '
-            'default_hooks.processes.loader_timeout=SECONDS.'
+            f'{said}. Look for memory that ran out, a file system that does not answer or a transform that '
+            'hangs; --cfg-options default_hooks.processes.loader_timeout=SECONDS allows more time.'
         ) from None
     finally:
         _watch.end()
+
+
+def _lost(error: Exception, workers: list[Any]) -> str | None:
+    """What a broken connection to the processes of a loader means."""
+    ended = (
+        [worker.pid for worker in workers if not worker.is_alive()] if isinstance(error, (OSError, EOFError)) else []
+    )
+    return f'A process that loads data (pid {ended[0]}) has ended' if ended else None
 
 
 def _described(workers: list[Any]) -> str:
@@ -118,12 +139,16 @@ def _described(workers: list[Any]) -> str:
 
 
 def _state(process: int) -> str | None:
+    return _STATES.get(_letter(process))
+
+
+def _letter(process: int) -> str:
+    """The state of a process as Linux abbreviates it, '' where it cannot be known or there is none any more."""
     try:
         # The name of the program, in brackets, may have spaces.
-        letter = Path(f'/proc/{process}/stat').read_text().rpartition(')')[2].split()[0]
+        return Path(f'/proc/{process}/stat').read_text().rpartition(')')[2].split()[0]
     except (OSError, IndexError):
-        return None
-    return _STATES.get(letter)
+        return ''
 
 
 def _kill(workers: list[Any]) -> None:

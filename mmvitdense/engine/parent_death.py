@@ -48,7 +48,7 @@ class LoaderProcess:
         """Called by torch in the new process."""
         parent = os.getppid()
         signal_when_parent_dies(signal.SIGKILL)
-        if os.getppid() != parent or not _is_alive(self.trainer):
+        if os.getppid() != parent or not _trains(parent):
             os._exit(1)  # it ended before that was asked for
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         if hasattr(signal, 'sigtimedwait'):
@@ -68,7 +68,7 @@ def end_with_parent(loader: DataLoader) -> None:
 
 
 def _answer(trainers: set[int], parent: int) -> None:
-    while os.getppid() == parent:
+    while _trains(parent):
         received = signal.sigtimedwait([signal.SIGTERM], _LOOK_EVERY)
         # As torch's own handler has it: asked by the process that trains, it ends well.
         if received is not None and received.si_pid in trainers:
@@ -78,18 +78,12 @@ def _answer(trainers: set[int], parent: int) -> None:
 
 def _look(parent: int) -> None:
     ended = threading.Event()
-    while os.getppid() == parent:
+    while _trains(parent):
         ended.wait(_LOOK_EVERY)
     os._exit(1)
 
 
-def _is_alive(process: int) -> bool:
-    if multiprocessing.current_process().pid == process:
-        return True
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        pass
-    return True
+def _trains(parent: int) -> bool:
+    """Whether the process that trains is there; it is the parent, but for the start method forkserver."""
+    trainer = multiprocessing.parent_process()
+    return os.getppid() == parent and (trainer is None or trainer.is_alive())

@@ -20,8 +20,9 @@ from .parent_death import end_with_parent, signal_when_parent_dies
 class ProcessesHook(Hook):
     """Watches over the processes that load data, in training, validation and tests.
 
-    * A loader process that was killed ends the run at once, one that exits within five seconds; where one is stopped or
-      hangs, the run ends when no batch came for `loader_timeout`. The error names the process and its state.
+    * A loader process that was killed ends the run at once, or within some ten seconds where it takes the channel of
+      batches with it; where one is stopped or hangs, the run ends when no batch came for `loader_timeout`. The error
+      names the process and its state.
     * An exception in loading a sample names the image and the annotation file.
     * Loader processes end when the process that trains has ended, however it did (at once on Linux, else within five
       seconds), and leave Ctrl-C and SIGTERM to it. Processes started by torchrun are asked to stop, as by SIGTERM, when

@@ -19,9 +19,9 @@ from .errors import WorkDirInUseError
 
 NAME = '.run_lock'
 _TAKEN = (errno.EACCES, errno.EAGAIN)
-_held: dict[str, int] = {}
-"""Real path of a work dir that this process has locked -> descriptor. The lock is lost when *any* descriptor of the
-file is closed in this process, so the file is read by this one."""
+_held: dict[tuple[str, int], int] = {}
+"""Real path of a work dir, process that has locked it (a forked one has not) -> descriptor. The lock is lost when *any*
+descriptor of the file is closed in this process, so the file is read by this one."""
 
 
 def lock_work_dir(work_dir: str | Path) -> bool:
@@ -38,8 +38,7 @@ def lock_work_dir(work_dir: str | Path) -> bool:
         WorkDirInUseError: another process holds it.
         OSError: the folder cannot be made or written to.
     """
-    key = os.path.realpath(work_dir)
-    if key in _held:
+    if _key(work_dir) in _held:
         return False
     os.makedirs(work_dir, exist_ok=True)
     descriptor = os.open(Path(work_dir, NAME), os.O_RDWR | os.O_CREAT, 0o644)
@@ -48,7 +47,7 @@ def lock_work_dir(work_dir: str | Path) -> bool:
     except BaseException:
         os.close(descriptor)
         raise
-    _held[key] = descriptor
+    _held[_key(work_dir)] = descriptor
     note_run(work_dir, pid=os.getpid(), host=socket.gethostname(), since=time.strftime('%Y-%m-%d %H:%M:%S'))
     note_run(work_dir, command=shlex.join(sys.argv))
     return True
@@ -56,7 +55,7 @@ def lock_work_dir(work_dir: str | Path) -> bool:
 
 def release_work_dir(work_dir: str | Path) -> None:
     """Give up the lock. The file stays, as it says which run the checkpoints are of."""
-    descriptor = _held.pop(os.path.realpath(work_dir), None)
+    descriptor = _held.pop(_key(work_dir), None)
     if descriptor is not None:
         os.close(descriptor)
 
@@ -68,7 +67,7 @@ def refuse_work_dir_in_use(work_dir: str | Path) -> None:
         WorkDirInUseError: another process holds it.
     """
     path = Path(work_dir, NAME)
-    if os.path.realpath(work_dir) in _held or not os.access(path, os.W_OK):
+    if _key(work_dir) in _held or not os.access(path, os.W_OK):
         return
     descriptor = os.open(path, os.O_RDWR)
     try:
@@ -82,7 +81,7 @@ def noted_run(work_dir: str | Path) -> dict[str, Any]:
 
     Keys: 'run' (its name, which its checkpoints have as well), 'pid', 'host', 'since' and 'command'.
     """
-    descriptor = _held.get(os.path.realpath(work_dir))
+    descriptor = _held.get(_key(work_dir))
     try:
         if descriptor is None:
             return json.loads(Path(work_dir, NAME).read_text(encoding='utf-8'))
@@ -93,10 +92,14 @@ def noted_run(work_dir: str | Path) -> dict[str, Any]:
 
 def note_run(work_dir: str | Path, **what: Any) -> None:
     """Write more of the run whose work dir this process has locked."""
-    descriptor = _held[os.path.realpath(work_dir)]
+    descriptor = _held[_key(work_dir)]
     content = json.dumps({**noted_run(work_dir), **what}).encode()
     os.ftruncate(descriptor, 0)
     os.pwrite(descriptor, content, 0)
+
+
+def _key(work_dir: str | Path) -> tuple[str, int]:
+    return os.path.realpath(work_dir), os.getpid()
 
 
 def _lock(descriptor: int, work_dir: str | Path, warn: bool = True) -> None:

@@ -38,6 +38,10 @@ class StopSignals:
             return
         self.received = None
         for number in _REQUESTS:
+            # Of a run in this process that ended by an exception, which nobody told it.
+            left = getattr(signal.getsignal(number), '__self__', None)
+            if isinstance(left, StopSignals):
+                left.restore()
             if signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler):
                 self._before[number] = signal.signal(number, self._note)
 

@@ -212,14 +212,15 @@ def _enter(rank: int, processes: int, store: str, arguments: dict[str, Any]) -> 
     train(**arguments, processes=processes)
 
 
-_context = multiprocessing.get_context('forkserver')
-_context.set_forkserver_preload([__name__])
+server = multiprocessing.get_context('forkserver')
+"""Starts processes that have this module and know nothing of the one that asks for them."""
+server.set_forkserver_preload([__name__])
 
 
 def run(arguments: dict[str, Any], processes: int = 1) -> list[int]:
     """Train in processes of its own; return their exit codes."""
     store = f'{arguments["work_dir"]}.{uuid.uuid4()}'
-    children = [_context.Process(target=_enter, args=(rank, processes, store, arguments)) for rank in range(processes)]
+    children = [server.Process(target=_enter, args=(rank, processes, store, arguments)) for rank in range(processes)]
     for child in children:
         child.start()
     for child in children:

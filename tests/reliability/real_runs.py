@@ -68,6 +68,7 @@ def _recipe(task: str, workers: int = 2, processes: int = 1, hooks: list[dict] |
     loading = {'train_dataloader.num_workers': workers, 'train_dataloader.persistent_workers': workers > 0}
     # As many images in a step whatever the number of processes.
     loading['train_dataloader.batch_size'] = 4 // processes
+    loading['val_dataloader.batch_size'] = 1
     checkpoint = {'default_hooks.checkpoint.save_best': best}
     return Recipe(config, {**tiny, **_RUN, **checkpoint, **loading, **named}, processes, hooks or [])
 

@@ -1,0 +1,199 @@
+"""Loader processes that die, stop, hang or raise, and what a signal does to a run."""
+
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from torch.utils.data import DataLoader
+
+from mmvitdense.apis.errors import run_tool
+from mmvitdense.engine import LoadingError, ProcessesHook, stop_signals
+from mmvitdense.engine.loader_watch import watch_loader
+from mmvitdense.engine.named_loading import name_files
+from mmvitdense.engine.parent_death import end_with_parent
+from mmvitdense.engine.stop_signals import StopSignals, resume_command
+
+from .tiny_runs import server
+
+
+class Data:
+    """Numbers; at one of them the process that loads it does something else."""
+
+    ann_file = 'annotations.json'
+
+    def __init__(self, act=None, at=5):
+        self.act = act
+        self.at = at
+
+    def __len__(self):
+        return 40
+
+    def get_data_info(self, index):
+        return {'img_path': f'images/{index}.jpg'}
+
+    def __getitem__(self, index):
+        if self.act and index == self.at:
+            self.act()
+        return index
+
+
+def stop():
+    os.kill(os.getpid(), signal.SIGSTOP)
+
+
+def die():
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def lack():
+    return {}['bbox']
+
+
+def loaded(act, limit=60, workers=2):
+    data = Data(act)
+    loader = DataLoader(data, num_workers=workers, multiprocessing_context='fork' if workers else None)
+    end_with_parent(loader)
+    watch_loader(loader, limit)
+    name_files(data)
+    return list(loader)
+
+
+@pytest.mark.parametrize(('act', 'said'), [(stop, r'for 1 s: process \d+ is stopped'), (time.sleep, None)])
+def test_a_loader_that_gives_nothing(act, said):
+    """The first is stopped, which SIGTERM does not end; the other sleeps."""
+    start = time.monotonic()
+    with pytest.raises(LoadingError, match=said or r'for 1 s: its processes \([\d, ]+\) are running'):
+        loaded(act if said else lambda: time.sleep(60), limit=1)
+    assert time.monotonic() - start < 30
+    assert not children()
+
+
+def children():
+    return open(f'/proc/self/task/{os.getpid()}/children').read().split()
+
+
+def fail(act, path):
+    with Path(path).open('w') as sys.stderr:
+        sys.exit(run_tool(lambda: loaded(act) and None))
+
+
+def test_a_process_that_dies_is_one_line(tmp_path):
+    process = server.Process(target=fail, args=(die, tmp_path / 'said'))
+    process.start()
+    process.join()
+    assert process.exitcode == 1
+    line = (tmp_path / 'said').read_text().splitlines()[-1]
+    assert line.startswith('error: A process that loads data (pid ')
+
+
+@pytest.mark.parametrize('workers', [0, 2])
+def test_an_exception_names_the_file_and_is_the_last_line(workers, capsys):
+    assert run_tool(lambda: loaded(lack, workers=workers) and None) == 1
+    said = capsys.readouterr().err
+    line = "error: The sample images/5.jpg, number 5 of annotations.json, cannot be loaded: KeyError: 'bbox'."
+    assert said.splitlines()[-1] == line
+    assert said.count('images/5.jpg') == 1
+    assert "return {}['bbox']" in said  # where it happened
+
+
+def train_with_a_loader(pipe, method):
+    loader = DataLoader(Data(), num_workers=1, multiprocessing_context=method)
+    end_with_parent(loader)
+    batches = iter(loader)
+    next(batches)
+    (worker,) = (process.pid for process in batches._workers)
+    pipe.send(worker)
+    pipe.recv()
+    pipe.send(1 + sum(1 for _ in zip(range(20), batches)))
+    time.sleep(60)
+
+
+@pytest.mark.parametrize('method', ['fork', 'forkserver'])
+def test_loaders_leave_signals_to_the_process_that_trains_and_end_with_it(method):
+    ours, others = multiprocessing.Pipe()
+    trainer = server.Process(target=train_with_a_loader, args=(others, method))
+    trainer.start()
+    worker = ours.recv()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        os.kill(worker, number)
+    ours.send('go on')
+    assert ours.recv() == 21
+    trainer.kill()
+    trainer.join()
+    end = time.monotonic() + 10
+    while time.monotonic() < end and state(worker) not in ('', 'Z'):
+        time.sleep(0.01)
+    assert state(worker) in ('', 'Z')
+
+
+def state(process):
+    try:
+        return open(f'/proc/{process}/stat').read().rpartition(')')[2].split()[0]
+    except OSError:
+        return ''
+
+
+def test_options():
+    with pytest.raises(ValueError, match='seconds above 0'):
+        ProcessesHook(loader_timeout=0)
+
+
+def test_signals_are_noted_and_those_of_others_left_alone(capfd):
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # as in the background of a shell
+    signals = StopSignals()
+    signals.install()
+    try:
+        os.kill(os.getpid(), signal.SIGTERM)
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert signals.agreed() == signal.SIGTERM
+        assert signal.getsignal(signal.SIGINT) == signal.SIG_IGN
+        assert capfd.readouterr().err == '\nSIGTERM: the iteration is finished and saved first\n'
+    finally:
+        signals.restore()
+        signal.signal(signal.SIGINT, before[signal.SIGINT])
+    assert {number: signal.getsignal(number) for number in before} == before
+    thread = threading.Thread(target=signals.install)
+    thread.start()
+    thread.join()
+    assert signal.getsignal(signal.SIGTERM) == before[signal.SIGTERM]
+
+
+@pytest.mark.parametrize('torchrun', [False, True])
+def test_a_second_ctrl_c_ends_at_once_but_for_the_echo_of_torchrun(monkeypatch, torchrun):
+    monkeypatch.setattr(stop_signals, '_ECHO', 0.2)
+    if torchrun:
+        monkeypatch.setenv('TORCHELASTIC_RUN_ID', '1')
+    child = os.fork()
+    if not child:
+        StopSignals().install()
+        os.kill(os.getpid(), signal.SIGINT)
+        if torchrun:
+            os.kill(os.getpid(), signal.SIGINT)  # at once
+        os.kill(os.getpid(), signal.SIGINT)
+        os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGINT
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'expected'),
+    [
+        (['c.py', '--work-dir', 'a b', '--cfg-options', 'x=1'], "c.py --resume --work-dir 'a b' --cfg-options x=1"),
+        (['--resume', 'old.pth', '--amp', 'c.py'], '--resume --amp c.py'),
+        (['c.py', '--resume=old.pth'], 'c.py --resume'),
+        (['c.py', '--resume'], 'c.py --resume'),
+    ],
+)
+def test_the_command_to_go_on(monkeypatch, arguments, expected):
+    monkeypatch.setattr('sys.argv', ['tools/train.py', *arguments])
+    assert resume_command() == f'python tools/train.py {expected}'
+    monkeypatch.setenv('TORCHELASTIC_RUN_ID', '1')
+    monkeypatch.setenv('LOCAL_WORLD_SIZE', '4')
+    assert resume_command() == f'torchrun --nproc_per_node 4 tools/train.py {expected}'
+    monkeypatch.setattr('sys.argv', ['/usr/bin/jupyter'])
+    assert "resume='auto'" in resume_command()

@@ -1,0 +1,165 @@
+"""One run at a time in a work dir, and what a later run makes of an earlier one's files."""
+
+import errno
+import multiprocessing
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from mmengine.fileio import LocalBackend
+
+from mmvitdense.engine import SavingError, WorkDirInUseError
+from mmvitdense.engine.latest_checkpoint import latest_checkpoint, read_run_file
+from mmvitdense.engine.run_lock import lock_work_dir, noted_run, refuse_work_dir_in_use, release_work_dir
+from tests.reliability.same_runs import files, last_checkpoint
+
+from .tiny_runs import options, train
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch):
+    monkeypatch.setattr('mmengine.runner.runner.collect_env', dict)
+
+
+def briefly(folder, **other):
+    return train(**options(folder, validate=False, **{'length': 4, 'save': 2, **other}))
+
+
+def in_another_process(function, *arguments):
+    """What a function gives in a forked process, an exception as its text."""
+
+    def send():
+        try:
+            pipe[1].send(function(*arguments))
+        except Exception as error:
+            pipe[1].send(str(error))
+
+    context = multiprocessing.get_context('fork')
+    pipe = context.Pipe(duplex=False)
+    process = context.Process(target=send)
+    process.start()
+    process.join(20)
+    return pipe[0].recv()
+
+
+def test_a_work_dir_in_use_is_refused_and_names_who_uses_it(tmp_path):
+    assert lock_work_dir(tmp_path)
+    assert not lock_work_dir(tmp_path)  # this process has it already
+    assert noted_run(tmp_path)['pid'] == os.getpid()
+    for function in (lock_work_dir, refuse_work_dir_in_use):
+        said = in_another_process(function, tmp_path)
+        assert f'{tmp_path} is in use by process {os.getpid()} on ' in said
+        refuse_work_dir_in_use(tmp_path)
+    release_work_dir(tmp_path)
+    assert in_another_process(lock_work_dir, tmp_path) is True
+    refuse_work_dir_in_use(tmp_path)  # that process has ended, however it did
+    refuse_work_dir_in_use(tmp_path / 'none')
+    assert not (tmp_path / 'none').exists()
+
+
+def test_a_run_ends_where_another_one_runs_and_frees_what_it_had(tmp_path, monkeypatch):
+    briefly(tmp_path)
+    assert in_another_process(lock_work_dir, tmp_path) is True
+
+    def taken(*_):
+        raise OSError(errno.EAGAIN, 'taken')
+
+    monkeypatch.setattr('fcntl.lockf', taken)
+    with pytest.raises(WorkDirInUseError, match='is in use by process'):
+        briefly(tmp_path, resume=True)
+
+
+def test_a_new_run_says_that_there_was_one_and_is_not_mistaken_for_it(tmp_path, capfd):
+    briefly(tmp_path)
+    torn = tmp_path / '.123-0abcdef0.pth'
+    torn.write_bytes(b'torn')
+    with pytest.raises(ZeroDivisionError):
+        briefly(tmp_path, hooks=[Fails(1)])  # before its first checkpoint
+    assert 'has checkpoints of an earlier run (iter_4.pth, iter_2.pth)' in ''.join(capfd.readouterr())
+    assert files(tmp_path) == ['.run_lock', 'iter_2.pth', 'iter_4.pth']
+    assert not (tmp_path / 'last_checkpoint').exists()
+    path, notes = latest_checkpoint(tmp_path, read_run_file)
+    assert path is None
+    assert notes[-1].endswith('starts from the beginning')
+    runner = briefly(tmp_path, resume=True, length=2)
+    assert runner.iter == 2
+    assert latest_checkpoint(tmp_path, read_run_file)[0] == str(tmp_path / 'iter_2.pth')
+    assert briefly(tmp_path, resume=True).iter == 4
+
+
+class Fails:
+    """Stands for whatever can end a run."""
+
+    def __new__(cls, at):
+        from mmengine.hooks import Hook
+
+        class Failing(Hook):
+            def before_train_iter(self, runner, batch_idx, data_batch=None):
+                if runner.iter == at:
+                    raise ZeroDivisionError
+
+        return Failing()
+
+
+def test_the_newest_whole_checkpoint_wherever_the_work_dir_is_now(tmp_path):
+    old, new = tmp_path / 'old', tmp_path / 'new'
+    briefly(old)
+    shutil.copytree(old, new)
+    assert latest_checkpoint(new, read_run_file)[0] == str(new / 'iter_4.pth')
+    damage(new / 'iter_4.pth')
+    path, notes = latest_checkpoint(new, read_run_file)
+    # The one of the folder from which it was copied is of the same run, and whole.
+    assert path == str(old / 'iter_4.pth')
+    shutil.rmtree(old)
+    path, notes = latest_checkpoint(new, read_run_file)
+    assert path == str(new / 'iter_2.pth')
+    assert 'iter_4.pth is damaged' in notes[0]
+    runner = briefly(new, resume=True)
+    assert runner._load_from == path
+    assert torch.equal(last_checkpoint(new)['state_dict']['first.weight'], runner.model.first.weight)
+
+
+def test_a_note_that_names_a_file_of_another_run(tmp_path):
+    mine, other = tmp_path / 'mine', tmp_path / 'other'
+    briefly(mine)
+    briefly(other)
+    for path in mine.glob('*.pth'):
+        path.unlink()
+    (mine / 'last_checkpoint').write_text(str(other / 'iter_4.pth'))
+    path, notes = latest_checkpoint(mine, read_run_file)
+    assert path is None
+    assert 'is of an earlier run' in notes[0]
+
+
+def damage(path):
+    """Zero a page in the largest tensor."""
+    content = bytearray(path.read_bytes())
+    place = len(content) // 2
+    content[place : place + 64] = bytes(64)
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize(('number', 'best'), [(errno.ENOSPC, False), (errno.EROFS, True)])
+def test_a_checkpoint_that_cannot_be_written(tmp_path, monkeypatch, number, best):
+    """The last good one stays, although it would be the one to be deleted, and nothing of the torn one."""
+    put, written = LocalBackend.put, []
+
+    def put_until_full(backend, content, path):
+        written.append(path)
+        if len(written) == 2:
+            Path(path).write_bytes(content[:100])
+            raise OSError(number, os.strerror(number))
+        put(backend, content, path)
+
+    monkeypatch.setattr(LocalBackend, 'put', put_until_full)
+    hook = {'max_keep_ckpts': 1, **({'save_best': 'drawn', 'rule': 'greater'} if best else {})}
+    expected = rf'cannot be written \({os.strerror(number)}\); the last whole one is {tmp_path}/iter_2.pth'
+    with pytest.raises(SavingError, match=expected):
+        train(**options(tmp_path, length=6, save=2, checkpoint=hook, validate=best))
+    assert files(tmp_path) == ['.run_lock', 'iter_2.pth']
+    assert (tmp_path / 'last_checkpoint').read_text() == str(tmp_path / 'iter_2.pth')
+    monkeypatch.undo()
+    assert briefly(tmp_path, length=6, resume=True, checkpoint={'max_keep_ckpts': 1}).iter == 6
+    assert files(tmp_path) == ['.run_lock', 'iter_6.pth']
