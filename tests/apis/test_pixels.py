@@ -84,7 +84,7 @@ def loaded(tmp_path):
     """A model without preset that loaded a file of a family, as it is or converted, in a detector."""
 
     def load(sign, convert=False, preset=None):
-        vit = PlainViT(**SMALL, img_size=32, with_cls_token=True, final_norm='last', preset=preset)
+        vit = PlainViT(**SMALL, with_cls_token=True, final_norm='last', preset=preset)
         path = tmp_path / 'official.pth'
         torch.save({**vit.state_dict(), **SIGNS[sign]}, path)
         if convert:
