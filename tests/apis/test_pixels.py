@@ -130,10 +130,15 @@ def test_a_runner_compares_once_before_it_loads_or_resumes(warnings, loaded, mon
 
         @classmethod
         def from_cfg(cls, cfg):
-            return cls()
+            runner = cls()
+            runner.cfg = cfg
+            return runner
 
         def load_or_resume(self):
             calls.append(len(warnings))
+
+        def register_hook(self, hook):
+            pass
 
     monkeypatch.setattr(build.RUNNERS, 'get', lambda name: Runner)
     runner = build.build_runner(config(None, **{**IMAGENET, **HALF}))
