@@ -3,7 +3,8 @@
 Subjects are named by model and size, t, s, b, l or h (`--list`); patterns such as 'attention-b-*' choose several. Both
 sides run on the same parameters, and their outputs (and gradients) are compared before they are timed. A ratio is the
 median over rounds in which both took turns, with the smallest and the largest of a round after it. Memory is what one
-call takes at its peak, measured in a process of its own.
+call takes at its peak, measured in a process of its own; what the forward pass of
+a training step keeps for the backward pass is a part of it.
 """
 
 from __future__ import annotations
@@ -23,7 +24,19 @@ from mmvitdense.apis.files import write_json
 
 DEFAULT = ['vitdet-b', 'attention-b-*', 'vit-comer-[sb]', 'vit-adapter-[sb]', 'mimdet-b-*']
 PASSES = {'forward': False, 'training': True}
-COLUMNS = ('subject', 'size', 'batch', 'dtype', 'pass', 'baseline', 'baseline ms', 'ours ms', 'ratio', 'peak MB')
+COLUMNS = (
+    'subject',
+    'size',
+    'batch',
+    'dtype',
+    'pass',
+    'baseline',
+    'baseline ms',
+    'ours ms',
+    'ratio',
+    'peak MB',
+    'kept MB',
+)
 
 
 def chosen(patterns: list[str]) -> list[str]:
@@ -39,13 +52,13 @@ def chosen(patterns: list[str]) -> list[str]:
 
 def format_row(row: dict[str, Any]) -> str:
     """One line of the table."""
-    peaks = [row.get('baseline_peak_mb'), row.get('peak_mb')]
+    peaks, kept = ([row.get(f'baseline_{what}_mb'), row.get(f'{what}_mb')] for what in ('peak', 'kept'))
     cells = (
         *(row[name] for name in ('subject', 'size', 'batch', 'dtype', 'pass', 'baseline')),
         f'{row["baseline_ms"]:.1f}',
         f'{row["ours_ms"]:.1f}',
         f'{row["ratio"]:.2f} ({row["ratio_low"]:.2f}-{row["ratio_high"]:.2f})',
-        '-' if None in peaks else f'{peaks[0]:.0f} to {peaks[1]:.0f}',
+        *('-' if None in pair else f'{pair[0]:.0f} to {pair[1]:.0f}' for pair in (peaks, kept)),
     )
     return '| ' + ' | '.join(map(str, cells)) + ' |'
 

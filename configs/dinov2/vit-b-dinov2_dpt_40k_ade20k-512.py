@@ -11,7 +11,6 @@ model = dict(
     backbone=dict(
         vit=dict(
             preset='dinov2-base',
-            frozen_stages=12,
             init_cfg=dict(type='ViTPretrained', checkpoint=_base_.dinov2.base),
         ),
         out_indices=(2, 5, 8, 11),

@@ -1,6 +1,6 @@
 _base_ = './vit-s-dinov2_linear-ms_40k_ade20k-640.py'
 
 model = dict(
-    backbone=dict(vit=dict(preset='dinov2-giant', frozen_stages=40, init_cfg=dict(checkpoint=_base_.dinov2.giant))),
+    backbone=dict(vit=dict(preset='dinov2-giant', init_cfg=dict(checkpoint=_base_.dinov2.giant))),
     decode_head=dict(in_channels=[1536] * 4),
 )

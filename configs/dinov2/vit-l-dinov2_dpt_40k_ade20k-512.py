@@ -11,7 +11,6 @@ model = dict(
     backbone=dict(
         vit=dict(
             preset='dinov2-large',
-            frozen_stages=24,
             init_cfg=dict(type='ViTPretrained', checkpoint=_base_.dinov2.large),
         ),
         out_indices=(4, 11, 17, 23),

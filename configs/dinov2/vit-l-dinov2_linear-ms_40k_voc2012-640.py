@@ -1,6 +1,6 @@
 _base_ = './vit-s-dinov2_linear-ms_40k_voc2012-640.py'
 
 model = dict(
-    backbone=dict(vit=dict(preset='dinov2-large', frozen_stages=24, init_cfg=dict(checkpoint=_base_.dinov2.large))),
+    backbone=dict(vit=dict(preset='dinov2-large', init_cfg=dict(checkpoint=_base_.dinov2.large))),
     decode_head=dict(in_channels=[1024] * 4),
 )

@@ -1,8 +1,6 @@
 _base_ = './vit-s-dinov3_linear_40k_ade20k-512.py'
 
 model = dict(
-    backbone=dict(
-        vit=dict(preset='dinov3-huge-plus', frozen_stages=32, init_cfg=dict(checkpoint=_base_.dinov3.huge_plus))
-    ),
+    backbone=dict(vit=dict(preset='dinov3-huge-plus', init_cfg=dict(checkpoint=_base_.dinov3.huge_plus))),
     decode_head=dict(in_channels=[1280]),
 )

@@ -1,8 +1,6 @@
 _base_ = './vit-s-dinov3_linear_40k_ade20k-512.py'
 
 model = dict(
-    backbone=dict(
-        vit=dict(preset='dinov3-small-plus', frozen_stages=12, init_cfg=dict(checkpoint=_base_.dinov3.small_plus))
-    ),
+    backbone=dict(vit=dict(preset='dinov3-small-plus', init_cfg=dict(checkpoint=_base_.dinov3.small_plus))),
     decode_head=dict(in_channels=[384]),
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import logging
+import os
 import sys
 import sysconfig
 import warnings
@@ -11,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, TextIO
 
+from mmengine.dist import get_rank
 from mmengine.logging import MMLogger
 
 from .build_errors import nearest
@@ -43,6 +45,8 @@ class RunLog:
         self._records: list[logging.LogRecord] = []
         self._held = _Held(self._records)
         (terminal,) = self.logger.handlers
+        if int(os.environ.get('RANK', 0)):  # the group of processes starts later
+            terminal.setLevel(logging.ERROR)
         terminal.addFilter(_for_terminal(tables))
         self.logger.handlers.append(self._held)
 
@@ -56,12 +60,12 @@ class RunLog:
             known = logging._nameToLevel
             raise InputError(f'log_level: there is no level {level!r}{nearest(level.upper(), known, 0.3)}')
         terminal = self.logger.handlers[0]
-        terminal.setLevel(max(terminal.level, level if isinstance(level, int) else logging._nameToLevel[level]))
+        terminal.setLevel(logging.ERROR if get_rank() else level)
 
     def write_to(self, path: str) -> MMLogger:
         """Begin the file, with all that was said so far; return the logger."""
-        level = self.logger.handlers[0].level
-        with_file = MMLogger(f'{self.name}_file', log_file=path, log_level=min(level, logging.INFO), file_mode='a')
+        level = min(self.logger.handlers[0].level, logging.INFO)
+        with_file = MMLogger(f'{self.name}_file', log_file=path, log_level=level, file_mode='a')
         self.logger.handlers.remove(self._held)
         for handler in with_file.handlers[1:]:  # none in processes other than the first
             self.logger.handlers.append(handler)

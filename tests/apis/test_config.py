@@ -111,7 +111,7 @@ def test_variables_of_a_config_are_no_mistyped_fields():
     part = dict(type='A', b=1)
     names = ('test_pipeline', 'train_pipeline', 'image_size', 'num_classes', 'norm_cfg', 'val_evaluator_abs', 'env')
     refuse_mistyped_fields(Config(dict.fromkeys(names, 1)))
-    refuse_mistyped_fields(Config(val_evaluators=part, val_evaluator=dict(metrics=[part])))
+    refuse_mistyped_fields(Config(dict(val_evaluators=part, val_evaluator=dict(metrics=[part]))))
 
 
 def test_names_find_the_configs_of_the_package():

@@ -294,7 +294,9 @@ def test_a_write_that_fails_leaves_nothing(run, mae, tmp_path, monkeypatch):
         raise OSError('disk full')
 
     monkeypatch.setattr(torch, 'save', fail)
-    assert run(mae[0], tmp_path / 'out.pth') == 1
+    code, _, said = run(mae[0], tmp_path / 'out.pth')
+    assert code == 1
+    assert 'error: OSError: disk full' in said.splitlines()[-1]
     assert sorted(path.name for path in tmp_path.iterdir()) == ['mae.pth']
 
 

@@ -75,7 +75,7 @@ def test_what_is_left_out_is_not_in_force(monkeypatch):
     seen.clear()
     with compat.while_tools_run(), compat.while_tools_run():
         assert seen == ['weights-only', 'safe-yaml', 'no-detections']
-    assert seen[2:] == ['end of no-detections', 'end of weights-only']
+    assert seen[3:] == ['end of no-detections', 'end of safe-yaml', 'end of weights-only']
     seen.clear()
     monkeypatch.setenv(switch.VARIABLE, 'off')
     compat.install()

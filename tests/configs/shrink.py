@@ -40,7 +40,10 @@ _HEAD_COUNTS = {'num_layers': HEAD_LAYERS, 'num_heads': HEAD_HEADS, 'num_queries
 
 def plain_vit(model: ConfigDict) -> ConfigDict:
     """Options of the plain ViT of a model, which is the backbone or held by it."""
-    return model.backbone.get('vit', model.backbone)
+    vit = model.backbone
+    while 'vit' in vit:
+        vit = vit.vit
+    return vit
 
 
 def image_side(config: Config) -> int:
@@ -98,6 +101,8 @@ def _narrow(model: ConfigDict, vit: ConfigDict) -> None:
         vit.out_indices = tuple(range(DEPTH - len(out_indices), DEPTH))
     if isinstance(stages := vit.get('frozen_stages', -1), int) and stages > 0:
         vit.frozen_stages = DEPTH
+    if vit.get('tuned_blocks'):
+        vit.tuned_blocks = (1, DEPTH - 1)
     if vit.get('conv_blocks'):
         vit.conv_blocks = (1, DEPTH - 1)
     if vit.get('global_blocks'):
@@ -217,12 +222,12 @@ def _take_few_proposals(model: ConfigDict) -> None:
 
 
 def _narrow_roi_heads(roi_head: ConfigDict) -> None:
-    boxes, masks = roi_head.bbox_head, roi_head.mask_head
+    boxes = roi_head.bbox_head
     for head in boxes if isinstance(boxes, list) else [boxes]:
         head.fc_out_channels = 4 * LEVEL_WIDTH
         if 'class_counts' in inspect.signature(MODELS.get(head.loss_cls.type).__init__).parameters:
             # Of so few classes all count.
-            head.num_classes = masks.num_classes = len(CLASSES)
+            head.num_classes = roi_head.mask_head.num_classes = len(CLASSES)
             head.loss_cls.class_counts = [1] * len(CLASSES)
 
 

@@ -211,6 +211,15 @@ def test_frozen_parameters_do_not_move():
     assert all(torch.equal(dict(model.named_parameters())[name], value) for name, value in before.items())
 
 
+def test_a_frozen_backbone_leaves_the_rest_at_the_full_rate():
+    model = Detector(4, frozen_stages='all')
+    groups = optimizer_of(model, 0.5, EXCEPTIONS).param_groups
+    trained = {id(p) for p in model.parameters() if p.requires_grad}
+    assert {id(p) for group in groups for p in group['params']} == trained
+    assert not any(name.startswith('backbone.') for name, p in model.named_parameters() if p.requires_grad)
+    assert {group['lr'] for group in groups} == {BASE_LR}
+
+
 def test_within_the_scope_of_mmdet():
     with DefaultScope.overwrite_default_scope('mmdet'):
         model = Detector(2)

@@ -146,7 +146,9 @@ class TestDINOv3:
         found = [{m.eps for m in part.modules() if isinstance(m, torch.nn.LayerNorm)} for part in model.children()]
         assert (found[0], set.union(*found[1:])) == ({1e-5}, {1e-6})
 
-    @pytest.mark.parametrize(('arch', 'count'), [('small', 3_698_432), ('base', 10_193_984), ('large', 16_654_272)])
+    @pytest.mark.parametrize(
+        ('arch', 'count'), [('small', 3_698_432), ('base', 10_193_984), ('large', 16_654_272), ('7b', 227_084_736)]
+    )
     def test_official_sizes(self, arch, count):
         with torch.device('meta'):
             model = ViTAdapter({'preset': f'dinov3-{arch}'}, **DINOV3)

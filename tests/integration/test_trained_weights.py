@@ -1,5 +1,7 @@
 """Checkpoints without the frozen trunk: written, resumed, evaluated, and refused beside another trunk."""
 
+import re
+
 import pytest
 import torch
 from mmengine.config import Config
@@ -13,7 +15,7 @@ from mmvitdense.frozen_weights import RECORDS
 from mmvitdense.models import PlainViT
 from tests.fidelity.agreement import redraw
 
-from .workshop import SEGMENTOR, TINY_SEGMENTOR, schedule
+from .workshop import REPOSITORY, SEGMENTOR, TINY_SEGMENTOR, schedule
 
 TRUNK = 'backbone.blocks.0.attn.qkv.weight'
 
@@ -82,11 +84,12 @@ def test_resumed_to_what_an_uninterrupted_run_gives(whole, config, folder):
 
 
 def test_evaluated_as_with_the_trunk_in_the_file(whole, config, folder):
-    model = build_model(config)
-    load_model_weights(model, whole / 'iter_4.pth')
+    # As docs/finetuning.md has it.
+    text = (REPOSITORY / 'docs/finetuning.md').read_text()
+    found = {'config': config, 'checkpoint': whole / 'iter_4.pth', 'whole': folder / 'with_trunk.pth'}
+    exec(re.findall(r'```python\n(.*?)```', text, re.DOTALL)[-1], found)
     trunk = torch.load(folder / 'trunk.pth')
-    assert torch.equal(model.state_dict()[TRUNK], trunk[TRUNK.removeprefix('backbone.')])
-    torch.save({'state_dict': model.state_dict(), 'meta': {}}, folder / 'with_trunk.pth')
+    assert torch.equal(found['model'].state_dict()[TRUNK], trunk[TRUNK.removeprefix('backbone.')])
     scores = [evaluate_model(config.copy(), path) for path in (whole / 'iter_4.pth', folder / 'with_trunk.pth')]
     assert scores[0] == scores[1]
 
@@ -120,7 +123,7 @@ def test_the_same_trunk_from_elsewhere_and_rounded_otherwise(whole, config, fold
 
 
 def test_a_trunk_of_load_from_stays_in_the_checkpoint(whole, config, folder):
-    state = torch.load(folder / 'with_trunk.pth')
+    state = torch.load(folder / 'with_trunk.pth', weights_only=False)
     state['state_dict'][TRUNK] += 1.0
     torch.save(state, folder / 'tuned_trunk.pth')
     cfg = config.copy()

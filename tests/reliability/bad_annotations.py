@@ -73,7 +73,9 @@ FILES = [
         )
     ),
     *(
-        BadInput(f'{key}-{name}', 'train', changed(lambda content, k=key, v=value: content.update({k: v})), message)
+        BadInput(
+            f'list-of-{key}-{name}', 'train', changed(lambda content, k=key, v=value: content.update({k: v})), message
+        )
         for key in ('images', 'annotations', 'categories')
         for name, value, message in (
             ('null', None, f"'{key}' must be a list of objects"),

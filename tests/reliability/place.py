@@ -10,6 +10,7 @@ import io
 import json
 import runpy
 import shutil
+import signal
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -123,7 +124,7 @@ def run_in_process(bad: BadInput, pattern: Path, folder: Path, monkeypatch: pyte
     monkeypatch.chdir(place.folder)
     monkeypatch.setattr(sys, 'argv', [str(TOOLS / f'{bad.tool}.py'), *map(str, arguments)])
     before = tree(folder)
-    stderr = io.StringIO()
+    stderr, on_terminate = io.StringIO(), signal.getsignal(signal.SIGTERM)
     # Not as '__main__': objects of the tool may be pickled, and modules are looked up by name then.
     tool = runpy.run_path(str(TOOLS / f'{bad.tool}.py'), run_name=f'tool_{bad.tool}')
     with contextlib.redirect_stderr(stderr), contextlib.redirect_stdout(io.StringIO()):
@@ -131,6 +132,8 @@ def run_in_process(bad: BadInput, pattern: Path, folder: Path, monkeypatch: pyte
             code = tool['main']()
         except SystemExit as exit_code:  # argparse
             code = exit_code.code
+        finally:
+            signal.signal(signal.SIGTERM, on_terminate)
     return Refusal(code, stderr.getvalue(), set(tree(folder).items() ^ before.items()))
 
 

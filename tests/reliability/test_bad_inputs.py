@@ -1,21 +1,18 @@
 """Every bad input ends in one line and exit code 2, with nothing written and no traceback."""
 
-import importlib
+import os
 import re
+import subprocess
+import sys
 
 import pytest
 from mmengine.runner import Runner
 
 from . import place
+from .bad_configs import BAD_CONFIGS
 from .bad_inputs import BAD_INPUTS
 
-TABLES = [BAD_INPUTS]
-for name in ('bad_configs',):
-    try:
-        TABLES.append(importlib.import_module(f'{__package__}.{name}').BAD_CONFIGS)
-    except ModuleNotFoundError:
-        continue
-ALL = [bad for table in TABLES for bad in table]
+ALL = [*BAD_INPUTS, *BAD_CONFIGS]
 
 
 @pytest.fixture(scope='session')
@@ -43,3 +40,59 @@ def test_one_line_and_nothing_written(bad, pattern, tmp_path, monkeypatch):
     assert refusal.stderr.splitlines()[-1].endswith(lines[0]), 'the error is the last line'
     assert 'Traceback' not in refusal.stderr
     assert not refusal.changed
+
+
+def test_names_are_unique_and_there_are_enough():
+    names = place.ids(ALL)
+    assert len(set(names)) == len(names)
+    assert len(names) >= 150
+
+
+def _by_names(names):
+    found = dict(zip(place.ids(ALL), ALL, strict=True))
+    return [found[name] for name in names]
+
+
+REAL = [
+    'train-no-config',
+    'test-checkpoint-absent',
+    'image_demo-image-absent',
+    'convert-checkpoint-code',
+    'train-mask-rle-huge',
+    'train-mask-1e9',
+    'train-file-name-absolute',
+    'train-image-cut',
+    'train-annotations-cut',
+    'train-initial-absent-Pretrained',
+    'train-checkpoint-unreachable',
+    'test-mask-nan',
+    'test---json-not-writable',
+    'image_demo-folder-of-broken',
+    'browse_dataset---output-dir-is-a-file',
+    'print_config-no-config',
+    'make_shapes-shapes-objects',
+]
+IN_CI = 2
+"""How many of these are run each time; the rest, at 5 seconds each, with MMVITDENSE_WHOLE_CENSUS=1."""
+
+
+@pytest.mark.parametrize('number', range(len(REAL)), ids=REAL)
+def test_by_the_command_line(number, pattern, tmp_path):
+    if number >= IN_CI and not os.environ.get('MMVITDENSE_WHOLE_CENSUS'):
+        pytest.skip('set MMVITDENSE_WHOLE_CENSUS=1 to run all')
+    (bad,) = _by_names(REAL[number : number + 1])
+    where, arguments = place.prepared(bad, pattern, tmp_path / 'place')
+    before = place.tree(where.folder)
+    done = subprocess.run(
+        [sys.executable, place.TOOLS / f'{bad.tool}.py', *map(str, arguments)],
+        cwd=where.folder,
+        env={**os.environ, 'PYTHONPATH': str(place.REPOSITORY), 'PYTHONDONTWRITEBYTECODE': '1'},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    lines = done.stderr.splitlines()
+    assert done.returncode == bad.code, done.stderr[-3000:]
+    assert re.search(bad.line, lines[-1].partition('error: ')[2]), done.stderr
+    assert 'Traceback' not in done.stderr
+    assert place.tree(where.folder) == before

@@ -10,10 +10,11 @@ import torch
 TOOLS = Path(__file__).resolve().parents[2] / 'tools'
 sys.path.insert(0, str(TOOLS))
 import benchmark_models  # noqa: E402
-from benchmarks.measure import VARIANTS, Case, check_agreement, peak_mb, runner  # noqa: E402
+from benchmarks.measure import VARIANTS, Case, check_agreement, kept_mb, peak_mb, runner  # noqa: E402
 from benchmarks.subjects import SUBJECTS, build  # noqa: E402
 
-SAME = [name for name in SUBJECTS if '-t' in name and not name.startswith(('mimdet', 'implementation', 'eomt'))]
+OTHERS = ('mimdet', 'implementation', 'eomt', 'frozen', 'lora')
+SAME = [name for name in SUBJECTS if '-t' in name and not name.startswith(OTHERS)]
 
 
 def _runs(name, size):
@@ -95,3 +96,15 @@ def test_memory_of_all_pairs_shows(training):
     case = Case('attention-t-global-rel-pos', 512, 1, 'cpu', 'float32', training)
     pairs = 3 * 1024**2 * 4 / 1e6
     assert peak_mb(case, 'baseline', torch.get_num_threads()) > 1.8 * pairs
+
+
+def test_a_frozen_trunk_keeps_nothing_and_one_with_injectors_nearly_all():
+    def kept(name):
+        pair = build(name, 64, 1, 'cpu', True)
+        case = Case(name, 64, 1, 'cpu', 'float32', training=True)
+        return [kept_mb(pair, variant, case) for variant in VARIANTS]
+
+    frozen, tuned = kept('frozen-pyramid-t')
+    assert 0 < frozen < 0.4 * tuned
+    frozen, tuned = kept('frozen-adapter-t')
+    assert 0.8 * tuned < frozen <= tuned

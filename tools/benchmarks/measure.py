@@ -76,10 +76,32 @@ def measure(case: Case, repeats: int, memory: bool) -> dict[str, Any]:
     ratios = [theirs / ours for ours, theirs in zip(times['ours'], times['baseline'])]
     row.update(ours_ms=statistics.median(times['ours']), baseline_ms=statistics.median(times['baseline']))
     row.update(ratio=statistics.median(ratios), ratio_low=min(ratios), ratio_high=max(ratios))
+    if case.training:
+        row['kept_mb'], row['baseline_kept_mb'] = (kept_mb(pair, variant, case) for variant in VARIANTS)
     if memory:
         del pair, runs
         row['peak_mb'], row['baseline_peak_mb'] = (peak_in_new_process(case, variant) for variant in VARIANTS)
     return row
+
+
+def kept_mb(pair: Pair, variant: str, case: Case) -> float:
+    """Memory that a forward pass keeps for the backward pass, in MB, without parameters and inputs."""
+    known = [*pair.model.parameters(), *pair.model.buffers(), *pair.inputs]
+    own = {tensor.untyped_storage().data_ptr() for tensor in known}
+    kept: dict[int, int] = {}
+
+    def pack(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in own:
+            kept[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    autocast = torch.autocast(case.device, torch.bfloat16, enabled=case.dtype == 'bfloat16')
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor), autocast:
+        outputs = getattr(pair, variant)(*pair.inputs)
+        total = sum(kept.values())
+    del outputs
+    return total / 1e6
 
 
 def check_agreement(pair: Pair, runs: dict[str, Callable[[], list[Tensor]]], case: Case) -> dict[str, float]:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from mmvitdense.layers import Attention, BiasTable, DecomposedTables
 from mmvitdense.layers.positions import decomposed
+from mmvitdense.models.backbones.holding import build_held_vit
 from mmvitdense.models.backbones.plain_vit import PlainViT
 from mmvitdense.models.necks.simple_feature_pyramid import SimpleFeaturePyramid
 from mmvitdense.pretrainings import ARCHITECTURES
@@ -123,6 +124,26 @@ def _mimdet(ratio: float, arch: str, size: int, batch: int) -> Pair:
     return Pair(model, (_image(batch, size),), model, whole, 'ratio 1.0', same=False)
 
 
+def _frozen(kind: str, how: str, arch: str, size: int, batch: int) -> Pair:
+    """A model whose ViT is frozen, or learns by LoRA alone, against the same model that is trained as a whole."""
+    from mmvitdense.models.backbones.vit_adapter import ViTAdapter
+    from mmvitdense.models.backbones.vit_hook import ViTHook
+
+    def build(how: str) -> nn.Module:
+        vit: dict[str, Any] = {'arch': arch, 'pretrain_img_size': 224}
+        vit = {'frozen': {**vit, 'frozen_stages': 'all'}, 'lora': {'type': 'mmvitdense.LoRA', 'vit': vit}}.get(how, vit)
+        heads = ARCHITECTURES[arch][2]
+        deformable = {'deform_num_heads': heads, 'deform_ratio': 0.5}
+        if kind == 'pyramid':
+            return nn.Sequential(build_held_vit(vit), SimpleFeaturePyramid(ARCHITECTURES[arch][0], num_outs=5))
+        if kind == 'hook':
+            return ViTHook(vit, self_attention='deformable', **deformable)
+        return ViTAdapter(vit, use_injector=kind == 'adapter', **deformable)
+
+    models = nn.ModuleDict({'ours': build(how), 'baseline': build('tuned')})
+    return Pair(models, (_image(batch, size),), models['ours'], models['baseline'], 'tuned', same=False)
+
+
 def _eomt(arch: str, size: int, batch: int) -> Pair:
     from .mask_transformers import EoMTBesideAdapter
 
@@ -149,6 +170,11 @@ _FAMILIES: dict[str, Callable[[str, int, int], Pair]] = {
     },
     'vit-comer-{}': partial(_around_a_vit, 'vit-comer'),
     'vit-adapter-{}': partial(_around_a_vit, 'vit-adapter'),
+    **{
+        f'{how}-{kind}-{{}}': partial(_frozen, kind, how)
+        for how in ('frozen', 'lora')
+        for kind in ('pyramid', 'adapter', 'extractors', 'hook')
+    },
     'eomt-{}': _eomt,
     'mimdet-{}-ratio-0.5': partial(_mimdet, 0.5),
     'mimdet-{}-ratio-0.25': partial(_mimdet, 0.25),

@@ -12,7 +12,7 @@ model = dict(
     ),
     backbone=dict(
         type='mmvitdense.ViTTaps',
-        vit=dict(preset='dinov2-small', frozen_stages=12),
+        vit=dict(preset='dinov2-small', frozen_stages='all'),
         out_indices=-1,
     ),
     decode_head=dict(

@@ -264,9 +264,19 @@ class PlainViT(RecordsPositions, BaseViT):
         ``positions`` is what the method of that name gave for ``grid``, to have it once for several ranges of blocks.
         ``with_cp`` recomputes the blocks in the backward pass also where the option of that name is off. ``mask`` says
         which tokens attend to which, see ``Attention``; more tokens than ``num_prefix_tokens`` may precede the patches.
+
+        Raises:
+            ValueError: There are such tokens, and a block attends in windows, which leaves them as they are.
         """
+        extra = tokens.shape[1] - grid[0] * grid[1] - self.num_prefix_tokens
+        windowed = any(block.attn.window_size for block in self.blocks[start:stop])
+        if windowed and not torch.jit.is_tracing() and extra > 0:
+            raise ValueError(
+                f'{extra} tokens such as queries precede the class token in blocks {start} to {stop}, some of which '
+                'attend in windows, where nothing attends to these: name such blocks in global_blocks'
+            )
         if positions is None:
-            positions = self.positions(grid, tokens.shape[1] - grid[0] * grid[1] - self.num_prefix_tokens)
+            positions = self.positions(grid, extra)
         positions = {**positions, 0: positions[0].of_last(tokens.shape[1])}
         recompute = (self.with_cp or with_cp) and self.training
         for block in self.blocks[start:stop]:

@@ -24,7 +24,7 @@ class ViTAdapter(InteractionBackbone):
 
         dict(
             type='mmvitdense.ViTAdapter',
-            vit=dict(preset='dinov3-large', frozen_stages=24),
+            vit=dict(preset='dinov3-large', frozen_stages='all'),
             interaction_indexes=[[0, 4], [5, 11], [12, 17], [18, 23]],  # four equal ones in all other sizes
             use_injector=False,
             extract_normed=True,

@@ -98,9 +98,11 @@ class TestMasks:
             QueryMasking(2).set_probabilities([1.0, 1.0, 1.0])
 
     def test_windows_take_no_queries(self):
-        model = build({**SIZES, 'window_size': 4, 'global_blocks': (3,)}).train()
-        with pytest.raises(ValueError, match='give it to blocks that attend globally alone'):
-            model(torch.randn(1, 3, 64, 64))
+        """Nor without masks, where they would stay as they are without a word."""
+        model = build({**SIZES, 'window_size': 4, 'global_blocks': (3,)})
+        for training in (True, False):
+            with pytest.raises(ValueError, match='7 tokens such as queries precede .* name such'):
+                model.train(training)(torch.randn(1, 3, 64, 64))
 
 
 def test_random_angles_are_drawn_once():
