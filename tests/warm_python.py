@@ -77,9 +77,9 @@ class WarmPython:
             return subprocess.CompletedProcess(arguments, code, *(file.read_text() for file in files))
 
     def close(self) -> None:
-        """End the process that waits."""
+        """End the process that waits; closing its input alone would not, where another child of ours holds it too."""
         if self._server is not None:
-            self._server.stdin.close()
+            self._server.kill()
             self._server.wait()
 
     def _ask(self, request: dict) -> int:
