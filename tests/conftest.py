@@ -3,12 +3,19 @@
 import functools
 import gc
 import random
+import signal
 
 import numpy as np
 import pytest
 import torch
 
 from tests.warm_python import WarmPython
+
+
+def pytest_configure():
+    """A shell lets its jobs in the background ignore Ctrl-C, and all that they start: tests send it."""
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_finish():

@@ -447,7 +447,7 @@ class TestMIMDet:
 class TestUPerNet:
     @pytest.mark.parametrize('kind', ['multilevel', 'pyramid'])
     def test_recipe(self, kind):
-        (name,) = (name for name in LEAVES if name.startswith(f'vit/vit-b-mae_upernet-{kind}'))
+        (name,) = (name for name in LEAVES if name.startswith(f'vit/vit-b-mae_upernet-{kind}_160k_ade20k'))
         config = load(name)
         assert config.train_cfg.max_iters == 160_000
         assert config.auto_scale_lr.base_batch_size == 16

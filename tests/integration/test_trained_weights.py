@@ -73,8 +73,8 @@ def test_what_is_saved(whole, config):
 
 
 def test_resumed_to_what_an_uninterrupted_run_gives(whole, config, folder):
-    train_model(config.copy(), work_dir=str(folder / 'resumed'), resume=str(whole / 'iter_2.pth'))
-    one, other = (torch.load(path / 'iter_4.pth', weights_only=False) for path in (whole, folder / 'resumed'))
+    train_model(config.copy(), work_dir=str(folder / 'trained_resumed'), resume=str(whole / 'iter_2.pth'))
+    one, other = (torch.load(path / 'iter_4.pth', weights_only=False) for path in (whole, folder / 'trained_resumed'))
     for key in ('state_dict', 'ema_state_dict'):
         assert one[key].keys() == other[key].keys()
         for name, value in one[key].items():

@@ -41,7 +41,7 @@ IMAGE = torch.randn(2, 3, 64, 80, generator=torch.Generator().manual_seed(0))
 
 def lora(kind='plain', init_cfg=None, **options):
     vit = {**SIZES, **KINDS[kind], 'init_cfg': init_cfg}
-    return MODELS.build({'type': 'LoRA', 'vit': vit, 'rank': 3, 'alpha': 6.0, **options})
+    return MODELS.build({'type': 'mmvitdense.LoRA', 'vit': vit, 'rank': 3, 'alpha': 6.0, **options})
 
 
 def trained(model):
