@@ -14,8 +14,7 @@ from mmengine.runner import Runner
 
 from mmvitdense.engine import MaskAnnealingHook, TwoStageWarmupPoly
 from mmvitdense.models import EoMT
-from tests.reliability.same_runs import flat
-from tests.engine.tiny_runs import last_checkpoint
+from tests.reliability.same_runs import flat, last_checkpoint
 
 VIT = {'embed_dims': 8, 'num_heads': 2, 'feedforward_channels': 8, 'img_size': 16, 'patch_size': 8}
 CONSTRUCTOR = 'mmvitdense.MaskTransformerOptimWrapperConstructor'

@@ -121,7 +121,9 @@ HOLDERS = {
 def test_in_a_holder(holder):
     holder, options = HOLDERS[holder]
     model = redraw(
-        holder(vit={'type': 'LoRA', 'vit': {**SIZES, 'out_indices': (0,)}, 'rank': 2}, in_channels=5, **options)
+        holder(
+            vit={'type': 'mmvitdense.LoRA', 'vit': {**SIZES, 'out_indices': (0,)}, 'rank': 2}, in_channels=5, **options
+        )
     )
     sum(level.square().sum() for level in model.train()(torch.randn(2, 5, 64, 64))).backward()
     learning = {name for name, p in model.vit.named_parameters() if p.requires_grad}
@@ -140,11 +142,11 @@ def test_of_timm():
     sizes = {'embed_dim': 32, 'depth': 4, 'num_heads': 2, 'img_size': 64, 'num_classes': 0, 'dynamic_img_size': True}
     base = redraw(TimmViT(timm.models.vision_transformer.VisionTransformer(**sizes))).eval()
     frozen = {name: p.requires_grad for name, p in base.named_parameters()}
-    model = MODELS.build({'type': 'LoRA', 'vit': base, 'targets': ('q', 'v', 'ffn'), 'blocks': (2,)}).eval()
+    model = MODELS.build({'type': 'mmvitdense.LoRA', 'vit': base, 'targets': ('q', 'v', 'ffn'), 'blocks': (2,)}).eval()
     assert torch.equal(model(IMAGE)[0], base(IMAGE)[0])
     assert {name.split('.')[2] for name, p in model.named_parameters() if p.requires_grad} == {'2'}
     assert frozen == {name: p.requires_grad for name, p in base.named_parameters()}
-    adapter = ViTAdapter({'type': 'LoRA', 'vit': base}, **SMALL)
+    adapter = ViTAdapter({'type': 'mmvitdense.LoRA', 'vit': base}, **SMALL)
     assert adapter.vit.model.blocks[0].attn.qkv.low_rank['q'].down.any()
 
 
@@ -164,7 +166,7 @@ def test_its_weights_from_a_file(tmp_path):
 
 
 def test_the_weights_of_one_seed_however_it_is_built():
-    options = {'type': 'LoRA', 'vit': SIZES}
+    options = {'type': 'mmvitdense.LoRA', 'vit': SIZES}
     torch.manual_seed(3)
     usual = MODELS.build(options)
     with torch.device('meta'):
@@ -256,11 +258,11 @@ def test_bad_options(options, message):
 
 
 def test_blocks_that_never_run_and_lora_twice():
-    model = MODELS.build({'type': 'LoRA', 'vit': {**SIZES, 'out_indices': (0, 1)}})
+    model = MODELS.build({'type': 'mmvitdense.LoRA', 'vit': {**SIZES, 'out_indices': (0, 1)}})
     assert {name.split('.')[1] for name, p in model.named_parameters() if p.requires_grad} == {'0', '1'}
     with pytest.raises(ValueError, match='has LoRA already'):
         add_lora(model)
     with pytest.raises(ValueError, match=r'blocks names \[3\], which never run: the last output is that of block 1'):
-        MODELS.build({'type': 'LoRA', 'vit': {**SIZES, 'out_indices': (0, 1)}, 'blocks': (3,)})
+        MODELS.build({'type': 'mmvitdense.LoRA', 'vit': {**SIZES, 'out_indices': (0, 1)}, 'blocks': (3,)})
     with pytest.raises(ValueError, match='PlainViT has no layer with LoRA'):
         merge_lora(PlainViT(**SIZES))
