@@ -74,7 +74,7 @@ def build_runner(
         model: A model that is already built, to run in the place of the config's.
         max_bad_images: How many images training may replace because they cannot be read; by default 1 % of them.
         trains: Whether the run trains, or tests.
-        tried: Whether the loss of a first batch is computed.
+        tried: Whether the loss of a first batch is computed, and a prediction made.
         before_writing: Called when all is built, before the first file is written.
 
     Raises:

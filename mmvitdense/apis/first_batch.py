@@ -78,17 +78,34 @@ def try_loss(runner: Any, batch: Any) -> None:
     model = bare_model(runner.model)
     if type(model).train_step is not BaseModel.train_step:
         return
+    with _trial(model, 'train', runner) as trial, runner.optim_wrapper.optim_context(trial.train()):
+        trial.parse_losses(trial._run_forward(trial.data_preprocessor(batch, True), mode='loss'))
+
+
+def try_prediction(runner: Any, batch: Any) -> None:
+    """Predict a batch of the validation with a copy of the model, as the loop of the validation does.
+
+    Raises:
+        InputError: The model fails on the batch.
+    """
+    model, precision = bare_model(runner.model), getattr(runner.val_loop, 'fp16', False)
+    device = next((parameter.device.type for parameter in model.parameters()), 'cpu')
+    with _trial(model, 'val', runner) as trial, torch.no_grad(), torch.autocast(device, enabled=precision):
+        trial.eval().val_step(batch)
+
+
+@contextmanager
+def _trial(model: nn.Module, part: str, runner: Any) -> Iterator[nn.Module]:
+    """A copy of the model, whose failures are named by the module that fails."""
     with _generators_kept():
-        trial = copy.deepcopy(model).train()
+        trial = copy.deepcopy(model)
         names = {id(module): name for name, module in trial.named_modules()}
         try:
-            with runner.optim_wrapper.optim_context(trial):
-                losses = trial._run_forward(trial.data_preprocessor(batch, True), mode='loss')
-            trial.parse_losses(losses)
+            yield trial
         except _KNOWN:
             raise
         except Exception as error:
-            raise InputError(_failed_loss(error, names, runner)) from error
+            raise InputError(_failed(error, names, part, runner)) from error
         finally:
             del trial
     if torch.cuda.is_available():
@@ -150,7 +167,12 @@ def _failed_sample(error: Exception, key: str, index: int, places: dict[int, str
     return f'{place} fails on {which} ({type(error).__name__}: {message_of(error)}).'
 
 
-def _failed_loss(error: Exception, names: dict[int, str], runner: Any) -> str:
+def _failed(error: Exception, names: dict[int, str], part: str, runner: Any) -> str:
+    if isinstance(error, torch.OutOfMemoryError) and part == 'val':
+        return (
+            f'One batch of the validation does not fit into the memory of the GPU ({message_of(error)}); lower '
+            'val_dataloader.batch_size.'
+        )
     if isinstance(error, torch.OutOfMemoryError):
         return (
             f'One training step does not fit into the memory of the GPU ({message_of(error)}); lower '
@@ -163,7 +185,8 @@ def _failed_loss(error: Exception, names: dict[int, str], runner: Any) -> str:
             module = candidate
     message = message_of(error)
     place = '.'.join(filter(None, ('model', names.get(id(module), '')))) if module is not None else 'model'
-    said = f'{place}: {type(module).__name__} fails on a first batch ({type(error).__name__}: {message})'
+    of = 'a first batch' if part == 'train' else 'a first batch of the validation'
+    said = f'{place}: {type(module).__name__} fails on {of} ({type(error).__name__}: {message})'
     if 'Expected more than 1 value per channel' in message:
         size = runner.train_loop.dataloader.batch_size
         return f'{said}; batch norm cannot train on a single value, so set train_dataloader.batch_size above {size}.'

@@ -22,7 +22,7 @@ from mmvitdense.datasets.bad_images import guard_images
 from mmvitdense.engine.whole_checkpoint import single_wrappers
 
 from .build_errors import building
-from .first_batch import try_loss, try_sample_batch
+from .first_batch import try_loss, try_prediction, try_sample_batch
 from .pixels import warn_of_loaded_pixels
 from .run_log import RunLog
 
@@ -41,7 +41,7 @@ class PreparedRun:
         given_model: A model that is already built, in the place of the config's.
         max_bad_images: As for `build_runner`.
         trains: Whether the run trains, or tests.
-        tried: Whether the loss of a first batch is computed.
+        tried: Whether the loss of a first batch is computed, and a prediction made.
         log: What the run says so far.
         before_writing: Called when all is built.
     """
@@ -158,11 +158,13 @@ class PreparedRun:
             self._init_model_weights()
         self._initialized = True
         batch = try_sample_batch(self._train_loop.dataloader, 'train_dataloader')
-        if self._val_loop is not None:
-            try_sample_batch(self._val_loop.dataloader, 'val_dataloader')
-        if batch is not None and self.tried and not self._distributed:
+        to_score = try_sample_batch(self._val_loop.dataloader, 'val_dataloader') if self._val_loop is not None else None
+        if self.tried and not self._distributed:
             with _hub_of_its_own(self):
-                try_loss(self, batch)
+                if batch is not None:
+                    try_loss(self, batch)
+                if to_score is not None:
+                    try_prediction(self, to_score)
 
     def _building(self, key: str) -> Any:
         return building(key, self.cfg.get(key))
