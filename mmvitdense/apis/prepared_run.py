@@ -23,6 +23,7 @@ from mmvitdense.engine.whole_checkpoint import single_wrappers
 
 from .build_errors import building
 from .first_batch import try_loss, try_prediction, try_sample_batch
+from .metric_names import check_metrics
 from .pixels import warn_of_loaded_pixels
 from .run_log import RunLog
 
@@ -136,6 +137,7 @@ class PreparedRun:
         else:
             with self._building('test_cfg'):
                 arguments['test_cfg'] = self._test_loop = self.build_test_loop(self._test_loop)
+            check_metrics(self._test_loop.evaluator, 'test_evaluator')
             try_sample_batch(self._test_loop.dataloader, 'test_dataloader')
 
     def _build_training(self, arguments: dict[str, Any]) -> None:
@@ -154,6 +156,7 @@ class PreparedRun:
         if self._val_loop is not None:
             with self._building('val_cfg'):
                 arguments['val_cfg'] = self._val_loop = self.build_val_loop(self._val_loop)
+            check_metrics(self._val_loop.evaluator, 'val_evaluator')
         with self._building('model'):
             self._init_model_weights()
         self._initialized = True

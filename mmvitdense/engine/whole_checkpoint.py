@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from mmvitdense.registry import HOOKS
 from mmvitdense.whole_files import write_text_whole
 
-from .errors import NonFiniteError, StoppedBySignal
+from .errors import NonFiniteError, SavingError, StoppedBySignal
 from .latest_checkpoint import NOTE
 from .saving import KeptFiles, can_save_whole, last_checkpoint, remove_outdated, save_whole
 from .stop_signals import StopSignals, resume_command
@@ -170,6 +170,12 @@ class WholeCheckpointHook(CheckpointHook):
         self._remove_outdated(runner)
 
     def _save_best_checkpoint(self, runner: Runner, metrics: dict) -> None:
+        named = self.key_indicators if self.save_best else ()
+        if unknown := [key for key in named if key not in ('auto', *metrics)]:
+            raise SavingError(
+                f'default_hooks.checkpoint.save_best={unknown[0]!r} is not among the results of the validation '
+                f'({", ".join(metrics)}): give one of them, or auto.'
+            )
         # mmengine deletes the best one so far before it saves the new one, and then saves the last one again.
         self.file_backend = kept = KeptFiles(self.file_backend)
         try:

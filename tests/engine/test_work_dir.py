@@ -163,3 +163,8 @@ def test_a_checkpoint_that_cannot_be_written(tmp_path, monkeypatch, number, best
     monkeypatch.undo()
     assert briefly(tmp_path, length=6, resume=True, checkpoint={'max_keep_ckpts': 1}).iter == 6
     assert files(tmp_path) == ['.run_lock', 'iter_6.pth']
+
+
+def test_a_best_result_that_no_metric_gives(tmp_path):
+    with pytest.raises(SavingError, match=r"save_best='nothing' is not among the results of the validation \("):
+        train(**options(tmp_path, length=4, save=2, checkpoint={'save_best': 'nothing', 'rule': 'less'}))

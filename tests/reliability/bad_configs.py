@@ -52,10 +52,11 @@ _MODEL = [
     _option('mean', 'model.data_preprocessor.mean=[1,2]', r'^model\.data_preprocessor: .*`mean` should have 1 or 3'),
     _option('preprocessor', 'model.data_preprocessor.foo=1', r'^model\.data_preprocessor\.foo: SegDataPreProcessor'),
     _option('init-type', 'model.backbone.init_cfg.type=Xaviar', r"^model\.backbone\.init_cfg\.type: .*'Xavier'"),
+    _option('iou', 'val_evaluator.iou_metrics=[mIoUU]', r"^val_evaluator\.iou_metrics: 'mIoUU' .*did you mean 'mIoU'"),
     _option(
         'suppression',
         'model.test_cfg.rcnn.nms.type=nmss',
-        r"^model\.roi_head.* fails on a first batch of the validation .*nmss",
+        r'^model\.roi_head.* fails on a first batch of the validation .*nmss',
         config='detector.py',
     ),
     _option('model-text', 'model=x', r"^model: expected a dict, got 'x'"),
