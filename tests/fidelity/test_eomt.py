@@ -7,6 +7,9 @@ import torch
 from mmengine.config import Config
 from mmengine.structures import InstanceData, PixelData
 
+from mmvitdense.checkpoints import convert, detect
+from mmvitdense.checkpoints.formats.describe import describe
+from mmvitdense.checkpoints.formats.parts.mask_transformer_names import own_names
 from mmvitdense.models import EoMT
 from mmvitdense.models.mask_transformers import MaskPredictions
 from mmvitdense.registry import MODELS
@@ -275,3 +278,17 @@ def test_the_trunk_is_loaded_as_timm_does(tmp_path):
     with torch.no_grad():
         tokens = model.vit.norm(model.vit.run_blocks(tokens, grid))
         assert_within(tokens, wanted.forward_features(image), OUTPUTS, 'tokens')
+
+
+@pytest.mark.parametrize('kind', PORTS)
+def test_files_of_the_ports(kind):
+    """What the format makes of them is what agrees with the ports above; its options build the model."""
+    port = build_port(kind)
+    converted = own_names(convert(port.state_dict()))
+    expected = to_ours(port.state_dict())
+    assert converted.keys() == expected.keys()
+    for name, value in converted.items():
+        assert torch.equal(value, expected[name]), name
+    described = describe(detect(port.state_dict()), port.state_dict(), {'num_heads': HEADS})
+    EoMT(**described.options).load_state_dict(converted)
+    assert described.options['num_query_blocks'] == 2
