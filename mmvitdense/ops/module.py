@@ -41,7 +41,14 @@ class MultiScaleDeformableAttention(nn.Module):
         value_proj_ratio: float = 1.0,
     ) -> None:
         super().__init__()
+        for name, value in (('num_heads', num_heads), ('num_levels', num_levels), ('num_points', num_points)):
+            if value < 1:
+                raise ValueError(f'{name} of deformable attention must be at least 1, got {value}')
         value_dims = int(embed_dims * value_proj_ratio)
+        if value_dims < 1:
+            raise ValueError(
+                f'value_proj_ratio={value_proj_ratio} leaves no channels of {embed_dims}: give one above 0'
+            )
         if embed_dims % num_heads or value_dims % num_heads:
             raise ValueError(
                 f'embed_dims={embed_dims} and value_proj_ratio * embed_dims={value_dims} must be multiples of '

@@ -101,15 +101,17 @@ def test_one_vit_for_two_decoders(golden, model):
             assert found.masks[0].shape[2:] == (16, 20)
             assert found.image_size == (50, 70)
             torch.testing.assert_close(found.masks[0], alone.masks[0])
-    with pytest.raises(ValueError, match='takes tokens after 4 blocks, got those of 1'):
-        model.decode(TrunkTokens(tokens.tokens[:1], tokens.grid, tokens.image_size))
+    with pytest.raises(ValueError, match=r'tokens after the blocks \(0, 1, 2, 3\), got those after \(0, 1, 2\)'):
+        model.decode(TrunkTokens((0, 1, 2), *tokens[1:]))
 
 
 @pytest.mark.parametrize(
     ('options', 'words'),
     [
         ({'vit': {'final_norm': None}}, "give it final_norm='all'"),
-        ({'num_blocks': 0}, 'num_blocks must be at least 1'),
+        ({'num_blocks': 0}, 'num_blocks must be a whole number of at least 1'),
+        ({'feedforward_channels': 0}, 'feedforward_channels must be a whole number of at least 1'),
+        ({'tap_indices': ()}, 'tap_indices names no block'),
         ({'tap_indices': (1, 9)}, 'tap_indices must be between -3 and 2'),
     ],
 )

@@ -17,7 +17,7 @@ _POS_RESIZE = ('by', 'offset', 'antialias', 'mode')
 def check_sizes(**sizes: int) -> None:
     """Raise ValueError unless each size is a whole number of at least 1."""
     for name, size in sizes.items():
-        if not isinstance(size, Integral) or size < 1:
+        if not isinstance(size, Integral) or isinstance(size, bool) or size < 1:
             raise ValueError(f'{name} must be a whole number of at least 1, got {size!r}')
 
 

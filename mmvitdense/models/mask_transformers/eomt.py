@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from mmvitdense.layers import HoldsViT, QueryMask, QueryMasking, constructed_undrawn
 from mmvitdense.models.backbones.holding import build_held_vit
 from mmvitdense.models.backbones.vit import ViT
+from mmvitdense.models.backbones.vit_options import check_sizes
 from mmvitdense.models.initialized_module import InitializedModule
 from mmvitdense.registry import MODELS
 
@@ -60,7 +61,8 @@ class EoMT(HoldsViT, InitializedModule):
             raise ValueError(
                 "EoMT predicts from normed tokens, and its ViT has no final norm: give it final_norm='all'"
             )
-        if not 1 <= num_query_blocks <= self.vit.num_layers:
+        check_sizes(num_query_blocks=num_query_blocks)
+        if num_query_blocks > self.vit.num_layers:
             raise ValueError(
                 f'num_query_blocks must be 1 to {self.vit.num_layers}, the blocks of the ViT, got {num_query_blocks}'
             )

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from mmvitdense.layers import LayerNorm2d
+from mmvitdense.models.backbones.vit_options import check_sizes
 
 
 class ScaleBlock(nn.Module):
@@ -49,9 +50,7 @@ class MaskHead(nn.Module):
 
     def __init__(self, embed_dims: int, num_classes: int, num_queries: int, patch_size: int):
         super().__init__()
-        for name, value in (('num_classes', num_classes), ('num_queries', num_queries)):
-            if value < 1:
-                raise ValueError(f'{name} must be at least 1, got {value}')
+        check_sizes(num_classes=num_classes, num_queries=num_queries)
         self.num_classes, self.num_queries = num_classes, num_queries
         self.query_embed = nn.Embedding(num_queries, embed_dims)
         self.cls_embed = nn.Linear(embed_dims, num_classes + 1)

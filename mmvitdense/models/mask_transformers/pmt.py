@@ -23,6 +23,7 @@ from mmvitdense.layers import (
 )
 from mmvitdense.models.backbones.holding import build_held_vit
 from mmvitdense.models.backbones.vit import ViT
+from mmvitdense.models.backbones.vit_options import check_sizes
 from mmvitdense.models.backbones.vit_sizes import block_indices, evenly_spaced
 from mmvitdense.models.initialized_module import InitializedModule
 from mmvitdense.registry import MODELS
@@ -38,11 +39,13 @@ class TrunkTokens(NamedTuple):
     """What a decoder takes of a ViT.
 
     Attributes:
-        tokens: After each of some blocks, with the final norm, B x (prefix + h*w) x C.
+        indices: Blocks.
+        tokens: After each of them, with the final norm, B x (prefix + h*w) x C.
         grid: (h, w) of the patches, the last tokens.
         image_size: (height, width) of the images in pixels.
     """
 
+    indices: tuple[int, ...]
     tokens: tuple[Tensor, ...]
     grid: tuple[int, int]
     image_size: tuple[int, int]
@@ -128,18 +131,21 @@ class PMT(HoldsViT, InitializedModule):
         self.vit = build_held_vit(vit, final_norm='all')
         if isinstance(self.vit.norm, nn.Identity):
             raise ValueError("PMT takes normed tokens, and its ViT has no final norm: give it final_norm='all'")
-        if num_blocks < 1:
-            raise ValueError(f'num_blocks must be at least 1, got {num_blocks}')
+        check_sizes(num_blocks=num_blocks)
         depth, channels, heads = self.vit.num_layers, self.vit.embed_dims, self.vit.num_heads
         tap_indices = evenly_spaced(depth) if tap_indices is None else tap_indices
         self.tap_indices = block_indices('tap_indices', tap_indices, depth)
+        if not self.tap_indices:
+            raise ValueError('tap_indices names no block: give one index at least, or None for the published ones')
+        hidden = channels if feedforward_channels is None else feedforward_channels
+        check_sizes(feedforward_channels=hidden)
         self.masked_attention = masked_attention
         self.laterals = nn.ModuleList(Lateral(channels, norm_cfg) for _ in self.tap_indices)
         self.rope = build_rope({'kind': 'dinov3', 'rescale': rope_rescale}, channels // heads)
         self.blocks = nn.ModuleList(
             TransformerBlock(
                 Attention(channels, heads, qkv_bias='qv'),
-                Mlp(channels, feedforward_channels or channels),
+                Mlp(channels, hidden),
                 channels,
                 layer_scale_init=1.0,
                 norm_eps=_NORM_EPS,
@@ -163,17 +169,17 @@ class PMT(HoldsViT, InitializedModule):
             tokens = self.vit.run_blocks(tokens, grid, start, index + 1, positions)
             taken.append(self.vit.norm(tokens))
             start = index + 1
-        return TrunkTokens(tuple(taken), grid, tuple(image.shape[-2:]))
+        return TrunkTokens(self.tap_indices, tuple(taken), grid, tuple(image.shape[-2:]))
 
     def decode(self, trunk: TrunkTokens) -> MaskPredictions:
         """Predict from the tokens of the ViT, those of ``trunk_tokens`` of any decoder with the same ``tap_indices``.
 
         Raises:
-            ValueError: They were taken after another number of blocks.
+            ValueError: They were taken after other blocks.
         """
-        if len(trunk.tokens) != len(self.laterals):
+        if trunk.indices != self.tap_indices:
             raise ValueError(
-                f'PMT takes tokens after {len(self.laterals)} blocks, got those of {len(trunk.tokens)}: build the '
+                f'PMT takes tokens after the blocks {self.tap_indices}, got those after {trunk.indices}: build the '
                 'models that share a ViT with the same tap_indices'
             )
         tokens = sum(lateral(taken) for lateral, taken in zip(self.laterals, trunk.tokens))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator, Sequence
+from numbers import Real
 from typing import Any
 
 from torch import nn
@@ -11,6 +12,7 @@ from torch import nn
 from mmvitdense.frozen_weights import forget_loaded
 from mmvitdense.layers import LowRankLinear
 from mmvitdense.models.backbones.vit import BaseViT, ViT
+from mmvitdense.models.backbones.vit_options import check_sizes
 from mmvitdense.models.backbones.vit_sizes import block_indices
 from mmvitdense.registry import MODELS
 
@@ -88,7 +90,9 @@ def add_lora(
     chosen = range(last + 1) if blocks is None else block_indices('blocks', blocks, vit.num_layers)
     if idle := [index for index in chosen if index > last]:
         raise ValueError(f'blocks names {idle}, which never run: the last output is that of block {last}')
-    found = _layers(vit, tuple(targets), chosen)
+    if not len(chosen):
+        raise ValueError('blocks names no block: give their indices, or None for all that run')
+    found = _layers(vit, (targets,) if isinstance(targets, str) else tuple(targets), chosen)
     vit.requires_grad_(False)
     for name, (layer, rows) in found.items():
         _replace(vit, name, LowRankLinear(layer, rows, rank, rank if alpha is None else alpha, dropout))
@@ -137,12 +141,11 @@ def lora_layers(model: nn.Module) -> list[tuple[str, LowRankLinear]]:
 
 
 def _check(rank: int, alpha: float | None, dropout: float) -> None:
-    if not isinstance(rank, int) or rank < 1:
-        raise ValueError(f'rank must be a whole number of at least 1, got {rank!r}')
-    if alpha is not None and alpha <= 0:
-        raise ValueError(f'alpha must be above 0, got {alpha}')
-    if not 0 <= dropout < 1:
-        raise ValueError(f'dropout must be at least 0 and below 1, got {dropout}')
+    check_sizes(rank=rank)
+    if alpha is not None and not (isinstance(alpha, Real) and 0 < alpha < float('inf')):
+        raise ValueError(f'alpha must be above 0, and finite, got {alpha!r}')
+    if not (isinstance(dropout, Real) and 0 <= dropout < 1):
+        raise ValueError(f'dropout must be at least 0 and below 1, got {dropout!r}')
 
 
 def _layers(

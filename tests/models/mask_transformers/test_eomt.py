@@ -166,8 +166,9 @@ def test_depths():
     ('options', 'message'),
     [
         ({'num_query_blocks': 5}, 'num_query_blocks must be 1 to 4, the blocks of the ViT, got 5'),
-        ({'num_classes': 0}, 'num_classes must be at least 1, got 0'),
-        ({'num_queries': 0}, 'num_queries must be at least 1, got 0'),
+        ({'num_query_blocks': 2.0}, 'num_query_blocks must be a whole number of at least 1, got 2.0'),
+        ({'num_classes': 0}, 'num_classes must be a whole number of at least 1, got 0'),
+        ({'num_queries': 0}, 'num_queries must be a whole number of at least 1, got 0'),
     ],
 )
 def test_bad_options(options, message):

@@ -241,7 +241,10 @@ def test_files_of_peft(tmp_path, targets):
     ('options', 'message'),
     [
         ({'rank': 0}, 'rank must be a whole number of at least 1, got 0'),
+        ({'rank': True}, 'rank must be a whole number of at least 1, got True'),
         ({'alpha': -1.0}, 'alpha must be above 0'),
+        ({'alpha': float('nan')}, 'alpha must be above 0'),
+        ({'blocks': ()}, 'blocks names no block'),
         ({'dropout': 1.0}, 'dropout must be at least 0 and below 1'),
         ({'targets': ()}, 'targets must be some of'),
         ({'targets': ('qkv', 'v')}, 'targets must be some of'),
