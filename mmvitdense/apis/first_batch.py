@@ -1,4 +1,4 @@
-"""A first batch of each loader, and its loss, tried before a run begins; the run does not notice."""
+"""A first batch of each loader, a loss and a prediction, tried before a run begins; the run does not notice."""
 
 from __future__ import annotations
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from .contract import Format, Weights
+from .parts.adapter_options import split_given
 from .parts.mask_transformer_names import (
     BACKBONE,
     HEAD,
@@ -18,7 +19,6 @@ from .parts.mask_transformer_names import (
     is_dinov3,
     is_own,
     own_names,
-    split_given,
     vit_options,
     without_network,
 )

@@ -8,6 +8,7 @@ from mmvitdense.checkpoints.files.reading import CheckpointError
 from mmvitdense.pretrainings import ARCHITECTURES
 
 from .contract import Format, Weights
+from .parts.adapter_options import split_given
 from .parts.mask_transformer_names import (
     BACKBONE,
     HEAD,
@@ -18,7 +19,6 @@ from .parts.mask_transformer_names import (
     head_options,
     is_own,
     own_names,
-    split_given,
     vit_options,
     without_network,
 )

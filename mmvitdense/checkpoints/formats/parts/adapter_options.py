@@ -17,10 +17,10 @@ _OWN = ('n_points', 'deform_num_heads', 'interaction_indexes', 'vit_feature', 'o
 _STAGE = re.compile(r'^interactions\.(\d+)\.')
 
 
-def split_given(given: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """What the user gives for the ViT inside, under 'vit' or bare, and for the adapter."""
-    own = {name: value for name, value in given.items() if name in _OWN}
-    bare = {name: value for name, value in given.items() if name not in (*_OWN, 'vit')}
+def split_given(given: dict[str, Any], names: tuple[str, ...] = _OWN) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What the user gives for the ViT inside, under 'vit' or bare, and for the model, whose options are ``names``."""
+    own = {name: value for name, value in given.items() if name in names}
+    bare = {name: value for name, value in given.items() if name not in (*names, 'vit')}
     return {**bare, **given.get('vit', {})}, own
 
 

@@ -87,10 +87,3 @@ def families_of(vit: Weights) -> tuple[str, ...]:
     if 'register_tokens' not in vit or 'blocks.0.ls1.gamma' not in vit:
         return ()
     return ('dinov2-reg',) if 'pos_embed' in vit else ('dinov3',)
-
-
-def split_given(given: dict[str, Any], own: tuple[str, ...]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """What the user gives for the ViT inside, by its name or under 'vit', and for the options ``own`` of the model."""
-    of_model = {name: value for name, value in given.items() if name in own}
-    of_vit = {name: value for name, value in given.items() if name not in (*own, 'vit')}
-    return {**of_vit, **given.get('vit', {})}, of_model
