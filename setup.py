@@ -92,6 +92,7 @@ setup(
     packages=find_packages(include=['mmvitdense', 'mmvitdense.*']),
     install_requires=read_requirements('runtime'),
     extras_require={name: read_requirements(name) for name in EXTRAS},
+    entry_points={'console_scripts': ['mmvitdense = mmvitdense.commands:main']},
     package_data={'mmvitdense': ['py.typed'], 'mmvitdense.ops': ['csrc/*', 'csrc/cpu/*', 'csrc/cuda/*']},
     ext_modules=OPS.get('ext_modules', []),
     cmdclass={'build_py': BuildPy, 'develop': Develop, **OPS.get('cmdclass', {})},

@@ -1,0 +1,71 @@
+"""The command `mmvitdense` and the files of `tools/`: one file a command, and one way to run them.
+
+A file of this package is a command of its name. Its docstring is the help; `EXAMPLE` is a command line that works;
+`add_arguments(parser)` adds the options; `run(arguments)` does the work and returns the exit code. Nothing heavy is
+imported before `run`, so that `--help` answers at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import pkgutil
+import sys
+from collections.abc import Sequence
+from types import ModuleType
+
+
+def command_names() -> list[str]:
+    """The names of all commands, as they are typed."""
+    return sorted(module.name for module in pkgutil.iter_modules(__path__))
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run `mmvitdense COMMAND ...` and return its exit code."""
+    from mmvitdense import __version__
+
+    parser = argparse.ArgumentParser(prog='mmvitdense', description='Dense prediction with plain Vision Transformers.')
+    parser.add_argument('--version', action='version', version=__version__)
+    commands = parser.add_subparsers(dest='command', metavar='COMMAND', required=True)
+    for name in command_names():
+        module = _module(name)
+        _fill(commands.add_parser(name, help=module.__doc__.strip().splitlines()[0], **_texts(module)), module)
+    return _run(parser.parse_args(arguments))
+
+
+def tool(name: str) -> int:
+    """Run one command as a program of its own, `python tools/NAME.py ...`, and return its exit code."""
+    module = _module(name)
+    parser = argparse.ArgumentParser(**_texts(module))
+    _fill(parser, module)
+    parser.set_defaults(command=name)
+    return _run(parser.parse_args())
+
+
+def _module(name: str) -> ModuleType:
+    return importlib.import_module(f'{__name__}.{name}')
+
+
+def _texts(module: ModuleType) -> dict[str, object]:
+    return {
+        'description': module.__doc__,
+        'epilog': f'example:\n  {module.EXAMPLE}',
+        'formatter_class': argparse.RawDescriptionHelpFormatter,
+    }
+
+
+def _fill(parser: argparse.ArgumentParser, module: ModuleType) -> None:
+    from mmvitdense.apis.arguments import add_debug
+
+    module.add_arguments(parser)
+    add_debug(parser)
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    from mmvitdense.apis.errors import run_tool
+
+    return run_tool(lambda: _module(arguments.command).run(arguments), arguments.debug)
+
+
+if __name__ == '__main__':
+    sys.exit(main())
