@@ -77,10 +77,12 @@ class Suppression(nn.Module):
         """Keep the best that do not overlap others of their group.
 
         Args:
-            boxes: N x 4, zeros where there is nothing.
+            boxes: N x 4.
             scores: N, ``NOTHING`` where there is nothing.
             groups: N whole numbers.
         """
+        # How far groups are apart, and so the rounding, is to depend on what counts alone.
+        boxes = torch.where(scores[:, None] > NOTHING, boxes, 0)
         # So many more places that there is always enough to choose from.
         boxes = torch.cat([boxes, boxes.new_zeros(self.most, 4)])
         scores = torch.cat([scores, scores.new_full((self.most,), NOTHING)])
@@ -101,13 +103,17 @@ class Suppression(nn.Module):
         return boxes + (groups.to(boxes) * (boxes.max() + 1))[:, None]
 
 
-def without_small(boxes: Tensor, scores: Tensor, smallest: float) -> tuple[Tensor, Tensor]:
-    """Boxes and scores, with nothing in the place of boxes not wider or not higher than ``smallest`` pixels.
+def without_small(boxes: Tensor, scores: Tensor, smallest: float) -> Tensor:
+    """Scores, ``NOTHING`` for boxes not wider or not higher than ``smallest`` pixels.
 
     A negative ``smallest`` leaves all, as in mmdet.
     """
     if smallest < 0:
-        return boxes, scores
-    width, height = boxes[:, 2] - boxes[:, 0], boxes[:, 3] - boxes[:, 1]
-    large = (width > smallest) & (height > smallest) & (scores > NOTHING)
-    return torch.where(large[:, None], boxes, 0), torch.where(large, scores, NOTHING)
+        return scores
+    large = (boxes[:, 2] - boxes[:, 0] > smallest) & (boxes[:, 3] - boxes[:, 1] > smallest)
+    return torch.where(large, scores, NOTHING)
+
+
+def rescaled(boxes: Tensor, scale: Tensor) -> Tensor:
+    """Boxes in pixels of the original image; ``scale`` (horizontal, vertical) led from it to the input."""
+    return boxes * (1 / scale).repeat(2)

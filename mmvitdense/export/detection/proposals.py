@@ -42,7 +42,7 @@ class Proposals(nn.Module):
         scores, deltas, anchors = (torch.cat(parts) for parts in zip(*levels))
         groups = torch.cat([torch.full_like(part[0], level, dtype=torch.long) for level, part in enumerate(levels)])
         boxes = decode(self.head.bbox_coder, anchors, deltas, size)
-        return self.suppress(*without_small(boxes, scores, self.smallest), groups)
+        return self.suppress(boxes, without_small(boxes, scores, self.smallest), groups)
 
     def _of_level(self, level: int, scores: Tensor, deltas: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         anchors = getattr(self, f'anchors_{level}')

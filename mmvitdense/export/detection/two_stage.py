@@ -13,7 +13,7 @@ from mmvitdense.models.detection import Detectron2CascadeRoIHead
 
 from ..errors import ExportError
 from ..pasting import paste
-from .boxes import NOTHING, Boxes, Suppression, decode
+from .boxes import NOTHING, Boxes, Suppression, decode, rescaled
 from .proposals import Proposals
 from .regions import Regions
 
@@ -136,20 +136,21 @@ class TwoStage(nn.Module):
         self.pasted = pasted and roi_head.with_mask
         self.outputs = ('boxes', 'scores', 'labels') + (('masks',) if roi_head.with_mask else ())
 
-    def forward(self, image: Tensor, size: Tensor) -> tuple[Tensor, ...]:
+    def forward(self, image: Tensor, size: Tensor, scale: Tensor) -> tuple[Tensor, ...]:
         """Detect.
 
         Args:
             image: B x 3 x H x W, see ``Pixels``.
             size: B x 2, height and width of the images, which lie in the upper left.
+            scale: B x 2, by how much the original images were stretched horizontally and vertically.
 
         Returns:
-            Boxes B x K x 4 in pixels of ``image``, scores B x K and labels B x K, best first, 0 and -1 where there is
-            nothing; and masks.
+            Boxes B x K x 4 in pixels of the original images, scores B x K and labels B x K, best first, 0 and -1 where
+            there is nothing; and masks.
         """
         maps = self.detector.extract_feat(self.pixels(image, size))
         results = [
-            self._of_image(maps, index, proposals, size[index])
+            self._of_image(maps, index, proposals, size[index], scale[index])
             for index, proposals in enumerate(self.proposals(maps, size))
         ]
         boxes, scores, labels = (torch.stack(parts) for parts in zip(*results))
@@ -160,10 +161,15 @@ class TwoStage(nn.Module):
         if self.pasted:
             masks = paste(masks, boxes.flatten(0, 1), *image.shape[-2:]) >= self.mask_thr
             masks = (masks & (labels.flatten() >= 0)[:, None, None]).to(torch.uint8)
+        boxes = boxes / scale.repeat(1, 2)[:, None]
         return boxes, scores, labels, masks.unflatten(0, labels.shape)
 
-    def _of_image(self, maps: Maps, index: int, proposals: Boxes, size: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def _of_image(
+        self, maps: Maps, index: int, proposals: Boxes, size: Tensor, scale: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
         probabilities, boxes = self.box_stages(maps, _rois(index, proposals.boxes), size)
+        if self.masks is None:  # without masks mmdet suppresses in pixels of the original image
+            boxes = rescaled(boxes, scale)
         scores = torch.where(proposals.scores[:, None] > NOTHING, probabilities[:, :-1], NOTHING)
         regions, classes = scores.shape
         boxes = boxes.expand(-1, classes, -1).reshape(-1, 4)
