@@ -21,7 +21,7 @@ class Pixels(nn.Module):
         self, mean: Tensor | None, std: Tensor | None, swap: bool, padding: float | Sequence[float] | Tensor = 0.0
     ):
         super().__init__()
-        self.swap = swap
+        self.register_buffer('order', torch.tensor([2, 1, 0]) if swap else None)
         self.register_buffer('mean', None if mean is None else mean.detach().clone().reshape(-1, 1, 1))
         self.register_buffer('std', None if std is None else std.detach().clone().reshape(-1, 1, 1))
         self.register_buffer('padding', torch.as_tensor(padding, dtype=torch.float32).reshape(-1, 1, 1))
@@ -36,8 +36,8 @@ class Pixels(nn.Module):
         Returns:
             B x C x H x W.
         """
-        if self.swap:
-            image = image[:, [2, 1, 0]]
+        if self.order is not None:
+            image = image.index_select(1, self.order)
         if self.mean is not None:
             image = (image - self.mean) / self.std
         if size is None:

@@ -57,6 +57,6 @@ def wrap(model: nn.Module, size: tuple[int, int], pasted: bool = False, any_size
         )
     preprocessor = model.data_preprocessor
     means = (preprocessor.mean, preprocessor.std) if preprocessor._enable_normalize else (None, None)
-    pixels = check_channels(Pixels(*means, preprocessor.channel_conversion))
+    pixels = check_channels(Pixels(*means, preprocessor._channel_conversion))
     module = Segmentor(with_any_pooling(model) if any_size else model, pixels, pasted)
     return Wrapped(module, 'semantic', ('image',), module.outputs, any_batch=True, any_size=True)
