@@ -6,10 +6,15 @@ import torch
 from mmseg.models.segmentors import EncoderDecoder
 from torch import Tensor, nn
 
+from mmvitdense.models.backbones.vit import ViT
+
 from .errors import ExportError
 from .pixels import Pixels
 from .pooling import with_any_pooling
 from .wrapped import Wrapped, check_channels
+
+
+_WINDOWS = ('mode', 'crop_size', 'stride', 'window_batch')
 
 
 class Segmentor(nn.Module):
@@ -59,4 +64,19 @@ def wrap(model: nn.Module, size: tuple[int, int], pasted: bool = False, any_size
     means = (preprocessor.mean, preprocessor.std) if preprocessor._enable_normalize else (None, None)
     pixels = check_channels(Pixels(*means, preprocessor._channel_conversion))
     module = Segmentor(with_any_pooling(model) if any_size else model, pixels, pasted)
-    return Wrapped(module, 'semantic', ('image',), module.outputs, any_batch=True, any_size=True)
+    test_cfg = {name: value for name, value in dict(model.test_cfg or {}).items() if name in _WINDOWS} | {
+        'out_channels': model.out_channels,
+        'align_corners': model.align_corners,
+        'threshold': getattr(model.decode_head, 'threshold', None),
+    }
+    vit = model.backbone if isinstance(model.backbone, ViT) else None
+    return Wrapped(
+        module,
+        'semantic',
+        ('image',),
+        module.outputs,
+        any_batch=True,
+        any_size=vit is not None,
+        patch=1 if vit is None else vit.patch_size,
+        test_cfg=test_cfg,
+    )

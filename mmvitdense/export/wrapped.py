@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -23,6 +24,7 @@ class Wrapped:
         any_batch: Whether one file can serve batches of any size.
         any_size: Whether one file can serve images of any size.
         patch: Sides of images are multiples of it in a file for any size.
+        test_cfg: Numbers that what becomes of the outputs depends on.
     """
 
     module: nn.Module
@@ -32,6 +34,7 @@ class Wrapped:
     any_batch: bool
     any_size: bool
     patch: int = 1
+    test_cfg: dict[str, Any] = dataclasses.field(default_factory=dict)
 
     def example(self, batch: int, size: tuple[int, int]) -> tuple[Tensor, ...]:
         """Inputs of the right form, of noise."""

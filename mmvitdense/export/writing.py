@@ -44,15 +44,16 @@ def to_onnx(program: ExportedProgram, description: Description, opset: int = 18)
     for name in ('onnx', 'onnxscript'):
         needed(name, 'Writing ONNX files')
     check_opset(opset)
-    batch = {0: 'batch'} if description.batch == 0 else {}
-    sides = {2: 'height', 3: 'width'} if description.any_size else {}
-    names = {
-        'input_names': list(description.inputs),
-        'output_names': list(description.outputs),
-    }
     with standard_operators(), _quiet(), torch.no_grad():
         onnx_program = torch.onnx.export(
-            program, (), dynamo=True, opset_version=opset, verbose=False, optimize=True, **names
+            program,
+            (),
+            dynamo=True,
+            opset_version=opset,
+            input_names=list(description.inputs),
+            output_names=list(description.outputs),
+            verbose=False,
+            optimize=True,
         )
     onnx_program.model.metadata_props[KEY] = description.to_json()
     return onnx_program

@@ -33,7 +33,7 @@ def wrap(model: nn.Module, size: tuple[int, int], pasted: bool = False, any_size
     Raises:
         ExportError: there is no module for it.
     """
-    pixels = _pixels(model.data_preprocessor)
+    pixels = pixels_of(model.data_preprocessor)
     if isinstance(model, SizeAwareMixin):
         raise ExportError(
             f'The model is a {type(model).__name__}, whose backbone takes the sizes of images as plain numbers; it '
@@ -44,7 +44,12 @@ def wrap(model: nn.Module, size: tuple[int, int], pasted: bool = False, any_size
         return Wrapped(module, 'boxes', _INPUTS, module.outputs, any_batch=True, any_size=False)
     if isinstance(model, MaskFormer):
         module = MaskTransformer(model, pixels, pasted)
-        return Wrapped(module, 'queries', _INPUTS[:2], module.outputs, any_batch=True, any_size=False)
+        fusion = model.panoptic_fusion_head
+        counts = {'num_things_classes': fusion.num_things_classes, 'num_stuff_classes': fusion.num_stuff_classes}
+        test_cfg = {**dict(fusion.test_cfg), **counts}
+        return Wrapped(
+            module, 'queries', _INPUTS[:2], module.outputs, any_batch=True, any_size=False, test_cfg=test_cfg
+        )
     if isinstance(model, TwoStageDetector):
         module = TwoStage(model, pixels, _maps(model, size), pasted)
     elif isinstance(model, SingleStageDetector):
@@ -65,7 +70,12 @@ def _maps(model: nn.Module, size: tuple[int, int]) -> tuple[Tensor, ...]:
         return model.extract_feat(torch.zeros(1, 3, *size))
 
 
-def _pixels(preprocessor: DetDataPreprocessor) -> Pixels:
+def pixels_of(preprocessor: DetDataPreprocessor) -> Pixels:
+    """What a preprocessor does to pixels.
+
+    Raises:
+        ExportError: it does more.
+    """
     if type(preprocessor) not in (DetDataPreprocessor, RawPaddingDetDataPreprocessor):
         raise ExportError(
             f'The preprocessor is a {type(preprocessor).__name__}; what can be exported is DetDataPreprocessor and '
