@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import io
+import logging
+import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +44,8 @@ class Annotated:
         check_data(cfg, splits=('test',))
         enter_scope(cfg)
         loader = {**cfg.test_dataloader, 'batch_size': 1, 'num_workers': 0, 'persistent_workers': False}
-        self.loader = Runner.build_dataloader(loader)
+        with silent():
+            self.loader = Runner.build_dataloader(loader)
         self.most = min(most, len(self.loader.dataset))
         self._evaluator = cfg.test_evaluator
 
@@ -55,7 +59,8 @@ class Annotated:
 
     def evaluator(self) -> Evaluator:
         """A new evaluator of the config."""
-        evaluator = Evaluator(self._evaluator)
+        with silent():
+            evaluator = Evaluator(self._evaluator)
         evaluator.dataset_meta = self.loader.dataset.metainfo
         return evaluator
 
@@ -106,7 +111,9 @@ def fit_pipeline(cfg: Any, description: Description) -> None:
     if description.any_size or windows or not steps:
         return
     fit = {'type': 'mmvitdense.FitWithin', 'size': (description.height, description.width)}
-    resizes = [index for index, step in enumerate(steps) if step.get('type') in ('Resize', 'mmdet.Resize', 'mmseg.Resize')]
+    resizes = [
+        index for index, step in enumerate(steps) if step.get('type') in ('Resize', 'mmdet.Resize', 'mmseg.Resize')
+    ]
     steps = list(steps)
     if resizes:
         steps[resizes[-1]] = {**fit, 'resize': dict(steps[resizes[-1]])}
@@ -116,3 +123,16 @@ def fit_pipeline(cfg: Any, description: Description) -> None:
         dataset['pipeline'] = steps
     else:
         cfg.test_pipeline = steps
+
+
+@contextmanager
+def silent() -> Iterator[None]:
+    """Without what data sets and metrics print."""
+    before = logging.root.manager.disable
+    logging.disable(logging.INFO)
+    try:
+        with redirect_stdout(io.StringIO()), warnings.catch_warnings():
+            warnings.simplefilter('ignore')
+            yield
+    finally:
+        logging.disable(before)

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-import io
-import logging
 import math
-from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -15,10 +11,10 @@ import torch
 from mmvitdense.export.comparison import Detections, Labels, mean_iou, relative_error
 from mmvitdense.export.runtimes import Arrays, Session
 from mmvitdense.export.serving import EagerSession, arrays, size_of
-from mmvitdense.export.truth import average_precisions
+from mmvitdense.export.truth import average_precisions, compressed
 
 from .errors import InputError
-from .export_images import Annotated, Folder
+from .export_images import Annotated, Folder, silent
 from .export_model import ModelExport
 
 _TENSORS_OF = 2
@@ -117,16 +113,14 @@ def prove(export: ModelExport, session: Session, images: Annotated | Folder, lim
         proof.images += 1
         ids += [sample.get('img_id') for sample in data['data_samples']]
         results = [server(data) for server in servers]
+        found = [_compact(samples[0]) for samples in results]
+        if found:
+            _compare(proof, *found)
         for place, samples in enumerate(results):
-            runs[place].extend(_compact(sample) for sample in samples)
             if evaluators:
                 evaluators[place].process(samples, data)
-        if servers:
-            _compare(proof, runs[0][-1], runs[1][-1])
-            if not annotated:
-                continue
-            for run in runs:  # the evaluators have what is needed
-                run.clear()
+            else:
+                runs[place].append(compressed(found[place]))
     if not proof.images:
         raise InputError('There is no image that can be read to compare on.')
     if evaluators:
@@ -203,7 +197,7 @@ def _evaluated(evaluator: Any, count: int, ids: list[Any]) -> dict[str, float]:
     for metric in evaluator.metrics:
         if getattr(metric, '_coco_api', None) is not None and getattr(metric, 'img_ids', 0) is None:
             metric.img_ids = ids  # else the images left out would count as missed
-    with _silent():
+    with silent():
         metrics = evaluator.evaluate(count)
     found = {}
     for name, value in metrics.items():
@@ -240,14 +234,3 @@ def _judge(proof: Proof, limits: Limits) -> None:
                 f'{found.unmatched} detections are in one run alone, of {found.found} of PyTorch; at most '
                 f'{limits.unmatched:.0%} is right.'
             )
-
-
-@contextlib.contextmanager
-def _silent() -> Iterator[None]:
-    before = logging.root.manager.disable
-    logging.disable(logging.INFO)
-    try:
-        with contextlib.redirect_stdout(io.StringIO()):
-            yield
-    finally:
-        logging.disable(before)

@@ -31,9 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='of the images of the file (default: what holds every image of the config; a window of a segmentor)',
     )
     parser.add_argument('--batch', type=int, default=1, help='images in a call (default: 1)')
-    parser.add_argument(
-        '--dynamic', nargs='+', choices=['batch', 'size'], default=(), help='what the file leaves open'
-    )
+    parser.add_argument('--dynamic', nargs='+', choices=['batch', 'size'], default=(), help='what the file leaves open')
     parser.add_argument('--opset', type=int, default=18, help="version of ONNX's operators (default: 18)")
     parser.add_argument(
         '--paste',
@@ -41,7 +39,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='masks in the size of the image instead of the box, a label map instead of scores',
     )
     parser.add_argument('--slim', action='store_true', help='let onnxslim fold and merge nodes')
-    parser.add_argument('--check', metavar='FILE', help='write nothing, prove this file, exported with the same options')
+    parser.add_argument(
+        '--check', metavar='FILE', help='write nothing, prove this file, exported with the same options'
+    )
     _add_proof(parser)
     add_cfg_options(parser)
 

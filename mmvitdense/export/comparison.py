@@ -42,7 +42,9 @@ class Detections:
             alone = torch.ones(len(run['scores']), dtype=torch.bool)
             alone[[pair[place] for pair in pairs]] = False
             self.unmatched += int(alone.sum())
-            self.highest_unmatched = max(self.highest_unmatched, float(run['scores'][alone].max()) if alone.any() else 0)
+            self.highest_unmatched = max(
+                self.highest_unmatched, float(run['scores'][alone].max()) if alone.any() else 0
+            )
         if not pairs:
             return
         left, right = (torch.tensor(places) for places in zip(*pairs))
@@ -124,6 +126,8 @@ def mean_iou(firsts: Sequence[Tensor], seconds: Sequence[Tensor]) -> float:
     both, either = torch.zeros(classes), torch.zeros(classes)
     for first, second in zip(firsts, seconds):
         same = torch.bincount(first[first == second].flatten(), minlength=classes)
-        counts = torch.bincount(first.flatten(), minlength=classes) + torch.bincount(second.flatten(), minlength=classes)
+        counts = torch.bincount(first.flatten(), minlength=classes) + torch.bincount(
+            second.flatten(), minlength=classes
+        )
         both, either = both + same, either + counts - same
     return float((both / either)[either > 0].mean())

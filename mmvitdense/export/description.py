@@ -65,4 +65,6 @@ class Description:
             content = {key: tuple(value) if isinstance(value, list) else value for key, value in content.items()}
             return cls(**content)
         except (ValueError, TypeError) as error:
-            raise ExportError(f'{name} was written by another version of mmvitdense ({error}): export it anew.') from error
+            raise ExportError(
+                f'{name} was written by another version of mmvitdense ({error}): export it anew.'
+            ) from error

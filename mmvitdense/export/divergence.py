@@ -101,9 +101,7 @@ def first_divergence(
 class _Runs:
     """Results of a file and of PyTorch by name."""
 
-    def __init__(
-        self, path: Path, model: Any, onnx_program: torch.onnx.ONNXProgram, inputs: Mapping[str, np.ndarray]
-    ):
+    def __init__(self, path: Path, model: Any, onnx_program: torch.onnx.ONNXProgram, inputs: Mapping[str, np.ndarray]):
         self.path, self.model, self.inputs = path, model, inputs
         self.fresh, self.program = onnx_program.model, onnx_program.exported_program
         self.operators = {node.name: node for node in self.program.graph.nodes if node.op == 'call_function'}

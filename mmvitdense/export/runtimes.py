@@ -52,9 +52,7 @@ class OnnxRuntimeSession(Session):
         if not optimized:
             options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
         try:
-            self.session = onnxruntime.InferenceSession(
-                os.fspath(path), options, providers=['CPUExecutionProvider']
-            )
+            self.session = onnxruntime.InferenceSession(os.fspath(path), options, providers=['CPUExecutionProvider'])
         except Exception as error:  # onnxruntime's errors have no class in common
             raise ExportError(f'{path} cannot be loaded by onnxruntime: {_line(error)}') from error
         text = self.session.get_modelmeta().custom_metadata_map.get(KEY)

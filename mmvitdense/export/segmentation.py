@@ -13,7 +13,6 @@ from .pixels import Pixels
 from .pooling import with_any_pooling
 from .wrapped import Wrapped, check_channels
 
-
 _WINDOWS = ('mode', 'crop_size', 'stride', 'window_batch')
 
 

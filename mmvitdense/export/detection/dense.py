@@ -45,7 +45,9 @@ class Dense(nn.Module):
         """Detect; arguments and results as of ``TwoStage``, without masks."""
         outputs = self.head(self.detector.extract_feat(self.pixels(image, size)))
         images = [
-            self._of_image([[part[index] for part in of_level] for of_level in zip(*outputs)], size[index], scale[index])
+            self._of_image(
+                [[part[index] for part in of_level] for of_level in zip(*outputs)], size[index], scale[index]
+            )
             for index in range(image.shape[0])
         ]
         return tuple(torch.stack(parts) for parts in zip(*images))
