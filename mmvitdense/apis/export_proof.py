@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from mmvitdense.export.comparison import Detections, Labels, mean_iou, relative_error
+from mmvitdense.export.description import Description
 from mmvitdense.export.runtimes import Arrays, Session
 from mmvitdense.export.serving import EagerSession, arrays, size_of
 from mmvitdense.export.truth import average_precisions, compressed
@@ -152,26 +153,25 @@ def _servers(export: ModelExport, session: Session) -> list:
 
 def _compare_tensors(proof: Proof, eager: Session, session: Session, data: dict[str, Any]) -> None:
     """Compare outputs number by number, those of detectors as far as both have the same order."""
-    description = session.description
-    if description.any_size or max(data['inputs'][0].shape[-2:]) <= min(description.height, description.width):
-        images = list(data['inputs'])
-    else:  # windows of a large image: the first
-        images = [image[:, : description.height, : description.width] for image in data['inputs']]
-    count = description.batch or len(images)
-    images = (images * count)[:count]
-    scales = [tuple(sample.get('scale_factor', (1.0, 1.0))) for sample in data['data_samples']]
-    inputs = arrays(images, (scales * count)[:count], description, size_of(description, images))
+    inputs = inputs_of(session.description, data)
     reference, found = eager(inputs), session(inputs)
     if 'labels' in reference and len(reference) > 1:
         same = reference['labels'] == found['labels']
         reference, found = ({n: v[same] for n, v in run.items()} for run in (reference, found))
-    worst = 0.0
     for name in reference:
         error = relative_error(reference[name], found[name])
         if proof.inputs is None or error > max(proof.tensors.values(), default=0.0):
-            worst = max(worst, error)
             proof.inputs = inputs
         proof.tensors[name] = max(proof.tensors.get(name, 0.0), error)
+
+
+def inputs_of(description: Description, data: dict[str, Any]) -> Arrays:
+    """Inputs of a file for an image of a data loader; of an image that is tested in windows the first window."""
+    images, count = list(data['inputs']), description.batch or 1
+    if not description.any_size:
+        images = [image[:, : description.height, : description.width] for image in images]
+    scales = [tuple(sample.get('scale_factor', (1.0, 1.0))) for sample in data['data_samples']]
+    return arrays((images * count)[:count], (scales * count)[:count], description, size_of(description, images))
 
 
 def _compact(sample: Any) -> dict[str, torch.Tensor]:

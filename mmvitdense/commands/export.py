@@ -42,6 +42,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--check', metavar='FILE', help='write nothing, prove this file, exported with the same options'
     )
+    parser.add_argument('--int8', action='store_true', help='quantise to 8 bits, calibrated with 32 images')
+    parser.add_argument('--calibration', metavar='FOLDER', help='images for --int8 (default: those of the proof)')
     _add_proof(parser)
     add_cfg_options(parser)
 
@@ -52,14 +54,17 @@ def _add_proof(parser: argparse.ArgumentParser) -> None:
     group.add_argument('--num-images', type=int, default=50, help='how many at most (default: 50)')
     group.add_argument('--no-proof', action='store_true', help='write the file alone')
     group.add_argument('--runtime', choices=['onnxruntime', 'openvino', 'torch'], help='default: that of the format')
-    group.add_argument('--max-metric', type=float, help='largest difference of AP, PQ and mIoU (default: 0.001)')
+    group.add_argument(
+        '--max-metric', type=float, help='largest difference of AP, PQ and mIoU (default: 0.001, --int8 0.02)'
+    )
     group.add_argument('--max-box', type=float, help='largest difference of a box in pixels (default: 0.1)')
+    group.add_argument('--speed', type=int, default=0, metavar='CALLS', help='time so many calls of both too')
     group.add_argument('--report', metavar='FILE.json', help='write what was found here too')
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Write and prove."""
-    from mmvitdense.apis.export import export_with_proof
+    from mmvitdense.apis.export import ProofOptions, export_with_proof
     from mmvitdense.apis.export_model import ExportOptions
 
     options = ExportOptions(
@@ -71,19 +76,24 @@ def run(arguments: argparse.Namespace) -> int:
         paste=arguments.paste,
         slim=arguments.slim,
     )
+    proof_options = ProofOptions(
+        images=arguments.images,
+        num_images=arguments.num_images,
+        runtime=arguments.runtime,
+        max_metric=arguments.max_metric,
+        max_box=arguments.max_box,
+        calls=arguments.speed,
+        report=arguments.report,
+    )
     failures = export_with_proof(
         arguments.config,
         arguments.checkpoint,
         options,
+        None if arguments.no_proof else proof_options,
         out=arguments.out,
         check=arguments.check,
-        images=arguments.images,
-        num_images=arguments.num_images,
-        proves=not arguments.no_proof,
-        runtime=arguments.runtime,
-        max_metric=arguments.max_metric,
-        max_box=arguments.max_box,
-        report=arguments.report,
+        int8=arguments.int8,
+        calibration=arguments.calibration,
         cfg_options=arguments.cfg_options,
     )
     return 1 if failures else 0

@@ -238,4 +238,5 @@ def _place(node: Any) -> str:
         scopes = ast.literal_eval(entries.get('pkg.torch.onnx.name_scopes', '[]'))
     except (ValueError, SyntaxError):
         return ''
-    return scopes[-2] if len(scopes) > 1 else ''
+    # Of a part of a list the exporter writes the slice down too.
+    return re.sub(r'\.?slice\([^)]*\)', '', scopes[-2]) if len(scopes) > 1 else ''

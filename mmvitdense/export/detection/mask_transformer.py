@@ -31,8 +31,8 @@ class MaskTransformer(nn.Module):
         super().__init__()
         if not isinstance(detector.panoptic_head, MaskTransformerHead):
             raise ExportError(
-                f'The panoptic_head is a {type(detector.panoptic_head).__name__}; what can be exported of MaskFormer is '
-                'EoMT and PMT, with MaskTransformerHead.'
+                f'The panoptic_head is a {type(detector.panoptic_head).__name__}; what can be exported of MaskFormer '
+                'is EoMT and PMT, with MaskTransformerHead.'
             )
         self.pixels, self.detector, self.pasted = pixels, detector, pasted
 

@@ -171,7 +171,7 @@ class TwoStage(nn.Module):
         if self.masks is None:  # without masks mmdet suppresses in pixels of the original image
             boxes = rescaled(boxes, scale)
         scores = torch.where(proposals.scores[:, None] > NOTHING, probabilities[:, :-1], NOTHING)
-        regions, classes = scores.shape
+        classes = scores.shape[1]
         boxes = boxes.expand(-1, classes, -1).reshape(-1, 4)
         places = (scores.flatten() > self.score_thr).nonzero()[:, 0]
         found = self.suppress(boxes[places], scores.flatten()[places], places % classes)
