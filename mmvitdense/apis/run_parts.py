@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from .build_errors import nearest, parts_below, shown
@@ -60,6 +61,14 @@ def check_parts(cfg: Any) -> None:
     _check_hooks(cfg)
 
 
+def hook_settings(cfg: Any) -> Iterator[tuple[str, Any]]:
+    """(key, settings) of each hook of a config."""
+    for name, hook in (cfg.get('default_hooks') or {}).items():
+        yield f'default_hooks.{name}', hook
+    for number, hook in enumerate(cfg.get('custom_hooks') or []):
+        yield f'custom_hooks.{number}', hook
+
+
 def _check_numbers(cfg: Any) -> None:
     loop = cfg.get('train_cfg') or {}
     for name in _AT_LEAST_ONE:
@@ -105,9 +114,7 @@ def _check_lenient(cfg: Any) -> None:
 def _check_hooks(cfg: Any) -> None:
     if not isinstance(cfg.get('custom_hooks') or [], (list, tuple)):
         raise InputError(f'custom_hooks: expected a list of dicts, got {shown(cfg.custom_hooks)}.')
-    hooks = {f'default_hooks.{name}': hook for name, hook in (cfg.get('default_hooks') or {}).items()}
-    hooks |= {f'custom_hooks.{number}': hook for number, hook in enumerate(cfg.get('custom_hooks') or [])}
-    for key, hook in hooks.items():
+    for key, hook in hook_settings(cfg):
         if not isinstance(hook, dict):
             if isinstance(hook, (str, int, float)) or (hook is None and key.startswith('custom')):
                 raise InputError(f'{key}: expected a dict with the type of a hook, got {shown(hook)}.')
