@@ -54,20 +54,6 @@ def building(key: str, settings: Any) -> Iterator[None]:
         raise InputError(explain(error, key, settings)) from error
 
 
-@contextmanager
-def checking(what: str) -> Iterator[None]:
-    """Turn what goes wrong in a check of settings, which may be of any kind, into an `InputError`."""
-    try:
-        yield
-    except (InputError, DataError, CheckpointError, DownloadError, OSError):
-        raise
-    except Exception as error:
-        raise InputError(
-            f'{what} cannot be checked ({type(error).__name__}: {message_of(error)}): a field has a value of a kind '
-            'that is not expected there; --debug shows where.'
-        ) from error
-
-
 def explain(error: Exception, key: str, settings: Any) -> str:
     """One sentence for an exception that was raised while `settings`, which stand at `key`, were built."""
     builds = list(_builds(error, key, settings))
@@ -80,13 +66,13 @@ def explain(error: Exception, key: str, settings: Any) -> str:
             return _unexpected(error, builds, found[1])
         if found := _MISSING.search(message):
             return f'{innermost.place}: {_name(innermost)} needs {found[1]}, which the config does not give.'
+    if 'must contain the key "type"' in message or (isinstance(error, KeyError) and error.args == ('type',)):
+        return f'{innermost.place}: {shown(_without_type(innermost.settings))} has no type; add type=, a class.'
     for build in reversed(builds):
         if said := _wrong_value(build, message):
             return said
     if unknown := _unknown_below(innermost, anyhow='callable' in message or 'None' in message):
         return unknown
-    if 'must contain the key "type"' in message or (isinstance(error, KeyError) and error.args == ('type',)):
-        return f'{innermost.place}: {shown(_without_type(innermost.settings))} has no type; add type=, a class.'
     if isinstance(error, KeyError) and _is_name(error):
         return _missing_key(innermost, error.args[0])
     return f'{innermost.place}: {_name(innermost)} cannot be built ({type(error).__name__}: {message}).'

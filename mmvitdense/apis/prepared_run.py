@@ -29,7 +29,7 @@ from .option_kinds import check_kinds
 from .pixels import warn_of_loaded_pixels
 from .run_log import RunLog
 from .trial_steps import try_optimizers, try_schedules
-from .unread_keys import refuse_unread_keys
+from .unread_keys import refuse_unread_keys, refuse_unread_rules
 
 _number = itertools.count()
 
@@ -181,6 +181,7 @@ class PreparedRun:
         """Check what is read, or computed, when a run is under way."""
         check_kinds(self.cfg)
         check_hook_arguments(self)
+        refuse_unread_rules(self.cfg.optim_wrapper)
         try_optimizers(self.optim_wrapper, self.cfg.optim_wrapper)
         try_schedules(self.param_schedulers, self.cfg.get('param_scheduler'))
 

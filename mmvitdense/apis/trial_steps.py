@@ -1,4 +1,4 @@
-"""Optimizers and schedules take a few steps on weights of their own, so that what they cannot compute is found early."""
+"""Optimizers and schedules make a few steps on weights of their own, which shows what they cannot compute."""
 
 from __future__ import annotations
 
@@ -122,9 +122,9 @@ def _place(scheduler: _ParamScheduler, settings: Any) -> tuple[str, Any]:
     """Where the settings of a schedule stand, the first of its class with its begin."""
     several = settings if isinstance(settings, (list, tuple)) else [settings]
     for number, each in enumerate(several):
-        if isinstance(each, dict) and str(each.get('type')).rpartition('.')[2] == type(scheduler).__name__:
-            if each.get('by_epoch', True) != scheduler.by_epoch or each.get('begin', 0) == scheduler.begin:
-                return f'param_scheduler.{number}', each
+        begins = isinstance(each, dict) and each.get('begin', 0) == scheduler.begin
+        if begins and str(each.get('type')).rpartition('.')[2] == type(scheduler).__name__:
+            return f'param_scheduler.{number}', each
     return 'param_scheduler', settings
 
 

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
+from mmengine.registry import OPTIM_WRAPPER_CONSTRUCTORS
 from torch import nn
 
 from .build_errors import nearest, parts_below
@@ -46,8 +47,32 @@ def refuse_unread_keys(model: nn.Module, settings: Any) -> None:
             raise InputError(f'{path}: nothing in the model reads such a key{hint}')
 
 
+def refuse_unread_rules(settings: Any) -> None:
+    """Refuse a key of `optim_wrapper.paramwise_cfg` that the constructor of the optimizer does not read.
+
+    Raises:
+        InputError: There is such a key.
+    """
+    rules = settings.get('paramwise_cfg')
+    if not isinstance(rules, dict):
+        return
+    kind = settings.get('constructor', 'DefaultOptimWrapperConstructor')
+    kind = OPTIM_WRAPPER_CONSTRUCTORS.get(kind) if isinstance(kind, str) else kind
+    text = _text({base.__module__ for base in inspect.getmro(kind)}) if inspect.isclass(kind) else ''
+    keys = [('optim_wrapper.paramwise_cfg', key) for key in rules]
+    named = rules.get('custom_keys')
+    for name, rule in named.items() if isinstance(named, dict) else ():
+        if not isinstance(rule, dict):
+            raise InputError(f'optim_wrapper.paramwise_cfg.custom_keys.{name}: expected a dict, got {rule!r}.')
+        keys += [(f'optim_wrapper.paramwise_cfg.custom_keys.{name}', key) for key in rule]
+    for place, key in keys if text else ():
+        if not re.search(rf"""['"]{re.escape(str(key))}['"]""", text):
+            known = {name for found in _READ.findall(text) for name in found if name}
+            raise InputError(f'{place}.{key}: {kind.__name__} reads no such key{nearest(str(key), known) or "."}')
+
+
 def _parts(settings: Any) -> Iterator[tuple[str, dict]]:
-    """(place, dict) of all in `train_cfg` and `test_cfg` that no class is built from: that is checked as it is built."""
+    """(place, dict) of all in `train_cfg` and `test_cfg`, but for what classes are built from."""
     for path, part in parts_below(settings, 'model'):
         if isinstance(part, dict):
             for name in _CFGS:
@@ -74,9 +99,12 @@ def _sources(model: nn.Module) -> str:
         for value in vars(sys.modules[name]).values()
         if name in sys.modules and (inspect.isfunction(value) or inspect.isclass(value))
     }
-    names |= {name for name in imported if name and name.partition('.')[0] not in _OTHERS}
+    return _text(names | {name for name in imported if name and name.partition('.')[0] not in _OTHERS})
+
+
+def _text(modules: set[str]) -> str:
     texts = []
-    for name in sorted(names & sys.modules.keys()):
+    for name in sorted(modules & sys.modules.keys()):
         try:
             texts.append(inspect.getsource(sys.modules[name]))
         except (OSError, TypeError):  # no file of Python, such as a module written in a shell
