@@ -8,7 +8,7 @@ from typing import Any
 
 from mmengine.config import DictAction
 
-from mmvitdense.datasets.checks.paths import OUTSIDE
+from mmvitdense.datasets.outside import OUTSIDE
 from mmvitdense.downloads import REFETCH
 
 

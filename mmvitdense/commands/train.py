@@ -6,7 +6,7 @@ import argparse
 
 from mmvitdense.apis.arguments import add_run_arguments, take_local_rank
 
-EXAMPLE = 'mmvitdense train mmvitdense::quickstart/vitdet-tiny_mask-rcnn_shapes.py --work-dir runs/first --resume'
+EXAMPLE = 'mmvitdense train mmvitdense::quickstart/vitdet-tiny_mask-rcnn_shapes.py --work-dir runs/first'
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
