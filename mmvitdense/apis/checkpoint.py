@@ -133,7 +133,7 @@ def _advice(state: dict[str, torch.Tensor]) -> str:
     if form is PLAIN_VIT:
         return 'Use the config that the checkpoint was trained with.'
     return (
-        f'Its names are those of {form.name}: convert it with `python tools/convert.py IN OUT`, and use the config '
+        f'Its names are those of {form.name}: convert it with `mmvitdense convert IN OUT`, and use the config '
         'that it was trained with.'
     )
 

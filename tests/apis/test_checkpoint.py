@@ -141,9 +141,7 @@ def test_files_of_official_code_are_to_be_converted(save):
         key.replace('.vit.', '.').replace('ls1.gamma', 'gamma1').replace('ls2.gamma', 'gamma2'): value
         for key, value in net.state_dict().items()
     }
-    with pytest.raises(
-        CheckpointError, match=r'names are those of ViT-CoMer: convert it with `python tools/convert.py'
-    ):
+    with pytest.raises(CheckpointError, match=r'names are those of ViT-CoMer: convert it with `mmvitdense convert'):
         load_model_weights(net, save(official))
     with pytest.raises(CheckpointError, match='Use the config that the checkpoint was trained with'):
         load_model_weights(net, save({**net.state_dict(), 'backbone.more': torch.zeros(1)}))
