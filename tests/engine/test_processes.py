@@ -15,10 +15,11 @@ from torch.utils.data import DataLoader
 
 from mmvitdense.apis.errors import run_tool
 from mmvitdense.engine import LoadingError, ProcessesHook, stop_signals
+from mmvitdense.engine.command_line import resume_command, typed_command
 from mmvitdense.engine.loader_watch import watch_loader
 from mmvitdense.engine.named_loading import name_files
 from mmvitdense.engine.parent_death import end_with_parent
-from mmvitdense.engine.stop_signals import StopSignals, resume_command
+from mmvitdense.engine.stop_signals import StopSignals
 
 from .tiny_runs import server
 
@@ -211,5 +212,6 @@ def test_the_command_to_go_on_with_a_module(monkeypatch):
     monkeypatch.setattr('sys.modules', {**sys.modules, '__main__': types.SimpleNamespace(__spec__=main)})
     monkeypatch.setattr('sys.argv', [main.origin, 'train', 'c.py'])
     assert resume_command() == 'python -m mmvitdense train c.py --resume'
+    assert typed_command() == 'python -m mmvitdense train c.py'
     monkeypatch.setattr('sys.argv', ['mine.py', 'c.py'])
     assert resume_command() == 'python mine.py c.py --resume'
