@@ -4,6 +4,7 @@ from .dpt_head import DPTSegHead
 from .linear_head import LinearSegHead
 from .mask2former_head import Mask2FormerSegHead
 from .mask_transformer_head import MaskTransformerSegHead
+from .several_resolutions import MultiResolutionEncoderDecoder
 from .windowed_segmentor import PredictsInWindows, WindowedEncoderDecoder
 
 __all__ = [
@@ -11,6 +12,7 @@ __all__ = [
     'LinearSegHead',
     'Mask2FormerSegHead',
     'MaskTransformerSegHead',
+    'MultiResolutionEncoderDecoder',
     'PredictsInWindows',
     'WindowedEncoderDecoder',
 ]
