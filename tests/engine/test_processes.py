@@ -1,11 +1,13 @@
 """Loader processes that die, stop, hang or raise, and what a signal does to a run."""
 
+import importlib.machinery
 import multiprocessing
 import os
 import signal
 import sys
 import threading
 import time
+import types
 from pathlib import Path
 
 import pytest
@@ -13,10 +15,11 @@ from torch.utils.data import DataLoader
 
 from mmvitdense.apis.errors import run_tool
 from mmvitdense.engine import LoadingError, ProcessesHook, stop_signals
+from mmvitdense.engine.command_line import resume_command, typed_command
 from mmvitdense.engine.loader_watch import watch_loader
 from mmvitdense.engine.named_loading import name_files
 from mmvitdense.engine.parent_death import end_with_parent
-from mmvitdense.engine.stop_signals import StopSignals, resume_command
+from mmvitdense.engine.stop_signals import StopSignals
 
 from .tiny_runs import server
 
@@ -265,5 +268,19 @@ def test_the_command_to_go_on(monkeypatch, arguments, expected):
     monkeypatch.setenv('TORCHELASTIC_RUN_ID', '1')
     monkeypatch.setenv('LOCAL_WORLD_SIZE', '4')
     assert resume_command() == f'torchrun --nproc_per_node 4 tools/train.py {expected}'
+    monkeypatch.setattr('sys.argv', ['/venv/bin/mmvitdense', 'train', *arguments])
+    assert resume_command() == f'torchrun --nproc_per_node 4 -m mmvitdense train {expected}'
+    monkeypatch.delenv('TORCHELASTIC_RUN_ID')
+    assert resume_command() == f'mmvitdense train {expected}'
     monkeypatch.setattr('sys.argv', ['/usr/bin/jupyter'])
     assert "resume='auto'" in resume_command()
+
+
+def test_the_command_to_go_on_with_a_module(monkeypatch):
+    main = importlib.machinery.ModuleSpec('mmvitdense.__main__', None, origin='/there/mmvitdense/__main__.py')
+    monkeypatch.setattr('sys.modules', {**sys.modules, '__main__': types.SimpleNamespace(__spec__=main)})
+    monkeypatch.setattr('sys.argv', [main.origin, 'train', 'c.py'])
+    assert resume_command() == 'python -m mmvitdense train c.py --resume'
+    assert typed_command() == 'python -m mmvitdense train c.py'
+    monkeypatch.setattr('sys.argv', ['mine.py', 'c.py'])
+    assert resume_command() == 'python mine.py c.py --resume'
