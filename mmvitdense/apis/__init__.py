@@ -12,15 +12,29 @@ if TYPE_CHECKING:
     from .demo import run_demo
     from .errors import InputError, run_tool
     from .inference import ImageInferencer
+    from .named_models import FoundModel, find_model, load_model
     from .test import evaluate_model
     from .train import train_model
 
-__all__ = ['ImageInferencer', 'InputError', 'evaluate_model', 'run_demo', 'run_tool', 'train_model']
+__all__ = [
+    'FoundModel',
+    'ImageInferencer',
+    'InputError',
+    'evaluate_model',
+    'find_model',
+    'load_model',
+    'run_demo',
+    'run_tool',
+    'train_model',
+]
 
 _FILES = {
+    'FoundModel': 'named_models',
     'ImageInferencer': 'inference',
     'InputError': 'errors',
     'evaluate_model': 'test',
+    'find_model': 'named_models',
+    'load_model': 'named_models',
     'run_demo': 'demo',
     'run_tool': 'errors',
     'train_model': 'train',
