@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 import os
-import shlex
 import signal
-import sys
 import threading
 import time
-from pathlib import Path
 from typing import Any
 
 import torch
 from mmengine.dist import all_reduce, get_rank, is_distributed
 
-_PROGRAM = 'mmvitdense'
-"""The command that is installed with the package."""
 _REQUESTS = (signal.SIGTERM, signal.SIGINT)
 _ECHO = 2.0
 """Seconds in which torchrun sends a Ctrl-C again to processes that had it from the terminal."""
@@ -75,42 +70,3 @@ class StopSignals:
             signal.signal(signal.SIGINT, signal.SIG_DFL)
             if not first and not (from_torchrun and now - self._since < _ECHO):
                 os.kill(os.getpid(), signal.SIGINT)
-
-
-def resume_command() -> str:
-    """The command line that goes on with this run, or what to change where the run was not started by a command."""
-    program, *arguments = sys.argv or ['']
-    started = _module() or ([program] if Path(program).suffix == '.py' else [])
-    if not started and Path(program).stem != _PROGRAM:
-        return "start it again with resume='auto'"
-    launcher = ['python', *started] if started else [_PROGRAM]
-    if 'TORCHELASTIC_RUN_ID' in os.environ:
-        launcher = ['torchrun', '--nproc_per_node', os.environ.get('LOCAL_WORLD_SIZE', '1')]
-        if (nodes := os.environ.get('GROUP_WORLD_SIZE', '1')) != '1':
-            launcher += ['--nnodes', nodes]
-        launcher += started or ['-m', _PROGRAM]
-    return shlex.join([*launcher, *_with_resume(_without_resume(arguments))])
-
-
-def _module() -> list[str]:
-    """['-m', NAME] where the program was started so, else an empty list."""
-    spec = getattr(sys.modules.get('__main__'), '__spec__', None)
-    # Not of a program that runs another one in its place, as pytest's plugins and debuggers do.
-    if spec is None or spec.origin is None or not sys.argv or spec.origin != sys.argv[0]:
-        return []
-    return ['-m', spec.name.removesuffix('.__main__')]
-
-
-def _without_resume(arguments: list[str]) -> list[str]:
-    kept = []
-    for place, argument in enumerate(arguments):
-        value_of_resume = place and arguments[place - 1] == '--resume' and not argument.startswith('-')
-        if argument.partition('=')[0] != '--resume' and not value_of_resume:
-            kept.append(argument)
-    return kept
-
-
-def _with_resume(arguments: list[str]) -> list[str]:
-    # Not behind a list of --cfg-options, to which it would not belong, and not before the config, which it would take.
-    place = next((place for place, argument in enumerate(arguments) if argument.startswith('--')), len(arguments))
-    return [*arguments[:place], '--resume', *arguments[place:]]

@@ -239,6 +239,10 @@ class PlainViT(RecordsPositions, BaseViT):
             tokens = torch.cat([*prefix, tokens], dim=1)
         return self.norm_pre(tokens)
 
+    def patch_kernel(self) -> tuple[Tensor, Tensor | None]:
+        """See ``ViTWithPatchKernel``."""
+        return self.patch_embed.proj.weight, self.patch_embed.proj.bias
+
     def position_table(self, grid: tuple[int, int]) -> Tensor:
         """The absolute positions of the patches of a grid, 1 x h*w x C."""
         slot = int(self.pos_embed_cls_slot)
