@@ -1,7 +1,5 @@
 """What is exported, as it is run in PyTorch: to the bit what mmdet and mmseg predict."""
 
-import importlib
-
 import pytest
 import torch
 
