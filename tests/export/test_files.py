@@ -75,7 +75,7 @@ def _scopes(node):
 def _planted(source, target):
     """A copy of a file with one number of a weight changed."""
     model = onnx.load(source)
-    (node,) = (node for node in model.graph.node if node.op_type == 'MatMul' and "blocks.0.mlp.fc1'" in _scopes(node))
+    (node,) = (node for node in model.graph.node if node.op_type == 'MatMul' and ".0.mlp.fc1'" in _scopes(node))
     (value,) = (value for value in model.graph.initializer if value.name == node.input[1])
     changed = onnx.numpy_helper.to_array(value).copy()
     changed[3, 5] += 10
@@ -85,7 +85,7 @@ def _planted(source, target):
 
 
 def test_dino_has_deformable_attention_as_grid_sample(tmp_path):
-    export = _export('dino', tmp_path, dynamic=('batch',))
+    export = _export('dino', tmp_path)
     path = tmp_path / 'model.onnx'
     export.write(path)
     graph = onnx.load(path).graph
@@ -93,14 +93,14 @@ def test_dino_has_deformable_attention_as_grid_sample(tmp_path):
     assert {node.domain for node in graph.node} <= {'', 'pkg.onnxscript.torch_lib', 'ai.onnx'}
     session = open_file(path)
     eager = EagerSession(export.wrapped, export.description)
-    for shapes in ([(50, 64)], [(64, 64), (64, 40), (33, 64)]):
-        _assert_same(eager, session, _inputs(session, shapes))
+    for shape in ((50, 64), (33, 40)):
+        _assert_same(eager, session, _inputs(session, [shape]))
 
 
 def test_the_command_proves_a_segmentor_on_its_test_set(tmp_path, shapes_root, capsys):
     from mmvitdense.commands import main
 
-    cfg, model = small_model('upernet')
+    _, model = small_model('upernet')
     torch.save({'state_dict': model.state_dict(), 'meta': {}}, tmp_path / 'weights.pth')
     config = tmp_path / 'upernet.py'
     small_config(
