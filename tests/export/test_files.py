@@ -1,6 +1,8 @@
 """Files for other runtimes: what they give, how they are proved, and how a wrong one is found out."""
 
 import json
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,6 +16,7 @@ from mmvitdense.export.runtimes import open_file
 from mmvitdense.export.serving import EagerSession, arrays
 from tests.export.small import SIDE, small_config, small_model
 
+ROOT = Path(__file__).parents[2]
 onnx = pytest.importorskip('onnx', reason='onnx is not installed, which exported files need')
 pytest.importorskip('onnxscript', reason='onnxscript is not installed, which writing ONNX files needs')
 pytest.importorskip('onnxruntime', reason='onnxruntime is not installed, which running ONNX files needs')
@@ -66,10 +69,20 @@ def test_mask_rcnn_is_proved_and_a_planted_constant_is_named(tmp_path, shapes_ro
     assert name in found.constants[0]
     assert '1 of 1024 numbers' in found.constants[0]
     assert first_divergence(path, export.onnx_program, right.inputs, 1e-3) is None
+    image = next((shapes_root / 'images' / 'validation').iterdir())
+    assert len(_run_of_the_docs(path, image)['labels']) == 1
 
 
 def _scopes(node):
     return next((entry.value for entry in node.metadata_props if entry.key.endswith('name_scopes')), '')
+
+
+def _run_of_the_docs(path, image):
+    """The names of the example of docs/export.md after it."""
+    (source,) = re.findall(r'```python\n(.*?)```', (ROOT / 'docs' / 'export.md').read_text(), re.DOTALL)
+    names = {}
+    exec(source.replace('mask-rcnn.onnx', str(path)).replace('street.jpg', str(image)), names)
+    return names
 
 
 def _planted(source, target):
