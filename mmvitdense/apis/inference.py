@@ -15,8 +15,9 @@ from mmvitdense.visualization.drawing import Artist, as_picture, panoptic_segmen
 from .build import build_model, predict_labels_alone
 from .checkpoint import load_model_weights
 from .config import load_config
-from .errors import InputError
-from .image_loading import ImageLoading, test_dataset
+from .dataset_meta import dataset_meta
+from .devices import usable_device
+from .image_loading import ImageLoading
 from .sync_bn import sync_bn_to_bn
 
 
@@ -50,7 +51,7 @@ class ImageInferencer:
         cfg_options: dict[str, Any] | None = None,
     ):
         self.cfg = load_config(config, cfg_options)
-        self.device = _usable(device)
+        self.device = usable_device(device)
         sync_bn_to_bn(self.cfg)
         check_windows(self.cfg)
         predict_labels_alone(self.cfg)
@@ -62,9 +63,9 @@ class ImageInferencer:
         else:
             meta = load_model_weights(model, checkpoint)['meta']
         self.model = model.to(self.device).eval()
-        dataset_meta = _dataset_meta(self.cfg, meta)
-        self.classes = tuple(dataset_meta.get('classes') or ())
-        self._artist = Artist(self.classes, dataset_meta.get('palette'))
+        known = dataset_meta(self.cfg, meta)
+        self.classes = tuple(known.get('classes') or ())
+        self._artist = Artist(self.classes, known.get('palette'))
 
     def __call__(self, image: str | Path | np.ndarray) -> Any:
         """Predict for one image.
@@ -159,32 +160,6 @@ class ImageInferencer:
 
     def _name(self, label: int) -> str:
         return self.classes[label] if label < len(self.classes) else f'class {label}'
-
-
-def _usable(device: str | None) -> torch.device:
-    if device is None:
-        return torch.device('cuda:0' if torch.cuda.is_available() else 'cpu')
-    try:
-        chosen = torch.device(device)
-        torch.empty(0, device=chosen)
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).strip().partition('\n')[0]
-        raise InputError(f'The device {device} cannot be used here ({reason}). Give cpu or cuda:N.') from error
-    return chosen
-
-
-def _dataset_meta(cfg: Any, checkpoint_meta: dict[str, Any]) -> dict[str, Any]:
-    """Class names and colours: those of the run that made the checkpoint, else those of the test data of the config."""
-    from mmengine.registry import DATASETS
-
-    meta = {str(key).lower(): value for key, value in (checkpoint_meta.get('dataset_meta') or {}).items()}
-    if meta.get('classes'):
-        return meta
-    dataset = test_dataset(cfg)
-    kind = dataset.get('type')
-    if isinstance(kind, str):
-        kind = DATASETS.get(kind if '.' in kind else f'{cfg.default_scope}.{kind}')
-    return {**(getattr(kind, 'METAINFO', None) or {}), **(dataset.get('metainfo') or {})}
 
 
 def _rle(mask: np.ndarray) -> dict[str, Any]:

@@ -1,11 +1,13 @@
 """Loader processes that die, stop, hang or raise, and what a signal does to a run."""
 
+import importlib.machinery
 import multiprocessing
 import os
 import signal
 import sys
 import threading
 import time
+import types
 from pathlib import Path
 
 import pytest
@@ -13,10 +15,11 @@ from torch.utils.data import DataLoader
 
 from mmvitdense.apis.errors import run_tool
 from mmvitdense.engine import LoadingError, ProcessesHook, stop_signals
+from mmvitdense.engine.command_line import resume_command, typed_command
 from mmvitdense.engine.loader_watch import watch_loader
 from mmvitdense.engine.named_loading import name_files
 from mmvitdense.engine.parent_death import end_with_parent
-from mmvitdense.engine.stop_signals import StopSignals, resume_command
+from mmvitdense.engine.stop_signals import StopSignals
 
 from .tiny_runs import server
 
@@ -48,6 +51,13 @@ def stop():
 
 def die():
     os.kill(os.getpid(), signal.SIGKILL)
+
+
+def break_off():
+    """End some time after the connections to this process, as one with much memory does."""
+    os.closerange(3, 1000)
+    time.sleep(0.5)
+    die()
 
 
 def lack():
@@ -82,13 +92,54 @@ def fail(act, path):
         sys.exit(run_tool(lambda: loaded(act) and None))
 
 
-def test_a_process_that_dies_is_one_line(tmp_path):
-    process = server.Process(target=fail, args=(die, tmp_path / 'said'))
+@pytest.mark.parametrize('act', [die, break_off], ids=['killed', 'its channel first'])
+def test_a_process_that_dies_is_one_line(tmp_path, act):
+    process = server.Process(target=fail, args=(act, tmp_path / 'said'))
     process.start()
     process.join()
     assert process.exitcode == 1
-    line = (tmp_path / 'said').read_text().splitlines()[-1]
+    (*_, line) = (tmp_path / 'said').read_text().splitlines()
     assert line.startswith('error: A process that loads data (pid ')
+
+
+def test_a_death_is_heard_while_a_batch_is_awaited_and_not_before():
+    """Else torch raises in the middle of whatever the main thread does, a checkpoint for example."""
+    loader = DataLoader(Data(), num_workers=2, multiprocessing_context='fork')
+    watch_loader(loader, 60)
+    batches = iter(loader)
+    next(batches)
+    batches._workers[0].kill()
+    for _ in range(20):
+        time.sleep(0.01)
+    with pytest.raises(LoadingError, match=rf'pid {batches._workers[0].pid}\) has ended'):
+        next(batches)
+    assert not any(worker.is_alive() for worker in batches._workers)
+
+
+def test_what_torch_raises_in_the_answer_to_an_error_is_answered_too(capsys):
+    """Torch's handler, of a loader that nobody watches, raises where the first error is caught."""
+
+    def hear(number, frame):
+        raise RuntimeError('DataLoader worker (pid 7) is killed by signal: Killed. ')
+
+    class FirstError(Exception):
+        def __init__(self):
+            signal.signal(signal.SIGCHLD, hear)
+
+        def __str__(self):
+            os.kill(os.getpid(), signal.SIGCHLD)
+            return 'first'
+
+    before = signal.getsignal(signal.SIGCHLD)
+
+    def main():
+        raise FirstError
+
+    try:
+        assert run_tool(main) == 1
+    finally:
+        signal.signal(signal.SIGCHLD, before)
+    assert capsys.readouterr().err.splitlines()[-1].startswith('error: FirstError: first. ')
 
 
 @pytest.mark.parametrize('workers', [0, 2])
@@ -196,5 +247,19 @@ def test_the_command_to_go_on(monkeypatch, arguments, expected):
     monkeypatch.setenv('TORCHELASTIC_RUN_ID', '1')
     monkeypatch.setenv('LOCAL_WORLD_SIZE', '4')
     assert resume_command() == f'torchrun --nproc_per_node 4 tools/train.py {expected}'
+    monkeypatch.setattr('sys.argv', ['/venv/bin/mmvitdense', 'train', *arguments])
+    assert resume_command() == f'torchrun --nproc_per_node 4 -m mmvitdense train {expected}'
+    monkeypatch.delenv('TORCHELASTIC_RUN_ID')
+    assert resume_command() == f'mmvitdense train {expected}'
     monkeypatch.setattr('sys.argv', ['/usr/bin/jupyter'])
     assert "resume='auto'" in resume_command()
+
+
+def test_the_command_to_go_on_with_a_module(monkeypatch):
+    main = importlib.machinery.ModuleSpec('mmvitdense.__main__', None, origin='/there/mmvitdense/__main__.py')
+    monkeypatch.setattr('sys.modules', {**sys.modules, '__main__': types.SimpleNamespace(__spec__=main)})
+    monkeypatch.setattr('sys.argv', [main.origin, 'train', 'c.py'])
+    assert resume_command() == 'python -m mmvitdense train c.py --resume'
+    assert typed_command() == 'python -m mmvitdense train c.py'
+    monkeypatch.setattr('sys.argv', ['mine.py', 'c.py'])
+    assert resume_command() == 'python mine.py c.py --resume'

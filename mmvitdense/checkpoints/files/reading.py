@@ -86,7 +86,7 @@ def read_checkpoint(path_or_url: str | os.PathLike) -> dict[str, Tensor]:
     Raises:
         CheckpointError: As for ``read_file``, or there are no tensors in it.
     """
-    return _open_containers(read_file(path_or_url), os.fspath(path_or_url))
+    return open_containers(read_file(path_or_url), os.fspath(path_or_url))
 
 
 def local_path(path_or_url: str | os.PathLike) -> str:
@@ -150,7 +150,12 @@ def _why(path: str, error: Exception) -> str:
     return f'{path} is not a checkpoint: expected a file written by torch.save or safetensors.'
 
 
-def _open_containers(content: object, path: str) -> dict[str, Tensor]:
+def open_containers(content: object, path: str) -> dict[str, Tensor]:
+    """The tensors in what a file holds, without what marks of training frameworks are around and before them.
+
+    Raises:
+        CheckpointError: There are none.
+    """
     while isinstance(content, dict):
         inner = [key for key in CONTAINERS if isinstance(content.get(key), dict)]
         if not inner:
