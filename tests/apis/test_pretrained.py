@@ -171,6 +171,11 @@ def _other_shapes(folder):
     _described(lambda d: d['weights']['files'].update({'model.safetensors': fingerprint_of(path)}))(folder)
 
 
+def _hook_as_model(folder):
+    (folder / 'RuntimeInfoHook.py').write_text(EVIL)
+    _config(lambda c: c['model'].update(type='RuntimeInfoHook'))(folder)
+
+
 EVIL = 'open("marker", "w")'
 BAD = {
     'no config': (lambda folder: (folder / 'config.json').unlink(), 'has no config.json'),
@@ -209,6 +214,8 @@ BAD = {
         _config(lambda c: c.update(motion={'type': 'CameraMotionCompensation', 'warp_mode': EVIL})),
         'runs text of a config as a program',
     ),
+    'runner': (_config(lambda c: c.update(runner_type='evil')), "config.runner_type is 'evil'"),
+    'module of the name of a hook': (_hook_as_model, "config.model.type is 'RuntimeInfoHook'"),
     'config file': (_config(lambda c: c['model'].update(teacher_config='evil.py')), 'names a config file'),
     'imports': (_config(lambda c: c['custom_imports']['imports'].append('evil')), "the module 'evil'"),
     'relative imports': (_config(lambda c: c['custom_imports'].update(imports=['..evil'])), 'names of modules'),
