@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-
 from typing import Any
 
 import torch
@@ -142,7 +141,8 @@ def detector(**changes: Any) -> nn.Module:
             'rcnn': {'score_thr': 0.05, 'nms': {'type': 'nms', 'iou_threshold': 0.5}, 'max_per_img': 10},
             'dense': {
                 'nms_pre': 100,
-                'min_bbox_size': 0,
+                # mmdet 3 drops boxes without area here, mmdet 2 did not.
+                'min_bbox_size': -1,
                 'score_thr': 0.0,
                 'nms': {'type': 'nms', 'iou_threshold': 0.6},
                 'max_per_img': 10,
