@@ -11,15 +11,17 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .demo import run_demo
     from .errors import InputError, run_tool
-    from .inference import ImageInferencer
+    from .inference import Inferencer
+    from .result import Result
     from .test import evaluate_model
     from .train import train_model
 
-__all__ = ['ImageInferencer', 'InputError', 'evaluate_model', 'run_demo', 'run_tool', 'train_model']
+__all__ = ['Inferencer', 'InputError', 'Result', 'evaluate_model', 'run_demo', 'run_tool', 'train_model']
 
 _FILES = {
-    'ImageInferencer': 'inference',
+    'Inferencer': 'inference',
     'InputError': 'errors',
+    'Result': 'result',
     'evaluate_model': 'test',
     'run_demo': 'demo',
     'run_tool': 'errors',

@@ -18,7 +18,7 @@ from .errors import InputError
 from .files import check_output_folder, check_score_thr, write_json
 from .image_files import ImageFiles, image_files
 from .image_loading import ImageLoading
-from .inference import ImageInferencer
+from .inference import Inferencer
 
 INTERRUPTED = 130
 """Exit code after Ctrl-C, as in a shell."""
@@ -43,7 +43,7 @@ def run_demo(
 
     Args:
         source: As for `image_files`: an image file, a folder, or the http(s) address of an image.
-        config, checkpoint, device, cfg_options: As for `ImageInferencer`.
+        config, checkpoint, device, cfg_options: As for `Inferencer`.
         out_dir: Where to write.
         score_thr: Detections below it are neither drawn nor written.
 
@@ -62,7 +62,7 @@ def run_demo(
         if len(found.images) == 1:
             ImageLoading(cfg).read(*found.images.values())
             _count_windows(cfg)
-        inferencer = ImageInferencer(cfg, checkpoint, device)
+        inferencer = Inferencer(cfg, checkpoint, device)
         run = _Run(inferencer, out_dir, score_thr, dict(found.unreadable))
         complete = run.predict(_counted(found.images))
     if run.done:
@@ -88,7 +88,7 @@ def _counted(images: Mapping[str, Path]) -> Iterable[tuple[str, Path]]:
 class _Run:
     """What became of each image."""
 
-    def __init__(self, inferencer: ImageInferencer, out_dir: Path, score_thr: float, skipped: dict[str, str]):
+    def __init__(self, inferencer: Inferencer, out_dir: Path, score_thr: float, skipped: dict[str, str]):
         self.inferencer = inferencer
         self.out_dir = out_dir
         self.score_thr = score_thr
@@ -140,13 +140,13 @@ class _Run:
 
     def _predict(self, name: str, path: Path) -> None:
         try:
-            sample = self.inferencer(path)
+            sample = self.inferencer(path, self.score_thr)
             picture = self.inferencer.draw(path, sample, self.score_thr)
-            labels = self.inferencer.label_map(sample)
+            labels = sample.label_map
             files = {'vis': f'vis/{name}.png', 'labels': f'labels/{name}.png'}
             content = {
                 'picture': files['vis'],
-                **self.inferencer.to_json(sample, self.score_thr, files['labels']),
+                **sample.to_dict(files['labels']),
             }
         except InputError as error:
             self.skipped[name] = str(error)

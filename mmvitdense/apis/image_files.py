@@ -46,13 +46,13 @@ class ImageFiles:
 
 
 @contextmanager
-def image_files(source: str | Path, out_dir: Path) -> Iterator[ImageFiles]:
+def image_files(source: str | Path, out_dir: Path | None) -> Iterator[ImageFiles]:
     """Give the images that `source` means; what is fetched for that is removed at the end.
 
     Args:
         source: An image file, a folder (with its subfolders, links followed; hidden files and folders are left out), or
             the http(s) address of an image.
-        out_dir: What an earlier demo wrote there, or to another folder below `source`, is left out.
+        out_dir: What an earlier demo wrote there, or to another folder below `source`, is left out; None for no folder.
 
     Raises:
         InputError: there is nothing at `source`, or no image in it.
@@ -60,7 +60,7 @@ def image_files(source: str | Path, out_dir: Path) -> Iterator[ImageFiles]:
     text = str(source)
     if '://' in text:
         with tempfile.TemporaryDirectory() as folder:
-            path = _fetch(text, Path(folder))
+            path = fetch(text, Path(folder))
             yield ImageFiles({path.name: path})
         return
     path = Path(source)
@@ -69,7 +69,7 @@ def image_files(source: str | Path, out_dir: Path) -> Iterator[ImageFiles]:
         return
     if not text or not os.path.lexists(path):
         raise InputError(f'{text or "The empty name"} does not exist; expected an image or a folder of images.')
-    if _is_video(path.name):
+    if is_video(path.name):
         raise InputError(
             f'{path} is a video; expected an image or a folder of images: write its frames to a folder first, for '
             f'example with `ffmpeg -i {path} FOLDER/%06d.png`.'
@@ -77,16 +77,16 @@ def image_files(source: str | Path, out_dir: Path) -> Iterator[ImageFiles]:
     yield ImageFiles({path.name: path})
 
 
-def _in_folder(folder: Path, out_dir: Path) -> ImageFiles:
+def _in_folder(folder: Path, out_dir: Path | None) -> ImageFiles:
     found = ImageFiles()
-    written = {(out_dir / name).resolve() for name in OUTPUTS}
+    written = {(out_dir / name).resolve() for name in OUTPUTS} if out_dir else set()
     _look_into(folder, folder, found, written)
     if found.images:
         return found
     if found.unreadable:
         raise InputError(f'{folder} has no images in it that can be reached: {next(iter(found.unreadable.values()))}.')
     others = f'; the {len(found.others)} files in it are none ({_listed(found.others)})' if found.others else ''
-    advice = '. Of a video, write the frames to a folder first' if any(map(_is_video, found.others)) else ''
+    advice = '. Of a video, write the frames to a folder first' if any(map(is_video, found.others)) else ''
     raise InputError(f'{folder} has no images in it{others}{advice}.')
 
 
@@ -137,7 +137,8 @@ def _is_image(path: Path) -> bool:
         return False
 
 
-def _is_video(name: str) -> bool:
+def is_video(name: str) -> bool:
+    """Whether a file is a video, by its suffix."""
     return (_TYPES.guess_type(name)[0] or '').startswith('video/')
 
 
@@ -145,7 +146,7 @@ def _listed(names: list[str], shown: int = 3) -> str:
     return ', '.join(names[:shown]) + (', ...' if len(names) > shown else '')
 
 
-def _fetch(url: str, folder: Path) -> Path:
+def fetch(url: str, folder: Path) -> Path:
     """Fetch an image into a folder, under the last part of its address."""
     name = re.sub(r'[^\w.-]', '_', Path(urllib.parse.unquote(urllib.parse.urlsplit(url).path)).name)[-100:]
     path = folder / (name.lstrip('.') or 'image')
