@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import mimetypes
 import os
 import re
@@ -50,8 +51,8 @@ def image_files(source: str | Path, out_dir: Path | None) -> Iterator[ImageFiles
     """Give the images that `source` means; what is fetched for that is removed at the end.
 
     Args:
-        source: An image file, a folder (with its subfolders, links followed; hidden files and folders are left out), or
-            the http(s) address of an image.
+        source: An image file, a folder (with its subfolders, links followed; hidden files and folders are left out), a
+            pattern of paths such as `photos/*.jpg` (`**` for subfolders), or the http(s) address of an image.
         out_dir: What an earlier demo wrote there, or to another folder below `source`, is left out; None for no folder.
 
     Raises:
@@ -67,14 +68,35 @@ def image_files(source: str | Path, out_dir: Path | None) -> Iterator[ImageFiles
     if text and os.path.isdir(path):
         yield _in_folder(path, out_dir)
         return
+    if glob.has_magic(text) and not os.path.lexists(path):
+        yield _matching(text)
+        return
     if not text or not os.path.lexists(path):
         raise InputError(f'{text or "The empty name"} does not exist; expected an image or a folder of images.')
-    if is_video(path.name):
-        raise InputError(
-            f'{path} is a video; expected an image or a folder of images: write its frames to a folder first, for '
-            f'example with `ffmpeg -i {path} FOLDER/%06d.png`.'
-        )
     yield ImageFiles({path.name: path})
+
+
+def matching(pattern: str) -> list[str]:
+    """The files whose paths a pattern matches, in order.
+
+    Raises:
+        InputError: There are none.
+    """
+    paths = [path for path in sorted(glob.glob(pattern, recursive=True)) if not os.path.isdir(path)]
+    if not paths:
+        raise InputError(f'No file has a name like {pattern}; expected images.')
+    return paths
+
+
+def _matching(pattern: str) -> ImageFiles:
+    """The images among them, named by their paths below the folder that they have in common."""
+    paths = [Path(path) for path in matching(pattern)]
+    root = Path(os.path.commonpath([path.parent for path in paths]))
+    images = {path.relative_to(root).as_posix(): path for path in paths if _is_image(path)}
+    others = [path.relative_to(root).as_posix() for path in paths if not _is_image(path)]
+    if not images:
+        raise InputError(f'None of the {len(others)} files with names like {pattern} is an image ({_listed(others)}).')
+    return ImageFiles(images, others)
 
 
 def _in_folder(folder: Path, out_dir: Path | None) -> ImageFiles:
@@ -86,7 +108,7 @@ def _in_folder(folder: Path, out_dir: Path | None) -> ImageFiles:
     if found.unreadable:
         raise InputError(f'{folder} has no images in it that can be reached: {next(iter(found.unreadable.values()))}.')
     others = f'; the {len(found.others)} files in it are none ({_listed(found.others)})' if found.others else ''
-    advice = '. Of a video, write the frames to a folder first' if any(map(is_video, found.others)) else ''
+    advice = '. Give a video by its own path' if any(map(is_video, found.others)) else ''
     raise InputError(f'{folder} has no images in it{others}{advice}.')
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from mmcv.transforms import LoadAnnotations, LoadImageFromFile
+from mmcv.transforms import LoadAnnotations, LoadImageFromFile, Resize
 from mmengine.dataset import Compose
 
 from .build import enter_scope
@@ -46,11 +46,13 @@ class ImageLoading:
         cfg: An mmengine `Config`. Its pipeline is that of `test_dataset`, else its variable `test_pipeline`. Steps that
             load labels are left out, as in `mmseg.apis.inference_model`.
 
+        resized: Whether images are resized as the pipeline does it; else they stay in their size.
+
     Raises:
         InputError: there is no test pipeline, it cannot be built, or it would run what is in an image.
     """
 
-    def __init__(self, cfg: Any):
+    def __init__(self, cfg: Any, resized: bool = True):
         steps = test_dataset(cfg).get('pipeline') or cfg.get('test_pipeline')
         if not steps:
             raise InputError(
@@ -68,6 +70,8 @@ class ImageLoading:
                 "it holds: write them with numpy.save and set decode_backend='numpy'."
             )
         self._loading, self._preparing = _split(transforms)
+        if not resized:
+            self._preparing = [step for step in self._preparing if not isinstance(step, Resize)]
 
     def read(self, image: Any) -> dict[str, Any]:
         """Read an image file as the config does, or take an array in its place.

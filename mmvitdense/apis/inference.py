@@ -28,6 +28,7 @@ from .inputs import Inputs, Item, find_inputs
 from .result import Result
 from .sample_results import SampleReader
 from .sync_bn import sync_bn_to_bn
+from .tiles import Tiling, check_tile_size
 
 PRECISIONS = {'float32': torch.float32, 'bfloat16': torch.bfloat16}
 Skip = Callable[[Item, Exception], None]
@@ -49,6 +50,9 @@ class Inferencer:
             scores in the third digit.
         batch_size: How many images go through the model at once. Only images that are padded to one size anyway are
             put together, so that results are those of single images.
+        tiles: Side in pixels of the squares that large images are cut into. Of a detector, objects of all tiles and of
+            the whole image are joined (see `Tiling`, which needs sahi); a segmentor sees the image in its own size, in
+            windows of this size, instead of resized as its config does, and `batch_size` windows at once.
         cfg_options: {dotted key: value} merged into the config.
 
     Attributes:
@@ -71,6 +75,7 @@ class Inferencer:
         device: str | None = None,
         precision: str = 'float32',
         batch_size: int = 1,
+        tiles: int | None = None,
         cfg_options: dict[str, Any] | None = None,
     ):
         if precision not in PRECISIONS:
@@ -82,12 +87,15 @@ class Inferencer:
         sync_bn_to_bn(self.cfg)
         check_windows(self.cfg)
         predict_labels_alone(self.cfg)
+        self._tiling = self._set_tiles(tiles)
         built = build_model(self.cfg)
-        self._images = ImageLoading(self.cfg)
+        self._images = ImageLoading(self.cfg, resized=tiles is None or self._tiling is not None)
         meta = dataset_meta(self.cfg, load(built))
         self.model = built.to(self.device).eval()
         self.classes = tuple(meta.get('classes') or ())
         self._read = SampleReader(self.model, self.classes, meta.get('palette'))
+        if tiles is not None and self._tiling is None:
+            _check_windowed(built)
         self._batching = Batching(self.model.data_preprocessor)
         self._turn = threading.Lock()
 
@@ -143,6 +151,17 @@ class Inferencer:
         """
         return self._stream(find_inputs(inputs), score_thr, batch_size, progress, keep_images, skip)
 
+    def _set_tiles(self, tiles: int | None) -> Tiling | None:
+        """Set the windows of a segmentor, or give the tiling of a detector."""
+        if tiles is None:
+            return None
+        if self.cfg.get('default_scope') != 'mmseg':
+            return Tiling(tiles)
+        check_tile_size(tiles)
+        windows = {'mode': 'even_slide', 'crop_size': (tiles, tiles), 'window_batch': self.batch_size}
+        self.cfg.model.test_cfg = {'keep_logits': False, **(self.cfg.model.get('test_cfg') or {}), **windows}
+        return None
+
     def draw(self, image: Any, result: Result, score_thr: float = 0.3, legend: bool = True) -> np.ndarray:
         """Draw a result onto its image, which is read as the config reads it; see `Result.draw`."""
         return result.draw(as_picture(self._images.read(image)['img']), score_thr, legend)
@@ -160,6 +179,12 @@ class Inferencer:
         items = found.items
         if progress:
             items = track(items, 'Images', found.total, console=Console(stderr=True))
+        predict = self._in_batches if self._tiling is None else self._in_tiles
+        return predict(items, score_thr, size, keep_images, skip)
+
+    def _in_batches(
+        self, items: Iterable[Item], score_thr: float, size: int, keep_images: bool, skip: Skip | None
+    ) -> Iterator[Result]:
         images = _counted(self._prepare(item, keep_images) for item in items)
         place, done = 0, {}
         for group in self._batching.group(images, size):
@@ -170,6 +195,25 @@ class Inferencer:
                 place += 1
                 if result is not None:
                     yield result
+
+    def _in_tiles(
+        self, items: Iterable[Item], score_thr: float, size: int, keep_images: bool, skip: Skip | None
+    ) -> Iterator[Result]:
+        for item in items:
+            try:
+                pixels = self._images.read(item.image)['img']
+                places = self._tiling.places(*pixels.shape[:2])
+                parts = [pixels, *(pixels[top:bottom, left:right] for left, top, right, bottom in places)]
+                crops = [Item(np.ascontiguousarray(part), item.name, item.path, item.frame) for part in parts]
+                whole, *tiles = self._in_batches(crops, score_thr, size, False, None)
+                if keep_images:
+                    whole.image = as_picture(pixels)
+                corners = [place[:2] for place in places]
+                yield self._tiling.join(whole, [(*corner, tile) for corner, tile in zip(corners, tiles)])
+            except Exception as error:  # as in batches
+                if skip is None:
+                    raise
+                skip(item, error)
 
     def _prepare(self, item: Item, keep_image: bool) -> Prepared:
         try:
@@ -201,11 +245,16 @@ class Inferencer:
         return [self._read.result(sample, image, score_thr) for sample, image in zip(samples, group)]
 
 
+def model_config(model: Any, cfg_options: dict[str, Any] | None = None) -> Any:
+    """The config of a model as `Inferencer` takes it."""
+    return load_config(model, cfg_options)
+
+
 def _found(
     model: Any, weights: str | Path | None, cfg_options: dict[str, Any] | None
 ) -> tuple[Any, Callable[[torch.nn.Module], dict[str, Any]]]:
     """The config, and what loads the weights into its model and gives the meta data beside them."""
-    cfg = load_config(model, cfg_options)
+    cfg = model_config(model, cfg_options)
 
     def load(built: torch.nn.Module) -> dict[str, Any]:
         if weights is None:
@@ -214,6 +263,16 @@ def _found(
         return load_model_weights(built, weights)['meta']
 
     return cfg, load
+
+
+def _check_windowed(model: torch.nn.Module) -> None:
+    from mmvitdense.models.segmentation.windowed_segmentor import PredictsInWindows
+
+    if not isinstance(model, PredictsInWindows):
+        raise InputError(
+            f'tiles needs a segmentor with windows, got a {type(model).__name__}: set '
+            "model.type='mmvitdense.WindowedEncoderDecoder'."
+        )
 
 
 def _counted(images: Iterable[Prepared]) -> Iterator[Prepared]:

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from .errors import InputError
-from .image_files import fetch, image_files, is_video
+from .image_files import fetch, image_files, is_video, matching
 from .pictures import is_pil
 from .videos import LIVE, camera_frames, count_frames, video_frames
 
@@ -66,6 +66,8 @@ def find_inputs(given: Any) -> Inputs:
     Raises:
         InputError: It is none of these, or there is nothing there.
     """
+    if isinstance(given, Inputs):
+        return given
     if isinstance(given, (bool, bytes, dict)) or given is None:
         raise InputError(_unknown(given))
     if isinstance(given, (str, Path)):
@@ -93,10 +95,7 @@ def _at(given: str | Path) -> Inputs:
     if os.path.isdir(text):
         return _in_folder(Path(text))
     if glob.has_magic(text) and not os.path.lexists(text):
-        paths = [path for path in sorted(glob.glob(text, recursive=True)) if not os.path.isdir(path)]
-        if not paths:
-            raise InputError(f'No file has a name like {text}; expected images.')
-        return _several(paths)
+        return _several(matching(text))
     if is_video(text) and os.path.isfile(text):
         return Inputs(_frames(Path(text).name, video_frames(text), text), total=count_frames(text))
     return Inputs([Item(given, Path(text).name, text)], single=True, total=1)
