@@ -12,17 +12,32 @@ if TYPE_CHECKING:
     from .demo import run_demo
     from .errors import InputError, run_tool
     from .inference import Inferencer
+    from .named_models import FoundModel, find_model, load_model
     from .result import Result
     from .test import evaluate_model
     from .train import train_model
 
-__all__ = ['Inferencer', 'InputError', 'Result', 'evaluate_model', 'run_demo', 'run_tool', 'train_model']
+__all__ = [
+    'FoundModel',
+    'Inferencer',
+    'InputError',
+    'Result',
+    'evaluate_model',
+    'find_model',
+    'load_model',
+    'run_demo',
+    'run_tool',
+    'train_model',
+]
 
 _FILES = {
+    'FoundModel': 'named_models',
     'Inferencer': 'inference',
     'InputError': 'errors',
     'Result': 'result',
     'evaluate_model': 'test',
+    'find_model': 'named_models',
+    'load_model': 'named_models',
     'run_demo': 'demo',
     'run_tool': 'errors',
     'train_model': 'train',

@@ -15,8 +15,9 @@ from .errors import InputError
 from .files import check_output_file, check_output_folder, check_score_thr, write_json
 from .image_files import ImageFiles, image_files
 from .image_loading import ImageLoading
-from .inference import Inferencer, model_config
+from .inference import Inferencer
 from .inputs import Inputs, Item
+from .named_models import find_model
 from .result import Result
 
 INTERRUPTED = 130
@@ -79,15 +80,15 @@ def run_demo(
         return run_on_frames(inferencer, source, out_dir, score_thr, pictures, polygons, max_frames)
     results = _coco_results(coco, coco_ids)
     with image_files(source, out_dir) as found:
-        cfg = model_config(model, cfg_options)
+        named = find_model(model, weights, cfg_options)
         if len(found.images) == 1:
-            ImageLoading(cfg).read(*found.images.values())
-            _count_windows(cfg)
-        inferencer = Inferencer(cfg, weights, device, **options)
+            ImageLoading(named.config).read(*found.images.values())
+            _count_windows(named.config)
+        inferencer = Inferencer(named, device=device, **options)
         run = _Run(inferencer, out_dir, score_thr, dict(found.unreadable), pictures, polygons, results)
         complete = run.predict(found)
     if run.done:
-        description = {'config': str(inferencer.cfg.filename), 'checkpoint': str(weights)}
+        description = {'config': str(inferencer.cfg.filename), 'checkpoint': named.checkpoint}
         run.write_summary(description, found, complete)
         if results is not None:
             results.write(coco)

@@ -76,8 +76,9 @@ def _described(error: Exception) -> tuple[str, int] | None:
     from mmvitdense.datasets.checks import DataError
     from mmvitdense.downloads import DownloadError
     from mmvitdense.engine import LoadingError, NonFiniteError, SavingError, WorkDirInUseError
+    from mmvitdense.export.errors import ExportError
 
-    if isinstance(error, (InputError, DataError, CheckpointError, DownloadError, WorkDirInUseError)):
+    if isinstance(error, (InputError, DataError, CheckpointError, DownloadError, ExportError, WorkDirInUseError)):
         return _sentence(error), BAD_INPUT
     if isinstance(error, NonFiniteError):
         return _sentence(error), NOT_FINITE

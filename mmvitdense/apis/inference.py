@@ -18,19 +18,19 @@ from mmvitdense.visualization.drawing import as_picture
 
 from .batches import Batching, Prepared
 from .build import build_model, predict_labels_alone
-from .checkpoint import load_model_weights
-from .config import load_config
 from .dataset_meta import dataset_meta
 from .devices import usable_device
 from .errors import InputError
 from .image_loading import ImageLoading
 from .inputs import Inputs, Item, find_inputs
+from .named_models import FoundModel, find_config, find_model
 from .result import Result
 from .sample_results import SampleReader
 from .sync_bn import sync_bn_to_bn
 from .tiles import Tiling, check_tile_size
 
-PRECISIONS = {'float32': torch.float32, 'bfloat16': torch.bfloat16}
+PRECISIONS = ('float32', 'bfloat16')
+RANDOM = 'random'
 Skip = Callable[[Item, Exception], None]
 
 
@@ -43,8 +43,10 @@ class Inferencer:
     wait for others of their size), one mask at a time, and the results, of which masks are run lengths.
 
     Args:
-        model: Path of a config, `mmvitdense::family/name.py`, or `Config`.
-        weights: Of that config, all of which must fit; None leaves the model as the config initialises it.
+        model: A name of the zoo (`vitdet-b-mae_mask-rcnn_lsj-100e_coco`), path of a config, `Config`, a checkpoint of a
+            run, or what `find_model` found.
+        weights: As for `find_model`, those published for the model by default; 'random' leaves it as its config
+            initialises it, to try things.
         device: For example 'cpu' or 'cuda:1'; by default the first GPU if one is usable, else the CPU.
         precision: 'float32', or 'bfloat16' for autocast to it, which is faster where the processor has it and changes
             scores in the third digit.
@@ -62,7 +64,7 @@ class Inferencer:
         InputError, DataError, CheckpointError: Something given cannot be used.
 
     Example:
-        >>> inferencer = Inferencer('configs/vitdet/....py', 'epoch_12.pth')
+        >>> inferencer = Inferencer('vitdet-b-mae_mask-rcnn_lsj-100e_coco')
         >>> result = inferencer('street.jpg')
         >>> cv2.imwrite('seen.png', result.draw())
     """
@@ -245,24 +247,20 @@ class Inferencer:
         return [self._read.result(sample, image, score_thr) for sample, image in zip(samples, group)]
 
 
-def model_config(model: Any, cfg_options: dict[str, Any] | None = None) -> Any:
-    """The config of a model as `Inferencer` takes it."""
-    return load_config(model, cfg_options)
-
-
 def _found(
     model: Any, weights: str | Path | None, cfg_options: dict[str, Any] | None
 ) -> tuple[Any, Callable[[torch.nn.Module], dict[str, Any]]]:
     """The config, and what loads the weights into its model and gives the meta data beside them."""
-    cfg = model_config(model, cfg_options)
+    if weights == RANDOM:
+        cfg, _ = find_config(model, cfg_options)
+        return cfg, _initialized
+    found = model if isinstance(model, FoundModel) else find_model(model, weights, cfg_options)
+    return found.config, lambda built: found.load_weights(built)['meta']
 
-    def load(built: torch.nn.Module) -> dict[str, Any]:
-        if weights is None:
-            built.init_weights()
-            return {}
-        return load_model_weights(built, weights)['meta']
 
-    return cfg, load
+def _initialized(model: torch.nn.Module) -> dict[str, Any]:
+    model.init_weights()
+    return {}
 
 
 def _check_windowed(model: torch.nn.Module) -> None:

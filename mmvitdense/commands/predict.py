@@ -25,8 +25,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='an image, a folder (with its subfolders), a pattern such as "photos/*.jpg", the http(s) address of an '
         'image, a video, the number of a camera, or the address of a stream',
     )
-    parser.add_argument('model', help='a config file, or a name such as mmvitdense::vitdet/NAME.py')
-    parser.add_argument('weights', nargs='?', help='weights of that config, a file or an http(s) address')
+    parser.add_argument('model', help='a name of the zoo, a config file, or a checkpoint of a run')
+    parser.add_argument(
+        'weights', nargs='?', help='its weights, a file or an http(s) address (default: those published)'
+    )
     parser.add_argument('--out-dir', default='outputs', metavar='DIR', help='where to write (default: outputs)')
     parser.add_argument('--device', help='cpu, cuda:0, ... (default: a GPU if there is one)')
     parser.add_argument('--score-thr', type=float, default=0.3, help='lowest score of a box (default: 0.3)')

@@ -2,6 +2,7 @@
 
 from .byte_seg_map import ByteSegMap
 from .color_jitter import ColorJitter
+from .fit_within import FitWithin
 from .redraw import Redraw
 
-__all__ = ['ByteSegMap', 'ColorJitter', 'Redraw']
+__all__ = ['ByteSegMap', 'ColorJitter', 'FitWithin', 'Redraw']
