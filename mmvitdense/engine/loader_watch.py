@@ -16,6 +16,7 @@ from torch.utils.data import DataLoader
 from torch.utils.data._utils import signal_handling
 
 from .errors import LoadingError
+from .parent_death import end_by_kill
 
 _LOOK_EVERY = 5.0
 """Seconds after which torch looks whether its processes live, if no batch came."""
@@ -137,6 +138,7 @@ _watched: weakref.WeakSet = weakref.WeakSet()
 
 def _watched_iterator(loader: weakref.ref, limit: float) -> Any:
     iterator = DataLoader._get_iterator(loader())
+    end_by_kill(iterator._workers)
     # Not the iterator itself: it ends its processes when it is deleted, and would be part of a cycle.
     iterator._get_data = partial(_next_batch, weakref.ref(iterator), limit)
     _watched.add(iterator)

@@ -152,9 +152,18 @@ def test_an_exception_names_the_file_and_is_the_last_line(workers, capsys):
     assert "return {}['bbox']" in said  # where it happened
 
 
+class DataWithThread(Data):
+    """Numbers; their process has a thread that is older than the loading, as libraries start when they are imported."""
+
+    def __setstate__(self, state):
+        vars(self).update(state)
+        threading.Thread(target=time.sleep, args=(60,), daemon=True).start()
+
+
 def train_with_a_loader(pipe, method):
-    loader = DataLoader(Data(), num_workers=1, multiprocessing_context=method)
+    loader = DataLoader(DataWithThread(), num_workers=1, multiprocessing_context=method)
     end_with_parent(loader)
+    watch_loader(loader, 60)
     batches = iter(loader)
     next(batches)
     (worker,) = (process.pid for process in batches._workers)
@@ -188,6 +197,18 @@ def state(process):
         return open(f'/proc/{process}/stat').read().rpartition(')')[2].split()[0]
     except OSError:
         return ''
+
+
+def test_loaders_that_ignore_signals_are_ended_by_the_process_that_trains():
+    loader = DataLoader(Data(lambda: time.sleep(60), at=1), num_workers=1, multiprocessing_context='fork')
+    end_with_parent(loader)
+    watch_loader(loader, 60)
+    batches = iter(loader)
+    next(batches)
+    (worker,) = batches._workers
+    worker.terminate()
+    worker.join(10)
+    assert worker.exitcode == -signal.SIGKILL
 
 
 def test_options():

@@ -17,6 +17,7 @@ from mmvitdense.downloads import DownloadError, fetched
 from mmvitdense.safe_objects import run_objects_allowed
 from mmvitdense.whole_files import damaged_part
 
+from . import shards
 from .numpy_archive import load_archive
 from .numpy_pickle import load_arrays
 from .prefix import without_wrappers
@@ -62,6 +63,8 @@ def read_file(path_or_url: str | os.PathLike) -> Any:
         _refuse_damaged(path, name)
         if path.endswith('.safetensors'):
             return _load_safetensors(path)
+        if path.endswith(shards.SUFFIX):
+            return shards.load_parts(path, _load_safetensors)
         if path.endswith('.npz'):
             return load_archive(path)
         if is_torchscript(path):
@@ -73,6 +76,8 @@ def read_file(path_or_url: str | os.PathLike) -> Any:
             return torch.load(path, map_location='cpu', weights_only=True, mmap=zipfile.is_zipfile(path))
     except CheckpointError:
         raise
+    except shards.BrokenIndexError as error:
+        raise CheckpointError(str(error)) from error
     except Exception as error:  # what torch raises depends on where the damage is: OSError, IndexError, KeyError, ...
         raise CheckpointError(_why(path, error, name)) from error
 

@@ -23,6 +23,7 @@ from mmvitdense.layers import (
     recomputed,
     resize_position_table,
 )
+from mmvitdense.option_types import Count, CountOrZero, DropRate, Positive
 from mmvitdense.registry import MODELS
 
 from .freezing import freeze, frozen_blocks, frozen_count
@@ -118,10 +119,10 @@ class PlainViT(RecordsPositions, BaseViT):
         feedforward_channels: int | None = None,
         img_size: int | Sequence[int] = 224,
         pretrain_img_size: int | Sequence[int] | None = None,
-        patch_size: int = 16,
-        in_channels: int = 3,
+        patch_size: Count = 16,
+        in_channels: Count = 3,
         out_indices: int | Sequence[int] = -1,
-        drop_path_rate: float = 0.0,
+        drop_path_rate: DropRate = 0.0,
         qkv_bias: bool | str = True,
         patch_bias: bool = True,
         ffn: str = 'mlp',
@@ -129,7 +130,7 @@ class PlainViT(RecordsPositions, BaseViT):
         ffn_norm: bool = False,
         attn_inner_norm: bool = False,
         with_cls_token: bool = False,
-        num_registers: int = 0,
+        num_registers: CountOrZero = 0,
         pos_embed: str | None = 'absolute',
         pos_embed_cls_slot: bool | None = None,
         pos_resize: dict | None = None,
@@ -145,7 +146,7 @@ class PlainViT(RecordsPositions, BaseViT):
         layer_scale_init: float | None = None,
         pre_norm: bool = False,
         final_norm: str | None = None,
-        norm_eps: float = 1e-6,
+        norm_eps: Positive = 1e-6,
         frozen_stages: int | str = -1,
         tuned_blocks: Sequence[int] = (),
         with_cp: bool = False,
