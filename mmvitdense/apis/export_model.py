@@ -29,7 +29,7 @@ from mmvitdense.export.writing import (
 from .errors import InputError
 from .files import check_output_file
 from .image_loading import test_dataset
-from .inference import ImageInferencer
+from .inference import RANDOM, Inferencer
 
 DYNAMIC = ('batch', 'size')
 
@@ -102,7 +102,7 @@ class ModelExport:
     ):
         options.check()
         self.options = options
-        inferencer = ImageInferencer(config, checkpoint, 'cpu', cfg_options)
+        inferencer = Inferencer(config, RANDOM if checkpoint is None else checkpoint, 'cpu', cfg_options=cfg_options)
         self.cfg, self.model = inferencer.cfg, inferencer.model
         size = options.size or default_size(self.cfg, self.model)
         any_size = 'size' in options.dynamic
