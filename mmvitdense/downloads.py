@@ -28,7 +28,7 @@ _CHUNK = 1 << 18
 _HASH = re.compile(r'-([0-9a-f]{8,64})\.\w+$')
 """As in the names of torch.hub and OpenMMLab: the beginning of the SHA-256 of the file."""
 _DATE = re.compile(r'(19|20)\d{6}')
-_PAGE = (b'<!doctype html', b'<html')
+_PAGE = re.compile(rb'(\xef\xbb\xbf)?\s*((<\?.*?\?>|<!--.*?-->)\s*)*<(!doctype )?html', re.IGNORECASE | re.DOTALL)
 _TOKEN_HOST = 'huggingface.co'
 
 _fetched_again: set[str] = set()
@@ -140,7 +140,7 @@ def _address(url: str) -> _Address:
         advice = 'give the path itself' if parts.scheme == 'file' else 'fetch it by hand and give its path'
         raise DownloadError(f'{url} cannot be fetched: expected an address with http or https; {advice}.')
     name = re.sub(r'[^\w.+-]', '_', Path(urllib.parse.unquote(parts.path)).name)[-120:].lstrip('.') or 'file'
-    given = urllib.parse.parse_qs(parts.fragment).get('sha256')
+    given = urllib.parse.parse_qs(parts.fragment, keep_blank_values=True).get('sha256')
     if given and not re.fullmatch('[0-9a-fA-F]{8,64}', given[0]):
         raise DownloadError(f'{url}: expected 8 to 64 hexadecimal digits after #sha256=.')
     found = _HASH.search(name)
@@ -182,23 +182,44 @@ def _version_file(part: Path) -> Path:
 def _transfer(address: _Address, part: Path, largest: int | None) -> None:
     """Fetch the rest of a file, or all of it."""
     version_file = _version_file(part)
-    version = version_file.read_text() if version_file.is_file() and part.is_file() else ''
+    version = _version(part)
     begin = part.stat().st_size if version else 0
     headers = {'Range': f'bytes={begin}-', 'If-Range': version} if begin else {}
     with _opened(address.url, headers) as answer:
-        if answer.status != 206 or not answer.headers.get('Content-Range', '').startswith(f'bytes {begin}-'):
+        if answer.status != 206:
             begin = 0
-        length = answer.headers.get('Content-Length')
-        expected = None if length is None or not length.isdigit() else begin + int(length)
+        elif not _goes_on(answer, begin, version):
+            _remove(part)
+            raise _BrokenError('the server sent another part than was asked for, or of another version')
+        length = answer.headers.get('Content-Length', '')
+        expected = begin + int(length) if re.fullmatch('[0-9]+', length) else None
         if largest is not None and (expected or 0) > largest:
             raise DownloadError(f'{address.url} is larger than {largest / 1e9:.3g} GB.')
         if not begin:
             _refuse_page(address.url, answer.headers.get_content_type(), b'')
             version_file.unlink(missing_ok=True)
             if version := _strong_version(answer):
-                version_file.write_text(version)
+                version_file.write_text(version, encoding='latin-1')
         with open(part, 'ab' if begin else 'wb') as file:
             _copy(address, answer, file, begin, expected, largest)
+
+
+def _version(part: Path) -> str:
+    """Which version of a file `part` is the beginning of; '' if nobody knows."""
+    try:
+        version = _version_file(part).read_text(encoding='latin-1')
+    except OSError:
+        return ''
+    return version if version.isprintable() and part.is_file() else ''
+
+
+def _goes_on(answer: HTTPResponse, begin: int, version: str) -> bool:
+    """Whether a partial answer is the rest of what is there; some servers do not look at ``If-Range``."""
+    if not answer.headers.get('Content-Range', 'bytes 0-').startswith(f'bytes {begin}-'):
+        return False
+    answered = _strong_version(answer)
+    # An entity tag is always repeated, a time need not be.
+    return not begin or answered == version or not (answered or version.startswith('"'))
 
 
 def _copy(
@@ -207,7 +228,8 @@ def _copy(
     with _progress(address.name, done, expected) as advance:
         while True:
             try:
-                chunk = answer.read(_CHUNK)
+                # What has come, so that it is kept when the rest does not.
+                chunk = answer.read1(_CHUNK)
             except (OSError, HTTPException) as error:
                 raise _BrokenError(f'{_reason(error)} after {done} bytes') from error
             if not chunk:
@@ -246,7 +268,7 @@ def _check_content(address: _Address, part: Path) -> None:
 
 
 def _refuse_page(url: str, content_type: str, start: bytes) -> None:
-    if content_type in ('text/html', 'application/xhtml+xml') or start.lstrip()[:15].lower().startswith(_PAGE):
+    if content_type in ('text/html', 'application/xhtml+xml') or _PAGE.match(start):
         link = ' (on huggingface.co and github.com: with /resolve/ or /raw/ in the place of /blob/)'
         raise DownloadError(f'{url} is a web page, not a file: give the address of the download itself{link}.')
 
@@ -256,7 +278,8 @@ def _strong_version(answer: HTTPResponse) -> str:
     if answer.headers.get('Accept-Ranges', 'bytes') != 'bytes':
         return ''
     tag = answer.headers.get('ETag', '')
-    return tag if tag.startswith('"') else answer.headers.get('Last-Modified', '')
+    version = tag if tag.startswith('"') else answer.headers.get('Last-Modified', '')
+    return version if version.isprintable() else ''
 
 
 def _opened(url: str, headers: dict[str, str]) -> HTTPResponse:
@@ -268,13 +291,14 @@ def _opened(url: str, headers: dict[str, str]) -> HTTPResponse:
         return urllib.request.build_opener(_Redirects).open(request, timeout=SECONDS)
     except urllib.error.HTTPError as error:
         error.close()
-        if error.code == 416:  # the part that is here is no beginning of that file
+        if error.code == 416 and headers:  # the part that is here is no beginning of that file
             return _opened(url, {})
+        said = f'the server says {error.code} {" ".join(str(error.reason).split())}'.rstrip()
         if error.code >= 500 or error.code == 429:
-            raise _BrokenError(f'the server says {error.code} {error.reason}') from error
+            raise _BrokenError(said) from error
         token = ', which needs a token in the environment variable HF_TOKEN' if _asks_for_token(url, error.code) else ''
         raise DownloadError(
-            f'{url} cannot be fetched (the server says {error.code} {error.reason}{token}): correct the address, or '
+            f'{url} cannot be fetched ({said}{token}): correct the address, or '
             'fetch the file by hand and give its path.'
         ) from error
     except ssl.SSLError as error:

@@ -23,9 +23,13 @@ from mmvitdense.engine.whole_checkpoint import single_wrappers
 
 from .build_errors import building
 from .first_batch import try_loss, try_prediction, try_sample_batch
-from .metric_names import check_metrics
+from .hook_arguments import check_hook_arguments
+from .metric_names import check_metrics, check_watched
+from .option_kinds import check_kinds
 from .pixels import warn_of_loaded_pixels
 from .run_log import RunLog
+from .trial_steps import try_optimizers, try_schedules
+from .unread_keys import refuse_unread_keys, refuse_unread_rules
 
 _number = itertools.count()
 
@@ -124,6 +128,7 @@ class PreparedRun:
             if isinstance(arguments['model'], dict) and arguments['data_preprocessor'] is not None:
                 arguments['model'].setdefault('data_preprocessor', arguments['data_preprocessor'])
             self.model = self.build_model(arguments['model'])
+        refuse_unread_keys(self.model, self.cfg.get('model'))
         with self._building('model_wrapper_cfg' if self._distributed else 'model'):
             self.model = self.wrap_model(self.cfg.get('model_wrapper_cfg'), self.model)
         arguments['model'] = self.model
@@ -138,6 +143,7 @@ class PreparedRun:
             with self._building('test_cfg'):
                 arguments['test_cfg'] = self._test_loop = self.build_test_loop(self._test_loop)
             check_metrics(self._test_loop.evaluator, 'test_evaluator')
+            check_kinds(self.cfg)
             try_sample_batch(self._test_loop.dataloader, 'test_dataloader')
 
     def _build_training(self, arguments: dict[str, Any]) -> None:
@@ -157,6 +163,8 @@ class PreparedRun:
             with self._building('val_cfg'):
                 arguments['val_cfg'] = self._val_loop = self.build_val_loop(self._val_loop)
             check_metrics(self._val_loop.evaluator, 'val_evaluator')
+            check_watched(self.cfg, self._val_loop.evaluator, 'val_evaluator')
+        self._check_later()
         with self._building('model'):
             self._init_model_weights()
         self._initialized = True
@@ -168,6 +176,14 @@ class PreparedRun:
                     try_loss(self, batch)
                 if to_score is not None:
                     try_prediction(self, to_score)
+
+    def _check_later(self) -> None:
+        """Check what is read, or computed, when a run is under way."""
+        check_kinds(self.cfg)
+        check_hook_arguments(self)
+        refuse_unread_rules(self.cfg.optim_wrapper)
+        try_optimizers(self.optim_wrapper, self.cfg.optim_wrapper)
+        try_schedules(self.param_schedulers, self.cfg.get('param_scheduler'))
 
     def _building(self, key: str) -> Any:
         return building(key, self.cfg.get(key))

@@ -18,7 +18,6 @@ from mmvitdense.engine.work_dir import checkpoint_folders, work_dir_locked
 
 from .amp import amp_for_device, enable_amp
 from .build import build_model, build_runner
-from .build_errors import checking
 from .checkpoint import load_model_weights
 from .config import load_config, option_notes, set_work_dir, unused_notes
 from .errors import InputError
@@ -74,7 +73,7 @@ def train_model(
     if (max_bad_images or 0) < 0:
         raise InputError(f'--max-bad-images must be at least 0, got {max_bad_images}.')
     cfg = load_config(config, cfg_options)
-    missing = [key for key in ('train_dataloader', 'train_cfg', 'optim_wrapper') if cfg.get(key) is None]
+    missing = [key for key in ('train_dataloader', 'train_cfg', 'optim_wrapper') if not cfg.get(key)]
     if missing:
         raise InputError(f'{cfg.filename} cannot be trained: it has no {", ".join(missing)}.')
     check_parts(cfg)
@@ -155,6 +154,5 @@ def _check(
                 f'start from its weights with --cfg-options load_from={checkpoint}.'
             )
         seed = content['meta'].get('seed') if resume else None
-    with checking('The data sets of the config'):
-        check_data(cfg, every_image=every_image, bad_images=bad_images)
+    check_data(cfg, every_image=every_image, bad_images=bad_images)
     return resume, checkpoint, seed, notes

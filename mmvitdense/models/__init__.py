@@ -3,7 +3,7 @@
 from mmvitdense.layers import LayerNorm2d
 from mmvitdense.registry import MODELS
 
-from .backbones import MIMDet, PlainViT, TimmViT, ViTAdapter, ViTCoMer, ViTHook, ViTTaps
+from .backbones import MIMDet, PlainViT, TimmViT, ViTAdapter, ViTCoMer, ViTHook, ViTTaps, VPNeXtViT
 from .mask_transformers import PMT, EoMT
 from .necks import SFP, SimpleFeaturePyramid, ViTFPN
 from .tuning import add_lora, load_peft, merge_lora, remove_lora, save_peft, unmerge_lora
@@ -20,6 +20,7 @@ __all__ = [
     'PlainViT',
     'SimpleFeaturePyramid',
     'TimmViT',
+    'VPNeXtViT',
     'ViTAdapter',
     'ViTCoMer',
     'ViTFPN',

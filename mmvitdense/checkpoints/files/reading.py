@@ -16,6 +16,7 @@ from mmvitdense.downloads import DownloadError, fetched
 from mmvitdense.safe_objects import run_objects_allowed
 from mmvitdense.whole_files import damaged_part
 
+from . import shards
 from .numpy_archive import load_archive
 from .numpy_pickle import load_arrays
 from .prefix import without_wrappers
@@ -59,6 +60,8 @@ def read_file(path_or_url: str | os.PathLike) -> Any:
         _refuse_damaged(path)
         if path.endswith('.safetensors'):
             return _load_safetensors(path)
+        if path.endswith(shards.SUFFIX):
+            return shards.load_parts(path, _load_safetensors)
         if path.endswith('.npz'):
             return load_archive(path)
         if is_torchscript(path):
@@ -70,6 +73,8 @@ def read_file(path_or_url: str | os.PathLike) -> Any:
             return torch.load(path, map_location='cpu', weights_only=True, mmap=zipfile.is_zipfile(path))
     except CheckpointError:
         raise
+    except shards.BrokenIndexError as error:
+        raise CheckpointError(str(error)) from error
     except Exception as error:  # what torch raises depends on where the damage is: OSError, IndexError, KeyError, ...
         raise CheckpointError(_why(path, error)) from error
 
@@ -86,7 +91,7 @@ def read_checkpoint(path_or_url: str | os.PathLike) -> dict[str, Tensor]:
     Raises:
         CheckpointError: As for ``read_file``, or there are no tensors in it.
     """
-    return _open_containers(read_file(path_or_url), os.fspath(path_or_url))
+    return open_containers(read_file(path_or_url), os.fspath(path_or_url))
 
 
 def local_path(path_or_url: str | os.PathLike) -> str:
@@ -150,7 +155,12 @@ def _why(path: str, error: Exception) -> str:
     return f'{path} is not a checkpoint: expected a file written by torch.save or safetensors.'
 
 
-def _open_containers(content: object, path: str) -> dict[str, Tensor]:
+def open_containers(content: object, path: str) -> dict[str, Tensor]:
+    """The tensors in what a file holds, without what marks of training frameworks are around and before them.
+
+    Raises:
+        CheckpointError: There are none.
+    """
     while isinstance(content, dict):
         inner = [key for key in CONTAINERS if isinstance(content.get(key), dict)]
         if not inner:

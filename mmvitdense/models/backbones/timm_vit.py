@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mmvitdense.layers import QueryMask, recomputed
+from mmvitdense.option_types import Count
 from mmvitdense.registry import MODELS
 
 from .freezing import freeze, frozen_blocks, frozen_count
@@ -44,7 +45,7 @@ class TimmViT(BaseViT):
         self,
         model: str | nn.Module,
         *,
-        in_channels: int | None = None,
+        in_channels: Count | None = None,
         out_indices: int | Sequence[int] = -1,
         final_norm: str | None = 'last',
         with_cp: bool = False,
@@ -91,6 +92,10 @@ class TimmViT(BaseViT):
         grid = (image.shape[-2] // self.patch_size, image.shape[-1] // self.patch_size)
         tokens = self.model.patch_drop(self.model._pos_embed(self.model.patch_embed(image)))
         return self.model.norm_pre(tokens), grid
+
+    def patch_kernel(self) -> tuple[Tensor, Tensor | None]:
+        """See ``ViTWithPatchKernel``."""
+        return self.model.patch_embed.proj.weight, self.model.patch_embed.proj.bias
 
     def positions(self, grid: tuple[int, int], extra: int = 0) -> None:
         """Nothing: all positions are in the tokens."""

@@ -7,6 +7,7 @@ from .federated_loss import FederatedLoss
 from .mask_head import Detectron2MaskHead
 from .mask_transformer_head import MaskTransformerHead
 from .raw_padding import RawPaddingDetDataPreprocessor
+from .several_resolutions import MultiResolutionSingleStageDetector, MultiResolutionTwoStageDetector
 from .size_aware import SizeAwareCascadeRCNN, SizeAwareMaskRCNN
 
 __all__ = [
@@ -19,6 +20,8 @@ __all__ = [
     'Detectron2MaskHead',
     'FederatedLoss',
     'MaskTransformerHead',
+    'MultiResolutionSingleStageDetector',
+    'MultiResolutionTwoStageDetector',
     'RawPaddingDetDataPreprocessor',
     'SizeAwareCascadeRCNN',
     'SizeAwareMaskRCNN',
