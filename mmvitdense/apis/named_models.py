@@ -24,6 +24,9 @@ from .devices import usable_device
 from .errors import InputError
 from .sync_bn import sync_bn_to_bn
 
+RANDOM = 'random'
+"""In the place of weights: leave the model as its config initialises it."""
+
 
 @dataclass(frozen=True)
 class FoundModel:
@@ -32,7 +35,7 @@ class FoundModel:
     Attributes:
         config: The mmengine `Config`, with the options that were given.
         checkpoint: Path of the weights on this machine, in whatever layout they are published; `load_weights` and
-            `load_model_weights` read it. None where weights were not asked for.
+            `load_model_weights` read it. None where weights were not asked for, and random ones do.
         entry: What the zoo knows of the model; None for a config that is not of this package.
         name: Name of the model: that of the zoo, else that of the config file.
         trunk: The file of a ViT that the weights lack, as it was given.
@@ -45,11 +48,14 @@ class FoundModel:
     trunk: str | None = None
 
     def load_weights(self, model: nn.Module) -> dict[str, Any]:
-        """Load the weights into the model of the config; returns the checkpoint, with 'meta'.
+        """Load the weights into the model of the config, or initialise it; returns the checkpoint, with 'meta'.
 
         Raises:
             CheckpointError: They do not fit, or a file that they need cannot be had.
         """
+        if self.checkpoint is None:
+            model.init_weights()
+            return {'meta': {}}
         return load_model_weights(model, self.checkpoint, trunk=self.trunk, confirmed=self.entry is not None)
 
 
@@ -65,7 +71,8 @@ def find_model(
         model: A name of the zoo (`vitdet-b-mae_mask-rcnn_lsj-100e_coco`), a config as for `load_config`, or, without
             `weights`, a checkpoint of `tools/train.py`, which holds its config.
         weights: A path or an http(s) address of weights, of a run or as its authors published them; or a name of the
-            zoo, for its published file. By default those that are published for the config.
+            zoo, for its published file; 'random' for none, the model being as its config initialises it. By default
+            those that are published for the config.
         cfg_options: {dotted key: value} merged into the config.
         trunk: For weights without those of their ViT, or with differences to them, the file of that ViT; by default
             the one that the config names.
@@ -74,11 +81,14 @@ def find_model(
         InputError: There is no such model, or nothing is published for it.
         CheckpointError: The weights cannot be fetched.
     """
+    if weights == RANDOM:
+        cfg, entry = find_config(model, cfg_options)
+        return FoundModel(cfg, None, entry, _name_of(cfg, entry), _text(trunk))
     if weights is None and isinstance(model, (str, Path)) and is_weights(model):
         cfg = config_of_checkpoint(local_path(model), cfg_options)
         return FoundModel(cfg, str(local_path(model)), None, Path(str(model)).stem, _text(trunk))
     cfg, entry = find_config(model, cfg_options)
-    name = entry.name if entry else Path(str(cfg.filename or 'model')).stem
+    name = _name_of(cfg, entry)
     if weights is None:
         if entry is None:
             raise InputError(
@@ -148,6 +158,10 @@ def load_model(
     built.cfg = found.config
     built.dataset_meta = dataset_meta(found.config, content['meta'])
     return built.to(place).eval()
+
+
+def _name_of(cfg: Any, entry: ZooEntry | None) -> str:
+    return entry.name if entry else Path(str(cfg.filename or 'model')).stem
 
 
 def _text(path: str | Path | None) -> str | None:
