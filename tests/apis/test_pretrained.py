@@ -316,7 +316,7 @@ def test_to_the_hub_and_back(hub, folder):
     assert address == 'https://hub/me/mine/commit/1'
     assert hub.uploaded == {'config.json', 'config.py', 'README.md', 'model.safetensors'}
     assert hub.calls == [('create', 'me/mine', True, True), ('branch', 'me/mine', 'next', True)]
-    assert "open_pretrained('me/mine')" in (folder / 'README.md').read_text()
+    assert "Inferencer('me/mine')" in (folder / 'README.md').read_text()
     model = from_pretrained('me/mine', revision='next', device='cpu')
     assert model.dataset_meta['classes'][0] == 'circle'
     name, revision, wanted = hub.calls[-1]
