@@ -2,22 +2,18 @@
 
 import pytest
 
-from tests.warm_python import WarmPython
-
-from .workshop import DETECTOR, IMPORTED_BY_TOOLS, SEGMENTOR, TINY_DETECTOR, TINY_SEGMENTOR, Workshop, schedule
+from .workshop import DETECTOR, SEGMENTOR, TINY_DETECTOR, TINY_SEGMENTOR, Workshop, schedule
 
 SGD = {'optim_wrapper.optimizer.type': 'SGD', 'optim_wrapper.optimizer.lr': 0.05, 'param_scheduler': None}
 
 
 @pytest.fixture(scope='session')
-def workshop(tmp_path_factory):
+def workshop(tmp_path_factory, tools_python):
     from mmvitdense.datasets.shapes import write_shapes
 
     folder = tmp_path_factory.mktemp('workshop')
     write_shapes(folder / 'data' / 'shapes', 24, 5, image_size=64, seed=0)
-    python = WarmPython(*IMPORTED_BY_TOOLS)
-    yield Workshop(folder, python)
-    python.close()
+    return Workshop(folder, tools_python)
 
 
 @pytest.fixture(scope='session')

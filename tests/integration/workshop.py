@@ -6,13 +6,12 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tests.warm_python import REPOSITORY, WarmPython, environment
+from tests.warm_python import REPOSITORY, WarmPython, run_fresh
 
 DETECTOR = REPOSITORY / 'configs/quickstart/vitdet-tiny_mask-rcnn_shapes.py'
 SEGMENTOR = REPOSITORY / 'configs/quickstart/vit-tiny_upernet_shapes.py'
@@ -112,7 +111,7 @@ class Workshop:
         """Start a tool and kill it, as a power cut would, as soon as `when()` is true."""
         log = self.folder / 'killed.log'
         process = self._python.start(self._command(tool, arguments, options, 1), self.folder, log, log)
-        deadline = time.monotonic() + 120
+        deadline = time.monotonic() + 600
         while not when() and time.monotonic() < deadline:
             time.sleep(0.01)
         os.kill(process, signal.SIGKILL)
@@ -120,14 +119,7 @@ class Workshop:
 
     def _run_fresh(self, command: list[str], processes: int) -> subprocess.CompletedProcess:
         launcher = ['-m', 'torch.distributed.run', '--standalone', '--nproc_per_node', str(processes)]
-        return subprocess.run(
-            [sys.executable, *(launcher if processes > 1 else ()), *command],
-            cwd=self.folder,
-            env=environment(),
-            capture_output=True,
-            text=True,
-            timeout=180,
-        )
+        return run_fresh([*(launcher if processes > 1 else ()), *command], self.folder)
 
     def _run_forked(self, command: list[str], processes: int) -> subprocess.CompletedProcess:
         """With the variables that torchrun gives to its processes; the output is that of all."""
