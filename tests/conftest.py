@@ -57,6 +57,16 @@ def _metafiles_are_read_once():
         yield
 
 
+@pytest.fixture(scope='session', autouse=True)
+def _initial_values_are_not_logged():
+    """mmengine formats a line for each parameter of a model that it initialises."""
+    from mmengine.model import BaseModule
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(BaseModule, '_dump_init_info', lambda module: None)
+        yield
+
+
 @pytest.fixture(scope='session')
 def shapes_root(tmp_path_factory):
     """A small copy of the built-in data set: 6 training and 3 validation images of 96 x 128 pixels."""

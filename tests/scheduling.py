@@ -13,12 +13,12 @@ import pytest
 TOGETHER = {
     'tools in forks of a Python that has imported them': (
         'tests/integration/',
+        'tests/compat/test_panopticapi.py',
         'tests/reliability/test_bad_inputs.py',
         'tests/reliability/test_resources.py',
     ),
     'runs in forks of a server': ('tests/engine/', 'tests/reliability/test_kills.py'),
     'programs in forks of a Python without this package': (
-        'tests/compat/test_panopticapi.py',
         'tests/apis/test_standalone.py',
         'tests/ops/test_building.py',
         'tests/ops/test_precision.py',

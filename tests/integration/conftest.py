@@ -26,7 +26,8 @@ def detector(workshop):
 @pytest.fixture(scope='session')
 def segmentor(workshop):
     """The work dir of a segmentor after 4 iterations on batches of 4, with a checkpoint of each."""
-    workshop.run('train.py', SEGMENTOR, '--work-dir', 'segmentor', options={**TINY_SEGMENTOR, **SGD, **schedule(4, 1)})
+    options = {**TINY_SEGMENTOR, **SGD, **schedule(4, 1)}
+    workshop.run('train.py', SEGMENTOR, '--work-dir', 'segmentor', options=options, fresh=True)
     return workshop / 'segmentor'
 
 
