@@ -9,17 +9,22 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import inspect
 from collections.abc import Callable
 from typing import Any
 
 from mmengine import registry as root
 from mmengine.registry import Registry
 
+from .option_types import options_checked
+
 _SCOPE = 'mmvitdense'
 
 
 class RegistryWithOptionalModules(Registry):
     """A registry some of whose modules need a library that a person may not have, or not want to import.
+
+    Constructors that classes of this package write refuse options that their type hints exclude (``option_types``).
 
     Args:
         optional_modules: Modules that register more classes, each with the library it imports.
@@ -42,6 +47,11 @@ class RegistryWithOptionalModules(Registry):
                 if importlib.util.find_spec(library) is not None:
                     importlib.import_module(module)
         return super().get(key)
+
+    def _register_module(self, module: type, *args: Any, **kwargs: Any) -> None:
+        if inspect.isclass(module) and '__init__' in vars(module) and module.__module__.startswith(f'{_SCOPE}.'):
+            module.__init__ = options_checked(module.__init__)
+        super()._register_module(module, *args, **kwargs)
 
     def _knows(self, name: str) -> bool:
         registry = self
@@ -81,7 +91,7 @@ OPTIM_WRAPPER_CONSTRUCTORS = Registry(
     locations=['mmvitdense.engine'],
 )
 OPTIM_WRAPPERS = Registry('optim_wrapper', parent=root.OPTIM_WRAPPERS, scope=_SCOPE, locations=['mmvitdense.engine'])
-DATASETS = Registry('dataset', parent=root.DATASETS, scope=_SCOPE, locations=['mmvitdense.datasets'])
+DATASETS = Registry('dataset', parent=root.DATASETS, scope=_SCOPE, locations=['mmvitdense.datasets.manipulations'])
 DATA_SAMPLERS = Registry(
     'data sampler',
     parent=root.DATA_SAMPLERS,
@@ -89,6 +99,7 @@ DATA_SAMPLERS = Registry(
     locations=['mmvitdense.engine'],
 )
 HOOKS = Registry('hook', parent=root.HOOKS, scope=_SCOPE, locations=['mmvitdense.engine'])
+METRICS = Registry('metric', parent=root.METRICS, scope=_SCOPE, locations=['mmvitdense.evaluation'])
 PARAM_SCHEDULERS = Registry(
     'parameter scheduler', parent=root.PARAM_SCHEDULERS, scope=_SCOPE, locations=['mmvitdense.engine']
 )

@@ -6,6 +6,7 @@ from typing import Any
 
 from mmengine.device import get_device
 
+from .build_errors import nearest
 from .errors import InputError
 
 ONLY_AMP = ('loss_scale', 'dtype', 'use_fsdp')
@@ -34,9 +35,21 @@ def enable_amp(cfg: Any) -> list[str]:
 def amp_for_device(cfg: Any) -> list[str]:
     """Without an accelerator, replace `AmpOptimWrapper` by its CPU form, in place; return lines for the log."""
     wrapper = cfg.get('optim_wrapper') or {}
-    if wrapper.get('type') != 'AmpOptimWrapper' or get_device() != 'cpu':
+    if wrapper.get('type') != 'AmpOptimWrapper':
+        return []
+    _check_options(wrapper)
+    if get_device() != 'cpu':
         return []
     wrapper.type = 'mmvitdense.CpuAmpOptimWrapper'
     for key in ONLY_AMP:
         wrapper.pop(key, None)
     return ['No GPU: mixed precision is bfloat16 autocast on the CPU, without loss scaling']
+
+
+def _check_options(wrapper: Any) -> None:
+    """Refuse texts that mmengine's wrapper does not know, also where the CPU has no use for them."""
+    for name, known in (('loss_scale', ('dynamic',)), ('dtype', ('float16', 'bfloat16', 'float64'))):
+        value = wrapper.get(name)
+        if isinstance(value, str) and value not in known:
+            expected = f'expected {" or ".join(map(repr, known))}'
+            raise InputError(f'optim_wrapper.{name}: {expected}, got {value!r}{nearest(value, known) or "."}')

@@ -54,20 +54,6 @@ def building(key: str, settings: Any) -> Iterator[None]:
         raise InputError(explain(error, key, settings)) from error
 
 
-@contextmanager
-def checking(what: str) -> Iterator[None]:
-    """Turn what goes wrong in a check of settings, which may be of any kind, into an `InputError`."""
-    try:
-        yield
-    except (InputError, DataError, CheckpointError, DownloadError, OSError):
-        raise
-    except Exception as error:
-        raise InputError(
-            f'{what} cannot be checked ({type(error).__name__}: {message_of(error)}): a field has a value of a kind '
-            'that is not expected there; --debug shows where.'
-        ) from error
-
-
 def explain(error: Exception, key: str, settings: Any) -> str:
     """One sentence for an exception that was raised while `settings`, which stand at `key`, were built."""
     builds = list(_builds(error, key, settings))
@@ -80,6 +66,8 @@ def explain(error: Exception, key: str, settings: Any) -> str:
             return _unexpected(error, builds, found[1])
         if found := _MISSING.search(message):
             return f'{innermost.place}: {_name(innermost)} needs {found[1]}, which the config does not give.'
+    if 'must contain the key "type"' in message or (isinstance(error, KeyError) and error.args == ('type',)):
+        return f'{innermost.place}: {shown(_without_type(innermost.settings))} has no type; add type=, a class.'
     for build in reversed(builds):
         if said := _wrong_value(build, message):
             return said
@@ -179,7 +167,7 @@ def _unexpected(error: Exception, builds: list[_Build], argument: str) -> str:
         if place is None:
             return f'{builds[-1].place}: {_name(builds[-1])} cannot be built ({message_of(error)}).'
     taker = (build.cls if build is not None else None) or _callee(error)
-    taken = _accepted(taker) if taker else set()
+    taken = accepted(taker) if taker else set()
     hint = nearest(argument, taken)
     taken -= set(build.arguments if build is not None else ())
     if not hint and taken:
@@ -203,7 +191,7 @@ def _callee(error: Exception) -> Any:
     return scopes.get(name)
 
 
-def _accepted(cls: Any) -> set[str]:
+def accepted(cls: Any) -> set[str]:
     """Names of the arguments of a class, along the bases that **kwargs hand them on to, or of a function."""
     functions = (
         [vars(base)['__init__'] for base in inspect.getmro(cls) if '__init__' in vars(base)]
@@ -245,21 +233,27 @@ def _registered_like(kind: str, registry: Registry | None) -> str:
 
 def registered_names(registry: Registry | None = None) -> dict[str, set[str]]:
     """{name of a class: scopes that have it} of a registry with its parents and children, or of all registries."""
-    import mmengine.registry as registries
+    names: dict[str, set[str]] = {}
+    for one in registries(registry):
+        for name in one.module_dict:
+            names.setdefault(name, set()).add(one.scope)
+    return names
+
+
+def registries(registry: Registry | None = None) -> Iterator[Registry]:
+    """A registry with its parents and children, or all registries."""
+    import mmengine.registry as of_mmengine
 
     if registry is None:
-        roots = [value for value in vars(registries).values() if isinstance(value, Registry)]
+        roots = [value for value in vars(of_mmengine).values() if isinstance(value, Registry)]
     else:
         while registry.parent is not None:
             registry = registry.parent
         roots = [registry]
-    names: dict[str, set[str]] = {}
     while roots:
         one = roots.pop()
-        for name in one.module_dict:
-            names.setdefault(name, set()).add(one.scope)
+        yield one
         roots += one.children.values()
-    return names
 
 
 def _unknown_below(build: _Build, anyhow: bool) -> str | None:
@@ -316,6 +310,12 @@ def _defaults(cls: Any) -> dict[str, type]:
             if kind is not None:
                 found.setdefault(name, kind)
     return found
+
+
+def _without_type(settings: Any) -> Any:
+    """The first of some settings, or of what is in them, that no class is named for."""
+    parts = [part for _, part in _dicts_below(settings, '')]
+    return next((dict(part) for part in parts if 'type' not in part), settings)
 
 
 def _is_name(error: KeyError) -> bool:

@@ -13,7 +13,7 @@ from mmvitdense.compat import while_tools_run
 from mmvitdense.project_files import project_folder
 
 from .build_errors import equal, parts_below
-from .config_errors import nearest_file, reading_config
+from .config_errors import nearest_file, reading_config, refuse_circles
 from .errors import InputError
 from .files import check_output_folder
 
@@ -154,6 +154,7 @@ def _read(name: str) -> Any:
         raise InputError(f'The config {path} does not exist{nearest_file(path)}.')
     if path.suffix not in ('.py', '.json', '.yaml', '.yml'):
         raise InputError(f'{path} is not a config: expected a .py, .yaml or .json file.')
+    refuse_circles(path)
     return Config.fromfile(path)
 
 

@@ -26,8 +26,37 @@ def reading_config(name: str) -> Iterator[None]:
         yield
     except InputError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise InputError(_explain(error, name)) from error
+
+
+def refuse_circles(path: Path, above: tuple[Path, ...] = ()) -> None:
+    """Refuse a config that inherits from itself, which mmengine reads until Python's stack is full.
+
+    Args:
+        path: A config.
+        above: The configs that inherit from it.
+
+    Raises:
+        InputError: One of its bases inherits from it.
+    """
+    from mmengine.config import Config
+
+    path = path.absolute()
+    if path in above:
+        circle = [*above[above.index(path) :], path]
+        raise InputError(
+            f'{path} inherits from itself: {" -> ".join(map(str, circle))}; take one of these out of _base_.'
+        )
+    if path.suffix != '.py':  # bases of the others are read with their values
+        return
+    try:
+        found = [Config._get_cfg_path(base, str(path))[0] for base in Config._get_base_files(str(path))]
+    except Exception:  # whatever is wrong is found, with its place, when the config is read
+        return
+    for base in found:
+        if Path(base).is_file():
+            refuse_circles(Path(base), (*above, path))
 
 
 def nearest_file(path: Path) -> str:
@@ -37,7 +66,7 @@ def nearest_file(path: Path) -> str:
     return f'; did you mean {path.parent / close[0]}?' if close else ''
 
 
-def _explain(error: Exception, name: str) -> str:
+def _explain(error: BaseException, name: str) -> str:
     files = _files(error) or [name]
     if circle := next((file for file in files if files.count(file) > 1), None):
         between = list(dict.fromkeys(files[files.index(circle) :]))

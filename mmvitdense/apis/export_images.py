@@ -12,6 +12,7 @@ from typing import Any
 
 from mmengine.dataset import pseudo_collate
 from mmengine.evaluator import Evaluator
+from mmengine.logging import MMLogger
 from mmengine.runner import Runner
 
 from mmvitdense.datasets.checks import check_data
@@ -128,11 +129,12 @@ def fit_pipeline(cfg: Any, description: Description) -> None:
 @contextmanager
 def silent() -> Iterator[None]:
     """Without what data sets and metrics print."""
-    before = logging.root.manager.disable
-    logging.disable(logging.INFO)
+    logger = MMLogger.get_current_instance()
+    before = logger.level
+    logger.setLevel(logging.WARNING)
     try:
         with redirect_stdout(io.StringIO()), warnings.catch_warnings():
             warnings.simplefilter('ignore')
             yield
     finally:
-        logging.disable(before)
+        logger.setLevel(before)

@@ -186,7 +186,8 @@ def _failed(error: Exception, names: dict[int, str], part: str, runner: Any) -> 
     message = message_of(error)
     place = '.'.join(filter(None, ('model', names.get(id(module), '')))) if module is not None else 'model'
     of = 'a first batch' if part == 'train' else 'a first batch of the validation'
-    said = f'{place}: {type(module).__name__} fails on {of} ({type(error).__name__}: {message})'
+    kind = type(module if module is not None else runner.model).__name__
+    said = f'{place}: {kind} fails on {of} ({type(error).__name__}: {message})'
     if 'Expected more than 1 value per channel' in message:
         size = runner.train_loop.dataloader.batch_size
         return f'{said}; batch norm cannot train on a single value, so set train_dataloader.batch_size above {size}.'

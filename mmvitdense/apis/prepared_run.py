@@ -14,18 +14,26 @@ import torch
 from mmengine.hooks import Hook
 from mmengine.logging import MessageHub, MMLogger
 from mmengine.runner import BaseLoop, Runner
+from mmengine.runner.checkpoint import load_state_dict
 from mmengine.visualization import Visualizer
 from torch import nn
 from torch.utils.data import DataLoader
 
 from mmvitdense.datasets.bad_images import guard_images
-from mmvitdense.engine.whole_checkpoint import single_wrappers
+from mmvitdense.engine.whole_checkpoint import bare_model, single_wrappers
+from mmvitdense.frozen_weights import RECORDS
 
 from .build_errors import building
+from .checkpoint import read_run_checkpoint
 from .first_batch import try_loss, try_prediction, try_sample_batch
-from .metric_names import check_metrics
+from .hook_arguments import check_hook_arguments
+from .metric_names import check_metrics, check_watched
+from .official_weights import fits_by_name, official_weights
+from .option_kinds import check_kinds
 from .pixels import warn_of_loaded_pixels
 from .run_log import RunLog
+from .trial_steps import try_optimizers, try_schedules
+from .unread_keys import refuse_unread_keys, refuse_unread_rules
 
 _number = itertools.count()
 
@@ -44,10 +52,10 @@ class PreparedRun:
         trains: Whether the run trains, or tests.
         tried: Whether the loss of a first batch is computed, and a prediction made.
         log: What the run says so far.
-        before_writing: Called when all is built.
+        before_writing: Called with the runner when all is built.
     """
 
-    before_writing: Callable[[], Any] | None = None
+    before_writing: Callable[[Runner], Any] | None = None
 
     log: RunLog
     given_model: nn.Module | None = None
@@ -75,7 +83,7 @@ class PreparedRun:
         self._prepared = True
         self.seconds_of_preparation = time.monotonic() - started
         if self.before_writing is not None:
-            self.before_writing()
+            self.before_writing(self)
         super().__init__(**arguments)
 
     def _prepare(self, arguments: dict[str, Any]) -> None:
@@ -124,6 +132,7 @@ class PreparedRun:
             if isinstance(arguments['model'], dict) and arguments['data_preprocessor'] is not None:
                 arguments['model'].setdefault('data_preprocessor', arguments['data_preprocessor'])
             self.model = self.build_model(arguments['model'])
+        refuse_unread_keys(self.model, self.cfg.get('model'))
         with self._building('model_wrapper_cfg' if self._distributed else 'model'):
             self.model = self.wrap_model(self.cfg.get('model_wrapper_cfg'), self.model)
         arguments['model'] = self.model
@@ -138,6 +147,7 @@ class PreparedRun:
             with self._building('test_cfg'):
                 arguments['test_cfg'] = self._test_loop = self.build_test_loop(self._test_loop)
             check_metrics(self._test_loop.evaluator, 'test_evaluator')
+            check_kinds(self.cfg)
             try_sample_batch(self._test_loop.dataloader, 'test_dataloader')
 
     def _build_training(self, arguments: dict[str, Any]) -> None:
@@ -157,6 +167,8 @@ class PreparedRun:
             with self._building('val_cfg'):
                 arguments['val_cfg'] = self._val_loop = self.build_val_loop(self._val_loop)
             check_metrics(self._val_loop.evaluator, 'val_evaluator')
+            check_watched(self.cfg, self._val_loop.evaluator, 'val_evaluator')
+        self._check_later()
         with self._building('model'):
             self._init_model_weights()
         self._initialized = True
@@ -168,6 +180,14 @@ class PreparedRun:
                     try_loss(self, batch)
                 if to_score is not None:
                     try_prediction(self, to_score)
+
+    def _check_later(self) -> None:
+        """Check what is read, or computed, when a run is under way."""
+        check_kinds(self.cfg)
+        check_hook_arguments(self)
+        refuse_unread_rules(self.cfg.optim_wrapper)
+        try_optimizers(self.optim_wrapper, self.cfg.optim_wrapper)
+        try_schedules(self.param_schedulers, self.cfg.get('param_scheduler'))
 
     def _building(self, key: str) -> Any:
         return building(key, self.cfg.get(key))
@@ -218,6 +238,22 @@ class PreparedRun:
             warn_of_loaded_pixels(self.model, self.cfg)
         self._pixels_compared = True
         super().load_or_resume()
+
+    def load_checkpoint(self, filename: str, *args: Any, **kwargs: Any) -> dict:
+        """Load weights to start from; those of other code are converted, of which mmengine would load nothing."""
+        content = None if self._resume else read_run_checkpoint(filename)
+        model = bare_model(self.model)
+        official = None
+        if content and RECORDS not in content and not fits_by_name(model, content['state_dict']):
+            official = official_weights(model, content['state_dict'], filename)
+        if official is None:
+            return super().load_checkpoint(filename, *args, **kwargs)
+        content['state_dict'] = official.weights
+        self.call_hook('after_load_checkpoint', checkpoint=content)
+        load_state_dict(model, content['state_dict'], strict=False, logger=self.logger)
+        self._has_loaded = True
+        self.logger.info(f'Load checkpoint from {filename}')
+        return content
 
     # What names the part that is built in messages.
 

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
+import os
+from collections.abc import Iterator
 from typing import Any
+
+import torch
 
 from .build_errors import nearest, parts_below, shown
 from .config import refuse_mistyped_fields
@@ -20,6 +25,7 @@ _DEFAULT_HOOKS = (
     'finite_loss', 'work_dir', 'processes',
 )  # fmt: skip
 _AT_LEAST_ONE = ('max_iters', 'max_epochs', 'val_interval', 'val_begin')
+_MOST_IN_A_BATCH, _MOST_WORKERS = 2**16, 2**10
 _READ_LENIENTLY = {
     'env_cfg': {'cudnn_benchmark', 'mp_cfg', 'dist_cfg', 'resource_limit'},
     'auto_scale_lr': {'enable', 'base_batch_size'},
@@ -54,10 +60,40 @@ def check_parts(cfg: Any) -> None:
             )
     if cfg.get('param_scheduler') and cfg.get('optim_wrapper') is None:
         raise InputError('param_scheduler without optim_wrapper: there is no learning rate to schedule.')
+    _check_fields(cfg)
     _check_numbers(cfg)
+    _check_loaders(cfg)
+    _check_evaluators(cfg)
     _check_milestones(cfg)
     _check_lenient(cfg)
     _check_hooks(cfg)
+
+
+def hook_settings(cfg: Any) -> Iterator[tuple[str, Any]]:
+    """(key, settings) of each hook of a config."""
+    for name, hook in (cfg.get('default_hooks') or {}).items():
+        yield f'default_hooks.{name}', hook
+    for number, hook in enumerate(cfg.get('custom_hooks') or []):
+        yield f'custom_hooks.{number}', hook
+
+
+def _check_fields(cfg: Any) -> None:
+    """Fields that mmengine reads late, or of which it takes anything that is not empty."""
+    for name, kinds, expected in (
+        ('load_from', (str, os.PathLike), 'the path or address of a checkpoint'),
+        ('log_level', (str, int), "the name of a level, such as 'INFO'"),
+        ('compile', (bool, dict), 'True, False or a dict of arguments of torch.compile'),
+        ('find_unused_parameters', (bool,), 'True or False'),
+        ('resume', (bool,), 'True or False (--resume takes a checkpoint)'),
+    ):
+        if cfg.get(name) is not None and not isinstance(cfg[name], kinds):
+            raise InputError(f'{name}: expected {expected}, got {shown(cfg[name])}.')
+    if cfg.get('sync_bn') not in (None, False, 'torch', 'mmcv'):
+        raise InputError(f"sync_bn: expected 'torch', 'mmcv' or None, got {shown(cfg.sync_bn)}.")
+    if isinstance(cfg.get('compile'), dict):
+        known = {'target', *inspect.signature(torch.compile).parameters} - {'model'}
+        for name in cfg.compile.keys() - known:
+            raise InputError(f'compile.{name}: torch.compile takes no {name!r}{nearest(name, known) or "."}')
 
 
 def _check_numbers(cfg: Any) -> None:
@@ -65,11 +101,48 @@ def _check_numbers(cfg: Any) -> None:
     for name in _AT_LEAST_ONE:
         if name in loop:
             _whole_number(f'train_cfg.{name}', loop[name], 1)
+    pairs = loop.get('dynamic_intervals') or ()
+    numbers = pairs if isinstance(pairs, (list, tuple)) else [pairs]
+    for pair in numbers:
+        if not isinstance(pair, (list, tuple)) or len(pair) != 2:
+            raise InputError(f'train_cfg.dynamic_intervals: expected pairs (milestone, interval), got {shown(pairs)}.')
+        for number, least in zip(pair, (0, 1)):
+            _whole_number('train_cfg.dynamic_intervals', number, least)
+    wrapper = cfg.get('optim_wrapper') or {}
+    if 'accumulative_counts' in wrapper:
+        _whole_number('optim_wrapper.accumulative_counts', wrapper.accumulative_counts, 1)
+    clipping = wrapper.get('clip_grad')
+    for name in ('max_norm', 'clip_value') if isinstance(clipping, dict) else ():
+        value = clipping.get(name, 1)
+        if isinstance(value, (int, float)) and not value > 0:
+            raise InputError(f'optim_wrapper.clip_grad.{name}: expected a number above 0, got {shown(value)}.')
+
+
+def _check_evaluators(cfg: Any) -> None:
+    for name in ('val_evaluator', 'test_evaluator'):
+        metrics = cfg.get(name)
+        several = metrics if isinstance(metrics, (list, tuple)) else [metrics]
+        if metrics is not None and (not several or not all(isinstance(each, dict) for each in several)):
+            raise InputError(
+                f'{name}: expected a dict with the type of a metric, or a list of them, got {shown(metrics)}.'
+            )
+
+
+def _check_loaders(cfg: Any) -> None:
     for split in _TOGETHER:
         loader = cfg.get(f'{split}_dataloader') or {}
-        for name, least in (('batch_size', 1), ('num_workers', 0)):
-            if name in loader:
-                _whole_number(f'{split}_dataloader.{name}', loader[name], least)
+        for name, least, most in (('batch_size', 1, _MOST_IN_A_BATCH), ('num_workers', 0, _MOST_WORKERS)):
+            _whole_number(f'{split}_dataloader.{name}', loader.get(name, least), least, most)
+        if loader.get('prefetch_factor') is not None:
+            _whole_number(f'{split}_dataloader.prefetch_factor', loader.prefetch_factor, 1, _MOST_IN_A_BATCH)
+        for name in ('pin_memory', 'drop_last', 'persistent_workers'):
+            if not isinstance(loader.get(name, False), bool):
+                raise InputError(f'{split}_dataloader.{name}: expected True or False, got {shown(loader[name])}.')
+        for name in ('sampler', 'batch_sampler', 'dataset'):
+            if isinstance(loader.get(name), (str, int, float, list, tuple)):
+                raise InputError(
+                    f'{split}_dataloader.{name}: expected a dict with its type, got {shown(loader[name])}.'
+                )
         if loader.get('persistent_workers') and not loader.get('num_workers'):
             raise InputError(
                 f'{split}_dataloader.persistent_workers is True and num_workers is {loader.get("num_workers", 0)}: '
@@ -87,9 +160,12 @@ def _check_milestones(cfg: Any) -> None:
             raise InputError(f'{key}.milestones: expected a list of whole numbers, got {shown(stones)}.')
 
 
-def _whole_number(key: str, value: Any, least: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or value != int(value) or value < least:
+def _whole_number(key: str, value: Any, least: int, most: int | None = None) -> None:
+    whole = type(value) is int or (most is None and isinstance(value, float) and value.is_integer())
+    if not whole or value < least:
         raise InputError(f'{key}: expected a whole number of at least {least}, got {shown(value)}.')
+    if most is not None and value > most:
+        raise InputError(f'{key}: expected at most {most}, got {shown(value)}.')
 
 
 def _check_lenient(cfg: Any) -> None:
@@ -105,9 +181,7 @@ def _check_lenient(cfg: Any) -> None:
 def _check_hooks(cfg: Any) -> None:
     if not isinstance(cfg.get('custom_hooks') or [], (list, tuple)):
         raise InputError(f'custom_hooks: expected a list of dicts, got {shown(cfg.custom_hooks)}.')
-    hooks = {f'default_hooks.{name}': hook for name, hook in (cfg.get('default_hooks') or {}).items()}
-    hooks |= {f'custom_hooks.{number}': hook for number, hook in enumerate(cfg.get('custom_hooks') or [])}
-    for key, hook in hooks.items():
+    for key, hook in hook_settings(cfg):
         if not isinstance(hook, dict):
             if isinstance(hook, (str, int, float)) or (hook is None and key.startswith('custom')):
                 raise InputError(f'{key}: expected a dict with the type of a hook, got {shown(hook)}.')

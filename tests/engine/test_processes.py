@@ -14,7 +14,7 @@ import pytest
 from torch.utils.data import DataLoader
 
 from mmvitdense.apis.errors import run_tool
-from mmvitdense.engine import LoadingError, ProcessesHook, stop_signals
+from mmvitdense.engine import LoadingError, ProcessesHook, loader_watch, stop_signals
 from mmvitdense.engine.command_line import resume_command, typed_command
 from mmvitdense.engine.loader_watch import watch_loader
 from mmvitdense.engine.named_loading import name_files
@@ -74,8 +74,9 @@ def loaded(act, limit=60, workers=2):
 
 
 @pytest.mark.parametrize(('act', 'said'), [(stop, r'for 1 s: process \d+ is stopped'), (time.sleep, None)])
-def test_a_loader_that_gives_nothing(act, said):
-    """The first is stopped, which SIGTERM does not end; the other sleeps."""
+def test_a_loader_that_gives_nothing(monkeypatch, act, said):
+    """The first is stopped, which SIGTERM does not end; the other sleeps. The main thread waits without a limit."""
+    monkeypatch.setattr(loader_watch, '_LOOK_EVERY', 60)
     start, before = time.monotonic(), children()
     with pytest.raises(LoadingError, match=said or r'for 1 s: its processes \([\d, ]+\) are running'):
         loaded(act if said else lambda: time.sleep(60), limit=1)
@@ -152,9 +153,18 @@ def test_an_exception_names_the_file_and_is_the_last_line(workers, capsys):
     assert "return {}['bbox']" in said  # where it happened
 
 
+class DataWithThread(Data):
+    """Numbers; their process has a thread that is older than the loading, as libraries start when they are imported."""
+
+    def __setstate__(self, state):
+        vars(self).update(state)
+        threading.Thread(target=time.sleep, args=(60,), daemon=True).start()
+
+
 def train_with_a_loader(pipe, method):
-    loader = DataLoader(Data(), num_workers=1, multiprocessing_context=method)
+    loader = DataLoader(DataWithThread(), num_workers=1, multiprocessing_context=method)
     end_with_parent(loader)
+    watch_loader(loader, 60)
     batches = iter(loader)
     next(batches)
     (worker,) = (process.pid for process in batches._workers)
@@ -188,6 +198,18 @@ def state(process):
         return open(f'/proc/{process}/stat').read().rpartition(')')[2].split()[0]
     except OSError:
         return ''
+
+
+def test_loaders_that_ignore_signals_are_ended_by_the_process_that_trains():
+    loader = DataLoader(Data(lambda: time.sleep(60), at=1), num_workers=1, multiprocessing_context='fork')
+    end_with_parent(loader)
+    watch_loader(loader, 60)
+    batches = iter(loader)
+    next(batches)
+    (worker,) = batches._workers
+    worker.terminate()
+    worker.join(10)
+    assert worker.exitcode == -signal.SIGKILL
 
 
 def test_options():

@@ -61,6 +61,18 @@ def check_data(
     Raises:
         DataError: With one sentence that says what is wrong and how to mend it.
     """
+    try:
+        _check(cfg, splits, max_maps, every_image, bad_images)
+    except (DataError, OSError, KeyboardInterrupt):
+        raise
+    except Exception as error:
+        raise DataError(
+            f'The data sets of the config cannot be checked ({type(error).__name__}: {error}): a field has a value of '
+            'a kind that is not expected there; --debug shows where.'
+        ) from error
+
+
+def _check(cfg: dict, splits: Sequence[str], max_maps: int, every_image: bool, bad_images: int) -> None:
     check_windows(cfg)
     read = cache(read_coco)
     checked, done, reports = _Checked(), [], []

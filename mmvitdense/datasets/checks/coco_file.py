@@ -183,6 +183,8 @@ def _parse(path: str, reader: MaskReader) -> dict:
             data = json.load(file, object_hook=without_mask)
     except (ValueError, RecursionError) as error:
         raise DataError(f'{path} is not a whole JSON file ({error}): write or download it again.') from None
+    except OSError as error:
+        raise DataError(f'{path} cannot be read ({error.strerror}): write or download it again.') from None
     if not isinstance(data, dict):
         raise DataError(
             f"{path} holds a {type(data).__name__}, not an object with 'images', 'annotations' and 'categories': "

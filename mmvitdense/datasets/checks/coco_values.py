@@ -56,9 +56,8 @@ def numbers(
 def flags(records: list[dict], key: str, path: str) -> np.ndarray:
     """Return which annotations have a flag set, bool; those without the key have not."""
     values = [record.get(key, 0) for record in records]
-    if not set(map(type, values)) <= {int, bool}:
-        given = [record for record in records if key in record]
-        _require(given, key, 'annotations', path, 'must be 0 or 1', lambda value: type(value) in (int, bool, float))
+    given = [record for record in records if key in record]
+    _require(given, key, 'annotations', path, 'must be 0 or 1', _is_flag)
     return np.array([bool(value) for value in values], dtype=bool)
 
 
@@ -88,6 +87,10 @@ def _require(records: list[dict], key: str, name: str, path: str, expected: str,
         f'{path}: {key!r} {expected}, and is {_short(first[key])} in {name} ({where}{file_name}); '
         f'{len(wrong)} of {len(records)} are wrong: correct them, numbers without quotes.'
     )
+
+
+def _is_flag(value: Any) -> bool:
+    return type(value) in (int, bool, float) and value in (0, 1)
 
 
 def _is_finite(value: Any, least: float | None) -> bool:

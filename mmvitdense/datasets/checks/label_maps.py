@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os.path as osp
 import random
 import time
 from collections.abc import Sequence
@@ -121,9 +122,11 @@ class LabelMaps:
 def _values(path: str, source: DataSource) -> np.ndarray:
     """Read a label map as mmseg does: H x W, uint8."""
     try:
+        if not osp.isfile(path):  # a pipe has no end
+            raise OSError('it is no file')
         with Image.open(path) as image:
             mode, values = image.mode, np.asarray(image)
-    except OSError as error:
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise DataError(f'{source.key}: {path} cannot be read as a label map ({error}): replace it.') from None
     if values.ndim != 2:
         raise DataError(
@@ -134,6 +137,11 @@ def _values(path: str, source: DataSource) -> np.ndarray:
         raise DataError(
             f'{source.key}: {path} holds class numbers with a palette, of which only the reader pillow gives the '
             f'numbers: set --cfg-options {key}.imdecode_backend=pillow'
+        )
+    if values.dtype.kind == 'f' and (values != np.round(values)).any():
+        raise DataError(
+            f'{source.key}: {path} holds numbers with fractions ({mode}); the pixels of a label map are class numbers: '
+            'convert it to an 8-bit picture of one channel.'
         )
     if values.dtype != np.uint8 and values.dtype != bool and (values.min() < 0 or values.max() > IGNORED):
         raise DataError(

@@ -154,7 +154,12 @@ def _image_names(source: DataSource, folder: str) -> list[str]:
     suffix = source.option('img_suffix', '.jpg')
     listing = source.path(source.option('ann_file')) if source.option('ann_file') else ''
     present = find_files(folder)
-    if not listing or osp.isdir(listing):
+    if listing and osp.isdir(listing):
+        raise DataError(
+            f'{source.key}.ann_file: {listing!r} is a folder; expected a file with the name of one image a line, or '
+            f"every image of the folder with {source.key}.ann_file=''"
+        )
+    if not listing:
         names = [name[: len(name) - len(suffix)] for name in present if name.endswith(suffix)]
         if not names:
             raise DataError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import inspect
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,6 +13,16 @@ from mmengine.registry import Registry
 from mmengine.utils import is_abs
 
 from mmvitdense.registry import DATASETS
+
+from .messages import DataError
+
+_KINDS = {
+    **dict.fromkeys(('data_root', 'ann_file', 'img_suffix', 'seg_map_suffix'), (str, 'a text')),
+    **dict.fromkeys(('data_prefix', 'metainfo', 'backend_args', 'filter_cfg'), (dict, 'a dict')),
+}
+"""What arguments of data sets are, and its name."""
+_PREFIXES = ('anno', 'depth_map_path', 'img', 'img_path', 'img_path2', 'seg', 'seg_map_path', 'sub_data_root')
+"""Keys of ``data_prefix`` that data sets of mmdet and mmseg read."""
 
 
 @dataclass(frozen=True)
@@ -119,7 +130,21 @@ def _unwrap(split: str, key: str, cfg: dict, scope: str) -> Iterator[DataSource]
             if isinstance(part, dict):
                 yield from _unwrap(split, f'{key}.datasets.{index}', part, scope)
     else:
+        _check_kinds(key, cfg)
         yield DataSource(split, key, cfg, registered_class(DATASETS, cfg, scope))
+
+
+def _check_kinds(key: str, cfg: dict) -> None:
+    """Raise for an argument of another kind, and for a mistyped folder, which data sets pass over."""
+    for name, (kind, expected) in _KINDS.items():
+        if cfg.get(name) is not None and not isinstance(cfg[name], kind):
+            raise DataError(f'{key}.{name} must be {expected}, got {cfg[name]!r}.')
+    for name, folder in (cfg.get('data_prefix') or {}).items():
+        if folder is not None and not isinstance(folder, str):
+            raise DataError(f'{key}.data_prefix.{name} must be a text, got {folder!r}.')
+        close = [] if name in _PREFIXES else difflib.get_close_matches(name, _PREFIXES, n=1, cutoff=0.8)
+        if close:
+            raise DataError(f'{key}.data_prefix.{name}: nothing reads such a folder; did you mean {close[0]!r}?')
 
 
 def _nested_transforms(value: Any, key: str) -> Iterator[tuple[str, dict]]:

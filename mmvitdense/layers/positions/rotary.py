@@ -14,6 +14,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from mmvitdense.option_types import Count, Factor, NotNegative, Positive, options_checked
+
 NORMALIZATIONS = ('separate', 'min', 'max')
 
 
@@ -91,15 +93,16 @@ class RopeDinov3(_Rope):
 
     kind = 'dinov3'
 
+    @options_checked
     def __init__(
         self,
         head_dims: int,
-        base: float = 100.0,
+        base: Positive = 100.0,
         normalize: str = 'separate',
         periods_dtype: str = 'float32',
-        shift: float | None = None,
-        jitter: float | None = None,
-        rescale: float | None = None,
+        shift: NotNegative | None = None,
+        jitter: Factor | None = None,
+        rescale: Factor | None = None,
     ):
         super().__init__(head_dims)
         if normalize not in NORMALIZATIONS:
@@ -153,7 +156,8 @@ class RopeEva02(_Rope):
 
     kind = 'eva02'
 
-    def __init__(self, head_dims: int, theta: float = 1e4, pretrain_grid: int = 16):
+    @options_checked
+    def __init__(self, head_dims: int, theta: Positive = 1e4, pretrain_grid: Count = 16):
         super().__init__(head_dims)
         self.theta = theta
         self.pretrain_grid = pretrain_grid

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mmvitdense.layers import QueryMask, recomputed
+from mmvitdense.option_types import Count
 from mmvitdense.registry import MODELS
 
 from .freezing import freeze, frozen_blocks, frozen_count
@@ -44,7 +45,7 @@ class TimmViT(BaseViT):
         self,
         model: str | nn.Module,
         *,
-        in_channels: int | None = None,
+        in_channels: Count | None = None,
         out_indices: int | Sequence[int] = -1,
         final_norm: str | None = 'last',
         with_cp: bool = False,

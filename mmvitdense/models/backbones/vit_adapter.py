@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from mmvitdense.layers import constructed_undrawn
+from mmvitdense.option_types import Count, CountOrZero, DropRate, Positive
 from mmvitdense.registry import MODELS
 
 from .adapters import VIT_LEVEL, DeformableExchange, Extractor, InteractionBackbone, Sampling, TokenLevels
@@ -64,23 +65,23 @@ class ViTAdapter(InteractionBackbone):
         self,
         vit: dict | ViT,
         interaction_indexes: Sequence[Sequence[int]] | None = None,
-        conv_inplane: int = 64,
-        n_points: int = 4,
-        deform_num_heads: int = 6,
-        deform_ratio: float = 1.0,
-        cffn_ratio: float | None = 0.25,
+        conv_inplane: Count = 64,
+        n_points: Count = 4,
+        deform_num_heads: Count = 6,
+        deform_ratio: Positive = 1.0,
+        cffn_ratio: Positive | None = 0.25,
         use_injector: bool = True,
         extract_normed: bool = False,
-        num_extra_extractors: int = 2,
+        num_extra_extractors: CountOrZero = 2,
         gamma_init: float = 0.0,
         vit_feature: str | None = 'last',
-        norm_eps: float | None = None,
-        drop_path_rate: float | None = None,
+        norm_eps: Positive | None = None,
+        drop_path_rate: DropRate | None = None,
         norm_cfg: dict | None = None,
         out_vit_map: bool = False,
         with_cp: bool = False,
         init_cfg: dict | list[dict] | None = None,
-        in_channels: int | None = None,
+        in_channels: Count | None = None,
     ):
         super().__init__(
             vit, interaction_indexes, conv_inplane, vit_feature, norm_cfg, out_vit_map, with_cp, init_cfg, in_channels

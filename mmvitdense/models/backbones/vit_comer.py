@@ -11,6 +11,7 @@ from torchvision.ops import StochasticDepth
 
 from mmvitdense.layers import build_norm2d, constructed_undrawn
 from mmvitdense.ops import Linear, apply_linear
+from mmvitdense.option_types import Count, CountOrZero, DropRate, Positive
 from mmvitdense.registry import MODELS
 
 from .adapters import (
@@ -68,26 +69,26 @@ class ViTCoMer(InteractionBackbone):
         self,
         vit: dict | ViT,
         interaction_indexes: Sequence[Sequence[int]] | None = None,
-        conv_inplane: int = 64,
-        n_points: int = 4,
-        deform_num_heads: int = 6,
-        deform_ratio: float = 1.0,
-        cffn_ratio: float | None = 0.25,
+        conv_inplane: Count = 64,
+        n_points: Count = 4,
+        deform_num_heads: Count = 6,
+        deform_ratio: Positive = 1.0,
+        cffn_ratio: Positive | None = 0.25,
         with_cffn: bool = True,
-        mrfp_ratio: float = 0.5,
+        mrfp_ratio: Positive = 0.5,
         use_cti_tov: bool | Sequence[bool] = True,
         use_cti_toc: bool | Sequence[bool] = True,
         cnn_feature_interaction: bool | Sequence[bool] = True,
-        num_extra_cti: int = 4,
+        num_extra_cti: CountOrZero = 4,
         gamma_init: float = 0.0,
         vit_feature: str | None = 'last',
-        drop_path_rate: float | None = None,
+        drop_path_rate: DropRate | None = None,
         norm_cfg: dict | None = None,
         mrfp_norm_cfg: dict | None = None,
         out_vit_map: bool = False,
         with_cp: bool = False,
         init_cfg: dict | list[dict] | None = None,
-        in_channels: int | None = None,
+        in_channels: Count | None = None,
     ):
         super().__init__(
             vit, interaction_indexes, conv_inplane, vit_feature, norm_cfg, out_vit_map, with_cp, init_cfg, in_channels

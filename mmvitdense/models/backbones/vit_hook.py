@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mmvitdense.layers import constructed_undrawn
+from mmvitdense.option_types import Count, CountOrZero, DropRate, Positive
 from mmvitdense.registry import MODELS
 
 from .adapters import (
@@ -76,24 +77,24 @@ class ViTHook(InteractionBackbone):
     def __init__(
         self,
         vit: dict | ViT,
-        num_hooks: int = 4,
+        num_hooks: Count = 4,
         self_attention: str | None = 'full',
         cross_attention: str | None = 'deformable',
-        num_extra_cross_attentions: int = 0,
-        deform_num_heads: int = 12,
-        n_points: int = 4,
-        deform_ratio: float = 0.5,
-        cffn_ratio: float | None = 0.25,
-        drop_path_rate: float = 0.0,
+        num_extra_cross_attentions: CountOrZero = 0,
+        deform_num_heads: Count = 12,
+        n_points: Count = 4,
+        deform_ratio: Positive = 0.5,
+        cffn_ratio: Positive | None = 0.25,
+        drop_path_rate: DropRate = 0.0,
         pos_img_size: int | Sequence[int] | None = None,
-        conv_inplane: int = 64,
+        conv_inplane: Count = 64,
         vit_feature: str | None = 'last',
-        norm_eps: float = 1e-6,
+        norm_eps: Positive = 1e-6,
         norm_cfg: dict | None = None,
         out_vit_map: bool = False,
         with_cp: bool = False,
         init_cfg: dict | list[dict] | None = None,
-        in_channels: int | None = None,
+        in_channels: Count | None = None,
     ):
         vit = build_held_vit(vit, in_channels)
         whole = [[0, vit.num_layers - 1]]

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from mmdet.models.losses import accuracy
 from torch import Tensor, nn
 
+from mmvitdense.option_types import Count, NotNegative
 from mmvitdense.registry import MODELS
 
 
@@ -36,9 +37,9 @@ class FederatedLoss(nn.Module):
     def __init__(
         self,
         class_counts: Sequence[int] | None = None,
-        num_sampled: int = 50,
-        power: float = 0.5,
-        loss_weight: float = 1.0,
+        num_sampled: Count = 50,
+        power: NotNegative = 0.5,
+        loss_weight: NotNegative = 1.0,
     ):
         super().__init__()
         self.num_sampled = num_sampled

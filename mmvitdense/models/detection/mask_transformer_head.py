@@ -10,6 +10,7 @@ from torch import Tensor
 
 from mmvitdense.models.mask_transformers import MaskPredictions
 from mmvitdense.models.mask_transformers.set_losses import SetLosses
+from mmvitdense.option_types import CountOrZero, NotNegative
 from mmvitdense.registry import MODELS
 
 
@@ -34,9 +35,9 @@ class MaskTransformerHead(SetLosses, Mask2FormerHead):
 
     def __init__(
         self,
-        num_things_classes: int = 80,
-        num_stuff_classes: int = 53,
-        no_object_weight: float = 0.1,
+        num_things_classes: CountOrZero = 80,
+        num_stuff_classes: CountOrZero = 53,
+        no_object_weight: NotNegative = 0.1,
         loss_cls: dict | None = None,
         loss_mask: dict | None = None,
         loss_dice: dict | None = None,

@@ -11,6 +11,7 @@ from mmvitdense.models.backbones.holding import build_held_vit
 from mmvitdense.models.backbones.vit import ViT
 from mmvitdense.models.backbones.vit_options import check_sizes
 from mmvitdense.models.initialized_module import InitializedModule
+from mmvitdense.option_types import Count
 from mmvitdense.registry import MODELS
 
 from .mask_head import MaskHead
@@ -49,9 +50,9 @@ class EoMT(HoldsViT, InitializedModule):
     def __init__(
         self,
         vit: dict | ViT,
-        num_classes: int,
-        num_queries: int = 200,
-        num_query_blocks: int = 4,
+        num_classes: Count,
+        num_queries: Count = 200,
+        num_query_blocks: Count = 4,
         masked_attention: bool = True,
         init_cfg: dict | list[dict] | None = None,
     ):

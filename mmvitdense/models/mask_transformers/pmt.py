@@ -26,6 +26,7 @@ from mmvitdense.models.backbones.vit import ViT
 from mmvitdense.models.backbones.vit_options import check_sizes
 from mmvitdense.models.backbones.vit_sizes import block_indices, evenly_spaced
 from mmvitdense.models.initialized_module import InitializedModule
+from mmvitdense.option_types import Count, Factor
 from mmvitdense.registry import MODELS
 
 from .mask_head import MaskHead
@@ -117,13 +118,13 @@ class PMT(HoldsViT, InitializedModule):
     def __init__(
         self,
         vit: dict | ViT,
-        num_classes: int,
-        num_queries: int = 200,
-        num_blocks: int = 6,
+        num_classes: Count,
+        num_queries: Count = 200,
+        num_blocks: Count = 6,
         tap_indices: Sequence[int] | None = None,
-        feedforward_channels: int | None = None,
+        feedforward_channels: Count | None = None,
         norm_cfg: dict | None = dict(type='SyncBN'),  # noqa: B006 - never changed
-        rope_rescale: float | None = None,
+        rope_rescale: Factor | None = None,
         masked_attention: bool = True,
         init_cfg: dict | list[dict] | None = None,
     ):

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from mmvitdense.layers import LayerNorm2d, constructed_undrawn
 from mmvitdense.models.initialized_module import InitializedModule
+from mmvitdense.option_types import Count, Positive
 from mmvitdense.registry import MODELS
 
 
@@ -36,13 +37,13 @@ class SimpleFeaturePyramid(InitializedModule):
     @constructed_undrawn
     def __init__(
         self,
-        in_channels: int,
-        out_channels: int = 256,
-        scale_factors: Sequence[float] = (4, 2, 1, 0.5),
-        num_outs: int | None = None,
+        in_channels: Count,
+        out_channels: Count = 256,
+        scale_factors: Sequence[Positive] = (4, 2, 1, 0.5),
+        num_outs: Count | None = None,
         extra_convs: bool = False,
         in_index: int = -1,
-        norm_eps: float = 1e-6,
+        norm_eps: Positive = 1e-6,
         init_cfg: dict | list[dict] | None = None,
     ):
         super().__init__(init_cfg)

@@ -11,6 +11,7 @@ from mmcv.cnn import ConvModule, build_norm_layer
 from mmseg.models.decode_heads.decode_head import BaseDecodeHead
 from torch import Tensor, nn
 
+from mmvitdense.option_types import Count
 from mmvitdense.registry import MODELS
 
 READOUTS = ('ignore', 'add', 'project')
@@ -129,9 +130,9 @@ class DPTDecoder(nn.Module):
 
     def __init__(
         self,
-        in_channels: Sequence[int],
+        in_channels: Sequence[Count],
         post_channels: Sequence[int],
-        channels: int = 256,
+        channels: Count = 256,
         readout: str = 'ignore',
         tap_norm_cfg: dict | None = None,
         norm_cfg: dict | None = None,
@@ -191,8 +192,8 @@ class DPTSegHead(BaseDecodeHead):
         in_channels: Sequence[int],
         channels: int = 256,
         *,
-        num_classes: int,
-        post_channels: Sequence[int] | None = None,
+        num_classes: Count,
+        post_channels: Sequence[Count] | None = None,
         readout: str = 'project',
         tap_norm_cfg: dict | None = None,
         norm_cfg: dict | None = None,

@@ -11,6 +11,7 @@ from mmcv.cnn import build_norm_layer
 from mmseg.models.decode_heads.decode_head import BaseDecodeHead
 from torch import Tensor
 
+from mmvitdense.option_types import Count, DropRate, Positive
 from mmvitdense.registry import MODELS
 
 
@@ -38,14 +39,14 @@ class LinearSegHead(BaseDecodeHead):
 
     def __init__(
         self,
-        in_channels: int | Sequence[int],
-        num_classes: int,
+        in_channels: Count | Sequence[Count],
+        num_classes: Count,
         *,
         in_index: int | Sequence[int] | None = None,
         with_cls_token: bool = False,
-        resize_factors: Sequence[float] | None = None,
+        resize_factors: Sequence[Positive] | None = None,
         norm_cfg: dict | None = dict(type='SyncBN'),  # noqa: B006
-        dropout_ratio: float = 0.0,
+        dropout_ratio: DropRate = 0.0,
         dropout_before_norm: bool = False,
         **options: Any,
     ):
@@ -69,7 +70,7 @@ class LinearSegHead(BaseDecodeHead):
             input_transform='resize_concat',
             **options,
         )
-        self.with_cls_token, self.resize_factors = with_cls_token, resize_factors
+        self.widths, self.with_cls_token, self.resize_factors = widths, with_cls_token, resize_factors
         self.dropout_before_norm = dropout_before_norm
         self.bn = build_norm_layer(norm_cfg, channels)[1] if norm_cfg else torch.nn.Identity()
 
@@ -83,7 +84,8 @@ class LinearSegHead(BaseDecodeHead):
             B x classes x h x w.
 
         Raises:
-            ValueError: There are no class tokens with the maps, though the head reads them.
+            ValueError: The maps are not those that the options tell of, or their class tokens are not there, though the
+                head reads them, or there, though it does not.
         """
         features = self._transform_inputs(inputs)
         if self.dropout_before_norm and self.dropout is not None:
@@ -95,22 +97,33 @@ class LinearSegHead(BaseDecodeHead):
         """The maps that the head reads, and their class tokens, in one of the size of the first."""
         found: list[Tensor] = []
         for place, index in enumerate(self.in_index):
-            of_block, token = inputs[index], None
-            if isinstance(of_block, tuple | list):
-                of_block, token = of_block
+            of_block, token = self._given(inputs, place, index)
             if self.resize_factors is not None:
                 of_block = _scaled(of_block, self.resize_factors[place])
             size = found[0].shape[-2:] if found else of_block.shape[-2:]
             if of_block.shape[-2:] != size:
                 of_block = F.interpolate(of_block, size, mode='bilinear', align_corners=self.align_corners)
             found.append(of_block)
-            if self.with_cls_token:
-                if token is None:
-                    raise ValueError(
-                        'with_cls_token=True, but the backbone gives maps alone: give it with_cls_token=True too.'
-                    )
+            if token is not None:
                 found.append(token[..., None, None].expand(-1, -1, *size))
         return torch.cat(found, dim=1)
+
+    def _given(self, inputs: Sequence[Tensor | tuple[Tensor, Tensor]], place: int, index: int) -> tuple:
+        """The map at an index, and its class token or None."""
+        if not -len(inputs) <= index < len(inputs):
+            raise ValueError(f'in_index {index}: the backbone gives {len(inputs)} maps, counted from 0.')
+        given = inputs[index]
+        features, token = given if isinstance(given, tuple | list) else (given, None)
+        if features.shape[1] != self.widths[place]:
+            raise ValueError(
+                f'in_channels={self.widths[place]} for the map {index}, which has {features.shape[1]} channels.'
+            )
+        if self.with_cls_token != (token is not None):
+            raise ValueError(
+                f'with_cls_token={self.with_cls_token}, but the backbone gives maps '
+                f'{"with their class tokens" if token is not None else "alone"}: give both the same with_cls_token.'
+            )
+        return features, token
 
 
 def _scaled(features: Tensor, factor: float) -> Tensor:

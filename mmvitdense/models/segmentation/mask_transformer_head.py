@@ -11,6 +11,7 @@ from torch import Tensor
 
 from mmvitdense.models.mask_transformers import MaskPredictions
 from mmvitdense.models.mask_transformers.set_losses import SetLosses
+from mmvitdense.option_types import NotNegative
 from mmvitdense.registry import MODELS
 
 
@@ -46,7 +47,7 @@ class MaskTransformerSegHead(SetLosses, Mask2FormerHead):
         num_classes: int,
         ignore_index: int = 255,
         align_corners: bool = False,
-        no_object_weight: float = 0.1,
+        no_object_weight: NotNegative = 0.1,
         loss_cls: dict | None = None,
         loss_mask: dict | None = None,
         loss_dice: dict | None = None,

@@ -13,6 +13,7 @@ from mmvitdense.models.backbones.holding import build_held_vit
 from mmvitdense.models.backbones.vit import StemlessViT
 from mmvitdense.models.initialized_module import InitializedModule
 from mmvitdense.ops.recording import constant, is_exporting
+from mmvitdense.option_types import Count
 from mmvitdense.registry import MODELS
 
 from .conv_stem import ConvStem
@@ -87,7 +88,7 @@ class MIMDet(HoldsViT, InitializedModule):
         seed: int = 0,
         with_cp: bool = False,
         init_cfg: dict | list[dict] | None = None,
-        in_channels: int | None = None,
+        in_channels: Count | None = None,
     ):
         super().__init__(init_cfg)
         for name, ratio in (('sample_ratio', sample_ratio), ('test_sample_ratio', test_sample_ratio)):
