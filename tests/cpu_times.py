@@ -1,8 +1,4 @@
-<<<<<<< HEAD
 """CPU seconds of folders, files and tests, with those of their processes: `tools/run_tests.sh --times [tests/layers]`.
-=======
-"""CPU seconds of each folder, file and test, of their processes too: `tools/run_tests.sh --times [PYTEST ARGUMENTS]`.
->>>>>>> main
 
 What a clock on the wall says depends on what else the machine does.
 """

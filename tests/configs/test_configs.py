@@ -92,21 +92,12 @@ def small_model(small):
     return functools.cache(lambda: build_initialised(small))
 
 
-@functools.cache
-def listed_in(metafile):
-    return [model['Config'] for model in yaml.safe_load(metafile.read_text())['Models']]
-
-
 @pytest.mark.parametrize('name', LEAVES, scope='class')
 class TestEveryConfig:
     def test_a_name_without_dots_that_a_metafile_lists(self, name):
         """mmengine finds ``mmvitdense::family/config.py`` by the metafiles, and stumbles over dots."""
         assert '.' not in Path(name).stem
-<<<<<<< HEAD
-        assert listed_in((ROOT / name).with_name('metafile.yml')).count(f'configs/{name}') == 1
-=======
         assert CONFIGS_OF_ZOO.count(name) == 1
->>>>>>> main
 
     def test_it_makes_the_package_known(self, name):
         config = load(name)
