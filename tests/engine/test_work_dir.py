@@ -40,8 +40,10 @@ def in_another_process(function, *arguments):
     pipe = context.Pipe(duplex=False)
     process = context.Process(target=send)
     process.start()
-    process.join(20)
-    return pipe[0].recv()
+    assert pipe[0].poll(600)
+    answer = pipe[0].recv()
+    process.join(600)
+    return answer
 
 
 def test_a_work_dir_in_use_is_refused_and_names_who_uses_it(tmp_path):
