@@ -57,6 +57,15 @@ def read_file(path_or_url: str | os.PathLike) -> Any:
     if not os.path.isfile(path):
         raise CheckpointError(f'The checkpoint {name} does not exist (a path is relative to {os.getcwd()}).')
     try:
+        return _read(path)
+    except CheckpointError as error:
+        if path == name:
+            raise
+        raise CheckpointError(f'{error} It was fetched from {name}; --refetch fetches it again.') from error
+
+
+def _read(path: str) -> Any:
+    try:
         _refuse_damaged(path)
         if path.endswith('.safetensors'):
             return _load_safetensors(path)
