@@ -28,7 +28,7 @@ def compare_training(runner: Runner, checkpoint: dict[str, Any]) -> list[str]:
         absent.append('message_hub')
     if absent:
         raise OtherTrainingError(
-            f'The checkpoint has no {", ".join(absent)}, so it is not of this runner (mmdet 2 and mmseg 0 wrote others) '
+            f'The checkpoint has no {", ".join(absent)}, so it is of another runner (such as that of mmdet 2) '
             'and cannot be resumed; start from its weights with --cfg-options load_from=CHECKPOINT.'
         )
     wrapper, saved = runner.optim_wrapper, checkpoint.get('optimizer') or {}
