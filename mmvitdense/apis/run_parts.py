@@ -111,6 +111,9 @@ def _check_numbers(cfg: Any) -> None:
     wrapper = cfg.get('optim_wrapper') or {}
     if 'accumulative_counts' in wrapper:
         _whole_number('optim_wrapper.accumulative_counts', wrapper.accumulative_counts, 1)
+    optimizer = wrapper.get('optimizer', {'type': ''})
+    if optimizer is None or (isinstance(optimizer, (str, list, dict)) and 'type' not in optimizer):
+        raise InputError(f'optim_wrapper.optimizer: expected a dict with its type, got {shown(optimizer)}.')
     clipping = wrapper.get('clip_grad')
     for name in ('max_norm', 'clip_value') if isinstance(clipping, dict) else ():
         value = clipping.get(name, 1)
