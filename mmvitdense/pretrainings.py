@@ -107,6 +107,13 @@ PRETRAININGS: Mapping[str, Pretraining] = MappingProxyType(
             'CC-BY-NC-4.0',
             'facebookresearch/moco-v3',
         ),
+        'resformer': Pretraining(
+            {**_CLS, 'pos_embed': 'sine_conv', 'value_conv': 3},
+            _archs('tiny', 'small', 'base'),
+            IMAGENET,
+            'MIT',
+            'ruitian12/resformer',
+        ),
         'simmim': Pretraining(
             {**_BEIT, 'rel_pos': 'bias_shared', 'layer_scale_init': 0.1},
             _archs('base'),

@@ -41,6 +41,13 @@ def written_whole(path: str | Path, sync: bool = False) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def allow_as_new(path: Path) -> None:
+    """Give a file the permissions of any new file; safetensors makes files that their owner alone can read."""
+    mask = os.umask(0)
+    os.umask(mask)
+    path.chmod(0o666 & ~mask)
+
+
 def write_text_whole(path: str | Path, text: str) -> None:
     """Write a text file that is whole or as it was before, also after a loss of power."""
     with written_whole(path, sync=True) as temporary:

@@ -1,49 +1,8 @@
-"""Draw what the training pipeline of a config produces: images after augmentation, with their labels.
+"""`mmvitdense browse`, from a checkout."""
 
-Writes pictures, one a sample, and opens no window.
-"""
-
-from __future__ import annotations
-
-import argparse
 import sys
 
-from mmvitdense.apis.arguments import add_cfg_options, add_debug, add_outside_files
-from mmvitdense.apis.errors import InputError, run_tool
-
-
-def main() -> int:
-    """Parse the command line and draw."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('config', help='a config file, or a name such as mmvitdense::vitdet/NAME.py')
-    parser.add_argument('--output-dir', metavar='DIR', help='where to write (default: work_dirs/<config name>/browse)')
-    parser.add_argument('--num', type=int, default=16, help='how many samples (default: 16)')
-    add_cfg_options(parser)
-    add_debug(parser)
-    add_outside_files(parser)
-    arguments = parser.parse_args()
-    return run_tool(lambda: _browse(arguments), arguments.debug)
-
-
-def _browse(arguments: argparse.Namespace) -> None:
-    from mmvitdense.apis.config import config_name, load_config
-    from mmvitdense.apis.files import check_output_folder
-    from mmvitdense.datasets.checks import check_data
-    from mmvitdense.visualization.browse import browse
-
-    if arguments.num < 1:
-        raise InputError(f'--num must be at least 1, got {arguments.num}.')
-    cfg = load_config(arguments.config, arguments.cfg_options)
-    if not cfg.get('train_dataloader'):
-        raise InputError(f'{arguments.config} has no train_dataloader, so there is nothing to draw.')
-    folder = arguments.output_dir or f'work_dirs/{config_name(arguments.config)}/browse'
-    check_output_folder(folder, '--output-dir')
-    # Data can be looked at before a model fits it.
-    cfg.model = None
-    check_data(cfg, splits=['train'])
-    for path in browse(cfg, folder, arguments.num):
-        print(path, flush=True)
-
+from mmvitdense.commands import tool
 
 if __name__ == '__main__':
-    sys.exit(main())
+    sys.exit(tool('browse'))

@@ -1,58 +1,8 @@
-"""Evaluate a detector or a segmentor."""
+"""`mmvitdense test`, from a checkout."""
 
-from __future__ import annotations
-
-import argparse
-import os
 import sys
 
-from mmvitdense.apis.arguments import add_run_arguments, parse_run_arguments
-from mmvitdense.apis.errors import run_tool
-
-
-def main() -> int:
-    """Parse the command line and evaluate."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('config', help='a config file, or a name such as mmvitdense::vitdet/NAME.py')
-    parser.add_argument('checkpoint', help='weights of that config, a file or an http(s) address')
-    parser.add_argument('--out', metavar='FILE.pkl', help='write the predictions, as a pickle')
-    parser.add_argument('--json', metavar='FILE.json', help='write the metrics and scores of classes')
-    parser.add_argument(
-        '--show-dir', metavar='DIR', help='write pictures: labels on the left, predictions on the right'
-    )
-    parser.add_argument('--show-interval', type=int, default=1, metavar='N', help='draw every N-th image (default: 1)')
-    parser.add_argument('--score-thr', type=float, default=0.3, help='lowest score of a drawn box (default: 0.3)')
-    parser.add_argument(
-        '--tta',
-        action='store_true',
-        help='predict several views of each image, by tta_pipeline and tta_model of the config',
-    )
-    add_run_arguments(parser)
-    arguments = parse_run_arguments(parser)
-    return run_tool(lambda: _test(arguments), arguments.debug)
-
-
-def _test(arguments: argparse.Namespace) -> None:
-    from mmvitdense.apis.test import evaluate_model
-
-    metrics = evaluate_model(
-        arguments.config,
-        arguments.checkpoint,
-        work_dir=arguments.work_dir,
-        out=arguments.out,
-        json_file=arguments.json,
-        show_dir=arguments.show_dir,
-        show_interval=arguments.show_interval,
-        score_thr=arguments.score_thr,
-        cfg_options=arguments.cfg_options,
-        launcher=arguments.launcher,
-        check_images=arguments.check_images,
-        tta=arguments.tta,
-    )
-    if int(os.environ.get('RANK', 0)) == 0:
-        for name, value in metrics.items():
-            print(f'{name}: {value:.4g}')
-
+from mmvitdense.commands import tool
 
 if __name__ == '__main__':
-    sys.exit(main())
+    sys.exit(tool('test'))

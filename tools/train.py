@@ -1,56 +1,8 @@
-"""Train a detector or a segmentor."""
+"""`mmvitdense train`, from a checkout."""
 
-from __future__ import annotations
-
-import argparse
 import sys
 
-from mmvitdense.apis.arguments import add_run_arguments, parse_run_arguments
-from mmvitdense.apis.errors import run_tool
-
-
-def main() -> int:
-    """Parse the command line and train."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('config', help='a config file, or a name such as mmvitdense::vitdet/NAME.py')
-    parser.add_argument(
-        '--resume',
-        nargs='?',
-        const='auto',
-        metavar='PATH|auto',
-        help='go on from a checkpoint; without a path, from the latest in the work dir',
-    )
-    parser.add_argument('--amp', action='store_true', help='mixed precision')
-    parser.add_argument(
-        '--auto-scale-lr', action='store_true', help='scale the learning rate to the batch size of this run'
-    )
-    parser.add_argument(
-        '--max-bad-images',
-        type=int,
-        metavar='N',
-        help='train although N images cannot be read: others take their places (default: 1 %% of those that the check '
-        'before the run did not see)',
-    )
-    add_run_arguments(parser)
-    arguments = parse_run_arguments(parser)
-    return run_tool(lambda: _train(arguments), arguments.debug)
-
-
-def _train(arguments: argparse.Namespace) -> None:
-    from mmvitdense.apis.train import train_model
-
-    train_model(
-        arguments.config,
-        work_dir=arguments.work_dir,
-        resume=arguments.resume,
-        amp=arguments.amp,
-        auto_scale_lr=arguments.auto_scale_lr,
-        cfg_options=arguments.cfg_options,
-        launcher=arguments.launcher,
-        check_images=arguments.check_images,
-        max_bad_images=arguments.max_bad_images,
-    )
-
+from mmvitdense.commands import tool
 
 if __name__ == '__main__':
-    sys.exit(main())
+    sys.exit(tool('train'))

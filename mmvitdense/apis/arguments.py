@@ -8,7 +8,7 @@ from typing import Any
 
 from mmengine.config import DictAction
 
-from mmvitdense.datasets.checks.paths import OUTSIDE
+from mmvitdense.datasets.outside import OUTSIDE
 from mmvitdense.downloads import REFETCH
 
 
@@ -132,12 +132,9 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
         default='sample',
         help='which images to decode before the run; those found whole are remembered (default: sample)',
     )
-    add_debug(parser)
     parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help=argparse.SUPPRESS)
 
 
-def parse_run_arguments(parser: argparse.ArgumentParser) -> argparse.Namespace:
-    """Parse the command line; the local rank goes to where mmengine looks for it."""
-    arguments = parser.parse_args()
+def take_local_rank(arguments: argparse.Namespace) -> None:
+    """Put the local rank, which old launchers give as an argument, where mmengine looks for it."""
     os.environ.setdefault('LOCAL_RANK', str(arguments.local_rank))
-    return arguments

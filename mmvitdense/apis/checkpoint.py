@@ -17,11 +17,14 @@ from torch import nn
 
 from mmvitdense.checkpoints import CheckpointError, detect, read_file
 from mmvitdense.checkpoints.files.conversion_record import record_of, warn_of_guesses
+from mmvitdense.checkpoints.files.reading import open_containers
 from mmvitdense.checkpoints.fit.unconfirmed import warn_of_unconfirmed
-from mmvitdense.checkpoints.formats.plain_vit import FORMAT as PLAIN_VIT
 from mmvitdense.frozen_weights import RECORDS, FrozenWeightsError, restore
 from mmvitdense.layers import held_vit
 from mmvitdense.models.backbones import PlainViT
+
+from .errors import InputError
+from .official_weights import OfficialWeights, fits_by_name, official_weights
 
 _SHOWN = 5
 _TOO_LITTLE = 0.1
@@ -45,16 +48,27 @@ def read_run_checkpoint(path_or_url: str | Path) -> dict[str, Any]:
     return _with_state_dict(read_file(path_or_url), os.fspath(path_or_url))
 
 
-def load_model_weights(model: nn.Module, checkpoint: str | Path, strict: bool = True) -> dict[str, Any]:
+def load_model_weights(
+    model: nn.Module,
+    checkpoint: str | Path,
+    strict: bool = True,
+    trunk: str | Path | None = None,
+    confirmed: bool = False,
+) -> dict[str, Any]:
     """Load the weights of a checkpoint into a model and refuse a file that does not fit.
 
-    mmengine loads what fits and logs the rest, so a model with half of its weights random would be evaluated.
+    mmengine loads what fits and logs the rest, so a model with half of its weights random would be evaluated. A file of
+    other code whose layout is known, such as those that the authors of a model publish, is converted in memory.
 
     Args:
         model: The model, or a wrapper such as `DistributedDataParallel` around it.
         checkpoint: Path or http(s) address.
         strict: Every weight must be in the file, with its shape, and no other. If False (for fine-tuning), what does
             not fit is logged, and it is an error only when less than a tenth fits.
+        trunk: For a file without the weights of its ViT, or with differences to them, the file of that ViT; by default
+            the one of the ``init_cfg`` of the model's ViT.
+        confirmed: Whether the config is the one that the weights were published with, so that options of the model
+            which no file confirms need no warning.
 
     Returns:
         The checkpoint, with 'state_dict' and 'meta'.
@@ -67,25 +81,33 @@ def load_model_weights(model: nn.Module, checkpoint: str | Path, strict: bool = 
     """
     content = read_run_checkpoint(checkpoint)
     model = model.module if is_model_wrapper(model) else model
-    state = content['state_dict']
     _bring_frozen_weights(model, content, checkpoint)
+    official = None
+    if not fits_by_name(model, content['state_dict']):
+        official = official_weights(model, content['state_dict'], checkpoint, trunk)
+    if official:
+        content['state_dict'] = official.weights
+    elif trunk is not None:
+        raise InputError(f'{checkpoint} is no file of other code that lacks its ViT: leave out --trunk.')
+    state = content['state_dict']
     expected = {key: tuple(value.shape) for key, value in model.state_dict().items()}
     shaped = {key: tuple(value.shape) for key, value in state.items()}
     missing, unexpected, differing = _load_into(model, state, expected, shaped)
     if not (missing or unexpected or differing):
-        _warn_of_guesses(content, model, checkpoint)
+        if not confirmed:
+            _warn_of_guesses(content, model, checkpoint, official)
         return content
     message = (
         f'{checkpoint} does not fit the model {type(model).__name__}: {_listed(missing, "missing")}, '
         f'{_listed(unexpected, "unexpected")}, {_listed(differing, "of another shape")}.'
     )
     if strict:
-        raise CheckpointError(f'{message} {_advice(state)}')
+        raise CheckpointError(f'{message} {_advice(official)}')
     fitting = [key for key in expected if shaped.get(key) == expected[key]]
     if _count(expected, fitting) < _TOO_LITTLE * _count(expected, expected):
         raise CheckpointError(f'{message} Hardly anything in it fits: it is a checkpoint of another model.')
     print_log(message, logger='current', level=logging.WARNING)
-    _warn_of_guesses(content, model, checkpoint)
+    _warn_of_guesses(content, model, checkpoint, official)
     return content
 
 
@@ -109,7 +131,9 @@ def _bring_frozen_weights(model: nn.Module, content: dict[str, Any], checkpoint:
         raise CheckpointError(f'{checkpoint}: {error}.') from error
 
 
-def _warn_of_guesses(content: dict[str, Any], model: nn.Module, checkpoint: str | Path) -> None:
+def _warn_of_guesses(
+    content: dict[str, Any], model: nn.Module, checkpoint: str | Path, official: OfficialWeights | None
+) -> None:
     """Those that a conversion recorded, or those that a file of other code leaves to the model."""
     if record := record_of(content):
         warn_of_guesses(record, checkpoint)
@@ -117,32 +141,29 @@ def _warn_of_guesses(content: dict[str, Any], model: nn.Module, checkpoint: str 
     backbone = getattr(model, 'backbone', None)
     if not isinstance(backbone, nn.Module) or not isinstance(held_vit(backbone), PlainViT):
         return
+    state = official.read if official else content['state_dict']
     try:
-        form = detect(content['state_dict'])
+        form = official.form if official else detect(state)
     except CheckpointError:  # of no known layout, and so without anything known of it
         return
-    warn_of_unconfirmed(form, content['state_dict'], backbone, f'{checkpoint} ({form.name})')
+    if form.tells_options:
+        warn_of_unconfirmed(form, state, backbone, f'{checkpoint} ({form.name})')
 
 
-def _advice(state: dict[str, torch.Tensor]) -> str:
+def _advice(official: OfficialWeights | None) -> str:
     """What to do with weights that do not fit."""
-    try:
-        form = detect(state)
-    except CheckpointError:
-        form = PLAIN_VIT
-    if form is PLAIN_VIT:
+    if official is None:
         return 'Use the config that the checkpoint was trained with.'
-    return (
-        f'Its names are those of {form.name}: convert it with `python tools/convert.py IN OUT`, and use the config '
-        'that it was trained with.'
-    )
+    of = f', {official.generation}' if official.generation else ''
+    return f'It is a file of {official.form.name}{of}: use the config that it was trained with.'
 
 
 def _with_state_dict(content: Any, name: str) -> dict[str, Any]:
     """A bare state dict becomes the content of a checkpoint; prefixes of `DataParallel` go."""
     if not isinstance(content, dict):
         raise CheckpointError(f'{name} holds a {type(content).__name__}; expected a checkpoint of a model.')
-    content = content if 'state_dict' in content else {'state_dict': content}
+    if not isinstance(content.get('state_dict'), dict):
+        content = {'state_dict': open_containers(content, name)}
     saved = content['state_dict']
     state = OrderedDict(
         (key.removeprefix('module.'), value) for key, value in saved.items() if isinstance(value, torch.Tensor)

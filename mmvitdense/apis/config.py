@@ -9,8 +9,8 @@ import re
 from pathlib import Path
 from typing import Any
 
-import mmvitdense
 from mmvitdense.compat import while_tools_run
+from mmvitdense.project_files import project_folder
 
 from .build_errors import equal, parts_below
 from .config_errors import nearest_file, reading_config, refuse_circles
@@ -160,9 +160,7 @@ def _read(name: str) -> Any:
 
 def _own_config(inner: str) -> Path:
     """The installed config, or that of a source checkout."""
-    package = Path(mmvitdense.__file__).parent
-    folders = (package / '.mim' / 'configs', package.parent / 'configs')
-    return next((folder / inner for folder in folders if (folder / inner).is_file()), folders[-1] / inner)
+    return project_folder(f'configs/{inner}') / 'configs' / inner
 
 
 def _inner(cfg: Any, dotted: str) -> Any:

@@ -28,7 +28,7 @@ from mmvitdense.checkpoints.formats.parts.spelling import spelled_options
 from mmvitdense.checkpoints.to_timm import to_timm
 from mmvitdense.compat import while_tools_run
 from mmvitdense.layers import held_vit
-from mmvitdense.whole_files import written_whole
+from mmvitdense.whole_files import allow_as_new, written_whole
 
 LAYOUTS = ('mmvitdense', 'timm')
 SUFFIXES = ('.pth', '.safetensors')
@@ -301,7 +301,7 @@ def write_checkpoint(weights: dict[str, Tensor], target: str | Path, record: Map
     target = Path(target)
     if target.suffix not in SUFFIXES:
         raise InputError(f"The output must end with {' or '.join(SUFFIXES)}, got '{target}'.")
-    weights = _with_own_memory(weights)
+    weights = with_own_memory(weights)
     with written_whole(target) as temporary:
         if target.suffix == '.pth':
             torch.save({'state_dict': weights, **({'meta': {KEY: dict(record)}} if record else {})}, temporary)
@@ -312,9 +312,10 @@ def write_checkpoint(weights: dict[str, Tensor], target: str | Path, record: Map
             raise InputError('Run `pip install safetensors` to write a .safetensors file.') from error
         metadata = {**({KEY: json.dumps(record)} if record else {}), **text_of_record(weights)}
         save_file(weights, temporary, metadata=metadata or None)
+        allow_as_new(temporary)
 
 
-def _with_own_memory(weights: dict[str, Tensor]) -> dict[str, Tensor]:
+def with_own_memory(weights: dict[str, Tensor]) -> dict[str, Tensor]:
     """Copy what is part of a larger tensor, or the same as another: it would be written as a whole, or refused."""
     owned, seen = OrderedDict(), set()
     for name, tensor in weights.items():

@@ -42,10 +42,15 @@ def run_tool(main: Callable[[], int | None], debug: bool = False) -> int:
     from mmvitdense.engine import LoadingError, StoppedBySignal
 
     try:
-        with while_tools_run():
-            code = main() or 0
-        _wait_for_others()
-        return code
+        try:
+            with while_tools_run():
+                code = main() or 0
+            _wait_for_others()
+            return code
+        except BaseException:
+            # Here, so that what torch raises before that is answered below.
+            _hear_no_deaths()
+            raise
     except StoppedBySignal as stop:
         return stop.code
     except KeyboardInterrupt:
@@ -71,8 +76,9 @@ def _described(error: Exception) -> tuple[str, int] | None:
     from mmvitdense.datasets.checks import DataError
     from mmvitdense.downloads import DownloadError
     from mmvitdense.engine import LoadingError, NonFiniteError, SavingError, WorkDirInUseError
+    from mmvitdense.export.errors import ExportError
 
-    if isinstance(error, (InputError, DataError, CheckpointError, DownloadError, WorkDirInUseError)):
+    if isinstance(error, (InputError, DataError, CheckpointError, DownloadError, ExportError, WorkDirInUseError)):
         return _sentence(error), BAD_INPUT
     if isinstance(error, NonFiniteError):
         return _sentence(error), NOT_FINITE
@@ -110,6 +116,12 @@ def _sentence(error: Exception) -> str:
 
 def _first_line(error: Exception) -> str:
     return str(error).strip().splitlines()[0]
+
+
+def _hear_no_deaths() -> None:
+    # Torch raises, wherever the main thread is, when it hears that one of its loader processes was killed.
+    if hasattr(signal, 'SIGCHLD') and threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
 
 
 def _finish_saying() -> None:

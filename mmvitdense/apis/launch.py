@@ -35,7 +35,7 @@ def start_process_group(cfg: Any, launcher: str) -> None:
     if launcher == 'pytorch' and not {'RANK', 'WORLD_SIZE', 'MASTER_ADDR'} <= set(os.environ):
         raise InputError(
             '--launcher pytorch expects to be started by torchrun: '
-            '`torchrun --nproc_per_node N tools/train.py CONFIG --launcher pytorch` or tools/dist_train.sh.'
+            '`torchrun --nproc_per_node N -m mmvitdense train CONFIG --launcher pytorch`.'
         )
     options = {'timeout': _TIMEOUT, **((cfg.get('env_cfg') or {}).get('dist_cfg') or {'backend': 'nccl'})}
     if get_device() != 'cpu':

@@ -19,10 +19,11 @@ from mmvitdense.engine.work_dir import checkpoint_folders, work_dir_locked
 from .amp import amp_for_device, enable_amp
 from .build import build_model, build_runner
 from .checkpoint import load_model_weights
-from .config import load_config, option_notes, set_work_dir, unused_notes
+from .config import option_notes, set_work_dir, unused_notes
 from .errors import InputError
 from .initial_weights import check_initial_weights
 from .launch import on_main_process, start_process_group
+from .named_models import find_config, weights_file
 from .plan import training_plan
 from .repeatable import add_training_hooks, fix_seed
 from .resume import latest_checkpoint, set_resume
@@ -47,7 +48,8 @@ def train_model(
     """Train the model of a config; everything is checked before anything is written.
 
     Args:
-        config: Path, `mmvitdense::family/name.py`, or `Config`.
+        config: A name of the zoo, a path, `mmvitdense::family/name.py`, or `Config`. Its `load_from` may be a name of
+            the zoo, and a file that its authors published.
         work_dir: Where checkpoints and logs go; by default the field of the config, else `./work_dirs/<config name>`.
         resume: 'auto' for the latest checkpoint of the work dir, or the path of a checkpoint.
         amp: Mixed precision: with loss scaling on GPUs, bfloat16 on CPUs.
@@ -72,7 +74,7 @@ def train_model(
     """
     if (max_bad_images or 0) < 0:
         raise InputError(f'--max-bad-images must be at least 0, got {max_bad_images}.')
-    cfg = load_config(config, cfg_options)
+    cfg, _ = find_config(config, cfg_options)
     missing = [key for key in ('train_dataloader', 'train_cfg', 'optim_wrapper') if not cfg.get(key)]
     if missing:
         raise InputError(f'{cfg.filename} cannot be trained: it has no {", ".join(missing)}.')
@@ -147,6 +149,7 @@ def _check(
         checkpoint, notes = latest_checkpoint(cfg.work_dir, folders)
         resume, checkpoint = checkpoint is not None, checkpoint or initial
     if checkpoint is not None:
+        checkpoint = weights_file(checkpoint)
         content = load_model_weights(build_model(cfg), checkpoint, strict=resume)
         if resume and 'optimizer' not in content:
             raise CheckpointError(

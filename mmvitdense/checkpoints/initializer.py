@@ -202,12 +202,12 @@ def _check_trunk(form: Format, state_dict: Mapping[str, Tensor], module: nn.Modu
     if trunk == 'added':
         raise CheckpointError(
             f'{checkpoint} is a file of {form.name} whose ViT is published as differences to other weights: add these '
-            'with `python tools/convert.py FILE OUT --trunk VIT` (`--trunk none` where the weights are whole)'
+            'with `mmvitdense convert FILE OUT --trunk VIT` (`--trunk none` where the weights are whole)'
         )
     if trunk == 'missing' and not getattr(module, 'takes_files_without_vit', False):
         raise CheckpointError(
             f'{checkpoint} is a file of {form.name} without a ViT: give the file of the ViT here, and join '
-            'both with `python tools/convert.py HEAD OUT --trunk VIT` to test them'
+            'both with `mmvitdense convert HEAD OUT --trunk VIT` to test them'
         )
 
 

@@ -9,10 +9,14 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import os
 import pkgutil
 import sys
 from collections.abc import Sequence
 from types import ModuleType
+
+READER_LEFT = 141
+"""Exit code of a command whose output is not read any more, that of a program ended by SIGPIPE."""
 
 
 def command_names() -> list[str]:
@@ -24,20 +28,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run `mmvitdense COMMAND ...` and return its exit code."""
     from mmvitdense import __version__
 
-    parser = argparse.ArgumentParser(prog='mmvitdense', description='Dense prediction with plain Vision Transformers.')
+    arguments = sys.argv[1:] if arguments is None else [*arguments]
+    parser = argparse.ArgumentParser(
+        prog='mmvitdense',
+        description='Dense prediction with plain Vision Transformers.',
+        epilog='mmvitdense COMMAND --help says more of a command, with an example.',
+    )
     parser.add_argument('--version', action='version', version=__version__)
     commands = parser.add_subparsers(dest='command', metavar='COMMAND', required=True)
+    chosen = next((argument for argument in arguments if not argument.startswith('-')), None)
     for name in command_names():
         module = _module(name)
-        _fill(commands.add_parser(name, help=module.__doc__.strip().splitlines()[0], **_texts(module)), module)
+        command = commands.add_parser(name, help=module.__doc__.strip().splitlines()[0], **_texts(module))
+        if name == chosen:
+            _fill(command, module)
     return _run(parser.parse_args(arguments))
 
 
 def tool(name: str) -> int:
     """Run one command as a program of its own, `python tools/NAME.py ...`, and return its exit code."""
-    module = _module(name)
-    parser = argparse.ArgumentParser(**_texts(module))
-    _fill(parser, module)
+    parser = parser_of(name, None)
     parser.set_defaults(command=name)
     return _run(parser.parse_args())
 
@@ -61,11 +71,37 @@ def _fill(parser: argparse.ArgumentParser, module: ModuleType) -> None:
     add_debug(parser)
 
 
+def parser_of(name: str, program: str | None) -> argparse.ArgumentParser:
+    """The parser of one command, for a program of this name (None: of the file that runs)."""
+    module = _module(name)
+    parser = argparse.ArgumentParser(prog=program, **_texts(module))
+    _fill(parser, module)
+    return parser
+
+
 def _run(arguments: argparse.Namespace) -> int:
     from mmvitdense.apis.errors import run_tool
 
-    return run_tool(lambda: _module(arguments.command).run(arguments), arguments.debug)
+    return run_tool(lambda: _run_while_read(_module(arguments.command), arguments), arguments.debug)
 
 
-if __name__ == '__main__':
-    sys.exit(main())
+def _run_while_read(module: ModuleType, arguments: argparse.Namespace) -> int:
+    """Run a command; one whose output nobody reads any more, as after `| head`, ends without a word."""
+    try:
+        code = module.run(arguments) or 0
+        sys.stdout.flush()
+        return code
+    except BrokenPipeError:
+        if not _reader_has_left():
+            raise
+        return READER_LEFT
+
+
+def _reader_has_left() -> bool:
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # What is still held would be written, and complained of, when Python ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return True
+    return False

@@ -32,7 +32,7 @@ class LoaderProcess:
 
     * It ends at once when its parent has ended, also by SIGKILL.
     * Signals to all processes of a terminal or a job (Ctrl-C, preemption) are for the process that trains, which still
-      needs data to finish its iteration; SIGTERM from that process ends it.
+      needs data to finish its iteration, and are ignored; `end_by_kill` lets that process end it all the same.
 
     It is the ``worker_init_fn`` of a loader.
 
@@ -42,20 +42,20 @@ class LoaderProcess:
 
     def __init__(self, before: Any):
         self.before = before
-        self.trainer = os.getpid()
 
     def __call__(self, worker: int) -> None:
         """Called by torch in the new process."""
         parent = os.getppid()
-        signal_when_parent_dies(signal.SIGKILL)
+        heard = signal_when_parent_dies(signal.SIGKILL)
         if os.getppid() != parent or not _trains(parent):
             os._exit(1)  # it ended before that was asked for
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        if hasattr(signal, 'sigtimedwait'):
-            # Blocked here and in the threads to come, the signal goes to the thread that waits for it.
-            signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
-            threading.Thread(target=_answer, args=({parent, self.trainer}, parent), daemon=True).start()
-        else:
+        # Ignored by the process and not blocked by a thread: libraries that were imported have threads of their own.
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_IGN)
+        trainer = multiprocessing.parent_process()
+        if trainer is not None and trainer.pid != parent:
+            threading.Thread(target=_follow, args=(trainer,), daemon=True).start()
+        if not heard:
             threading.Thread(target=_look, args=(parent,), daemon=True).start()
         if self.before is not None:
             self.before(worker)
@@ -67,12 +67,15 @@ def end_with_parent(loader: DataLoader) -> None:
         loader.worker_init_fn = LoaderProcess(loader.worker_init_fn)
 
 
-def _answer(trainers: set[int], parent: int) -> None:
-    while _trains(parent):
-        received = signal.sigtimedwait([signal.SIGTERM], _LOOK_EVERY)
-        # As torch's own handler has it: asked by the process that trains, it ends well.
-        if received is not None and received.si_pid in trainers:
-            os._exit(0)
+def end_by_kill(workers: list[Any]) -> None:
+    """Let torch and multiprocessing, which ask processes to end by SIGTERM and then wait for them, kill them."""
+    for worker in workers:
+        worker._popen.terminate = worker._popen.kill
+
+
+def _follow(trainer: Any) -> None:
+    # The kernel tells of the end of the parent alone, which the start method forkserver makes another process.
+    trainer.join()
     os._exit(1)
 
 

@@ -6,15 +6,14 @@ import errno
 import json
 import logging
 import os
-import shlex
 import socket
-import sys
 import time
 from pathlib import Path
 from typing import Any
 
 from mmengine.logging import print_log
 
+from .command_line import typed_command
 from .errors import WorkDirInUseError
 
 NAME = '.run_lock'
@@ -49,7 +48,7 @@ def lock_work_dir(work_dir: str | Path) -> bool:
         raise
     _held[_key(work_dir)] = descriptor
     note_run(work_dir, pid=os.getpid(), host=socket.gethostname(), since=time.strftime('%Y-%m-%d %H:%M:%S'))
-    note_run(work_dir, command=shlex.join(sys.argv))
+    note_run(work_dir, command=typed_command())
     return True
 
 

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import os
-import shlex
 import signal
-import sys
 import threading
 import time
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -73,27 +70,3 @@ class StopSignals:
             signal.signal(signal.SIGINT, signal.SIG_DFL)
             if not first and not (from_torchrun and now - self._since < _ECHO):
                 os.kill(os.getpid(), signal.SIGINT)
-
-
-def resume_command() -> str:
-    """The command line that goes on with this run, or what to change where the run was not started by a command."""
-    program, *arguments = sys.argv or ['']
-    if not Path(program).name.endswith('.py'):
-        return "start it again with resume='auto'"
-    kept = []
-    for place, argument in enumerate(arguments):
-        value_of_resume = place and arguments[place - 1] == '--resume' and not argument.startswith('-')
-        if argument.partition('=')[0] != '--resume' and not value_of_resume:
-            kept.append(argument)
-    launcher = ['python']
-    if 'TORCHELASTIC_RUN_ID' in os.environ:
-        launcher = ['torchrun', '--nproc_per_node', os.environ.get('LOCAL_WORLD_SIZE', '1')]
-        if (nodes := os.environ.get('GROUP_WORLD_SIZE', '1')) != '1':
-            launcher += ['--nnodes', nodes]
-    return shlex.join([*launcher, program, *_with_resume(kept)])
-
-
-def _with_resume(arguments: list[str]) -> list[str]:
-    # Not behind a list of --cfg-options, to which it would not belong, and not before the config, which it would take.
-    place = next((place for place, argument in enumerate(arguments) if argument.startswith('--')), len(arguments))
-    return [*arguments[:place], '--resume', *arguments[place:]]

@@ -22,10 +22,11 @@ from torch import Tensor, nn
 from mmvitdense.registry import HOOKS
 from mmvitdense.whole_files import write_text_whole
 
+from .command_line import resume_command
 from .errors import NonFiniteError, SavingError, StoppedBySignal
 from .latest_checkpoint import NOTE
 from .saving import KeptFiles, can_save_whole, last_checkpoint, remove_outdated, save_whole
-from .stop_signals import StopSignals, resume_command
+from .stop_signals import StopSignals
 
 _OUTDATED = 'outdated_ckpts'
 """Info of the message hub: files that are deleted when the checkpoint with it exists."""

@@ -23,6 +23,7 @@ from .positions import (
     DecomposedTables,
     RecordsPositions,
     RelativePositionBias,
+    SineConvPositions,
     attention_with_relative_position,
     build_rope,
     half_pairing,
@@ -32,6 +33,7 @@ from .positions import (
 )
 from .query_mask import QueryMask, QueryMasking
 from .recompute import recomputed
+from .value_conv import ValueConv
 from .window import pad_to_windows, window_merge, window_partition
 
 __all__ = [
@@ -53,9 +55,11 @@ __all__ = [
     'RecordsPositions',
     'RelativePositionBias',
     'SelfInitialized',
+    'SineConvPositions',
     'SwiGLU',
     'SyncBatchNorm',
     'TransformerBlock',
+    'ValueConv',
     'attention_with_relative_position',
     'build_norm2d',
     'build_rope',

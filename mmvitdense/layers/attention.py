@@ -19,6 +19,7 @@ from .positions import (
     with_mask,
 )
 from .query_mask import QueryMask
+from .value_conv import ValueConv
 from .window import pad_to_windows, window_merge, window_partition
 
 WINDOW_PADS = ('tokens', 'qkv')
@@ -41,6 +42,8 @@ class Attention(OwnsTables):
             ViT-CoMer). Padding is not masked in either; checkpoints depend on it.
         tables: Positions of this block alone, ``DecomposedTables`` or ``BiasTable``; None for none.
         inner_norm_eps: Epsilon of a norm before the output projection (EVA-02 of CLIP); None for no norm.
+        value_conv: Side of the kernel of a convolution of the values, see ``ValueConv``; 0 for none. It sees the map,
+            whatever the windows.
     """
 
     def __init__(
@@ -52,6 +55,7 @@ class Attention(OwnsTables):
         window_pad: str = 'tokens',
         tables: PositionTables | None = None,
         inner_norm_eps: float | None = None,
+        value_conv: int = 0,
     ):
         super().__init__()
         if embed_dims % num_heads:
@@ -66,6 +70,7 @@ class Attention(OwnsTables):
         self.window_pad = window_pad
         self.qkv = Linear(embed_dims, 3 * embed_dims, bias=bool(qkv_bias))
         self.inner_norm = nn.Identity() if inner_norm_eps is None else nn.LayerNorm(embed_dims, eps=inner_norm_eps)
+        self.value_conv = ValueConv(embed_dims // num_heads, value_conv) if value_conv else None
         self.proj = Linear(embed_dims, embed_dims)
         self.add_tables(tables, num_heads, embed_dims // num_heads)
 
@@ -100,7 +105,10 @@ class Attention(OwnsTables):
                     'blocks that attend globally alone'
                 )
             return self._attend_in_windows(tokens, grid, position, prefix)
-        attended = self._attend(self._project(tokens), grid, position, prefix, mask)
+        qkv = self._project(tokens)
+        attended = self._attend(qkv, grid, position, prefix, mask)
+        if self.value_conv is not None:
+            attended = attended + self.value_conv(_values(qkv)[:, prefix:].unflatten(1, grid), prefix)
         return apply_linear(self.proj, self.inner_norm(attended))
 
     def _project(self, tokens: Tensor) -> Tensor:
@@ -135,6 +143,8 @@ class Attention(OwnsTables):
         else:
             windows = self._project(window_partition(pad_to_windows(patches.unflatten(1, grid), size), size))
         patches = window_merge(self._attend(windows, (size, size), position, 0), size, grid).flatten(1, 2)
+        if self.value_conv is not None:
+            patches = patches + self.value_conv(window_merge(_values(windows), size, grid))
         return F.pad(apply_linear(self.proj, self.inner_norm(patches)), (0, 0, prefix, 0))
 
     def _attend(
@@ -166,3 +176,7 @@ class Attention(OwnsTables):
             # torch's kernels lay their output out like the tokens, what replaces them elsewhere need not.
             out = out.clone(memory_format=torch.contiguous_format)
         return out.flatten(2)
+
+
+def _values(qkv: Tensor) -> Tensor:
+    return qkv[..., 2 * qkv.shape[-1] // 3 :]

@@ -8,7 +8,7 @@ _GIVE_TO_VIT = (
     'the checkpoint holds a plain ViT, not a {model}: give it to the ViT inside, '
     "vit=dict(init_cfg=dict(type='ViTPretrained', checkpoint=...), ...)"
 )
-_GIVE_OPTIONS = 'Give the model the options of the checkpoint, which `tools/convert.py CHECKPOINT --dry-run` prints'
+_GIVE_OPTIONS = 'Give the model the options of the checkpoint, which `mmvitdense convert CHECKPOINT --dry-run` prints'
 
 
 class HoldsViT:

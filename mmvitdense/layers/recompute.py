@@ -12,7 +12,7 @@ from torch import nn
 from torch.utils.checkpoint import checkpoint
 
 
-def recomputed(function: nn.Module | Callable[..., Any], *args: Any, when: bool) -> Any:
+def recomputed(function: nn.Module | Callable[..., Any], *args: Any, when: bool, **kwargs: Any) -> Any:
     """Call a module or a method of one, and call it again in the backward pass instead of keeping what is inside.
 
     Random choices, such as those of drop path, are repeated, and batch norms count once.
@@ -21,14 +21,15 @@ def recomputed(function: nn.Module | Callable[..., Any], *args: Any, when: bool)
         function: The module, or its method.
         *args: Its arguments.
         when: False calls it as usual, as does a forward pass without gradients.
+        **kwargs: Its arguments by name.
     """
     if not (when and torch.is_grad_enabled()):
-        return function(*args)
+        return function(*args, **kwargs)
     module = function if isinstance(function, nn.Module) else function.__self__
     norms = [layer for layer in module.modules() if isinstance(layer, nn.modules.batchnorm._BatchNorm)]
     # Compilers do not take a context of one's own.
     contexts = {'context_fn': partial(_contexts, norms)} if norms else {}
-    return checkpoint(function, *args, use_reentrant=False, **contexts)
+    return checkpoint(function, *args, use_reentrant=False, **contexts, **kwargs)
 
 
 def _contexts(norms: list[nn.Module]) -> tuple[AbstractContextManager, AbstractContextManager]:

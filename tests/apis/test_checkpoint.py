@@ -9,6 +9,7 @@ from torch import nn
 from mmvitdense.apis.checkpoint import load_model_weights, read_run_checkpoint
 from mmvitdense.checkpoints import CheckpointError
 from mmvitdense.models import ViTCoMer
+from tests.fidelity.agreement import redraw
 
 
 class Net(nn.Module):
@@ -107,7 +108,7 @@ class Payload:
     [
         ([1, 2], 'holds a list'),
         ({'state_dict': {}}, 'has no weights'),
-        ({'epoch': 3}, 'has no weights'),
+        ({'epoch': 3}, 'holds no tensors'),
         ({'state_dict': {'a': torch.zeros(1)}, 'hook': Payload()}, 'holds more than weights .*print'),
     ],
 )
@@ -134,16 +135,21 @@ def test_damaged_files(save, tmp_path):
         read_run_checkpoint(tmp_path)
 
 
-def test_files_of_official_code_are_to_be_converted(save):
+def test_files_of_official_code_are_converted_in_memory(save):
     vit = {'embed_dims': 32, 'num_layers': 4, 'num_heads': 2, 'layer_scale_init': 1.0, 'pos_embed_cls_slot': True}
     net = nn.ModuleDict({'backbone': ViTCoMer(vit, deform_num_heads=2, conv_inplane=4)})
     official = {
         key.replace('.vit.', '.').replace('ls1.gamma', 'gamma1').replace('ls2.gamma', 'gamma2'): value
         for key, value in net.state_dict().items()
     }
-    with pytest.raises(
-        CheckpointError, match=r'names are those of ViT-CoMer: convert it with `python tools/convert.py'
-    ):
+    expected = {key: value.clone() for key, value in net.state_dict().items()}
+    path = save({'state_dict': official})
+    redraw(net)
+    load_model_weights(net, path)
+    for key, value in net.state_dict().items():
+        assert torch.equal(value, expected[key]), key
+    official['levels_of_another_model'] = torch.zeros(2)
+    with pytest.raises(CheckpointError, match='It is a file of ViT-CoMer: use the config'):
         load_model_weights(net, save(official))
     with pytest.raises(CheckpointError, match='Use the config that the checkpoint was trained with'):
         load_model_weights(net, save({**net.state_dict(), 'backbone.more': torch.zeros(1)}))

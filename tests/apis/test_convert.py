@@ -1,15 +1,14 @@
 """The conversion tool: reports, files that are whole or absent, what it refuses."""
 
-import importlib.util
 import logging
 import re
-import sys
 from pathlib import Path
 
 import pytest
 import torch
 from torch import nn
 
+from mmvitdense import commands
 from mmvitdense.apis.checkpoint import load_model_weights
 from mmvitdense.apis.convert import convert_file, list_formats, write_checkpoint
 from mmvitdense.checkpoints import FORMATS, ViTPretrained, read_checkpoint
@@ -19,20 +18,15 @@ from mmvitdense.layers import resize_position_table
 from mmvitdense.models import MIMDet, PlainViT, SimpleFeaturePyramid, ViTCoMer
 from tests.fidelity.agreement import redraw
 
-TOOL = Path(__file__).parents[2] / 'tools' / 'convert.py'
 SIZES = {'embed_dims': 32, 'num_layers': 2, 'num_heads': 4, 'feedforward_channels': 48, 'patch_size': 8, 'img_size': 40}
 
 
 @pytest.fixture
-def run(monkeypatch, capsys):
-    """The tool as the command line runs it: (exit code, stdout, stderr)."""
-    spec = importlib.util.spec_from_file_location('convert_tool', TOOL)
-    tool = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(tool)
+def run(capsys):
+    """The command as the command line runs it: (exit code, stdout, stderr)."""
 
     def call(*arguments):
-        monkeypatch.setattr(sys, 'argv', ['convert.py', *map(str, arguments)])
-        code = tool.main()
+        code = commands.main(['convert', *map(str, arguments)])
         output = capsys.readouterr()
         return code, output.out, output.err
 

@@ -228,6 +228,10 @@ LAYOUTS = {
     'official': (beside(**MASK), ('dinov2', 'dinov2-reg', 'tips')),
     'official DINOv3': (official_dinov3, ('dinov3',)),
     'official EVA-02': (official_eva02, ('eva02',)),
+    'official ResFormer': (
+        lambda weights: rename(weights, (r'^sine_conv\.conv', 'pos_embed.embed_layer'), ('value_conv', 'get_v')),
+        ('resformer',),
+    ),
     'official SimMIM': (
         lambda weights: {f'encoder.{n}': x for n, x in to_timm(weights).items()} | {'decoder.0.weight': torch.zeros(1)},
         ('simmim',),

@@ -1,6 +1,5 @@
 """The built-in data: labels that agree with one another, the same bytes each time, never half a data set."""
 
-import importlib.util
 import json
 import math
 import signal
@@ -16,6 +15,7 @@ from PIL import Image
 from pycocotools import mask as rle
 from pycocotools.coco import COCO
 
+from mmvitdense import commands
 from mmvitdense.datasets import shapes
 from mmvitdense.datasets.shape_scenes import CLASSES, paint_scene
 from mmvitdense.datasets.shapes import scene, write_shapes
@@ -261,30 +261,26 @@ def test_scenes_of_any_size_use_all_classes():
     assert labels == set(range(len(CLASSES)))
 
 
-def run_tool(monkeypatch, *arguments):
-    spec = importlib.util.spec_from_file_location('make_shapes', TOOL)
-    tool = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(tool)
-    monkeypatch.setattr(sys, 'argv', ['make_shapes.py', *map(str, arguments)])
+def run_tool(*arguments):
     handler = signal.getsignal(signal.SIGTERM)
     try:
-        return tool.main()
+        return commands.main(['shapes', *map(str, arguments)])
     finally:
         signal.signal(signal.SIGTERM, handler)
 
 
-def test_tool(tmp_path, monkeypatch, capsys):
+def test_tool(tmp_path, capsys):
     root = tmp_path / 'shapes'
     options = ['--root', root, '--training', 2, '--validation', 1, '--size', 48, 64, '--objects', 1, 2, '--seed', 4]
-    assert run_tool(monkeypatch, *options) == 0
+    assert run_tool(*options) == 0
     assert str(root) in capsys.readouterr().out
     images = json.loads((root / 'annotations/instances_training.json').read_text())['images']
     assert [(image['height'], image['width']) for image in images] == [(48, 64)] * 2
-    assert run_tool(monkeypatch, *options) != 0
+    assert run_tool(*options) != 0
     error = capsys.readouterr().err
     assert str(root) in error
     assert '--overwrite' in error
-    assert run_tool(monkeypatch, *options, '--overwrite') == 0
+    assert run_tool(*options, '--overwrite') == 0
 
 
 @pytest.mark.integration

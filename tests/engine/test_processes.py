@@ -1,22 +1,25 @@
 """Loader processes that die, stop, hang or raise, and what a signal does to a run."""
 
+import importlib.machinery
 import multiprocessing
 import os
 import signal
 import sys
 import threading
 import time
+import types
 from pathlib import Path
 
 import pytest
 from torch.utils.data import DataLoader
 
 from mmvitdense.apis.errors import run_tool
-from mmvitdense.engine import LoadingError, ProcessesHook, stop_signals
+from mmvitdense.engine import LoadingError, ProcessesHook, loader_watch, stop_signals
+from mmvitdense.engine.command_line import resume_command, typed_command
 from mmvitdense.engine.loader_watch import watch_loader
 from mmvitdense.engine.named_loading import name_files
 from mmvitdense.engine.parent_death import end_with_parent
-from mmvitdense.engine.stop_signals import StopSignals, resume_command
+from mmvitdense.engine.stop_signals import StopSignals
 
 from .tiny_runs import server
 
@@ -50,6 +53,13 @@ def die():
     os.kill(os.getpid(), signal.SIGKILL)
 
 
+def break_off():
+    """End some time after the connections to this process, as one with much memory does."""
+    os.closerange(3, 1000)
+    time.sleep(0.5)
+    die()
+
+
 def lack():
     return {}['bbox']
 
@@ -64,8 +74,9 @@ def loaded(act, limit=60, workers=2):
 
 
 @pytest.mark.parametrize(('act', 'said'), [(stop, r'for 1 s: process \d+ is stopped'), (time.sleep, None)])
-def test_a_loader_that_gives_nothing(act, said):
-    """The first is stopped, which SIGTERM does not end; the other sleeps."""
+def test_a_loader_that_gives_nothing(monkeypatch, act, said):
+    """The first is stopped, which SIGTERM does not end; the other sleeps. The main thread waits without a limit."""
+    monkeypatch.setattr(loader_watch, '_LOOK_EVERY', 60)
     start, before = time.monotonic(), children()
     with pytest.raises(LoadingError, match=said or r'for 1 s: its processes \([\d, ]+\) are running'):
         loaded(act if said else lambda: time.sleep(60), limit=1)
@@ -82,13 +93,54 @@ def fail(act, path):
         sys.exit(run_tool(lambda: loaded(act) and None))
 
 
-def test_a_process_that_dies_is_one_line(tmp_path):
-    process = server.Process(target=fail, args=(die, tmp_path / 'said'))
+@pytest.mark.parametrize('act', [die, break_off], ids=['killed', 'its channel first'])
+def test_a_process_that_dies_is_one_line(tmp_path, act):
+    process = server.Process(target=fail, args=(act, tmp_path / 'said'))
     process.start()
     process.join()
     assert process.exitcode == 1
-    line = (tmp_path / 'said').read_text().splitlines()[-1]
+    (*_, line) = (tmp_path / 'said').read_text().splitlines()
     assert line.startswith('error: A process that loads data (pid ')
+
+
+def test_a_death_is_heard_while_a_batch_is_awaited_and_not_before():
+    """Else torch raises in the middle of whatever the main thread does, a checkpoint for example."""
+    loader = DataLoader(Data(), num_workers=2, multiprocessing_context='fork')
+    watch_loader(loader, 60)
+    batches = iter(loader)
+    next(batches)
+    batches._workers[0].kill()
+    for _ in range(20):
+        time.sleep(0.01)
+    with pytest.raises(LoadingError, match=rf'pid {batches._workers[0].pid}\) has ended'):
+        next(batches)
+    assert not any(worker.is_alive() for worker in batches._workers)
+
+
+def test_what_torch_raises_in_the_answer_to_an_error_is_answered_too(capsys):
+    """Torch's handler, of a loader that nobody watches, raises where the first error is caught."""
+
+    def hear(number, frame):
+        raise RuntimeError('DataLoader worker (pid 7) is killed by signal: Killed. ')
+
+    class FirstError(Exception):
+        def __init__(self):
+            signal.signal(signal.SIGCHLD, hear)
+
+        def __str__(self):
+            os.kill(os.getpid(), signal.SIGCHLD)
+            return 'first'
+
+    before = signal.getsignal(signal.SIGCHLD)
+
+    def main():
+        raise FirstError
+
+    try:
+        assert run_tool(main) == 1
+    finally:
+        signal.signal(signal.SIGCHLD, before)
+    assert capsys.readouterr().err.splitlines()[-1].startswith('error: FirstError: first. ')
 
 
 @pytest.mark.parametrize('workers', [0, 2])
@@ -101,9 +153,18 @@ def test_an_exception_names_the_file_and_is_the_last_line(workers, capsys):
     assert "return {}['bbox']" in said  # where it happened
 
 
+class DataWithThread(Data):
+    """Numbers; their process has a thread that is older than the loading, as libraries start when they are imported."""
+
+    def __setstate__(self, state):
+        vars(self).update(state)
+        threading.Thread(target=time.sleep, args=(60,), daemon=True).start()
+
+
 def train_with_a_loader(pipe, method):
-    loader = DataLoader(Data(), num_workers=1, multiprocessing_context=method)
+    loader = DataLoader(DataWithThread(), num_workers=1, multiprocessing_context=method)
     end_with_parent(loader)
+    watch_loader(loader, 60)
     batches = iter(loader)
     next(batches)
     (worker,) = (process.pid for process in batches._workers)
@@ -137,6 +198,18 @@ def state(process):
         return open(f'/proc/{process}/stat').read().rpartition(')')[2].split()[0]
     except OSError:
         return ''
+
+
+def test_loaders_that_ignore_signals_are_ended_by_the_process_that_trains():
+    loader = DataLoader(Data(lambda: time.sleep(60), at=1), num_workers=1, multiprocessing_context='fork')
+    end_with_parent(loader)
+    watch_loader(loader, 60)
+    batches = iter(loader)
+    next(batches)
+    (worker,) = batches._workers
+    worker.terminate()
+    worker.join(10)
+    assert worker.exitcode == -signal.SIGKILL
 
 
 def test_options():
@@ -196,5 +269,19 @@ def test_the_command_to_go_on(monkeypatch, arguments, expected):
     monkeypatch.setenv('TORCHELASTIC_RUN_ID', '1')
     monkeypatch.setenv('LOCAL_WORLD_SIZE', '4')
     assert resume_command() == f'torchrun --nproc_per_node 4 tools/train.py {expected}'
+    monkeypatch.setattr('sys.argv', ['/venv/bin/mmvitdense', 'train', *arguments])
+    assert resume_command() == f'torchrun --nproc_per_node 4 -m mmvitdense train {expected}'
+    monkeypatch.delenv('TORCHELASTIC_RUN_ID')
+    assert resume_command() == f'mmvitdense train {expected}'
     monkeypatch.setattr('sys.argv', ['/usr/bin/jupyter'])
     assert "resume='auto'" in resume_command()
+
+
+def test_the_command_to_go_on_with_a_module(monkeypatch):
+    main = importlib.machinery.ModuleSpec('mmvitdense.__main__', None, origin='/there/mmvitdense/__main__.py')
+    monkeypatch.setattr('sys.modules', {**sys.modules, '__main__': types.SimpleNamespace(__spec__=main)})
+    monkeypatch.setattr('sys.argv', [main.origin, 'train', 'c.py'])
+    assert resume_command() == 'python -m mmvitdense train c.py --resume'
+    assert typed_command() == 'python -m mmvitdense train c.py'
+    monkeypatch.setattr('sys.argv', ['mine.py', 'c.py'])
+    assert resume_command() == 'python mine.py c.py --resume'

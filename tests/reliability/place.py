@@ -125,12 +125,11 @@ def run_in_process(bad: BadInput, pattern: Path, folder: Path, monkeypatch: pyte
     monkeypatch.setattr(sys, 'argv', [str(TOOLS / f'{bad.tool}.py'), *map(str, arguments)])
     before = tree(folder)
     stderr, on_terminate = io.StringIO(), signal.getsignal(signal.SIGTERM)
-    # Not as '__main__': objects of the tool may be pickled, and modules are looked up by name then.
-    tool = runpy.run_path(str(TOOLS / f'{bad.tool}.py'), run_name=f'tool_{bad.tool}')
     with contextlib.redirect_stderr(stderr), contextlib.redirect_stdout(io.StringIO()):
         try:
-            code = tool['main']()
-        except SystemExit as exit_code:  # argparse
+            runpy.run_path(str(TOOLS / f'{bad.tool}.py'), run_name='__main__')
+            code = 0
+        except SystemExit as exit_code:
             code = exit_code.code
         finally:
             signal.signal(signal.SIGTERM, on_terminate)

@@ -1,7 +1,5 @@
 """Pictures of training samples: there is one for each, legible, and the labels are drawn where they are."""
 
-import importlib.util
-import sys
 from pathlib import Path
 
 import cv2
@@ -9,9 +7,9 @@ import numpy as np
 import pytest
 from mmengine.config import Config
 
+from mmvitdense import commands
 from mmvitdense.visualization.browse import browse
 
-TOOL = Path(__file__).parents[2] / 'tools' / 'browse_dataset.py'
 SHAPES = ('circle', 'square', 'triangle', 'star', 'ring')
 
 
@@ -75,21 +73,15 @@ def test_labels_are_drawn_on_the_augmented_image(shapes_root, tmp_path, make):
         assert np.median(drawn) < np.median(plain), 'the picture is of the flipped image'
 
 
-def run_tool(monkeypatch, *arguments):
-    spec = importlib.util.spec_from_file_location('browse_dataset', TOOL)
-    tool = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(tool)
-    monkeypatch.setattr(sys, 'argv', ['browse_dataset.py', *map(str, arguments)])
-    return tool.main()
+def run_tool(*arguments):
+    return commands.main(['browse', *map(str, arguments)])
 
 
 def test_tool(shapes_root, tmp_path, monkeypatch, capsys):
     config = tmp_path / 'shapes.py'
     Config(detection(shapes_root)).dump(config)
     monkeypatch.chdir(tmp_path)
-    assert (
-        run_tool(monkeypatch, config, '--num', 2, '--cfg-options', 'train_dataloader.dataset.pipeline.2.prob=0.0') == 0
-    )
+    assert run_tool(config, '--num', 2, '--cfg-options', 'train_dataloader.dataset.pipeline.2.prob=0.0') == 0
     printed = [line for line in capsys.readouterr().out.splitlines() if line.endswith('.jpg')]
     assert printed == [f'work_dirs/shapes/browse/{name}.jpg' for name in ('000000_000000', '000005_000005')]
     assert all(Path(line).is_file() for line in printed)
@@ -106,7 +98,7 @@ def test_tool_refuses_bad_input(shapes_root, tmp_path, monkeypatch, capsys):
         (['--num', 0], '--num must be at least 1'),
         (['--cfg-options', 'train_dataloader=None'], 'no train_dataloader'),
     ):
-        assert run_tool(monkeypatch, config, '--output-dir', output, *options) == 2
+        assert run_tool(config, '--output-dir', output, *options) == 2
         error = capsys.readouterr().err
         assert words in error
         assert 'Traceback' not in error

@@ -47,7 +47,7 @@ def warn_of_guesses(record: Mapping[str, Any], name: str | os.PathLike) -> None:
         return
     print_log(
         f'{name} was converted with guesses, as weights do not determine {len(guesses)} of the options: '
-        f'{guesses_as_text(guesses)}. Compare them with the model; converting again with `tools/convert.py --options '
+        f'{guesses_as_text(guesses)}. Compare them with the model; converting again with `mmvitdense convert --options '
         'NAME=VALUE` settles them.',
         logger='current',
         level=logging.WARNING,

@@ -50,7 +50,7 @@ def warn_of_unconfirmed(
 def unconfirmed(
     form: Format, state_dict: Mapping[str, Tensor], model: nn.Module, known: Collection[str] = ()
 ) -> dict[str, dict[str, Any]]:
-    """Options that ``tools/convert.py`` calls guesses, of the part of the file that the model takes.
+    """Options that ``mmvitdense convert`` calls guesses, of the part of the file that the model takes.
 
     A preset settles what its pre-training settles. Models of this project record their positions, and are built from
     the config that they were trained with: nothing is reported of their files.

@@ -39,6 +39,7 @@ class Format:
         tells_options: Whether options can be read off files of this layout at all.
         trunk: What a file lacks of its ViT: 'missing' where it has only what stands on one, 'added' where the weights
             of its ViT are differences to published ones; None for a whole file.
+        generation: Which of several generations of a model a file is of, in words; '' where there is one.
         tells_heads: Whether a file determines the number of heads.
         ordered_by_heads: Whether ``convert`` takes ``num_heads``, by which channels change places.
         pos_grid: Rows and columns of the tables of the whole image, where the layout knows them.
@@ -55,6 +56,7 @@ class Format:
     own_options: Callable[..., dict[str, Any]] | None = None
     tells_options: bool = True
     trunk: Callable[[Weights], str | None] = lambda state_dict: None
+    generation: Callable[[Weights], str] = lambda state_dict: ''
     tells_heads: Callable[[Weights], bool] = lambda state_dict: False
     ordered_by_heads: bool = False
     pos_grid: Callable[[Weights], tuple[int, int]] | None = None

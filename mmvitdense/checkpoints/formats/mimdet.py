@@ -72,6 +72,13 @@ def cannot_tell(state_dict: dict[str, Tensor], options: dict[str, Any]) -> dict[
     return {'decoder.num_heads': 'not in the weights; the decoder of MAE, from which MIMDet starts, has 16'}
 
 
+def generation(state_dict: dict[str, Tensor]) -> str:
+    """Both releases have files of the same names, but not the same fill for tokens that were not seen."""
+    if options(state_dict)['fill'] == 'mask_token':
+        return "of release 1.0.0 or 1.1.1, whose models have fill='mask_token'"
+    return "of release 1.2.0, whose models have fill='conv_feat'"
+
+
 def _part_options(weights: dict[str, Tensor], prefix: str, given: dict[str, Any]) -> dict[str, Any]:
     """Options of the encoder or decoder that are not those that ``MIMDet`` gives it."""
     part = {name.removeprefix(prefix): value for name, value in weights.items() if name.startswith(prefix)}
@@ -93,4 +100,5 @@ FORMAT = Format(
     model='MIMDet',
     own_options=options,
     cannot_tell=cannot_tell,
+    generation=generation,
 )

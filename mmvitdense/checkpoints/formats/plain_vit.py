@@ -12,14 +12,14 @@ from .parts.adapter_parts import VIT, find_adapter, holds_adapter
 _PROJECTION = 'patch_embed.proj.weight'
 _HEADS = {'neck', 'rpn_head', 'roi_head', 'bbox_head', 'decode_head', 'panoptic_head'}
 _NAMES = re.compile(
-    r'^(pos_embed|cls_token|register_tokens|patch_embed\.proj\.\w+|norm(_pre)?\.\w+|blocks\.\d+\.('
-    r'norm[12]\.\w+|attn\.((qkv|proj|inner_norm)\.\w+|rel_pos_[hw]|relative_position_bias_table)|'
+    r'^(pos_embed|sine_conv\.conv\.\w+|cls_token|register_tokens|patch_embed\.proj\.\w+|norm(_pre)?\.\w+|blocks\.\d+\.('
+    r'norm[12]\.\w+|attn\.((qkv|proj|inner_norm|value_conv)\.\w+|rel_pos_[hw]|relative_position_bias_table)|'
     r'mlp\.(fc[12]|w12|w3|norm)\.\w+|ls[12]\.gamma|residual\.\w+\.\w+)|'
     r'(rel_pos_bias|window_rel_pos_bias\.\d+)\.relative_position_bias_table)$'
 )
 # A ViT without any of these is named as timm names it, and is left to that format.
 _PARTICULAR = re.compile(
-    r'rel_pos_[hw]$|^register_tokens$|\.residual\.|relative_position_bias_table$|inner_norm|mlp\.(w12|norm)\.'
+    r'rel_pos_[hw]$|^register_tokens$|\.residual\.|relative_position_bias_table$|inner_norm|value_conv|mlp\.(w12|norm)\.'
 )
 
 

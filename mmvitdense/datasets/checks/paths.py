@@ -7,11 +7,10 @@ import os.path as osp
 from collections import Counter
 from collections.abc import Iterator
 
+from mmvitdense.datasets.outside import outside_files_are_allowed
+
 from .messages import DataError, listed
 from .source import DataSource, find_sources
-
-OUTSIDE = 'MMVITDENSE_OUTSIDE_FILES'
-"""Environment variable: '1' allows files outside of the folders of a data set (`--outside-files` of the tools)."""
 
 
 def check_root(source: DataSource, cfg: dict) -> None:
@@ -70,7 +69,7 @@ def check_inside(source: DataSource, folder: str, names: list[str], listing: str
         names: The files, relative to the folder.
         listing: The file that names them, for the message.
     """
-    if os.environ.get(OUTSIDE, '') not in ('', '0'):
+    if outside_files_are_allowed():
         return
     roots = [osp.abspath(part) for part in (folder, source.option('data_root')) if part]
     outside = [name for name in names if (osp.isabs(name) or '..' in name) and not _is_inside(folder, name, roots)]

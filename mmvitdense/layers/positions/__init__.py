@@ -1,5 +1,5 @@
-"""Positions of tokens: added to them (absolute), or parts of one ``AttentionPosition`` for a grid (rotary, decomposed,
-bias)."""
+"""Positions of tokens: added to them (absolute, sine_conv), or parts of one ``AttentionPosition`` for a grid (rotary,
+decomposed, bias)."""
 
 from .absolute import resize_position_table, sincos_position_table
 from .attention_position import AttentionPosition, OwnsTables, PositionTables
@@ -7,6 +7,7 @@ from .bias import BiasTable, RelativePositionBias, resize_bias_table
 from .decomposed import DecomposedTables, attention_with_relative_position, with_mask
 from .recorded import RECORD, RecordsPositions
 from .rotary import build_rope, half_pairing, rotate
+from .sine_conv import SineConvPositions
 
 __all__ = [
     'RECORD',
@@ -17,6 +18,7 @@ __all__ = [
     'PositionTables',
     'RecordsPositions',
     'RelativePositionBias',
+    'SineConvPositions',
     'attention_with_relative_position',
     'build_rope',
     'half_pairing',

@@ -3,11 +3,12 @@
 from .mimdet import MIMDet
 from .plain_vit import PlainViT
 from .timm_vit import TimmViT
-from .vit import BaseViT, StemlessViT, ViT
+from .vit import BaseViT, StemlessViT, ViT, ViTWithPatchKernel
 from .vit_adapter import ViTAdapter
 from .vit_comer import ViTCoMer
 from .vit_hook import ViTHook
 from .vit_taps import ViTTaps
+from .vpnext_vit import VPNeXtViT
 
 __all__ = [
     'BaseViT',
@@ -15,9 +16,11 @@ __all__ = [
     'PlainViT',
     'StemlessViT',
     'TimmViT',
+    'VPNeXtViT',
     'ViT',
     'ViTAdapter',
     'ViTCoMer',
     'ViTHook',
     'ViTTaps',
+    'ViTWithPatchKernel',
 ]

@@ -16,6 +16,7 @@ from mmvitdense.layers import (
     PatchEmbed,
     QueryMask,
     RecordsPositions,
+    SineConvPositions,
     build_rope,
     constructed_undrawn,
     draw_vit_linear,
@@ -67,7 +68,8 @@ class PlainViT(RecordsPositions, BaseViT):
         attn_inner_norm: Whether a norm precedes the output projection of the attention (EVA-02 of CLIP).
         with_cls_token: Whether a class token is prepended.
         num_registers: Number of register tokens after the class token (arXiv 2309.16588).
-        pos_embed: 'absolute' for a learned table, None for none.
+        pos_embed: 'absolute' for a learned table, 'sine_conv' for a code of the grid, see ``SineConvPositions``, None
+            for none.
         pos_embed_cls_slot: Whether the table starts with a row for the class token. By default as
             ``with_cls_token``; True without class token keeps the row of the pre-training (unused), as detectron2
             does, so that checkpoints and parameter counts agree.
@@ -85,12 +87,15 @@ class PlainViT(RecordsPositions, BaseViT):
         rel_pos_at: At which grid BEiT's tables are kept: 'pretrain' for that of ``pretrain_img_size``, resized to each
             grid, windows included; 'window' for that of the windows of a block (fine-tuned detectors; 'bias_shared'
             then has one table for each size of windows), global blocks as before.
+        value_conv: Side of the kernel that convolves the values of every block (ResFormer: 3), see ``ValueConv``; 0
+            for none.
         conv_blocks: Indices of the blocks followed by a convolutional propagation block.
         conv_block_kind: 'bottleneck', 'basic' or 'naive', see ``ConvPropagation``.
         layer_scale_init: Gain of LayerScale at the start; None for none.
         pre_norm: Whether a norm precedes the first block (CLIP).
         final_norm: 'all' to apply a norm to every output, 'last' to the last one, None to none (ViTDet).
         norm_eps: Epsilon of all norms.
+        final_norm_eps: Epsilon of the final norm, where it is another (Co-DETR).
         frozen_stages: Number of first blocks that are frozen, with the embedding; 0 freezes the embedding alone,
             -1 nothing. 'all', or ``num_layers``, freezes everything: the blocks, the final norm, and the positions that
             blocks share. What is frozen stays in evaluation mode (no drop path; with 'all' no random scaling of rotary
@@ -136,12 +141,14 @@ class PlainViT(RecordsPositions, BaseViT):
         window_pad: str = 'tokens',
         rel_pos: str | None = None,
         rel_pos_at: str = 'pretrain',
+        value_conv: int = 0,
         conv_blocks: Sequence[int] = (),
         conv_block_kind: str = 'bottleneck',
         layer_scale_init: float | None = None,
         pre_norm: bool = False,
         final_norm: str | None = None,
         norm_eps: Positive = 1e-6,
+        final_norm_eps: Positive | None = None,
         frozen_stages: int | str = -1,
         tuned_blocks: Sequence[int] = (),
         with_cp: bool = False,
@@ -155,7 +162,9 @@ class PlainViT(RecordsPositions, BaseViT):
         check_sizes(**dict(zip(names, sizes)), patch_size=patch_size, in_channels=in_channels)
         check_choices(pos_embed=pos_embed, rel_pos=rel_pos, rel_pos_at=rel_pos_at, ffn=ffn, final_norm=final_norm)
         check_positions(pos_resize, rope, rel_pos)
+        last_eps = norm_eps if final_norm_eps is None else final_norm_eps
         check_epsilon(norm_eps)
+        check_epsilon(last_eps)
         self.patch_size, self.in_channels = patch_size, in_channels
         self.out_indices = block_indices('out_indices', out_indices, self.num_layers)
         self.final_norm, self.with_cp = final_norm, with_cp
@@ -172,6 +181,7 @@ class PlainViT(RecordsPositions, BaseViT):
 
         self.patch_embed = PatchEmbed(self.embed_dims, patch_size, in_channels, patch_bias)
         self._add_tokens(with_cls_token, num_registers, pos_embed, pos_embed_cls_slot)
+        self.sine_conv = SineConvPositions(self.embed_dims) if pos_embed == 'sine_conv' else None
         self.norm_pre = nn.LayerNorm(self.embed_dims, eps=norm_eps) if pre_norm else nn.Identity()
         self.rope = build_rope(rope, self.embed_dims // self.num_heads) if rope else None
         tables = (rel_pos_at == 'window', windows, self.pos_grid, with_cls_token)
@@ -179,7 +189,14 @@ class PlainViT(RecordsPositions, BaseViT):
         self.rel_pos_bias, self.window_rel_pos_bias = shared
         grid = patch_grid('img_size', img_size, patch_size)
         alike = {'qkv_bias': qkv_bias, 'attn_inner_norm': attn_inner_norm, 'layer_scale_init': layer_scale_init}
-        alike |= {'ffn': ffn, 'act': act, 'ffn_norm': ffn_norm, 'window_pad': window_pad, 'norm_eps': norm_eps}
+        alike |= {
+            'value_conv': value_conv,
+            'ffn': ffn,
+            'act': act,
+            'ffn_norm': ffn_norm,
+            'window_pad': window_pad,
+            'norm_eps': norm_eps,
+        }
         self.blocks = nn.ModuleList(
             build_block(
                 self.embed_dims,
@@ -193,7 +210,7 @@ class PlainViT(RecordsPositions, BaseViT):
             )
             for index, window in enumerate(windows)
         )
-        self.norm = nn.LayerNorm(self.embed_dims, eps=norm_eps) if final_norm else nn.Identity()
+        self.norm = nn.LayerNorm(self.embed_dims, eps=last_eps) if final_norm else nn.Identity()
         self._freeze()
 
     def reset_parameters(self) -> None:
@@ -216,6 +233,8 @@ class PlainViT(RecordsPositions, BaseViT):
     def place(self, patches: Tensor, grid: tuple[int, int]) -> Tensor:
         """Make B x h*w x C what ``embed`` returns: absolute positions, class and register tokens, first norm."""
         tokens, cls_token = patches, self.cls_token
+        if self.sine_conv is not None:
+            tokens = tokens + self.sine_conv(grid)
         if self.pos_embed is not None:
             tokens = tokens + self.position_table(grid)
             if self.pos_embed_cls_slot and cls_token is not None:
@@ -224,6 +243,10 @@ class PlainViT(RecordsPositions, BaseViT):
         if prefix:
             tokens = torch.cat([*prefix, tokens], dim=1)
         return self.norm_pre(tokens)
+
+    def patch_kernel(self) -> tuple[Tensor, Tensor | None]:
+        """See ``ViTWithPatchKernel``."""
+        return self.patch_embed.proj.weight, self.patch_embed.proj.bias
 
     def position_table(self, grid: tuple[int, int]) -> Tensor:
         """The absolute positions of the patches of a grid, 1 x h*w x C."""
@@ -291,6 +314,7 @@ class PlainViT(RecordsPositions, BaseViT):
             'no absolute positions': self.pos_embed is None,
             'rope': self.rope is not None,
             'windows': self.window_sizes,
+            'value_conv': self.blocks[0].attn.value_conv is not None,
             'rel_pos': self.rel_pos is not None,
             'conv_blocks': self.conv_blocks,
         }
@@ -321,7 +345,7 @@ class PlainViT(RecordsPositions, BaseViT):
         num_depths = self.num_layers + 2
         name = param_name[len(prefix) :] if param_name.startswith(prefix) else ''
         parts = name.split('.')
-        if parts[0] in ('patch_embed', 'pos_embed', 'cls_token', 'register_tokens', 'norm_pre'):
+        if parts[0] in ('patch_embed', 'pos_embed', 'sine_conv', 'cls_token', 'register_tokens', 'norm_pre'):
             return 0, num_depths
         if parts[0] == 'blocks' and parts[2] != 'residual':
             return int(parts[1]) + 1, num_depths
@@ -356,7 +380,7 @@ class PlainViT(RecordsPositions, BaseViT):
         rows = self.pos_grid[0] * self.pos_grid[1] + int(self.pos_embed_cls_slot)
         counts = {'cls_token': int(with_cls_token), 'register_tokens': num_registers, 'pos_embed': rows}
         for name, count in counts.items():
-            there = count and (name != 'pos_embed' or pos_embed)
+            there = count and (name != 'pos_embed' or pos_embed == 'absolute')
             self.register_parameter(name, nn.Parameter(torch.zeros(1, count, self.embed_dims)) if there else None)
 
     def _idle_modules(self) -> list[nn.Module]:
@@ -372,7 +396,8 @@ class PlainViT(RecordsPositions, BaseViT):
         blocks = frozen_blocks(self.blocks, self.frozen_stages, self.tuned_blocks)
         if self.frozen_stages < 0:
             return self._idle_modules()
-        modules = [self.patch_embed, self.norm_pre, *blocks, *self._idle_modules()]
+        embedding = (self.patch_embed, self.sine_conv, self.norm_pre)
+        modules = [*(part for part in embedding if part is not None), *blocks, *self._idle_modules()]
         if self.frozen_stages == self.num_layers:
             # Random positions of the training would make two passes of a frozen model differ.
             shared = (self.norm, self.rope, self.rel_pos_bias, self.window_rel_pos_bias)

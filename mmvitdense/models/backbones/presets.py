@@ -46,7 +46,8 @@ def structure_of(preset: str) -> dict[str, Any]:
     """
     options = PRESETS[preset]
     embed_dims, num_layers, *_ = resolve_sizes(*(options.get(name) for name in _SIZES))
-    has_table = options.get('pos_embed', 'absolute') is not None
+    pos_embed = options.get('pos_embed', 'absolute')
+    has_table = pos_embed == 'absolute'
     cls_token = options.get('with_cls_token', False)
     relative = options.get('rel_pos')
     row_counts = has_table and 'num_registers' not in options
@@ -57,6 +58,8 @@ def structure_of(preset: str) -> dict[str, Any]:
         'registers': options.get('num_registers', 0),
         'positions': has_table,
         'cls_row': options.get('pos_embed_cls_slot', cls_token) if row_counts else None,
+        'sine_conv': pos_embed == 'sine_conv',
+        'value_conv': bool(options.get('value_conv')),
         'relative': 'bias' if relative == 'bias_shared' else relative,
         'rope': options.get('rope', {}).get('kind'),
         'pre_norm': options.get('pre_norm', False),

@@ -93,6 +93,10 @@ class TimmViT(BaseViT):
         tokens = self.model.patch_drop(self.model._pos_embed(self.model.patch_embed(image)))
         return self.model.norm_pre(tokens), grid
 
+    def patch_kernel(self) -> tuple[Tensor, Tensor | None]:
+        """See ``ViTWithPatchKernel``."""
+        return self.model.patch_embed.proj.weight, self.model.patch_embed.proj.bias
+
     def positions(self, grid: tuple[int, int], extra: int = 0) -> None:
         """Nothing: all positions are in the tokens."""
 

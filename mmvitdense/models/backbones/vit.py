@@ -114,6 +114,14 @@ class StemlessViT(Protocol):
         frozen; this one stays as it is."""
 
 
+@runtime_checkable
+class ViTWithPatchKernel(Protocol):
+    """A ``ViT`` besides, whose patch embedding is one convolution."""
+
+    def patch_kernel(self) -> tuple[Tensor, Tensor | None]:
+        """The kernel, embed_dims x in_channels x patch_size x patch_size, and the bias, embed_dims or None."""
+
+
 class BaseViT(InitializedModule):
     """The methods of a ``ViT`` that follow from ``embed``, ``positions`` and ``run_blocks``.
 

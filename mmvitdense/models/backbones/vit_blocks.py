@@ -32,6 +32,7 @@ def build_block(
     act: str,
     ffn_norm: bool,
     attn_inner_norm: bool,
+    value_conv: int,
     layer_scale_init: float | None,
     norm_eps: float,
 ) -> TransformerBlock:
@@ -44,6 +45,7 @@ def build_block(
         window_pad=window_pad,
         tables=tables,
         inner_norm_eps=norm_eps if attn_inner_norm else None,
+        value_conv=value_conv,
     )
     network = {'mlp': partial(Mlp, act=act), 'swiglu': SwiGLU}[ffn]
     return TransformerBlock(

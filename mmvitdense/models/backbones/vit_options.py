@@ -5,7 +5,7 @@ from __future__ import annotations
 from numbers import Integral, Real
 
 CHOICES = {
-    'pos_embed': ('absolute', None),
+    'pos_embed': ('absolute', 'sine_conv', None),
     'rel_pos': ('decomposed', 'bias', 'bias_shared', None),
     'rel_pos_at': ('pretrain', 'window'),
     'ffn': ('mlp', 'swiglu'),

@@ -1,19 +1,27 @@
 """Heads, losses and detectors for mmdet, the only models that import it: at the first look-up of a name of theirs."""
 
 from .cascade_roi_head import Detectron2CascadeRoIHead
+from .co_detr import CoATSSHead, CoDETR, CoDINOHead, CoStandardRoIHead
 from .dino import DINO
 from .federated_loss import FederatedLoss
 from .mask_head import Detectron2MaskHead
 from .mask_transformer_head import MaskTransformerHead
 from .raw_padding import RawPaddingDetDataPreprocessor
+from .several_resolutions import MultiResolutionSingleStageDetector, MultiResolutionTwoStageDetector
 from .size_aware import SizeAwareCascadeRCNN, SizeAwareMaskRCNN
 
 __all__ = [
     'DINO',
+    'CoATSSHead',
+    'CoDETR',
+    'CoDINOHead',
+    'CoStandardRoIHead',
     'Detectron2CascadeRoIHead',
     'Detectron2MaskHead',
     'FederatedLoss',
     'MaskTransformerHead',
+    'MultiResolutionSingleStageDetector',
+    'MultiResolutionTwoStageDetector',
     'RawPaddingDetDataPreprocessor',
     'SizeAwareCascadeRCNN',
     'SizeAwareMaskRCNN',

@@ -1,16 +1,25 @@
 """Segmentors and decode heads for mmseg, the only models that import it: at the first look-up of a name of theirs."""
 
+from .context_replay import ContextReplayHead
 from .dpt_head import DPTSegHead
+from .iml_head import EdgeWeightedBCELoss, IMLHead
 from .linear_head import LinearSegHead
 from .mask2former_head import Mask2FormerSegHead
 from .mask_transformer_head import MaskTransformerSegHead
+from .several_resolutions import MultiResolutionEncoderDecoder
+from .vpnext_head import VPNeXtHead
 from .windowed_segmentor import PredictsInWindows, WindowedEncoderDecoder
 
 __all__ = [
+    'ContextReplayHead',
     'DPTSegHead',
+    'EdgeWeightedBCELoss',
+    'IMLHead',
     'LinearSegHead',
     'Mask2FormerSegHead',
     'MaskTransformerSegHead',
+    'MultiResolutionEncoderDecoder',
     'PredictsInWindows',
+    'VPNeXtHead',
     'WindowedEncoderDecoder',
 ]

@@ -13,7 +13,7 @@ from pycocotools import mask as pycocotools
 from mmvitdense.datasets.bad_images import guard_images
 from mmvitdense.datasets.checks import DataError, check_data
 from mmvitdense.datasets.checks.coco_masks import rle_totals
-from mmvitdense.datasets.checks.paths import OUTSIDE
+from mmvitdense.datasets.outside import OUTSIDE
 
 FAR = 1e9
 HUGE = {'size': [200_000, 200_000], 'counts': [4 * 10**10]}

@@ -66,6 +66,15 @@ class TestPlainViT(BackboneSuite):
             'conv_blocks': (2,),
             'conv_block_kind': 'naive',
         },
+        'resformer-in-windows': {
+            **SMALL,
+            'pos_embed': 'sine_conv',
+            'value_conv': 3,
+            'window_size': 3,
+            'global_blocks': (2,),
+            'with_cls_token': True,
+            'final_norm': 'last',
+        },
         'beit': {
             **SMALL,
             'pos_embed': None,
@@ -145,8 +154,14 @@ class TestPlainViT(BackboneSuite):
         },
         'beit-detector': {**variants['beit-detector'], 'num_layers': 2, 'window_size': (3, 0), 'out_indices': (1,)},
         'eva02': {**variants['eva02'], 'num_layers': 2, 'global_blocks': (1,), 'out_indices': (1,)},
+        'resformer-in-windows': {
+            **variants['resformer-in-windows'],
+            'num_layers': 2,
+            'global_blocks': (1,),
+            'out_indices': (1,),
+        },
     }
-    exported = ('prefix-tokens-and-windows', 'simmim', 'dinov3')
+    exported = ('prefix-tokens-and-windows', 'simmim', 'dinov3', 'resformer-in-windows')
 
     def strides_and_channels(self, options):
         indices = options.get('out_indices', (3,))

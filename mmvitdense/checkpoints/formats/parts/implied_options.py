@@ -87,7 +87,7 @@ def _embedding(weights: dict[str, Tensor], patch_size: int, grid_is_known: bool)
         options['final_norm'] = 'last'
     table = weights.get('pos_embed')
     if table is None:
-        return {**options, 'pos_embed': None}
+        return {**options, 'pos_embed': 'sine_conv' if 'sine_conv.conv.weight' in weights else None}
     rows = table.shape[1]
     square = square_table(rows)
     if square is None:
@@ -117,6 +117,8 @@ def _block(weights: dict[str, Tensor]) -> dict[str, Any]:
         options['ffn_norm'] = True
     if 'blocks.0.attn.inner_norm.weight' in weights:
         options['attn_inner_norm'] = True
+    if 'blocks.0.attn.value_conv.weight' in weights:
+        options['value_conv'] = weights['blocks.0.attn.value_conv.weight'].shape[-1]
     return options
 
 

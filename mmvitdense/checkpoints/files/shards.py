@@ -1,0 +1,47 @@
+"""Weights in several files of safetensors, with an index as the Hugging Face Hub has it."""
+
+from __future__ import annotations
+
+import json
+from collections import OrderedDict
+from collections.abc import Callable
+from pathlib import Path
+
+SUFFIX = '.safetensors.index.json'
+
+
+class BrokenIndexError(ValueError):
+    """An index that is none, or parts that are not what it says."""
+
+
+def load_parts(index: str | Path, load: Callable[[str], OrderedDict]) -> OrderedDict:
+    """Read all parts that an index names.
+
+    Args:
+        index: The file; its `weight_map` says which part each weight is in.
+        load: Reads one part.
+
+    Raises:
+        BrokenIndexError: It is no index, names a file elsewhere, a part is missing, or lacks a weight.
+    """
+    try:
+        places = json.loads(Path(index).read_text(encoding='utf-8'))['weight_map']
+        names = sorted({str(name) for name in places.values()})
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise BrokenIndexError(f'{index} is no index of weights: copy or fetch it again.') from error
+    state = OrderedDict()
+    for name in names:
+        path = Path(index).parent / name
+        # A name is one of a file beside the index, and no way out of the folder.
+        if Path(name).name != name or not path.is_file():
+            raise BrokenIndexError(f'{index} names {name!r}, which is not beside it: copy or fetch all parts.')
+        part = load(str(path))
+        state.update(part)
+        if hasattr(part, '_metadata'):
+            state._metadata = part._metadata
+    if different := state.keys() ^ places.keys():
+        raise BrokenIndexError(
+            f'{index} and its parts differ in {len(different)} weights, such as {min(different)!r}: they are not of '
+            'one model, copy or fetch them again.'
+        )
+    return state

@@ -1,0 +1,52 @@
+"""Train a detector or a segmentor."""
+
+from __future__ import annotations
+
+import argparse
+
+from mmvitdense.apis.arguments import add_run_arguments, take_local_rank
+
+EXAMPLE = 'mmvitdense train mmvitdense::quickstart/vitdet-tiny_mask-rcnn_shapes.py --work-dir runs/first'
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options."""
+    parser.add_argument('config', help='a config file, a name of the zoo, or mmvitdense::vitdet/NAME.py')
+    parser.add_argument(
+        '--resume',
+        nargs='?',
+        const='auto',
+        metavar='PATH|auto',
+        help='go on from a checkpoint; without a path, from the latest in the work dir',
+    )
+    parser.add_argument('--amp', action='store_true', help='mixed precision')
+    parser.add_argument(
+        '--auto-scale-lr', action='store_true', help='scale the learning rate to the batch size of this run'
+    )
+    parser.add_argument(
+        '--max-bad-images',
+        type=int,
+        metavar='N',
+        help='train although N images cannot be read: others take their places (default: 1 %% of those that the check '
+        'before the run did not see)',
+    )
+    add_run_arguments(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Train."""
+    from mmvitdense.apis.train import train_model
+
+    take_local_rank(arguments)
+    train_model(
+        arguments.config,
+        work_dir=arguments.work_dir,
+        resume=arguments.resume,
+        amp=arguments.amp,
+        auto_scale_lr=arguments.auto_scale_lr,
+        cfg_options=arguments.cfg_options,
+        launcher=arguments.launcher,
+        check_images=arguments.check_images,
+        max_bad_images=arguments.max_bad_images,
+    )
+    return 0

@@ -1,0 +1,1 @@
+"""Detectors of mmdet as modules that torch.export can follow."""
