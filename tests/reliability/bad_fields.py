@@ -1,4 +1,4 @@
-"""Fields of configs that a run reads late, leniently or not at all, as data: what is refused before anything is written.
+"""Fields of configs that a run reads late, leniently or not at all, as data: refused before anything is written.
 
 The early ones are seen in the config itself, the late ones when all parts of the run are built.
 """
@@ -81,7 +81,7 @@ EARLY = [
     config_file(
         'iterations-infinite',
         inheriting("train_cfg = dict(max_iters=float('inf'))"),
-        r'^train_cfg\.max_iters: .*got inf',
+        r'^train_cfg\.max_iters: .* inf',
     ),
     option('batch-huge', 'train_dataloader.batch_size=1000000000', r'^train_dataloader\.batch_size: .*at most 65536'),
     option('workers-fraction', 'train_dataloader.num_workers=1.0', r'num_workers: .*whole number'),
