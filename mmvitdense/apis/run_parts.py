@@ -29,11 +29,6 @@ _MOST_IN_A_BATCH, _MOST_WORKERS = 2**16, 2**10
 _READ_LENIENTLY = {
     'env_cfg': {'cudnn_benchmark', 'mp_cfg', 'dist_cfg', 'resource_limit'},
     'auto_scale_lr': {'enable', 'base_batch_size'},
-    'optim_wrapper.paramwise_cfg': {
-        'lr_mult', 'decay_mult', 'bias_lr_mult', 'bias_decay_mult', 'norm_decay_mult', 'flat_decay_mult',
-        'dwconv_decay_mult', 'dcn_offset_lr_mult', 'bypass_duplicate', 'custom_keys', 'num_layers', 'layer_decay_rate',
-        'decay_rate', 'decay_type',
-    },
 }  # fmt: skip
 """Settings whose readers take what they know and pass over the rest."""
 

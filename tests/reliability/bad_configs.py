@@ -156,8 +156,8 @@ _LOADERS = [
 ]
 
 _DETECTION = [
-    option(name, option, line, 'detector.py')
-    for name, option, line in (
+    option(name, given, line, 'detector.py')
+    for name, given, line in (
         ('box-head', 'model.roi_head.bbox_head.foo=1', r'^model\.roi_head\.bbox_head\.foo: Shared2FCBBoxHead takes no'),
         ('box-loss', 'model.roi_head.bbox_head.loss_cls.type=CrosEntropyLoss', r"loss_cls\.type: .*'CrossEntropyLoss'"),
         ('anchors', 'model.rpn_head.anchor_generator.scale=[1]', r"anchor_generator\.scale: .*'scales'"),
