@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 from mmengine.config import Config
+from safetensors.torch import save
 
 from mmvitdense.apis import find_model, load_model
 from mmvitdense.apis.errors import InputError, run_tool
@@ -165,7 +166,7 @@ def test_differences_decoders_and_their_trunk(zoo, shapes_root, monkeypatch):
     assert_close(load_model(eomt, device='cpu', trunk='dinov3.pth'), models[eomt])
     with pytest.raises(InputError, match='leave out --trunk'):
         load_model(eomt, saved_to('own.pth', models[eomt].state_dict()), device='cpu', trunk='dinov3.pth')
-    zoo.serve(address, saved(eomt_trunk_of(models[pmt].backbone)))
+    zoo.serve(address, save(eomt_trunk_of(models[pmt].backbone)))
     assert_close(load_model(pmt, device='cpu'), models[pmt])
 
 
