@@ -69,14 +69,12 @@ def parse_address(url: str) -> Address:
 
 def _check_sum(url: str, fragment: str, name: str) -> tuple[str, str | None, bool]:
     """The kind of a check sum, its first digits, and whether these were given after the address."""
-    given = urllib.parse.parse_qs(fragment)
+    given = urllib.parse.parse_qs(fragment, keep_blank_values=True)
     for kind, least in (('sha256', 8), ('md5', 6)):
         if kind in given:
-            digits = given[kind][0].lower()
-            if not re.fullmatch(
-                f'[0-9a-f]{{{least},{2 * hashlib.new(kind, usedforsecurity=False).digest_size}}}', digits
-            ):
-                raise DownloadError(f'{url}: expected at least {least} hexadecimal digits after #{kind}=.')
+            digits, most = given[kind][0].lower(), 2 * hashlib.new(kind, usedforsecurity=False).digest_size
+            if not re.fullmatch(f'[0-9a-f]{{{least},{most}}}', digits):
+                raise DownloadError(f'{url}: expected {least} to {most} hexadecimal digits after #{kind}=.')
             return kind, digits, True
     if found := _MD5.match(name):
         return 'md5', found[1], False

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import ssl
 import urllib.error
 import urllib.parse
@@ -28,7 +29,7 @@ REFETCH = 'MMVITDENSE_REFETCH'
 """Environment variable: '1' fetches again what was fetched before, once in each process (`--refetch` of the tools)."""
 _ATTEMPTS = 3
 _CHUNK = 1 << 18
-_PAGE = (b'<!doctype html', b'<html')
+_PAGE = re.compile(rb'(\xef\xbb\xbf)?\s*((<\?.*?\?>|<!--.*?-->)\s*)*<(!doctype )?html', re.IGNORECASE | re.DOTALL)
 _TOKEN_HOST = 'huggingface.co'
 
 _fetched_again: set[str] = set()
@@ -163,23 +164,44 @@ def _version_file(part: Path) -> Path:
 def _transfer(address: Address, part: Path, largest: int | None) -> None:
     """Fetch the rest of a file, or all of it."""
     version_file = _version_file(part)
-    version = version_file.read_text() if version_file.is_file() and part.is_file() else ''
+    version = _version(part)
     begin = part.stat().st_size if version else 0
     headers = {'Range': f'bytes={begin}-', 'If-Range': version} if begin else {}
     with _opened(address.url, headers) as answer:
-        if answer.status != 206 or not answer.headers.get('Content-Range', '').startswith(f'bytes {begin}-'):
+        if answer.status != 206:
             begin = 0
-        length = answer.headers.get('Content-Length')
-        expected = None if length is None or not length.isdigit() else begin + int(length)
+        elif not _goes_on(answer, begin, version):
+            _remove(part)
+            raise _BrokenError('the server sent another part than was asked for, or of another version')
+        length = answer.headers.get('Content-Length', '')
+        expected = begin + int(length) if re.fullmatch('[0-9]+', length) else None
         if largest is not None and (expected or 0) > largest:
             raise DownloadError(f'{address.url} is larger than {largest / 1e9:.3g} GB.')
         if not begin:
             _refuse_page(address.url, answer.headers.get_content_type(), b'')
             version_file.unlink(missing_ok=True)
             if version := _strong_version(answer):
-                version_file.write_text(version)
+                version_file.write_text(version, encoding='latin-1')
         with open(part, 'ab' if begin else 'wb') as file:
             _copy(address, answer, file, begin, expected, largest)
+
+
+def _version(part: Path) -> str:
+    """Which version of a file `part` is the beginning of; '' if nobody knows."""
+    try:
+        version = _version_file(part).read_text(encoding='latin-1')
+    except OSError:
+        return ''
+    return version if version.isprintable() and part.is_file() else ''
+
+
+def _goes_on(answer: HTTPResponse, begin: int, version: str) -> bool:
+    """Whether a partial answer is the rest of what is there; some servers do not look at ``If-Range``."""
+    if not answer.headers.get('Content-Range', 'bytes 0-').startswith(f'bytes {begin}-'):
+        return False
+    answered = _strong_version(answer)
+    # An entity tag is always repeated, a time need not be.
+    return not begin or answered == version or not (answered or version.startswith('"'))
 
 
 def _copy(
@@ -188,7 +210,8 @@ def _copy(
     with _progress(address.name, done, expected) as advance:
         while True:
             try:
-                chunk = answer.read(_CHUNK)
+                # What has come, so that it is kept when the rest does not.
+                chunk = answer.read1(_CHUNK)
             except (OSError, HTTPException) as error:
                 raise _BrokenError(f'{_reason(error)} after {done} bytes') from error
             if not chunk:
@@ -227,7 +250,7 @@ def _check_content(address: Address, part: Path) -> None:
 
 
 def _refuse_page(url: str, content_type: str, start: bytes) -> None:
-    if content_type in ('text/html', 'application/xhtml+xml') or start.lstrip()[:15].lower().startswith(_PAGE):
+    if content_type in ('text/html', 'application/xhtml+xml') or _PAGE.match(start):
         link = ' (on huggingface.co and github.com: with /resolve/ or /raw/ in the place of /blob/)'
         raise DownloadError(f'{url} is a web page, not a file: give the address of the download itself{link}.')
 
@@ -237,7 +260,8 @@ def _strong_version(answer: HTTPResponse) -> str:
     if answer.headers.get('Accept-Ranges', 'bytes') != 'bytes':
         return ''
     tag = answer.headers.get('ETag', '')
-    return tag if tag.startswith('"') else answer.headers.get('Last-Modified', '')
+    version = tag if tag.startswith('"') else answer.headers.get('Last-Modified', '')
+    return version if version.isprintable() else ''
 
 
 def _opened(url: str, headers: dict[str, str]) -> HTTPResponse:
@@ -249,17 +273,16 @@ def _opened(url: str, headers: dict[str, str]) -> HTTPResponse:
         return urllib.request.build_opener(_Redirects).open(request, timeout=SECONDS)
     except urllib.error.HTTPError as error:
         error.close()
-        if error.code == 416:  # the part that is here is no beginning of that file
+        if error.code == 416 and headers:  # the part that is here is no beginning of that file
             return _opened(url, {})
+        said = f'the server says {error.code} {" ".join(str(error.reason).split())}'.rstrip()
         if error.code >= 500 or error.code == 429:
-            raise _BrokenError(f'the server says {error.code} {error.reason}') from error
+            raise _BrokenError(said) from error
         if advice := advice_for(url):
-            raise DownloadError(
-                f'{url} cannot be fetched (the server says {error.code} {error.reason}): {advice}.'
-            ) from error
+            raise DownloadError(f'{url} cannot be fetched ({said}): {advice}.') from error
         token = ', which needs a token in the environment variable HF_TOKEN' if _asks_for_token(url, error.code) else ''
         raise DownloadError(
-            f'{url} cannot be fetched (the server says {error.code} {error.reason}{token}): correct the address, or '
+            f'{url} cannot be fetched ({said}{token}): correct the address, or '
             'fetch the file by hand and give its path.'
         ) from error
     except ssl.SSLError as error:

@@ -13,7 +13,7 @@ import pytest
 from mmvitdense import commands
 
 ROOT = Path(__file__).parents[2]
-TOOLS = {'browse': 'browse_dataset', 'shapes': 'make_shapes', 'config': 'print_config'}
+TOOLS = {'predict': 'image_demo', 'browse': 'browse_dataset', 'shapes': 'make_shapes', 'config': 'print_config'}
 """Tools whose name is not that of their command."""
 
 
@@ -27,7 +27,7 @@ def test_the_example_of_the_help_is_a_command_line(name, capsys):
     commands.parser_of(name, None).parse_args(arguments)
 
 
-@pytest.mark.parametrize('name', ['train', 'test', 'convert', 'browse', 'shapes', 'config'])
+@pytest.mark.parametrize('name', ['train', 'test', 'predict', 'convert', 'browse', 'shapes', 'config'])
 def test_a_tool_is_its_command(name, monkeypatch, capsys):
     source = (ROOT / 'tools' / f'{TOOLS.get(name, name)}.py').read_text()
     assert re.search(rf"sys.exit\(tool\('{name}'\)\)", source)
@@ -55,6 +55,17 @@ def test_the_command_line_is_read_before_anything_heavy_is_imported():
     )
     assert done.stderr.strip() == 'set()'
     assert done.stdout.startswith('usage: mmvitdense ')
+
+
+def test_an_output_that_nobody_reads_any_more(monkeypatch, capfd, tmp_path):
+    reading, writing = os.pipe()
+    monkeypatch.setattr('sys.stdout', os.fdopen(writing, 'w'))
+    os.close(reading)
+    config = tmp_path / 'mine.py'
+    config.write_text('a = 1\n')
+    assert commands.main(['config', str(config)]) == commands.READER_LEFT
+    sys.stdout.close()
+    assert capfd.readouterr().err == ''
 
 
 def test_an_unknown_command_is_named(capsys):
