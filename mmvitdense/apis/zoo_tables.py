@@ -13,6 +13,7 @@ from mmvitdense.checkpoints.zoo.metafiles import INDEX, entries_of, read_metafil
 from mmvitdense.project_files import project_folder
 
 _BLOCK = re.compile(r'(<!-- (models|families): ?(.*?)-->\n)(.*?)(<!-- end of \2 -->)', re.DOTALL)
+_SPEED = 'Images A Second'
 
 
 def write_tables(write: bool = True) -> list[str]:
@@ -27,7 +28,7 @@ def write_tables(write: bool = True) -> list[str]:
     Raises:
         ValueError: A pattern in a README names no model.
     """
-    root = project_folder('configs')
+    root = (project_folder('configs') / 'configs').resolve().parent
     metafiles = sorted(path.relative_to(root).as_posix() for path in root.glob('configs/*/metafile.yml'))
     texts = {root / INDEX: 'Import:\n' + ''.join(f'  - {name}\n' for name in metafiles)}
     for readme in [root / 'README.md', *sorted(root.glob('configs/*/README.md'))]:
@@ -61,13 +62,15 @@ def _filled(match: re.Match, readme: Path, root: Path, metafiles: Sequence[str])
 def models_table(entries: Sequence[ZooEntry]) -> str:
     """A line for each model: config, sizes, published results, weights."""
     metrics = list(dict.fromkeys(name for entry in entries for name in _metrics(entry)))
-    head = ['config', 'parameters', 'multiply-adds', *(f'{name} published' for name in metrics), 'weights']
+    fast = ['images a second'] if any(_SPEED in entry.metadata for entry in entries) else []
+    head = ['config', 'parameters', 'multiply-adds', *(f'{name} published' for name in metrics), *fast, 'weights']
     rows = []
     for entry in entries:
         figures = _metrics(entry)
         results = [str(figures.get(name, '-')) for name in metrics]
+        speed = [str(entry.metadata.get(_SPEED, '-'))] if fast else []
         config = f'[{entry.name}]({entry.name}.py)'
-        rows.append([config, _millions(entry), _billions(entry), *results, _weights(entry)])
+        rows.append([config, _millions(entry), _billions(entry), *results, *speed, _weights(entry)])
     return _table(head, rows)
 
 
@@ -95,7 +98,7 @@ def families_table(contents: Iterable[Mapping[str, Any]]) -> str:
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     lines = [head, ['---'] * len(head), *rows]
-    return ''.join(f'| {" | ".join(line)} |\n'.replace('| --- | ', '|---|').replace('--- | ', '---|') for line in lines)
+    return ''.join(f'| {" | ".join(line)} |\n'.replace(' --- ', '---') for line in lines)
 
 
 def _metrics(entry: ZooEntry) -> dict[str, float]:
