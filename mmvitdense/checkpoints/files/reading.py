@@ -54,11 +54,7 @@ def read_file(path_or_url: str | os.PathLike) -> Any:
         CheckpointError: There is no such file, it is damaged, or it holds objects that could run code.
     """
     name = os.fspath(path_or_url)
-    path = local_path(name)
-    if os.path.isdir(path):
-        raise CheckpointError(folder_message(path))
-    if not os.path.isfile(path):
-        raise CheckpointError(f'The checkpoint {name} does not exist (a path is relative to {os.getcwd()}).')
+    path = existing_file(name)
     try:
         _refuse_damaged(path, name)
         if path.endswith('.safetensors'):
@@ -80,6 +76,20 @@ def read_file(path_or_url: str | os.PathLike) -> Any:
         raise CheckpointError(str(error)) from error
     except Exception as error:  # what torch raises depends on where the damage is: OSError, IndexError, KeyError, ...
         raise CheckpointError(_why(path, error, name)) from error
+
+
+def existing_file(path_or_url: str | os.PathLike) -> str:
+    """As ``local_path``, of a file that is there.
+
+    Raises:
+        CheckpointError: It is not, or it is a folder.
+    """
+    path = local_path(path_or_url)
+    if os.path.isdir(path):
+        raise CheckpointError(folder_message(path))
+    if not os.path.isfile(path):
+        raise CheckpointError(f'The checkpoint {path_or_url} does not exist (a path is relative to {os.getcwd()}).')
+    return path
 
 
 def read_checkpoint(path_or_url: str | os.PathLike) -> dict[str, Tensor]:
