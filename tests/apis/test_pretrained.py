@@ -245,6 +245,27 @@ def test_versions_of_layers_are_kept(tmp_path):
         assert read_file(tmp_path / written['file'])._metadata == layers.state_dict()._metadata
 
 
+def test_shared_weights_are_written_twice_and_read_as_one(tmp_path):
+    layers = torch.nn.ModuleList([torch.nn.Linear(2, 2), torch.nn.Linear(2, 2)])
+    layers[1].weight = layers[0].weight
+    state = read_file(tmp_path / write_weights(tmp_path, layers.state_dict(), 10**9)['file'])
+    assert set(state) == set(layers.state_dict())
+    assert torch.equal(state['1.weight'], layers[0].weight)
+
+
+def test_models_of_this_package_are_known_before_anything_is_imported(bare_python):
+    """In a process in which no config was read before; others than those of mmdet are not imported for it."""
+    code = (
+        'import sys\n'
+        'from mmvitdense.apis.pretrained.config_check import check_config\n'
+        'part = {"type": "mmvitdense.Detectron2MaskHead"}\n'
+        'check_config({"default_scope": "mmdet", "model": {"type": "MaskRCNN", "roi_head": {"mask_head": part}}})\n'
+        'assert "mmseg" not in sys.modules\n'
+    )
+    done = bare_python.run(['-c', code])
+    assert done.returncode == 0, done.stderr
+
+
 def test_the_config_as_data_is_exact():
     value = {'a': (1, 2.5, ('x',)), 'b': [math.inf, -math.inf, None, True], 1: {'__tuple__': 'mine'}, 'c': {}}
     data = json.loads(json.dumps(to_data(value), allow_nan=False))
