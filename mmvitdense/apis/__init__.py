@@ -11,15 +11,17 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .demo import run_demo
     from .errors import InputError, run_tool
-    from .inference import ImageInferencer
+    from .inference import Inferencer
     from .named_models import FoundModel, find_model, load_model
+    from .result import Result
     from .test import evaluate_model
     from .train import train_model
 
 __all__ = [
     'FoundModel',
-    'ImageInferencer',
+    'Inferencer',
     'InputError',
+    'Result',
     'evaluate_model',
     'find_model',
     'load_model',
@@ -30,8 +32,9 @@ __all__ = [
 
 _FILES = {
     'FoundModel': 'named_models',
-    'ImageInferencer': 'inference',
+    'Inferencer': 'inference',
     'InputError': 'errors',
+    'Result': 'result',
     'evaluate_model': 'test',
     'find_model': 'named_models',
     'load_model': 'named_models',

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import mimetypes
 import os
 import re
@@ -46,13 +47,13 @@ class ImageFiles:
 
 
 @contextmanager
-def image_files(source: str | Path, out_dir: Path) -> Iterator[ImageFiles]:
+def image_files(source: str | Path, out_dir: Path | None) -> Iterator[ImageFiles]:
     """Give the images that `source` means; what is fetched for that is removed at the end.
 
     Args:
-        source: An image file, a folder (with its subfolders, links followed; hidden files and folders are left out), or
-            the http(s) address of an image.
-        out_dir: What an earlier demo wrote there, or to another folder below `source`, is left out.
+        source: An image file, a folder (with its subfolders, links followed; hidden files and folders are left out), a
+            pattern of paths such as `photos/*.jpg` (`**` for subfolders), or the http(s) address of an image.
+        out_dir: What an earlier demo wrote there, or to another folder below `source`, is left out; None for no folder.
 
     Raises:
         InputError: there is nothing at `source`, or no image in it.
@@ -60,33 +61,54 @@ def image_files(source: str | Path, out_dir: Path) -> Iterator[ImageFiles]:
     text = str(source)
     if '://' in text:
         with tempfile.TemporaryDirectory() as folder:
-            path = _fetch(text, Path(folder))
+            path = fetch(text, Path(folder))
             yield ImageFiles({path.name: path})
         return
     path = Path(source)
     if text and os.path.isdir(path):
         yield _in_folder(path, out_dir)
         return
+    if glob.has_magic(text) and not os.path.lexists(path):
+        yield _matching(text)
+        return
     if not text or not os.path.lexists(path):
         raise InputError(f'{text or "The empty name"} does not exist; expected an image or a folder of images.')
-    if _is_video(path.name):
-        raise InputError(
-            f'{path} is a video; expected an image or a folder of images: write its frames to a folder first, for '
-            f'example with `ffmpeg -i {path} FOLDER/%06d.png`.'
-        )
     yield ImageFiles({path.name: path})
 
 
-def _in_folder(folder: Path, out_dir: Path) -> ImageFiles:
+def matching(pattern: str) -> list[str]:
+    """The files whose paths a pattern matches, in order.
+
+    Raises:
+        InputError: There are none.
+    """
+    paths = [path for path in sorted(glob.glob(pattern, recursive=True)) if not os.path.isdir(path)]
+    if not paths:
+        raise InputError(f'No file has a name like {pattern}; expected images.')
+    return paths
+
+
+def _matching(pattern: str) -> ImageFiles:
+    """The images among them, named by their paths below the folder that they have in common."""
+    paths = [Path(path) for path in matching(pattern)]
+    root = Path(os.path.commonpath([path.parent for path in paths]))
+    images = {path.relative_to(root).as_posix(): path for path in paths if _is_image(path)}
+    others = [path.relative_to(root).as_posix() for path in paths if not _is_image(path)]
+    if not images:
+        raise InputError(f'None of the {len(others)} files with names like {pattern} is an image ({_listed(others)}).')
+    return ImageFiles(images, others)
+
+
+def _in_folder(folder: Path, out_dir: Path | None) -> ImageFiles:
     found = ImageFiles()
-    written = {(out_dir / name).resolve() for name in OUTPUTS}
+    written = {(out_dir / name).resolve() for name in OUTPUTS} if out_dir else set()
     _look_into(folder, folder, found, written)
     if found.images:
         return found
     if found.unreadable:
         raise InputError(f'{folder} has no images in it that can be reached: {next(iter(found.unreadable.values()))}.')
     others = f'; the {len(found.others)} files in it are none ({_listed(found.others)})' if found.others else ''
-    advice = '. Of a video, write the frames to a folder first' if any(map(_is_video, found.others)) else ''
+    advice = '. Give a video by its own path' if any(map(is_video, found.others)) else ''
     raise InputError(f'{folder} has no images in it{others}{advice}.')
 
 
@@ -137,7 +159,8 @@ def _is_image(path: Path) -> bool:
         return False
 
 
-def _is_video(name: str) -> bool:
+def is_video(name: str) -> bool:
+    """Whether a file is a video, by its suffix."""
     return (_TYPES.guess_type(name)[0] or '').startswith('video/')
 
 
@@ -145,7 +168,7 @@ def _listed(names: list[str], shown: int = 3) -> str:
     return ', '.join(names[:shown]) + (', ...' if len(names) > shown else '')
 
 
-def _fetch(url: str, folder: Path) -> Path:
+def fetch(url: str, folder: Path) -> Path:
     """Fetch an image into a folder, under the last part of its address."""
     name = re.sub(r'[^\w.-]', '_', Path(urllib.parse.unquote(urllib.parse.urlsplit(url).path)).name)[-100:]
     path = folder / (name.lstrip('.') or 'image')

@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from mmcv.transforms import LoadAnnotations, LoadImageFromFile
+import torch
+from mmcv.transforms import LoadAnnotations, LoadImageFromFile, Resize
 from mmengine.dataset import Compose
 
 from .build import enter_scope
 from .errors import InputError
+from .pictures import array_of, is_pil
 
 Transform = Callable[[dict], Any]
 
@@ -44,11 +46,13 @@ class ImageLoading:
         cfg: An mmengine `Config`. Its pipeline is that of `test_dataset`, else its variable `test_pipeline`. Steps that
             load labels are left out, as in `mmseg.apis.inference_model`.
 
+        resized: Whether images are resized as the pipeline does it; else they stay in their size.
+
     Raises:
         InputError: there is no test pipeline, it cannot be built, or it would run what is in an image.
     """
 
-    def __init__(self, cfg: Any):
+    def __init__(self, cfg: Any, resized: bool = True):
         steps = test_dataset(cfg).get('pipeline') or cfg.get('test_pipeline')
         if not steps:
             raise InputError(
@@ -66,13 +70,16 @@ class ImageLoading:
                 "it holds: write them with numpy.save and set decode_backend='numpy'."
             )
         self._loading, self._preparing = _split(transforms)
+        if not resized:
+            self._preparing = [step for step in self._preparing if not isinstance(step, Resize)]
 
-    def read(self, image: str | Path | np.ndarray) -> dict[str, Any]:
+    def read(self, image: Any) -> dict[str, Any]:
         """Read an image file as the config does, or take an array in its place.
 
         Args:
             image: Path or http(s) address of a file, or an array as `mmdet.apis.DetInferencer` takes it: H x W x 3 in
                 BGR order with values from 0 to 255 (H x W if the config loads grey images), uint8 or floating-point.
+                An image of PIL or a tensor as `array_of` takes it.
 
         Returns:
             What the loading steps of a pipeline give: 'img', 'img_shape', 'ori_shape', 'img_path', ...
@@ -80,12 +87,14 @@ class ImageLoading:
         Raises:
             InputError: the file is not an image, or the array is not what the model was made for.
         """
+        if isinstance(image, torch.Tensor) or is_pil(image):
+            image = array_of(image, _channels(self._loading[-1]))
         if isinstance(image, np.ndarray):
             return self._from_array(image)
         if not isinstance(image, (str, Path)):
             raise InputError(
-                f'expected the path of an image or a numpy array of H x W x 3 values in BGR order, got a '
-                f'{type(image).__name__}'
+                'expected the path of an image, a numpy array of H x W x 3 values in BGR order, a PIL image or a '
+                f'tensor of 3 x H x W, got a {type(image).__name__}'
             )
         return load_image(self._loading, {'img_path': str(image), 'img_id': 0})
 

@@ -1,170 +1,268 @@
-"""One model, one image, one call."""
+"""One class for predictions: any model, any images, plain results."""
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from rich.console import Console
+from rich.progress import track
 
 from mmvitdense.compat import while_tools_run
 from mmvitdense.datasets.checks import check_windows
-from mmvitdense.visualization.drawing import Artist, as_picture, panoptic_segments
+from mmvitdense.visualization.drawing import as_picture
 
+from .batches import Batching, Prepared
 from .build import build_model, predict_labels_alone
-from .checkpoint import load_model_weights
-from .config import load_config
 from .dataset_meta import dataset_meta
 from .devices import usable_device
+from .errors import InputError
 from .image_loading import ImageLoading
+from .inputs import Inputs, Item, find_inputs
+from .named_models import FoundModel, find_model
+from .result import Result
+from .sample_results import SampleReader
 from .sync_bn import sync_bn_to_bn
+from .tiles import Tiling, check_tile_size
+
+PRECISIONS = ('float32', 'bfloat16')
+Skip = Callable[[Item, Exception], None]
 
 
-class ImageInferencer:
-    """Predict boxes and masks, or a label map, for single images with the model of an mmdet or mmseg config.
+class Inferencer:
+    """Predict boxes, masks, label maps or panoptic segments with the model of an mmdet or mmseg config.
+
+    Threads may share one: images are read and results made side by side, the model runs for one of them at a time.
+
+    Memory beside the model and its activations for a batch: the images of the batch (and up to three times as many that
+    wait for others of their size), one mask at a time, and the results, of which masks are run lengths.
 
     Args:
-        config: Path, `mmvitdense::family/name.py`, or `Config`.
-        checkpoint: Weights of a run, all of which must fit; None leaves the model as the config initialises it.
+        model: A name of the zoo (`vitdet-b-mae_mask-rcnn_lsj-100e_coco`), path of a config, `Config`, a checkpoint of a
+            run, or what `find_model` found.
+        weights: As for `find_model`: those published for the model by default, a file, or 'random'.
         device: For example 'cpu' or 'cuda:1'; by default the first GPU if one is usable, else the CPU.
+        precision: 'float32', or 'bfloat16' for autocast to it, which is faster where the processor has it and changes
+            scores in the third digit.
+        batch_size: How many images go through the model at once. Only images that are padded to one size anyway are
+            put together, so that results are those of single images.
+        tiles: Side in pixels of the squares that large images are cut into. Of a detector, objects of all tiles and of
+            the whole image are joined (see `Tiling`, which needs sahi); a segmentor sees the image in its own size, in
+            windows of this size, instead of resized as its config does, and `batch_size` windows at once.
         cfg_options: {dotted key: value} merged into the config.
 
     Attributes:
         classes: Class names, from the checkpoint if it has them, else from the config.
 
     Raises:
-        InputError, DataError, CheckpointError: something given cannot be used.
+        InputError, DataError, CheckpointError: Something given cannot be used.
 
     Example:
-        >>> inferencer = ImageInferencer('configs/vitdet/....py', 'epoch_12.pth')
-        >>> sample = inferencer('street.jpg')
-        >>> cv2.imwrite('seen.png', inferencer.draw('street.jpg', sample))
+        >>> inferencer = Inferencer('vitdet-b-mae_mask-rcnn_lsj-100e_coco')
+        >>> result = inferencer('street.jpg')
+        >>> cv2.imwrite('seen.png', result.draw())
     """
 
     @while_tools_run()
     def __init__(
         self,
-        config: Any,
-        checkpoint: str | Path | None = None,
+        model: Any,
+        weights: str | Path | None = None,
         device: str | None = None,
+        precision: str = 'float32',
+        batch_size: int = 1,
+        tiles: int | None = None,
         cfg_options: dict[str, Any] | None = None,
     ):
-        self.cfg = load_config(config, cfg_options)
+        if precision not in PRECISIONS:
+            raise InputError(f'precision is {precision!r}; expected {" or ".join(map(repr, PRECISIONS))}.')
+        self.batch_size = _checked_batch_size(batch_size)
+        self.precision = precision
         self.device = usable_device(device)
+        found = model if isinstance(model, FoundModel) else find_model(model, weights, cfg_options)
+        self.cfg = found.config
         sync_bn_to_bn(self.cfg)
         check_windows(self.cfg)
         predict_labels_alone(self.cfg)
-        model = build_model(self.cfg)
-        self._images = ImageLoading(self.cfg)
-        meta = {}
-        if checkpoint is None:
-            model.init_weights()
-        else:
-            meta = load_model_weights(model, checkpoint)['meta']
-        self.model = model.to(self.device).eval()
-        known = dataset_meta(self.cfg, meta)
-        self.classes = tuple(known.get('classes') or ())
-        self._artist = Artist(self.classes, known.get('palette'))
+        self._tiling = self._set_tiles(tiles)
+        built = build_model(self.cfg)
+        self._images = ImageLoading(self.cfg, resized=tiles is None or self._tiling is not None)
+        meta = dataset_meta(self.cfg, found.load_weights(built)['meta'])
+        self.model = built.to(self.device).eval()
+        self.classes = tuple(meta.get('classes') or ())
+        self._read = SampleReader(self.model, self.classes, meta.get('palette'))
+        if tiles is not None and self._tiling is None:
+            _check_windowed(built)
+        self._batching = Batching(self.model.data_preprocessor)
+        self._turn = threading.Lock()
 
-    def __call__(self, image: str | Path | np.ndarray) -> Any:
-        """Predict for one image.
+    def __call__(
+        self,
+        inputs: Any,
+        score_thr: float = 0.3,
+        batch_size: int | None = None,
+        progress: bool = False,
+        keep_images: bool = False,
+    ) -> Result | list[Result]:
+        """Predict.
 
         Args:
-            image: Path or http(s) address of an image file, read as the config reads its test images; or an array as
-                `ImageLoading.read` takes it, normally H x W x 3 in BGR order, uint8.
+            inputs: As `find_inputs` takes them. Arrays are in BGR order with values from 0 to 255 (H x W if the config
+                loads grey images), tensors in RGB order, uint8 from 0 to 255 or floating-point from 0 to 1.
+            score_thr: Detections below it are left out, and their masks not made; 0 for all that the model gives, as
+                the scoring of a data set needs them.
+            batch_size: By default that of the inferencer.
+            progress: Whether a bar on stderr counts the images.
+            keep_images: Whether each result keeps its `image`, for drawing.
 
         Returns:
-            The data sample of the library, on the CPU and in the size of the image: `pred_instances` (boxes as
-            x1, y1, x2, y2 in pixels, scores, labels, maybe masks), `pred_panoptic_seg` (`sem_seg`, 1 x H x W of class
-            index + 1000 x instance) or `pred_sem_seg` (1 x H x W of class indices; the scores of all classes too, as
-            `seg_logits`, with `cfg_options={'model.test_cfg.keep_logits': True}`).
+            One result for one image; for several a list, in their order.
 
         Raises:
-            InputError: the file is not an image, or the array is not what the model was made for.
+            InputError: An image cannot be read, or is not what the model was made for; or the inputs never end.
         """
-        from mmengine.dataset import pseudo_collate
+        found = find_inputs(inputs)
+        if found.endless:
+            raise InputError('The frames of a camera have no end: take them one by one, with the method stream.')
+        results = list(self._stream(found, score_thr, batch_size, progress, keep_images, None))
+        return results[0] if found.single else results
 
-        data = self._images.prepare(self._images.read(image))
-        with torch.no_grad():
-            return self.model.test_step(pseudo_collate([data]))[0].cpu()
-
-    def draw(
-        self, image: str | Path | np.ndarray, sample: Any, score_thr: float = 0.3, legend: bool = True
-    ) -> np.ndarray:
-        """Draw a prediction onto its image.
+    def stream(
+        self,
+        inputs: Any,
+        score_thr: float = 0.3,
+        batch_size: int | None = None,
+        progress: bool = False,
+        keep_images: bool = False,
+        skip: Skip | None = None,
+    ) -> Iterator[Result]:
+        """Predict one after the other, for videos, cameras, generators and large folders, in bounded memory.
 
         Args:
-            image: As for a call.
-            sample: What the call returned.
-            score_thr: Detections below it are left out.
-            legend: Name the classes of a segmentation in a list on the right, instead of on the picture.
+            inputs, score_thr, batch_size, progress, keep_images: As for a call.
+            skip: Called with the input and the error where an image cannot be read or predicted for, which then has no
+                result; by default the error is raised.
 
-        Returns:
-            The picture in BGR order, uint8: H x W x 3 of the image as the config reads it, or a whole multiple of it if
-            the image is small; a legend makes it wider.
+        Yields:
+            The results, in the order of the inputs.
         """
-        return self._artist.prediction(as_picture(self._images.read(image)['img']), sample, score_thr, legend)
+        return self._stream(find_inputs(inputs), score_thr, batch_size, progress, keep_images, skip)
 
-    def to_json(self, sample: Any, score_thr: float = 0.0, label_map: str | None = None) -> dict[str, Any]:
-        """Turn a prediction into what JSON can hold.
-
-        Args:
-            sample: What a call returned.
-            score_thr: Detections below it are left out.
-            label_map: Where the caller stores the label map of a segmentation, for the field of that name.
-
-        Returns:
-            For a detection: `boxes` [x1, y1, x2, y2] in pixels of the image, `scores`, `labels` (class indices),
-            `names`, and `masks` in COCO's RLE if the model predicts them. For a segmentation: `classes`, the fraction
-            of pixels of each class that occurs, and `label_map`. For a panoptic segmentation: `segments`, each with its
-            `label`, `name` and `mask`. Always `height` and `width`.
-        """
-        height, width = (int(size) for size in sample.ori_shape[:2])
-        content: dict[str, Any] = {'height': height, 'width': width}
-        if 'pred_instances' in sample:
-            content |= self._instances(sample.pred_instances, score_thr)
-        if 'pred_panoptic_seg' in sample:
-            content['segments'] = [
-                {'label': label, 'name': self._name(label), 'mask': _rle(mask)}
-                for label, mask in panoptic_segments(sample, len(self.classes))
-            ]
-        if 'pred_sem_seg' in sample:
-            labels, counts = np.unique(self.label_map(sample), return_counts=True)
-            content['classes'] = {
-                self._name(label): float(count / counts.sum()) for label, count in zip(labels, counts)
-            }
-            content['label_map'] = label_map
-        return content
-
-    @staticmethod
-    def label_map(sample: Any) -> np.ndarray | None:
-        """The label map of a segmentation, H x W of class indices, uint8 or uint16; None for a detection."""
-        if 'pred_sem_seg' not in sample:
+    def _set_tiles(self, tiles: int | None) -> Tiling | None:
+        """Set the windows of a segmentor, or give the tiling of a detector."""
+        if tiles is None:
             return None
-        labels = sample.pred_sem_seg.data.squeeze(0).numpy()
-        return labels.astype(np.uint8 if labels.max(initial=0) < 256 else np.uint16)
+        if self.cfg.get('default_scope') != 'mmseg':
+            return Tiling(tiles)
+        check_tile_size(tiles)
+        windows = {'mode': 'even_slide', 'crop_size': (tiles, tiles), 'window_batch': self.batch_size}
+        self.cfg.model.test_cfg = {'keep_logits': False, **(self.cfg.model.get('test_cfg') or {}), **windows}
+        return None
 
-    def _instances(self, instances: Any, score_thr: float) -> dict[str, Any]:
-        instances = instances[instances.scores >= score_thr]
-        labels = instances.labels.tolist()
-        content = {
-            'boxes': instances.bboxes.double().numpy().round(2).tolist(),
-            'scores': instances.scores.double().numpy().round(4).tolist(),
-            'labels': labels,
-            'names': [self._name(label) for label in labels],
-        }
-        if 'masks' in instances:
-            content['masks'] = [_rle(mask) for mask in instances.masks.numpy()]
-        return content
+    def draw(self, image: Any, result: Result, score_thr: float = 0.3, legend: bool = True) -> np.ndarray:
+        """Draw a result onto its image, which is read as the config reads it; see `Result.draw`."""
+        return result.draw(as_picture(self._images.read(image)['img']), score_thr, legend)
 
-    def _name(self, label: int) -> str:
-        return self.classes[label] if label < len(self.classes) else f'class {label}'
+    def _stream(
+        self,
+        found: Inputs,
+        score_thr: float,
+        batch_size: int | None,
+        progress: bool,
+        keep_images: bool,
+        skip: Skip | None,
+    ) -> Iterator[Result]:
+        size = self.batch_size if batch_size is None else _checked_batch_size(batch_size)
+        items = found.items
+        if progress:
+            items = track(items, 'Images', found.total, console=Console(stderr=True))
+        predict = self._in_batches if self._tiling is None else self._in_tiles
+        return predict(items, score_thr, size, keep_images, skip)
+
+    def _in_batches(
+        self, items: Iterable[Item], score_thr: float, size: int, keep_images: bool, skip: Skip | None
+    ) -> Iterator[Result]:
+        images = _counted(self._prepare(item, keep_images) for item in items)
+        place, done = 0, {}
+        for group in self._batching.group(images, size):
+            for image, result in zip(group, self._predict_group(group, score_thr, skip)):
+                done[image.place] = result
+            while place in done:
+                result = done.pop(place)
+                place += 1
+                if result is not None:
+                    yield result
+
+    def _in_tiles(
+        self, items: Iterable[Item], score_thr: float, size: int, keep_images: bool, skip: Skip | None
+    ) -> Iterator[Result]:
+        for item in items:
+            try:
+                pixels = self._images.read(item.image)['img']
+                places = self._tiling.places(*pixels.shape[:2])
+                parts = [pixels, *(pixels[top:bottom, left:right] for left, top, right, bottom in places)]
+                crops = [Item(np.ascontiguousarray(part), item.name, item.path, item.frame) for part in parts]
+                whole, *tiles = self._in_batches(crops, score_thr, size, False, None)
+                if keep_images:
+                    whole.image = as_picture(pixels)
+                corners = [place[:2] for place in places]
+                yield self._tiling.join(whole, [(*corner, tile) for corner, tile in zip(corners, tiles)])
+            except Exception as error:  # as in batches
+                if skip is None:
+                    raise
+                skip(item, error)
+
+    def _prepare(self, item: Item, keep_image: bool) -> Prepared:
+        try:
+            read = self._images.read(item.image)
+            image = as_picture(read['img']) if keep_image else None
+            return Prepared(item, self._images.prepare(read), tuple(read['ori_shape'][:2]), image)
+        except Exception as error:  # decoders and transforms raise what they like
+            return Prepared(item, error=error)
+
+    def _predict_group(self, group: list[Prepared], score_thr: float, skip: Skip | None) -> list[Result | None]:
+        try:
+            if group[0].error is not None:
+                raise group[0].error
+            return self._predict(group, score_thr)
+        except Exception as error:
+            if skip is None:
+                raise
+            if len(group) > 1:  # one of them is at fault, the others are none the worse
+                return [self._predict_group([image], score_thr, skip)[0] for image in group]
+            skip(group[0].item, error)
+            return [None]
+
+    def _predict(self, group: list[Prepared], score_thr: float) -> list[Result]:
+        with self._turn, torch.no_grad():
+            batch = self._batching.collate(group)
+            self._read.before(score_thr)
+            with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == 'bfloat16'):
+                samples = self.model(**batch, mode='predict')
+        return [self._read.result(sample, image, score_thr) for sample, image in zip(samples, group)]
 
 
-def _rle(mask: np.ndarray) -> dict[str, Any]:
-    """A binary mask in COCO's compressed run-length encoding, with `counts` as text."""
-    from pycocotools.mask import encode
+def _check_windowed(model: torch.nn.Module) -> None:
+    from mmvitdense.models.segmentation.windowed_segmentor import PredictsInWindows
 
-    code = encode(np.asfortranarray(mask.astype(np.uint8)))
-    return {'size': [int(size) for size in code['size']], 'counts': code['counts'].decode('ascii')}
+    if not isinstance(model, PredictsInWindows):
+        raise InputError(
+            f'tiles needs a segmentor with windows, got a {type(model).__name__}: set '
+            "model.type='mmvitdense.WindowedEncoderDecoder'."
+        )
+
+
+def _counted(images: Iterable[Prepared]) -> Iterator[Prepared]:
+    for place, image in enumerate(images):
+        image.place = place
+        yield image
+
+
+def _checked_batch_size(batch_size: Any) -> int:
+    if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
+        raise InputError(f'batch_size is {batch_size!r}; expected a whole number of at least 1.')
+    return batch_size

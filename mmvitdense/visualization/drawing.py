@@ -12,19 +12,22 @@ from typing import Any
 
 import cv2
 import numpy as np
-import torch
+
+from mmvitdense.mask_codes import Region
 
 from .legend import text_scale, with_legend
+from .scenes import Scene, prediction_scene, truth_scene
 
 _LEGIBLE = 512  # pixels; smaller images are enlarged by a whole factor
 _MASK_OPACITY = 0.45
 _MAP_OPACITY = 0.55
-_INSTANCE_OFFSET = 1000  # mmdet.structures.INSTANCE_OFFSET
+_ROWS = 256  # of a map that are looked at together
+_LOOKED_AT = 512  # points along a side of a region that are compared
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
 
 
 class Artist:
-    """Draws labels and predictions of mmdet and mmseg data samples.
+    """Draws labels and predictions, of plain results and of data samples of mmdet and mmseg.
 
     Args:
         classes: Class names; a class beyond them is drawn by its number.
@@ -35,30 +38,55 @@ class Artist:
         self.classes = tuple(classes)
         self._palette = [] if palette is None or isinstance(palette, str) else [tuple(colour) for colour in palette]
 
-    def prediction(self, image: np.ndarray, sample: Any, score_thr: float, legend: bool = False) -> np.ndarray:
-        """Draw what was predicted.
+    def draw(self, image: np.ndarray, scene: Scene, legend: bool = False) -> np.ndarray:
+        """Draw a scene.
 
         Args:
             image: H x W x 3, BGR, uint8.
-            sample: With `pred_instances`, `pred_sem_seg` or `pred_panoptic_seg` in the size of the image. Of a panoptic
-                prediction the segments are drawn, not the scored instances besides.
-            score_thr: Detections below it are left out.
+            scene: In the size of the image.
             legend: Name the classes of a label map or of panoptic segments in a list on the right, the largest first,
                 instead of on the map.
 
         Returns:
             The picture, BGR, uint8: H x W x 3, or a whole multiple of it if the image is small, and the legend.
         """
-        if 'pred_panoptic_seg' in sample:
-            return self._draw(image, None, None, panoptic_segments(sample, len(self.classes)), legend)
-        instances = sample.get('pred_instances')
-        if instances is not None:
-            instances = instances[instances.scores >= score_thr]
-        return self._draw(image, instances, sample.get('pred_sem_seg'), legend=legend)
+        factor = max(1, _LEGIBLE // max(image.shape[:2]))
+        size = (image.shape[1] * factor, image.shape[0] * factor)
+        picture = cv2.resize(image, size, interpolation=cv2.INTER_CUBIC) if factor > 1 else image.copy()
+        areas: dict[int, int] = {}
+        if scene.label_map is not None:
+            areas = self._draw_map(picture, _resized(scene.label_map, size), not legend)
+        if scene.labels is not None and (scene.boxes is not None or scene.masks is not None):
+            self._draw_instances(picture, scene, factor)
+        names = []
+        for label, part in scene.segments(len(self.classes)):
+            areas[label] = areas.get(label, 0) + int(np.count_nonzero(part.mask))
+            part = _enlarged(part, factor)
+            _draw_mask(picture, part, self.colour(label))
+            if not legend:
+                names.append((label, _heart(part.mask, part.left, part.top)))
+        for label, place in names:
+            self._write(picture, self._name(label), self.colour(label), place, centred=True)
+        if legend:
+            largest = sorted(areas, key=areas.get, reverse=True)
+            return with_legend(picture, [(self._name(label), self.colour(label)) for label in largest])
+        return picture
+
+    def prediction(self, image: np.ndarray, sample: Any, score_thr: float, legend: bool = False) -> np.ndarray:
+        """Draw what was predicted, as `draw` does.
+
+        Args:
+            image: H x W x 3, BGR, uint8.
+            sample: With `pred_instances`, `pred_sem_seg` or `pred_panoptic_seg` in the size of the image. Of a panoptic
+                prediction the segments are drawn, not the scored instances besides.
+            score_thr: Detections below it are left out.
+            legend: As for `draw`.
+        """
+        return self.draw(image, prediction_scene(sample, score_thr), legend)
 
     def truth(self, image: np.ndarray, sample: Any) -> np.ndarray:
         """Draw the labels of a sample, as `prediction` draws what was predicted."""
-        return self._draw(image, sample.get('gt_instances'), sample.get('gt_sem_seg'))
+        return self.draw(image, truth_scene(sample))
 
     def side_by_side(self, image: np.ndarray, sample: Any, score_thr: float) -> np.ndarray:
         """Draw the labels on the left and the prediction on the right; the prediction alone if there are no labels."""
@@ -77,59 +105,42 @@ class Artist:
             red, green, blue = (round(255 * value) for value in colorsys.hsv_to_rgb(hue, 0.75, 0.9))
         return int(blue), int(green), int(red)
 
-    def _draw(
-        self,
-        image: np.ndarray,
-        instances: Any,
-        label_map: Any,
-        segments: Sequence[tuple[int, np.ndarray]] = (),
-        legend: bool = False,
-    ) -> np.ndarray:
-        factor = max(1, _LEGIBLE // max(image.shape[:2]))
-        size = (image.shape[1] * factor, image.shape[0] * factor)
-        picture = cv2.resize(image, size, interpolation=cv2.INTER_CUBIC) if factor > 1 else image.copy()
-        areas = _areas(segments)
-        if label_map is not None:
-            areas = self._draw_map(picture, _resized(_pixels(label_map).astype(np.int32), size), not legend)
-        if instances is not None:
-            self._draw_instances(picture, instances, factor)
-        segments = [(label, _resized(mask.astype(np.uint8), size)) for label, mask in segments]
-        for label, mask in segments:
-            _draw_mask(picture, mask, self.colour(label))
-        if legend:
-            largest = sorted(areas, key=areas.get, reverse=True)
-            return with_legend(picture, [(self._name(label), self.colour(label)) for label in largest])
-        for label, mask in segments:
-            self._write(picture, self._name(label), self.colour(label), _heart(mask), centred=True)
-        return picture
-
     def _draw_map(self, picture: np.ndarray, labels: np.ndarray, names: bool) -> dict[int, int]:
         """Tint the classes, with their names if asked; {class: its number of pixels}."""
-        present = dict(zip(*(part.tolist() for part in np.unique(labels, return_counts=True))))
-        present = {label: count for label, count in present.items() if label < max(len(self.classes), 1)}
+        counts = _counts(labels)
+        present = {label: count for label, count in counts.items() if label < max(len(self.classes), 1)}
+        table = np.zeros((max([*counts, 0]) + 1, 3), np.uint8)
+        tinted = np.zeros(len(table), bool)
         for label in present:
-            here = labels == label
-            picture[here] = _mixed(picture[here], self.colour(label), _MAP_OPACITY)
+            table[label], tinted[label] = self.colour(label), True
+        for top in range(0, len(picture), _ROWS):
+            rows, here = picture[top : top + _ROWS], labels[top : top + _ROWS]
+            mixed = cv2.addWeighted(rows, 1 - _MAP_OPACITY, table[here], _MAP_OPACITY, 0)
+            if len(present) == len(counts):
+                rows[:] = mixed
+            else:
+                np.copyto(rows, mixed, where=tinted[here][..., None])
         for label in present if names else ():
             self._write(picture, self._name(label), self.colour(label), _heart(labels == label), centred=True)
         return present
 
-    def _draw_instances(self, picture: np.ndarray, instances: Any, factor: int) -> None:
-        boxes = _numpy(instances.bboxes).reshape(-1, 4) * factor
-        labels = _numpy(instances.labels)
-        scores = _numpy(instances.scores) if 'scores' in instances else None
-        order = np.arange(len(boxes)) if scores is None else np.argsort(scores)
-        size = (picture.shape[1], picture.shape[0])
-        masks = _numpy(instances.masks) if 'masks' in instances and len(boxes) else None
+    def _draw_instances(self, picture: np.ndarray, scene: Scene, factor: int) -> None:
+        boxes = None if scene.boxes is None else np.asarray(scene.boxes).reshape(-1, 4) * factor
+        order = np.arange(len(scene.labels)) if scene.scores is None else np.argsort(scene.scores)
+        places = {}
         for index in order:
-            colour = self.colour(labels[index])
-            if masks is not None:
-                _draw_mask(picture, _resized(masks[index].astype(np.uint8), size), colour)
-            corners = boxes[index].round().astype(int).tolist()
-            cv2.rectangle(picture, tuple(corners[:2]), tuple(corners[2:]), colour, _thickness(picture))
+            colour = self.colour(scene.labels[index])
+            if scene.masks is not None:
+                part = _enlarged(scene.mask(index), factor)
+                _draw_mask(picture, part, colour)
+                places[index] = (part.left, part.top)
+            if boxes is not None:
+                corners = boxes[index].round().astype(int).tolist()
+                cv2.rectangle(picture, tuple(corners[:2]), tuple(corners[2:]), colour, _thickness(picture))
+                places[index] = tuple(corners[:2])
         for index in order:
-            text = self._name(labels[index]) + ('' if scores is None else f' {scores[index]:.2f}')
-            self._write(picture, text, self.colour(labels[index]), tuple(boxes[index, :2].round().astype(int).tolist()))
+            text = self._name(scene.labels[index]) + ('' if scene.scores is None else f' {scene.scores[index]:.2f}')
+            self._write(picture, text, self.colour(scene.labels[index]), places[index])
 
     def _name(self, label: int) -> str:
         return self.classes[label] if label < len(self.classes) else f'class {label}'
@@ -175,45 +186,44 @@ def as_picture(pixels: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(pixels[..., :3] if pixels.shape[2] >= 3 else pixels[..., [0, 0, 0]])
 
 
-def panoptic_segments(sample: Any, num_classes: int) -> list[tuple[int, np.ndarray]]:
-    """The segments of mmdet's `pred_panoptic_seg`, as (class index, H x W bool) in order of their ids.
-
-    mmdet writes class + 1000 x instance for each pixel, and the number of classes where there is no segment.
-    """
-    ids = _pixels(sample.pred_panoptic_seg)
-    found = [(int(number) % _INSTANCE_OFFSET, ids == number) for number in np.unique(ids)]
-    return [(label, mask) for label, mask in found if label < num_classes]
-
-
-def _pixels(field: Any) -> np.ndarray:
-    """The H x W values of a map, which mmseg calls `data` and mmdet `sem_seg`."""
-    return _numpy(field.data if 'data' in field else field.sem_seg)[0].astype(np.int32)
+def _counts(labels: np.ndarray) -> dict[int, int]:
+    """{value: how often it occurs} of a map of whole numbers from 0 on; sorting millions of them takes seconds."""
+    counts = np.zeros(0, np.int64)
+    for top in range(0, len(labels), _ROWS):
+        found = np.bincount(labels[top : top + _ROWS].ravel(), minlength=len(counts))
+        found[: len(counts)] += counts
+        counts = found
+    return {int(label): int(counts[label]) for label in np.flatnonzero(counts)}
 
 
-def _areas(segments: Sequence[tuple[int, np.ndarray]]) -> dict[int, int]:
-    """{class: pixels in its segments}."""
-    areas: dict[int, int] = {}
-    for label, mask in segments:
-        areas[label] = areas.get(label, 0) + int(np.count_nonzero(mask))
-    return areas
-
-
-def _draw_mask(picture: np.ndarray, mask: np.ndarray, colour: tuple[int, int, int]) -> None:
+def _draw_mask(picture: np.ndarray, part: Region, colour: tuple[int, int, int]) -> None:
+    mask, left, top = part
+    if mask.size == 0:
+        return
+    below = picture[top : top + mask.shape[0], left : left + mask.shape[1]]
     here = mask > 0
-    picture[here] = _mixed(picture[here], colour, _MASK_OPACITY)
-    outlines, _ = cv2.findContours(mask, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
+    below[here] = _mixed(below[here], colour, _MASK_OPACITY)
+    pixels = np.ascontiguousarray(mask, np.uint8)
+    outlines, _ = cv2.findContours(pixels, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE, offset=(left, top))
     cv2.drawContours(picture, outlines, -1, colour, _thickness(picture))
 
 
 def _mixed(pixels: np.ndarray, colour: tuple[int, int, int], opacity: float) -> np.ndarray:
-    return (pixels * (1 - opacity) + np.array(colour) * opacity).astype(np.uint8)
+    return (pixels * np.float32(1 - opacity) + np.array(colour, np.float32) * np.float32(opacity)).astype(np.uint8)
 
 
-def _heart(mask: np.ndarray) -> tuple[int, int]:
-    """The point of a region that is farthest from its border and from that of the picture, as x, y."""
-    distance = cv2.distanceTransform(np.pad(mask.astype(np.uint8), 1), cv2.DIST_L2, 3)[1:-1, 1:-1]
+def _heart(mask: np.ndarray, left: int = 0, top: int = 0) -> tuple[int, int]:
+    """The point of a region that is farthest from its border and from that of the picture, as x, y.
+
+    Large regions are looked at in steps of several pixels, unless they fall between the steps.
+    """
+    step = max(1, max(mask.shape) // _LOOKED_AT)
+    coarse = mask[::step, ::step]
+    if not coarse.any():
+        step, coarse = 1, mask
+    distance = cv2.distanceTransform(np.pad(coarse.astype(np.uint8), 1), cv2.DIST_L2, 3)[1:-1, 1:-1]
     y, x = np.unravel_index(distance.argmax(), distance.shape)
-    return int(x), int(y)
+    return left + int(x) * step, top + int(y) * step
 
 
 def _thickness(picture: np.ndarray) -> int:
@@ -221,13 +231,14 @@ def _thickness(picture: np.ndarray) -> int:
 
 
 def _resized(array: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    same = array.shape == size[::-1]
-    return array if same else cv2.resize(array, size, interpolation=cv2.INTER_NEAREST)
+    """A map in another size, the values staying what they are."""
+    if array.shape == size[::-1]:
+        return array
+    return cv2.resize(array.astype(np.int32), size, interpolation=cv2.INTER_NEAREST)
 
 
-def _numpy(values: Any) -> np.ndarray:
-    """The values of a tensor, of mmdet's boxes (`tensor`) or of mmdet's masks (`to_ndarray()`)."""
-    values = getattr(values, 'tensor', values)
-    if isinstance(values, torch.Tensor):
-        return values.detach().cpu().numpy()
-    return values.to_ndarray() if hasattr(values, 'to_ndarray') else np.asarray(values)
+def _enlarged(part: Region, factor: int) -> Region:
+    if factor == 1 or part.mask.size == 0:
+        return part
+    mask = np.repeat(np.repeat(part.mask, factor, axis=0), factor, axis=1)
+    return Region(mask, part.left * factor, part.top * factor)
