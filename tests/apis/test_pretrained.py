@@ -256,8 +256,8 @@ def test_shared_weights_are_written_twice_and_read_as_one(tmp_path):
 
 
 def test_models_that_are_imported_when_they_are_asked_for_are_asked_for(monkeypatch):
-    asked = []
-    monkeypatch.setattr(MODELS, 'import_for', lambda name: asked.append(name))
+    asked, import_for = [], MODELS.import_for
+    monkeypatch.setattr(MODELS, 'import_for', lambda name: asked.append(name) or import_for(name))
     head = {'mask_head': {'type': 'mmvitdense.Detectron2MaskHead'}}
     check_config({'default_scope': 'mmdet', 'model': {'type': 'MaskRCNN', 'roi_head': head}})
     assert asked == ['Detectron2MaskHead']
