@@ -35,9 +35,13 @@ class Server(http.server.ThreadingHTTPServer):
         self.requests = []
         self.break_off = []  # numbers of bytes after which the next answers break off
         self.redirects = {}
+        self.statuses = {}  # {beginning of a path: code of the answer}
         self.headers = {'ETag': '"1"', 'Content-Type': 'application/octet-stream'}
         self.length = True
         self.silent = 0.0
+        self.stall = 0.0  # seconds between breaking off and the end of the connection
+        self.looks_at_if_range = True
+        self.shift = 0  # bytes by which the parts that are sent are others than were asked for
 
     def url(self, name):
         return f'http://127.0.0.1:{self.server_port}/{name}'
@@ -56,13 +60,18 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.send_header('Location', server.redirects[self.path])
             self.end_headers()
             return
+        for beginning, status in server.statuses.items():
+            if self.path.startswith(beginning):
+                self.send_error(status)
+                return
         content = server.files.get(self.path.partition('?')[0].lstrip('/'))
         if content is None:
-            self.send_error(404)
+            self.send_error(416 if '416' in self.path else 404)
             return
         begin = 0
-        if 'Range' in self.headers and self.headers['If-Range'] == server.headers.get('ETag'):
-            begin = int(self.headers['Range'].removeprefix('bytes=').rstrip('-'))
+        same = not server.looks_at_if_range or self.headers['If-Range'] == server.headers.get('ETag')
+        if 'Range' in self.headers and same:
+            begin = int(self.headers['Range'].removeprefix('bytes=').rstrip('-')) + server.shift
         self.send_response(206 if begin else 200)
         if begin:
             self.send_header('Content-Range', f'bytes {begin}-{len(content) - 1}/{len(content)}')
@@ -73,6 +82,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.end_headers()
         end = begin + server.break_off.pop(0) if server.break_off else len(content)
         self.wfile.write(content[begin:end])
+        if end < len(content):
+            time.sleep(server.stall)
 
 
 @pytest.fixture
@@ -90,7 +101,11 @@ def server(monkeypatch, tmp_path):
 def cached(tmp_path):
     """What is in the cache beside the files for locking."""
     folder = tmp_path / 'hub' / 'checkpoints'
-    return sorted(path.name for path in folder.iterdir() if path.suffix != '.lock') if folder.exists() else []
+    return (
+        sorted(path.name for path in folder.iterdir() if path.suffix not in ('.lock', '.length'))
+        if folder.exists()
+        else []
+    )
 
 
 def weights(value):
@@ -159,6 +174,43 @@ def test_a_file_that_changed_in_between_is_fetched_from_its_beginning(server):
     assert Path(fetched(server.url('a.bin'))).read_bytes() == BYTES[::-1]
 
 
+@pytest.mark.parametrize('tag', ['"2"', None])
+def test_parts_of_two_files_are_not_put_together(server, tag):
+    """Some servers send the part that is asked for of whatever file they have now."""
+    server.looks_at_if_range = False
+    server.break_off = [3000] * 3
+    with pytest.raises(DownloadError):
+        fetched(server.url('a.bin'))
+    server.files['a.bin'] = BYTES[::-1]
+    del server.headers['ETag']
+    server.headers.update({'ETag': tag} if tag else {})
+    assert Path(fetched(server.url('a.bin'))).read_bytes() == BYTES[::-1]
+
+
+def test_a_part_that_was_not_asked_for(server):
+    server.shift = 500
+    server.break_off = [3000]
+    assert Path(fetched(server.url('a.bin'))).read_bytes() == BYTES
+
+
+def test_what_came_before_a_stall_is_kept(server, monkeypatch):
+    monkeypatch.setattr(downloads, 'SECONDS', 0.1)
+    server.stall = 0.3
+    server.break_off = [3000, 4000]
+    assert Path(fetched(server.url('a.bin'))).read_bytes() == BYTES
+    assert [headers.get('Range') for _, headers in server.requests] == [None, 'bytes=3000-', 'bytes=7000-']
+
+
+@pytest.mark.parametrize('noted', [b'\xff\xfe', b'"1"\r\nX: y', b''])
+def test_a_part_whose_version_cannot_be_read_is_not_gone_on_from(server, tmp_path, noted):
+    path = Path(fetched(server.url('a.bin')))
+    part = path.rename(path.with_name(f'.{path.name}.part'))
+    part.write_bytes(b'other')
+    downloads._version_file(part).write_bytes(noted)
+    assert Path(fetched(server.url('a.bin'))).read_bytes() == BYTES
+    assert len(cached(tmp_path)) == 1
+
+
 def test_a_server_that_tells_no_versions(server, tmp_path):
     del server.headers['ETag']
     server.break_off = [1000]
@@ -173,6 +225,8 @@ def test_a_server_that_tells_no_versions(server, tmp_path):
 def test_a_server_that_tells_no_length(server):
     server.length = False
     assert Path(fetched(server.url('a.bin'))).read_bytes() == BYTES
+    server.headers['Content-Length'] = '\xb2'
+    assert Path(fetched(server.url('a.bin?2'))).read_bytes() == BYTES
 
 
 def test_redirects_are_followed_with_the_token_for_one_host_alone(server, monkeypatch):
@@ -200,8 +254,9 @@ def test_published_hashes(server, tmp_path):
     for name, expected in (('vit-0123abcd.pth', '0123abcd'), (f'a.bin#sha256={"0" * 64}', '0' * 64)):
         with pytest.raises(DownloadError, match=f'is not the file that was published.* expected {expected}'):
             fetched(server.url(name))
-    with pytest.raises(DownloadError, match='hexadecimal digits after #sha256='):
-        fetched(server.url('a.bin#sha256=xyz'))
+    for wrong in ('xyz', ''):
+        with pytest.raises(DownloadError, match='hexadecimal digits after #sha256='):
+            fetched(server.url(f'a.bin#sha256={wrong}'))
     assert len(cached(tmp_path)) == count
 
 
@@ -210,6 +265,7 @@ def test_published_hashes(server, tmp_path):
     [
         (b'\n<!DOCTYPE html><html>sign in</html>', 'application/octet-stream', 'is a web page, not a file'),
         (b'{}', 'text/html; charset=utf-8', 'is a web page, not a file'),
+        (b'\xef\xbb\xbf<?xml version="1.0"?>\n<!-- error -->\n<html>', 'text/plain', 'is a web page, not a file'),
         (b'', 'application/octet-stream', 'is an empty file'),
     ],
 )
@@ -226,6 +282,7 @@ def test_one_line_whatever_is_in_the_way(server, monkeypatch, tmp_path, capsys):
     closed.server_close()
     for url, words in (
         (server.url('none.pth'), '404 Not Found'),
+        (server.url('416.pth'), '416 Requested Range Not Satisfiable'),
         (f'http://127.0.0.1:{closed.server_port}/a', 'Connection refused'),
         (server.url('a.bin').replace('http:', 'https:'), 'SSL'),
         ('file:///etc/passwd', 'give the path itself'),
@@ -269,3 +326,60 @@ def test_several_at_once_fetch_it_once(server):
     with ThreadPoolExecutor(4) as pool:
         paths = set(pool.map(fetched, [server.url('a.bin')] * 4))
     assert len(paths) == len(server.requests) == 1
+
+
+def test_md5_sums_are_those_of_detectron2s_names_or_given(server, tmp_path):
+    digits = hashlib.md5(BYTES).hexdigest()
+    server.files |= {f'model_final_{digits[:6]}.pkl': BYTES, 'model_final_61ccd1.pkl': BYTES}
+    for url in (server.url(f'model_final_{digits[:6]}.pkl'), server.url(f'a.bin#md5={digits[:6]}')):
+        assert Path(fetched(url)).read_bytes() == BYTES
+    here = cached(tmp_path)
+    with pytest.raises(DownloadError, match=rf'its MD5 sum begins with {digits[:6]}, expected 61ccd1\.'):
+        fetched(server.url('model_final_61ccd1.pkl'))
+    with pytest.raises(DownloadError, match='expected 6 to 32 hexadecimal digits after #md5='):
+        fetched(server.url('a.bin#md5=61cc'))
+    assert cached(tmp_path) == here, 'nothing of the wrong file is left'
+
+
+def test_a_torn_file_of_the_cache_is_fetched_again(server):
+    path = Path(fetched(server.url('a.bin')))
+    path.write_bytes(BYTES[:100])
+    assert Path(fetched(server.url('a.bin'))).read_bytes() == BYTES
+    assert len(server.requests) == 2
+
+
+@pytest.mark.parametrize(
+    ('url', 'words'),
+    [
+        ('https://pan.baidu.com/s/1x?pwd=tkc5', 'by a program: open it in a browser, give the code after pwd= there'),
+        ('https://drive.google.com/file/d/1x/view', 'open it in a browser and fetch the file; then give its path'),
+        ('https://dl.fbaipublicfiles.com/dinov3/a/b.pth', r'403 Forbidden\): DINOv3.s weights are given to those who'),
+        (
+            'https://conversationhub.blob.core.windows.net/beit/a.pth',
+            'its host has refused everyone since',
+        ),
+    ],
+)
+def test_addresses_of_pages_and_of_gates(server, monkeypatch, url, words):
+    server.statuses = {'/gate/': 403}
+    monkeypatch.setenv('MMVITDENSE_MIRRORS', f'https://a.b/={server.url("a/")} https://={server.url("gate/")}')
+    with pytest.raises(DownloadError, match=words) as error:
+        fetched(url)
+    assert str(error.value).startswith(f'{url} cannot be fetched')
+
+
+def test_mirrors_and_no_network(server, monkeypatch, tmp_path):
+    url = 'https://huggingface.co/owner/model/resolve/main/a.bin'
+    server.files['hub/owner/model/resolve/main/a.bin'] = BYTES
+    monkeypatch.setenv('HF_ENDPOINT', server.url('hub'))
+    for name in ('HF_HUB_OFFLINE', 'MMVITDENSE_OFFLINE'):
+        monkeypatch.setenv(name, '1')
+        with pytest.raises(DownloadError, match=f'is not fetched, because the environment variable {name} is set'):
+            fetched(url)
+        monkeypatch.delenv(name)
+    path = fetched(url)
+    monkeypatch.setenv('HF_HUB_OFFLINE', '1')
+    assert fetched(url) == path, 'what is here needs no network'
+    monkeypatch.setenv('MMVITDENSE_MIRRORS', 'https://a.b')
+    with pytest.raises(DownloadError, match='expected BEGINNING=REPLACEMENT'):
+        fetched('https://a.b/c.bin')

@@ -1,4 +1,4 @@
-# Backbone, images and optimizer of the released Co-DINO config; DINO of mmdet in the place of Co-DINO, which no package has.
+# Backbone, images and optimizer of the released Co-DINO config with a plain DINO; Co-DINO itself is in configs/co_detr.
 _base_ = [
     '../_base_/models/dino-5scale_vit-comer.py',
     'mmdet::_base_/datasets/coco_detection.py',

@@ -9,10 +9,14 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import os
 import pkgutil
 import sys
 from collections.abc import Sequence
 from types import ModuleType
+
+READER_LEFT = 141
+"""Exit code of a command whose output is not read any more, that of a program ended by SIGPIPE."""
 
 
 def command_names() -> list[str]:
@@ -78,4 +82,26 @@ def parser_of(name: str, program: str | None) -> argparse.ArgumentParser:
 def _run(arguments: argparse.Namespace) -> int:
     from mmvitdense.apis.errors import run_tool
 
-    return run_tool(lambda: _module(arguments.command).run(arguments), arguments.debug)
+    return run_tool(lambda: _run_while_read(_module(arguments.command), arguments), arguments.debug)
+
+
+def _run_while_read(module: ModuleType, arguments: argparse.Namespace) -> int:
+    """Run a command; one whose output nobody reads any more, as after `| head`, ends without a word."""
+    try:
+        code = module.run(arguments) or 0
+        sys.stdout.flush()
+        return code
+    except BrokenPipeError:
+        if not _reader_has_left():
+            raise
+        return READER_LEFT
+
+
+def _reader_has_left() -> bool:
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # What is still held would be written, and complained of, when Python ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return True
+    return False

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import signal
 import sys
+from pathlib import Path
 
 EXAMPLE = 'mmvitdense shapes --root data/shapes --training 500 --validation 100'
 
@@ -31,6 +32,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar=('MIN', 'MAX'),
         help='objects in an image (default: 1 to 5)',
     )
+    parser.add_argument(
+        '--spliced',
+        action='store_true',
+        help='copy a part of another picture into each, and write pictures and masks of these parts alone',
+    )
     parser.add_argument('--overwrite', action='store_true', help='replace a data set that this command wrote')
 
 
@@ -42,16 +48,30 @@ def run(arguments: argparse.Namespace) -> int:
     # A terminated run cleans up after itself like an interrupted one.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
-        root = write_shapes(
-            arguments.root,
-            num_training=arguments.training,
-            num_validation=arguments.validation,
-            image_size=arguments.size[0] if len(arguments.size) == 1 else tuple(arguments.size),
-            seed=arguments.seed,
-            objects=tuple(arguments.objects),
-            overwrite=arguments.overwrite,
+        root = (
+            _spliced(arguments)
+            if arguments.spliced
+            else write_shapes(
+                arguments.root,
+                num_training=arguments.training,
+                num_validation=arguments.validation,
+                image_size=arguments.size[0] if len(arguments.size) == 1 else tuple(arguments.size),
+                seed=arguments.seed,
+                objects=tuple(arguments.objects),
+                overwrite=arguments.overwrite,
+            )
         )
     except (ValueError, OSError) as error:
         raise InputError(str(error)) from error
     print(f'{arguments.training} training and {arguments.validation} validation images are in {root}')
     return 0
+
+
+def _spliced(arguments: argparse.Namespace) -> Path:
+    from mmvitdense.datasets.spliced_shapes import write_spliced_shapes
+
+    if len(arguments.size) != 1 or arguments.overwrite:
+        raise ValueError('--spliced takes one --size and no --overwrite.')
+    return write_spliced_shapes(
+        arguments.root, arguments.training, arguments.validation, arguments.size[0], arguments.seed
+    )

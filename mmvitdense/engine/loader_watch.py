@@ -54,22 +54,29 @@ class _Watch:
     """
 
     def __init__(self) -> None:
-        self.waiting: tuple[float, float, list[Any]] | None = None
+        self.hears = False
+        """Whether the main thread waits, and so hears of processes that end."""
+        self._waiting: tuple[float, float, list[Any]] | None = None
         self._thread: threading.Thread | None = None
         self.said: str | None = None
 
     def begin(self, workers: list[Any], limit: float) -> None:
         """The main thread waits for a batch of these processes from now on."""
         self.said = None
-        self.waiting = (time.monotonic(), limit, workers)
+        self._waiting = (time.monotonic(), limit, workers)
+        self.hears = True
         if self._thread is None or not self._thread.is_alive():
             self._thread = threading.Thread(target=self._look, daemon=True)
             self._thread.start()
 
+    def end(self) -> None:
+        """It waits no longer."""
+        self._waiting = None
+
     def _look(self) -> None:
         while True:
             time.sleep(_PRECISION)
-            waiting = self.waiting
+            waiting = self._waiting
             if waiting is None:
                 continue
             since, limit, workers = waiting
@@ -82,7 +89,7 @@ class _Watch:
 
     def _interrupt(self, said: str, workers: list[Any]) -> None:
         """Let torch raise in the main thread, whatever that waits for, as it does when a process is killed."""
-        self.waiting = None
+        self._waiting = None
         self.said = said
         # One is enough: the deaths of the others must not interrupt what answers the first.
         alive = [worker for worker in workers if _letter(worker.pid) not in _ENDED]
@@ -108,8 +115,10 @@ class _Deaths:
 
     def __call__(self, number: int, frame: Any) -> None:
         """Called by Python in the main thread."""
-        if _watch.waiting or not _watched:
+        if _watch.hears or not _watched:
             self.torchs(number, frame)
+            if _watch.hears and _watch.said is not None:  # of processes that torch does not know
+                raise RuntimeError(_watch.said)
         elif callable(self._others):
             self._others(number, frame)
 
@@ -158,7 +167,7 @@ def _next_batch(reference: weakref.ref, limit: float) -> Any:
             if getattr(iterator, '_pin_memory', False) and not iterator._pin_memory_thread.is_alive():
                 raise LoadingError('The thread that pins the memory of batches has ended.')
     except Exception as error:
-        _watch.waiting = None
+        _watch.hears = False
         said = _watch.said or _lost(error, iterator._workers)
         # Before anything is said: a process that is left alone writes a traceback of its own below it.
         _kill(iterator._workers)
@@ -169,7 +178,8 @@ def _next_batch(reference: weakref.ref, limit: float) -> Any:
             'hangs; --cfg-options default_hooks.processes.loader_timeout=SECONDS allows more time.'
         ) from None
     finally:
-        _watch.waiting = None
+        _watch.hears = False
+        _watch.end()
 
 
 def _lost(error: Exception, workers: list[Any]) -> str | None:

@@ -6,7 +6,7 @@ import torch
 from mmseg.models.segmentors import EncoderDecoder
 from torch import Tensor, nn
 
-from mmvitdense.models.backbones.vit import ViT
+from mmvitdense.models.backbones import PlainViT
 
 from .errors import ExportError
 from .pixels import Pixels
@@ -68,7 +68,7 @@ def wrap(model: nn.Module, size: tuple[int, int], pasted: bool = False, any_size
         'align_corners': model.align_corners,
         'threshold': getattr(model.decode_head, 'threshold', None),
     }
-    vit = model.backbone if isinstance(model.backbone, ViT) else None
+    vit = model.backbone if isinstance(model.backbone, PlainViT) else None
     return Wrapped(
         module,
         'semantic',

@@ -5,7 +5,7 @@ from mmvitdense.registry import MODELS
 
 from .backbones import MIMDet, PlainViT, TimmViT, ViTAdapter, ViTCoMer, ViTHook, ViTTaps, VPNeXtViT
 from .mask_transformers import PMT, EoMT
-from .necks import SimpleFeaturePyramid, ViTFPN
+from .necks import SFP, SimpleFeaturePyramid, ViTFPN
 from .tuning import add_lora, load_peft, merge_lora, remove_lora, save_peft, unmerge_lora
 
 # Heads of mmdet and mmseg take it as ``norm_cfg=dict(type='mmvitdense.LayerNorm2d', eps=1e-6)``.
@@ -13,6 +13,7 @@ MODELS.register_module(module=LayerNorm2d)
 
 __all__ = [
     'PMT',
+    'SFP',
     'EoMT',
     'LayerNorm2d',
     'MIMDet',

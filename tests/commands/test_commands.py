@@ -57,6 +57,17 @@ def test_the_command_line_is_read_before_anything_heavy_is_imported():
     assert done.stdout.startswith('usage: mmvitdense ')
 
 
+def test_an_output_that_nobody_reads_any_more(monkeypatch, capfd, tmp_path):
+    reading, writing = os.pipe()
+    monkeypatch.setattr('sys.stdout', os.fdopen(writing, 'w'))
+    os.close(reading)
+    config = tmp_path / 'mine.py'
+    config.write_text('a = 1\n')
+    assert commands.main(['config', str(config)]) == commands.READER_LEFT
+    sys.stdout.close()
+    assert capfd.readouterr().err == ''
+
+
 def test_an_unknown_command_is_named(capsys):
     with pytest.raises(SystemExit, match='2'):
         commands.main(['trian'])

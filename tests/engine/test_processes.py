@@ -14,7 +14,7 @@ import pytest
 from torch.utils.data import DataLoader
 
 from mmvitdense.apis.errors import run_tool
-from mmvitdense.engine import LoadingError, ProcessesHook, stop_signals
+from mmvitdense.engine import LoadingError, ProcessesHook, loader_watch, stop_signals
 from mmvitdense.engine.command_line import resume_command, typed_command
 from mmvitdense.engine.loader_watch import watch_loader
 from mmvitdense.engine.named_loading import name_files
@@ -74,8 +74,9 @@ def loaded(act, limit=60, workers=2):
 
 
 @pytest.mark.parametrize(('act', 'said'), [(stop, r'for 1 s: process \d+ is stopped'), (time.sleep, None)])
-def test_a_loader_that_gives_nothing(act, said):
-    """The first is stopped, which SIGTERM does not end; the other sleeps."""
+def test_a_loader_that_gives_nothing(monkeypatch, act, said):
+    """The first is stopped, which SIGTERM does not end; the other sleeps. The main thread waits without a limit."""
+    monkeypatch.setattr(loader_watch, '_LOOK_EVERY', 60)
     start, before = time.monotonic(), children()
     with pytest.raises(LoadingError, match=said or r'for 1 s: its processes \([\d, ]+\) are running'):
         loaded(act if said else lambda: time.sleep(60), limit=1)

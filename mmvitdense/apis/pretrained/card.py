@@ -102,10 +102,8 @@ def _usage(address: str) -> Iterator[str]:
     yield ''
     yield '```python'
     yield 'from mmvitdense.apis import Inferencer'
-    yield 'from mmvitdense.apis.pretrained import open_pretrained'
     yield ''
-    yield f'config, weights = open_pretrained({address!r})'
-    yield 'inferencer = Inferencer(config, weights)'
+    yield f'inferencer = Inferencer({address!r})'
     yield "result = inferencer('image.jpg')"
     yield 'print(result.to_dict())'
     yield '```'

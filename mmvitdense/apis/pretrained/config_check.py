@@ -28,7 +28,7 @@ _LOOKED_UP_BY_MMCV = {
 """Functions and layers of `mmcv.ops` that configs name without a registry."""
 _RUN_TEXT = ('RFSearchHook', 'CameraMotionCompensation')
 """Classes that evaluate options as expressions of Python."""
-_TYPES = ('type', 'constructor')
+_TYPES = ('type', 'constructor', 'runner_type')
 _CONFIG_FILE = re.compile(r'\.(py|ya?ml|json)$')
 
 
@@ -131,7 +131,10 @@ class _Registered:
         scope = given or scope or self._default
         if not isinstance(scope, str) or (scope not in SCOPES and scope not in _scopes_of_imported()):
             return False
-        return short in self._of(scope) or (not given and short in self._of('mmengine') | _LOOKED_UP_BY_MMCV)
+        if not (short in self._of(scope) or (not given and short in self._of('mmengine') | _LOOKED_UP_BY_MMCV)):
+            return False
+        # In the place of another kind (a hook as a model) the name is imported as a module, if there is one.
+        return importlib.util.find_spec(short) is None
 
     def _of(self, scope: str) -> set[str]:
         if scope not in self._names:

@@ -3,6 +3,23 @@
 from .byte_seg_map import ByteSegMap
 from .color_jitter import ColorJitter
 from .fit_within import FitWithin
+from .manipulations import LoadManipulationMask, ManipulationEdge, PadPixels, RandomCopyMove, RandomInpaint
+from .photographs import RandomBrightnessContrast, RandomGaussianBlur, RandomJpeg, RandomQuarterTurn, RandomScale
 from .redraw import Redraw
 
-__all__ = ['ByteSegMap', 'ColorJitter', 'FitWithin', 'Redraw']
+__all__ = [
+    'ByteSegMap',
+    'ColorJitter',
+    'FitWithin',
+    'LoadManipulationMask',
+    'ManipulationEdge',
+    'PadPixels',
+    'RandomBrightnessContrast',
+    'RandomCopyMove',
+    'RandomGaussianBlur',
+    'RandomInpaint',
+    'RandomJpeg',
+    'RandomQuarterTurn',
+    'RandomScale',
+    'Redraw',
+]

@@ -95,6 +95,7 @@ class PlainViT(RecordsPositions, BaseViT):
         pre_norm: Whether a norm precedes the first block (CLIP).
         final_norm: 'all' to apply a norm to every output, 'last' to the last one, None to none (ViTDet).
         norm_eps: Epsilon of all norms.
+        final_norm_eps: Epsilon of the final norm, where it is another (Co-DETR).
         frozen_stages: Number of first blocks that are frozen, with the embedding; 0 freezes the embedding alone,
             -1 nothing. 'all', or ``num_layers``, freezes everything: the blocks, the final norm, and the positions that
             blocks share. What is frozen stays in evaluation mode (no drop path; with 'all' no random scaling of rotary
@@ -147,6 +148,7 @@ class PlainViT(RecordsPositions, BaseViT):
         pre_norm: bool = False,
         final_norm: str | None = None,
         norm_eps: Positive = 1e-6,
+        final_norm_eps: Positive | None = None,
         frozen_stages: int | str = -1,
         tuned_blocks: Sequence[int] = (),
         with_cp: bool = False,
@@ -160,7 +162,9 @@ class PlainViT(RecordsPositions, BaseViT):
         check_sizes(**dict(zip(names, sizes)), patch_size=patch_size, in_channels=in_channels)
         check_choices(pos_embed=pos_embed, rel_pos=rel_pos, rel_pos_at=rel_pos_at, ffn=ffn, final_norm=final_norm)
         check_positions(pos_resize, rope, rel_pos)
+        last_eps = norm_eps if final_norm_eps is None else final_norm_eps
         check_epsilon(norm_eps)
+        check_epsilon(last_eps)
         self.patch_size, self.in_channels = patch_size, in_channels
         self.out_indices = block_indices('out_indices', out_indices, self.num_layers)
         self.final_norm, self.with_cp = final_norm, with_cp
@@ -206,7 +210,7 @@ class PlainViT(RecordsPositions, BaseViT):
             )
             for index, window in enumerate(windows)
         )
-        self.norm = nn.LayerNorm(self.embed_dims, eps=norm_eps) if final_norm else nn.Identity()
+        self.norm = nn.LayerNorm(self.embed_dims, eps=last_eps) if final_norm else nn.Identity()
         self._freeze()
 
     def reset_parameters(self) -> None:

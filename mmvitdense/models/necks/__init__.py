@@ -1,6 +1,7 @@
 """Necks: the maps of a backbone in, the maps that heads want out."""
 
+from .sfp import SFP
 from .simple_feature_pyramid import SimpleFeaturePyramid
 from .vit_fpn import ViTFPN
 
-__all__ = ['SimpleFeaturePyramid', 'ViTFPN']
+__all__ = ['SFP', 'SimpleFeaturePyramid', 'ViTFPN']

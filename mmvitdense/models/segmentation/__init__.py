@@ -2,6 +2,7 @@
 
 from .context_replay import ContextReplayHead
 from .dpt_head import DPTSegHead
+from .iml_head import EdgeWeightedBCELoss, IMLHead
 from .linear_head import LinearSegHead
 from .mask2former_head import Mask2FormerSegHead
 from .mask_transformer_head import MaskTransformerSegHead
@@ -12,6 +13,8 @@ from .windowed_segmentor import PredictsInWindows, WindowedEncoderDecoder
 __all__ = [
     'ContextReplayHead',
     'DPTSegHead',
+    'EdgeWeightedBCELoss',
+    'IMLHead',
     'LinearSegHead',
     'Mask2FormerSegHead',
     'MaskTransformerSegHead',

@@ -1,13 +1,14 @@
 """Heads of mmdet 2 and mmsegmentation 0 that have other names in mmdet 3 and mmsegmentation 1.
 
 Those of Mask R-CNN, Cascade R-CNN, HTC, ATSS, GFL, UPerNet and FCN are unchanged. In Mask2Former the layers of the two
-transformers call their parts by name instead of by number.
+transformers call their parts by name instead of by number; Co-DETR, which mmdet does not have, is that of this project.
 """
 
 from __future__ import annotations
 
 from torch import Tensor
 
+from .co_detr_names import is_co_detr, rename_co_detr
 from .renaming import rename
 
 _PIXEL_LAYER = r'^(\w+_head\.pixel_decoder\.encoder\.layers\.\d+)\.'
@@ -23,4 +24,4 @@ _RULES = (
 
 def convert_heads(weights: dict[str, Tensor]) -> dict[str, Tensor]:
     """Rename the heads and necks of a whole model; names that no rule knows stay."""
-    return rename(weights, _RULES)
+    return rename_co_detr(weights) if is_co_detr(weights) else rename(weights, _RULES)

@@ -16,6 +16,7 @@ from mmvitdense.checkpoints.formats import benchmarking_vitdet, detectron2_vitde
 from mmvitdense.checkpoints.formats.transformers.names import fold_distillation_token
 
 from .adapter_parts import holds_adapter
+from .co_detr_names import is_co_detr
 from .renaming import GATED, QKV, rename, stack
 
 # Fused, split, and in the chunks that DINOv2 trains in, whose second number is that of the block.
@@ -44,7 +45,7 @@ def body_of(state_dict: dict[str, Tensor]) -> dict[str, Tensor] | None:
     not of these layouts.
     """
     own = (plain_vit, detectron2_vitdet, benchmarking_vitdet)
-    if holds_adapter(state_dict) or any(form.matches(state_dict) for form in own):
+    if holds_adapter(state_dict) or is_co_detr(state_dict) or any(form.matches(state_dict) for form in own):
         return None
     bodies = [body for anchor in ANCHORS if (body := strip_prefix(state_dict, anchor)) is not None]
     if len(bodies) != 1 or 'patch_embed.proj.weight' not in bodies[0]:
