@@ -17,7 +17,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from http.client import HTTPException, HTTPResponse
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
+
+from .download_address import KINDS, Address, DownloadError, parse_address
+from .download_hosts import advice_for
+from .download_mirrors import mirrored
 
 SECONDS = 30.0
 """How long a server may take to answer, and between two parts of what it sends."""
@@ -25,33 +29,14 @@ REFETCH = 'MMVITDENSE_REFETCH'
 """Environment variable: '1' fetches again what was fetched before, once in each process (`--refetch` of the tools)."""
 _ATTEMPTS = 3
 _CHUNK = 1 << 18
-_HASH = re.compile(r'-([0-9a-f]{8,64})\.\w+$')
-"""As in the names of torch.hub and OpenMMLab: the beginning of the SHA-256 of the file."""
-_DATE = re.compile(r'(19|20)\d{6}')
 _PAGE = re.compile(rb'(\xef\xbb\xbf)?\s*((<\?.*?\?>|<!--.*?-->)\s*)*<(!doctype )?html', re.IGNORECASE | re.DOTALL)
 _TOKEN_HOST = 'huggingface.co'
 
 _fetched_again: set[str] = set()
 
 
-class DownloadError(Exception):
-    """An address that cannot be fetched; the message names it, says why, and what to do."""
-
-
 class _BrokenError(Exception):
     """A transfer that ended early and may be taken up again."""
-
-
-class _Address(NamedTuple):
-    url: str
-    name: str
-    sha256: str | None
-    given: bool
-
-    @property
-    def key(self) -> str:
-        """Eight digits that stand for this file in the cache."""
-        return hashlib.sha256((f'{self.url}#{self.sha256}' if self.given else self.url).encode()).hexdigest()[:8]
 
 
 def fetched(url: str, folder: str | os.PathLike | None = None) -> str:
@@ -59,8 +44,10 @@ def fetched(url: str, folder: str | os.PathLike | None = None) -> str:
 
     The file has its name only when it is whole: as long as the server says, no web page, and with the SHA-256 whose
     first digits stand in its name (`name-0123abcd.pth`, as torch.hub has them) or after the address
-    (`https://host/file#sha256=...`). What was interrupted is taken up where the server allows it. Several processes
-    that ask for one file wait for the first. `HF_TOKEN` is sent to huggingface.co and to no other host.
+    (`https://host/file#sha256=...`), or the MD5 sum (`model_final_0123ab.pkl` as detectron2 has them, `#md5=...`). What
+    was interrupted is taken up where the server allows it, and a file that is not as long any more as it was is fetched
+    again. Several processes that ask for one file wait for the first. `HF_TOKEN` is sent to huggingface.co and to no
+    other host.
 
     Args:
         url: An http or https address.
@@ -73,7 +60,7 @@ def fetched(url: str, folder: str | os.PathLike | None = None) -> str:
     Raises:
         DownloadError: It cannot be fetched, or is not what it should be.
     """
-    address = _address(url)
+    address = parse_address(url)
     target = Path(folder or _cache()) / f'{address.key}-{address.name}'
     if _is_there(target, address.url):
         return str(target)
@@ -83,6 +70,7 @@ def fetched(url: str, folder: str | os.PathLike | None = None) -> str:
             # Another process may have fetched it meanwhile.
             if not _is_there(target, address.url):
                 download(url, target, part)
+                _length_file(target).write_text(str(target.stat().st_size))
                 _fetched_again.add(address.url)
     except OSError as error:
         raise DownloadError(
@@ -106,7 +94,7 @@ def download(url: str, target: Path, part: Path | None = None, largest: int | No
         DownloadError: As for `fetched`, or it is larger.
         OSError: It cannot be written.
     """
-    address = _address(url)
+    address = parse_address(url)
     part = part or target.with_name(f'.{os.getpid()}-{target.name[-80:]}.part')
     try:
         for attempt in range(_ATTEMPTS):
@@ -131,25 +119,6 @@ def _remove(part: Path) -> None:
     _version_file(part).unlink(missing_ok=True)
 
 
-def _address(url: str) -> _Address:
-    try:
-        parts = urllib.parse.urlsplit(url)
-    except ValueError as error:
-        raise DownloadError(f'{url} is not an address ({error}): correct it.') from error
-    if parts.scheme not in ('http', 'https') or not parts.hostname:
-        advice = 'give the path itself' if parts.scheme == 'file' else 'fetch it by hand and give its path'
-        raise DownloadError(f'{url} cannot be fetched: expected an address with http or https; {advice}.')
-    name = re.sub(r'[^\w.+-]', '_', Path(urllib.parse.unquote(parts.path)).name)[-120:].lstrip('.') or 'file'
-    given = urllib.parse.parse_qs(parts.fragment, keep_blank_values=True).get('sha256')
-    if given and not re.fullmatch('[0-9a-fA-F]{8,64}', given[0]):
-        raise DownloadError(f'{url}: expected 8 to 64 hexadecimal digits after #sha256=.')
-    found = _HASH.search(name)
-    published = found[1] if found and not _DATE.fullmatch(found[1]) else None
-    # Spaces and letters beyond ASCII are no part of a request.
-    clean = urllib.parse.quote(parts._replace(fragment='').geturl(), safe="%/:=&?~#+!$,;'@()*[]")
-    return _Address(clean, name, given[0].lower() if given else published, bool(given))
-
-
 def _cache() -> str:
     import torch
 
@@ -158,7 +127,20 @@ def _cache() -> str:
 
 def _is_there(target: Path, url: str) -> bool:
     again = os.environ.get(REFETCH, '') not in ('', '0') and url not in _fetched_again
-    return target.is_file() and not again
+    return target.is_file() and not again and not _torn(target)
+
+
+def _length_file(target: Path) -> Path:
+    """Where it is written how long a file was when it was fetched."""
+    return target.with_name(f'.{target.name}.length')
+
+
+def _torn(target: Path) -> bool:
+    """Whether a file is shorter or longer than what was fetched."""
+    try:
+        return target.stat().st_size != int(_length_file(target).read_text())
+    except (OSError, ValueError):  # of an older version, which did not write it
+        return False
 
 
 @contextmanager
@@ -179,7 +161,7 @@ def _version_file(part: Path) -> Path:
     return part.with_name(f'{part.name}.version')
 
 
-def _transfer(address: _Address, part: Path, largest: int | None) -> None:
+def _transfer(address: Address, part: Path, largest: int | None) -> None:
     """Fetch the rest of a file, or all of it."""
     version_file = _version_file(part)
     version = _version(part)
@@ -223,7 +205,7 @@ def _goes_on(answer: HTTPResponse, begin: int, version: str) -> bool:
 
 
 def _copy(
-    address: _Address, answer: HTTPResponse, file: Any, done: int, expected: int | None, largest: int | None
+    address: Address, answer: HTTPResponse, file: Any, done: int, expected: int | None, largest: int | None
 ) -> None:
     with _progress(address.name, done, expected) as advance:
         while True:
@@ -243,23 +225,23 @@ def _copy(
         raise _BrokenError(f'it ended after {done} of {expected} bytes')
 
 
-def _check_content(address: _Address, part: Path) -> None:
+def _check_content(address: Address, part: Path) -> None:
     """Raise, and remove what was fetched, unless it is what its address promises."""
     try:
-        digest = hashlib.sha256()
+        digest = hashlib.new(address.kind, usedforsecurity=False)
         with open(part, 'rb') as file:
             start = file.read(_CHUNK)
             if not start:
                 raise DownloadError(f'{address.url} is an empty file: ask its publisher, or fetch it by hand.')
             _refuse_page(address.url, '', start)
             digest.update(start)
-            if address.sha256:
+            if address.digest:
                 while chunk := file.read(_CHUNK):
                     digest.update(chunk)
-        if address.sha256 and not digest.hexdigest().startswith(address.sha256):
+        if address.digest and not digest.hexdigest().startswith(address.digest):
             raise DownloadError(
-                f'{address.url} is not the file that was published: its SHA-256 begins with '
-                f'{digest.hexdigest()[: len(address.sha256)]}, expected {address.sha256}. Try again; if you trust it, '
+                f'{address.url} is not the file that was published: its {KINDS[address.kind]} begins with '
+                f'{digest.hexdigest()[: len(address.digest)]}, expected {address.digest}. Try again; if you trust it, '
                 'fetch it by hand and give its path.'
             )
     except DownloadError:
@@ -284,7 +266,7 @@ def _strong_version(answer: HTTPResponse) -> str:
 
 def _opened(url: str, headers: dict[str, str]) -> HTTPResponse:
     request = urllib.request.Request(
-        url, headers={'User-Agent': 'mmvitdense', 'Accept-Encoding': 'identity', **headers}
+        mirrored(url), headers={'User-Agent': 'mmvitdense', 'Accept-Encoding': 'identity', **headers}
     )
     _authorize(request)
     try:
@@ -296,6 +278,8 @@ def _opened(url: str, headers: dict[str, str]) -> HTTPResponse:
         said = f'the server says {error.code} {" ".join(str(error.reason).split())}'.rstrip()
         if error.code >= 500 or error.code == 429:
             raise _BrokenError(said) from error
+        if advice := advice_for(url):
+            raise DownloadError(f'{url} cannot be fetched ({said}): {advice}.') from error
         token = ', which needs a token in the environment variable HF_TOKEN' if _asks_for_token(url, error.code) else ''
         raise DownloadError(
             f'{url} cannot be fetched ({said}{token}): correct the address, or '
@@ -311,8 +295,11 @@ def _opened(url: str, headers: dict[str, str]) -> HTTPResponse:
 
 
 def _unreachable(url: str, reason: Any) -> str:
+    advice = advice_for(url)
+    advice = f'; {advice}' if advice else ''
     return (
-        f'{url} cannot be fetched ({_reason(reason)}): check the network, or fetch the file by hand and give its path.'
+        f'{url} cannot be fetched ({_reason(reason)}): check the network, or fetch the file by hand and give its '
+        f'path{advice}.'
     )
 
 

@@ -1,4 +1,4 @@
-"""CPU seconds of each folder, file and test, of their processes too: `tools/run_tests.sh --times [ARGUMENTS OF PYTEST]`.
+"""CPU seconds of each folder, file and test, of their processes too: `tools/run_tests.sh --times [PYTEST ARGUMENTS]`.
 
 What a clock on the wall says depends on what else the machine does.
 """

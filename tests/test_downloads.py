@@ -35,6 +35,7 @@ class Server(http.server.ThreadingHTTPServer):
         self.requests = []
         self.break_off = []  # numbers of bytes after which the next answers break off
         self.redirects = {}
+        self.statuses = {}  # {beginning of a path: code of the answer}
         self.headers = {'ETag': '"1"', 'Content-Type': 'application/octet-stream'}
         self.length = True
         self.silent = 0.0
@@ -59,6 +60,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.send_header('Location', server.redirects[self.path])
             self.end_headers()
             return
+        for beginning, status in server.statuses.items():
+            if self.path.startswith(beginning):
+                self.send_error(status)
+                return
         content = server.files.get(self.path.partition('?')[0].lstrip('/'))
         if content is None:
             self.send_error(416 if '416' in self.path else 404)
@@ -96,7 +101,11 @@ def server(monkeypatch, tmp_path):
 def cached(tmp_path):
     """What is in the cache beside the files for locking."""
     folder = tmp_path / 'hub' / 'checkpoints'
-    return sorted(path.name for path in folder.iterdir() if path.suffix != '.lock') if folder.exists() else []
+    return (
+        sorted(path.name for path in folder.iterdir() if path.suffix not in ('.lock', '.length'))
+        if folder.exists()
+        else []
+    )
 
 
 def weights(value):
@@ -317,3 +326,60 @@ def test_several_at_once_fetch_it_once(server):
     with ThreadPoolExecutor(4) as pool:
         paths = set(pool.map(fetched, [server.url('a.bin')] * 4))
     assert len(paths) == len(server.requests) == 1
+
+
+def test_md5_sums_are_those_of_detectron2s_names_or_given(server, tmp_path):
+    digits = hashlib.md5(BYTES).hexdigest()
+    server.files |= {f'model_final_{digits[:6]}.pkl': BYTES, 'model_final_61ccd1.pkl': BYTES}
+    for url in (server.url(f'model_final_{digits[:6]}.pkl'), server.url(f'a.bin#md5={digits[:6]}')):
+        assert Path(fetched(url)).read_bytes() == BYTES
+    here = cached(tmp_path)
+    with pytest.raises(DownloadError, match=rf'its MD5 sum begins with {digits[:6]}, expected 61ccd1\.'):
+        fetched(server.url('model_final_61ccd1.pkl'))
+    with pytest.raises(DownloadError, match='expected 6 to 32 hexadecimal digits after #md5='):
+        fetched(server.url('a.bin#md5=61cc'))
+    assert cached(tmp_path) == here, 'nothing of the wrong file is left'
+
+
+def test_a_torn_file_of_the_cache_is_fetched_again(server):
+    path = Path(fetched(server.url('a.bin')))
+    path.write_bytes(BYTES[:100])
+    assert Path(fetched(server.url('a.bin'))).read_bytes() == BYTES
+    assert len(server.requests) == 2
+
+
+@pytest.mark.parametrize(
+    ('url', 'words'),
+    [
+        ('https://pan.baidu.com/s/1x?pwd=tkc5', 'by a program: open it in a browser, give the code after pwd= there'),
+        ('https://drive.google.com/file/d/1x/view', 'open it in a browser and fetch the file; then give its path'),
+        ('https://dl.fbaipublicfiles.com/dinov3/a/b.pth', r'403 Forbidden\): DINOv3.s weights are given to those who'),
+        (
+            'https://conversationhub.blob.core.windows.net/beit/a.pth',
+            'its host has refused everyone since',
+        ),
+    ],
+)
+def test_addresses_of_pages_and_of_gates(server, monkeypatch, url, words):
+    server.statuses = {'/gate/': 403}
+    monkeypatch.setenv('MMVITDENSE_MIRRORS', f'https://a.b/={server.url("a/")} https://={server.url("gate/")}')
+    with pytest.raises(DownloadError, match=words) as error:
+        fetched(url)
+    assert str(error.value).startswith(f'{url} cannot be fetched')
+
+
+def test_mirrors_and_no_network(server, monkeypatch, tmp_path):
+    url = 'https://huggingface.co/owner/model/resolve/main/a.bin'
+    server.files['hub/owner/model/resolve/main/a.bin'] = BYTES
+    monkeypatch.setenv('HF_ENDPOINT', server.url('hub'))
+    for name in ('HF_HUB_OFFLINE', 'MMVITDENSE_OFFLINE'):
+        monkeypatch.setenv(name, '1')
+        with pytest.raises(DownloadError, match=f'is not fetched, because the environment variable {name} is set'):
+            fetched(url)
+        monkeypatch.delenv(name)
+    path = fetched(url)
+    monkeypatch.setenv('HF_HUB_OFFLINE', '1')
+    assert fetched(url) == path, 'what is here needs no network'
+    monkeypatch.setenv('MMVITDENSE_MIRRORS', 'https://a.b')
+    with pytest.raises(DownloadError, match='expected BEGINNING=REPLACEMENT'):
+        fetched('https://a.b/c.bin')

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +19,15 @@ from mmvitdense.datasets.checks import check_windows
 from .build import build_model, predict_labels_alone
 from .checkpoint import load_model_weights
 from .checkpoint_config import config_of_checkpoint
-from .config import load_config
+from .config import config_name, load_config
 from .dataset_meta import dataset_meta
 from .devices import usable_device
 from .errors import InputError
+from .pretrained import OpenedModel, is_hub_id, is_pretrained_folder, open_pretrained
 from .sync_bn import sync_bn_to_bn
+
+RANDOM = 'random'
+"""In the place of weights: leave the model as its config initialises it."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +37,7 @@ class FoundModel:
     Attributes:
         config: The mmengine `Config`, with the options that were given.
         checkpoint: Path of the weights on this machine, in whatever layout they are published; `load_weights` and
-            `load_model_weights` read it. None where weights were not asked for.
+            `load_model_weights` read it. None where weights were not asked for, and random ones do.
         entry: What the zoo knows of the model; None for a config that is not of this package.
         name: Name of the model: that of the zoo, else that of the config file.
         trunk: The file of a ViT that the weights lack, as it was given.
@@ -45,12 +50,21 @@ class FoundModel:
     trunk: str | None = None
 
     def load_weights(self, model: nn.Module) -> dict[str, Any]:
-        """Load the weights into the model of the config; returns the checkpoint, with 'meta'.
+        """Load the weights into the model of the config, or initialise it; returns the checkpoint, with 'meta'.
 
         Raises:
             CheckpointError: They do not fit, or a file that they need cannot be had.
         """
+        if self.checkpoint is None:
+            model.init_weights()
+            return {'meta': {}}
         return load_model_weights(model, self.checkpoint, trunk=self.trunk, confirmed=self.entry is not None)
+
+    @property
+    def source(self) -> str:
+        """What the weights are, for a person: the address that is published, or the path."""
+        published = self.entry is not None and self.entry.weights
+        return f'{self.checkpoint} (of {self.entry.weights})' if published else str(self.checkpoint)
 
 
 def find_model(
@@ -63,9 +77,11 @@ def find_model(
 
     Args:
         model: A name of the zoo (`vitdet-b-mae_mask-rcnn_lsj-100e_coco`), a config as for `load_config`, or, without
-            `weights`, a checkpoint of `tools/train.py`, which holds its config.
+            `weights`, a checkpoint of `tools/train.py`, which holds its config, or a folder of `save_pretrained`, here
+            or on the Hugging Face Hub (OWNER/NAME).
         weights: A path or an http(s) address of weights, of a run or as its authors published them; or a name of the
-            zoo, for its published file. By default those that are published for the config.
+            zoo, for its published file; 'random' for none, the model being as its config initialises it. By default
+            those that are published for the config.
         cfg_options: {dotted key: value} merged into the config.
         trunk: For weights without those of their ViT, or with differences to them, the file of that ViT; by default
             the one that the config names.
@@ -74,44 +90,83 @@ def find_model(
         InputError: There is no such model, or nothing is published for it.
         CheckpointError: The weights cannot be fetched.
     """
-    if weights is None and isinstance(model, (str, Path)) and is_weights(model):
-        cfg = config_of_checkpoint(local_path(model), cfg_options)
-        return FoundModel(cfg, str(local_path(model)), None, Path(str(model)).stem, _text(trunk))
     cfg, entry = find_config(model, cfg_options)
-    name = entry.name if entry else Path(str(cfg.filename or 'model')).stem
-    if weights is None:
-        if entry is None:
-            raise InputError(
-                f'{model} is no model of the zoo, so that no weights are published for it: give the weights too.'
-            )
-        return FoundModel(cfg, published_file(entry), entry, name, _text(trunk))
-    of_zoo = entry_named(str(weights)) if not Path(weights).exists() else None
-    checkpoint = published_file(of_zoo) if of_zoo else local_path(weights)
-    if not Path(checkpoint).exists():
-        raise InputError(f'The weights {weights} do not exist{nearest_names(str(weights))}')
-    return FoundModel(cfg, str(checkpoint), entry, name, _text(trunk))
+    return with_weights(model, cfg, entry, weights, trunk)
 
 
 def find_config(model: Any, cfg_options: dict[str, Any] | None = None) -> tuple[Any, ZooEntry | None]:
     """The config of a model, and what the zoo knows of it.
 
     Args:
-        model: A name of the zoo, with or without '.py', or a config as for `load_config`.
+        model: As for `find_model`.
         cfg_options: {dotted key: value} merged into the config.
 
     Raises:
-        InputError: There is no such model.
+        InputError, CheckpointError: There is no such model, or the checkpoint holds no config.
     """
-    if isinstance(model, (str, Path)):
-        entry = None if Path(model).is_file() else entry_named(str(model))
-        if entry:
-            return load_config(f'mmvitdense::{entry.config}', cfg_options), entry
-        if Path(model).is_dir():
-            raise InputError(f'{model} is a folder; expected a config file or a name of the zoo.')
-        if not Path(str(model)).suffix and '::' not in str(model) and '/' not in str(model):
-            raise InputError(f'The zoo has no model {str(model)!r}{nearest_names(str(model))}')
-    cfg = load_config(model, cfg_options)
+    if not isinstance(model, (str, Path)):
+        return load_config(model, cfg_options), entry_of_config(getattr(model, 'filename', None))
+    text = str(model)
+    if _is_folder_or_hub(text):
+        return load_config(_opened(text).config, cfg_options), None
+    if is_weights(text):
+        return config_of_checkpoint(local_path(text), cfg_options), None
+    entry = None if Path(text).is_file() else entry_named(text)
+    if entry:
+        return load_config(f'mmvitdense::{entry.config}', cfg_options), entry
+    if Path(text).is_dir():
+        raise InputError(f'{text} is a folder; expected a config file or a name of the zoo{nearest_names(text)}')
+    if '/' not in text and '::' not in text and not Path(text).is_file():
+        raise InputError(f'There is no file and no model of the zoo that is called {text!r}{nearest_names(text)}')
+    cfg = load_config(text, cfg_options)
     return cfg, entry_of_config(cfg.filename)
+
+
+def with_weights(
+    model: Any, cfg: Any, entry: ZooEntry | None, weights: str | Path | None, trunk: str | Path | None = None
+) -> FoundModel:
+    """Add the weights to what `find_config` found; they are fetched where they are published.
+
+    Args:
+        model, weights, trunk: As for `find_model`.
+        cfg, entry: What `find_config` returned for `model`.
+
+    Raises:
+        InputError, CheckpointError: As for `find_model`.
+    """
+    name = entry.name if entry else config_name(cfg)
+    if weights == RANDOM:
+        return FoundModel(cfg, None, entry, name)
+    if weights is None and isinstance(model, (str, Path)) and _is_folder_or_hub(str(model)):
+        return FoundModel(cfg, _opened(str(model)).weights, None, Path(str(model)).name)
+    given = isinstance(model, (str, Path)) and is_weights(str(model))
+    if weights is None and not given and entry is None:
+        raise InputError(
+            f'{name} is a config of your own, so that no weights are published for it: give the weights too.'
+        )
+    checkpoint = published_file(entry) if weights is None and not given else weights_file(weights or model)
+    return FoundModel(cfg, checkpoint, entry, name, None if trunk is None else str(trunk))
+
+
+def _is_folder_or_hub(text: str) -> bool:
+    """Whether this is a folder that `save_pretrained` wrote, or may be one on the Hugging Face Hub."""
+    return is_pretrained_folder(text) or (is_hub_id(text) and entry_named(text) is None)
+
+
+@lru_cache(maxsize=1)
+def _opened(source: str) -> OpenedModel:
+    # Config and weights are asked for one after the other, and the weights are read whole to check them.
+    return open_pretrained(source)
+
+
+def weights_file(weights: str | Path) -> str:
+    """Path of weights given by a path, an address, or a name of the zoo, which stands for its published file.
+
+    Raises:
+        CheckpointError: There are none, or they cannot be fetched.
+    """
+    named = None if Path(weights).exists() else entry_named(str(weights))
+    return published_file(named) if named else local_path(weights)
 
 
 @while_tools_run()
@@ -148,7 +203,3 @@ def load_model(
     built.cfg = found.config
     built.dataset_meta = dataset_meta(found.config, content['meta'])
     return built.to(place).eval()
-
-
-def _text(path: str | Path | None) -> str | None:
-    return None if path is None else str(path)

@@ -19,13 +19,13 @@ from mmvitdense.whole_files import written_whole
 
 from .augmented import augment_tests, augmented_model
 from .build import build_model, build_runner, predict_labels_alone
-from .checkpoint import load_model_weights
 from .class_scores import class_scores
-from .config import load_config, option_notes, set_work_dir, unused_notes
+from .config import option_notes, set_work_dir, unused_notes
 from .errors import InputError
 from .files import check_output_file, check_output_folder, check_score_thr, write_json
 from .image_loading import loading_of
 from .launch import on_main_process, start_process_group
+from .named_models import find_config, with_weights
 from .plan import test_plan
 from .run_log import run_log
 from .run_parts import check_parts
@@ -36,7 +36,7 @@ from .train import adapt_to_machine, log_notes
 @run_log(tables=True)
 def evaluate_model(
     config: Any,
-    checkpoint: str | Path,
+    checkpoint: str | Path | None = None,
     work_dir: str | None = None,
     out: str | None = None,
     json_file: str | None = None,
@@ -47,12 +47,14 @@ def evaluate_model(
     launcher: str = 'none',
     check_images: str = 'sample',
     tta: bool = False,
+    trunk: str | Path | None = None,
 ) -> dict[str, float]:
     """Evaluate a checkpoint on the test set of a config.
 
     Args:
-        config: Path, `mmvitdense::family/name.py`, or `Config`.
-        checkpoint: Path or address of the weights; all of them must fit the model.
+        config: A name of the zoo, a path, `mmvitdense::family/name.py`, `Config`, or a checkpoint with its config.
+        checkpoint: Path or address of the weights, in any layout that is known; all of them must fit the model. By
+            default those that are published for the config.
         work_dir: Where the log goes; by default the field of the config, else `./work_dirs/<config name>`.
         out: A .pkl for the predictions: a list with a dict for each image; instance masks as RLE, segmentation
             without logits. Files of this kind run what is in them when they are loaded: load none that is not yours.
@@ -65,6 +67,7 @@ def evaluate_model(
         launcher: 'none', 'pytorch', 'slurm' or 'mpi'.
         check_images: Which images to decode before the run, a 'sample' or 'all'.
         tta: Predict several views of each image, by `tta_pipeline` and `tta_model` of the config.
+        trunk: The file of the ViT, for weights without it or with differences to it, see `load_model_weights`.
 
     Returns:
         The metrics.
@@ -78,7 +81,7 @@ def evaluate_model(
     if show_interval < 1:
         raise InputError(f'--show-interval must be at least 1, got {show_interval}.')
     check_score_thr(score_thr)
-    cfg = load_config(config, cfg_options)
+    cfg, entry = find_config(config, cfg_options)
     if cfg.get('test_dataloader') is None or cfg.get('test_evaluator') is None:
         raise InputError(f'{cfg.filename} cannot be tested: it has no test_dataloader or no test_evaluator.')
     check_parts(cfg)
@@ -91,14 +94,15 @@ def evaluate_model(
         predict_labels_alone(cfg)
     notes = option_notes(cfg_options) + unused_notes(cfg, tta) + adapt_to_machine(cfg)
     on_main_process(lambda: check_data(cfg, splits=('test',), every_image=check_images == 'all'))
+    found = with_weights(config, cfg, entry, checkpoint, trunk)
     model = build_model(cfg)
-    load_model_weights(model, checkpoint)
+    found.load_weights(model)
     if tta:
         model = augmented_model(cfg, model)
     runner = build_runner(cfg, model, trains=False)
     log_notes(runner, notes)
     outputs = {'predictions': out, 'metrics': json_file, 'pictures': show_dir}
-    runner.logger.info(test_plan(runner, checkpoint, outputs))
+    runner.logger.info(test_plan(runner, found.source, outputs))
     if show_dir is not None:
         runner.register_hook(ShowHook(show_dir, _read_image, show_interval, score_thr))
     with _predictions_to(runner, cfg, out), class_scores(runner.test_evaluator) as of_classes:

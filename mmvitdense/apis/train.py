@@ -12,17 +12,21 @@ from mmengine.runner import Runner
 from mmvitdense.checkpoints import CheckpointError
 from mmvitdense.compat import while_tools_run
 from mmvitdense.datasets.checks import check_data
-from mmvitdense.engine.run_lock import refuse_work_dir_in_use
+from mmvitdense.engine.latest_checkpoint import NOTE
+from mmvitdense.engine.run_lock import NAME, refuse_work_dir_in_use
+from mmvitdense.engine.same_training import compare_training
 from mmvitdense.engine.whole_checkpoint import handle_signals_as_before
 from mmvitdense.engine.work_dir import checkpoint_folders, work_dir_locked
 
 from .amp import amp_for_device, enable_amp
 from .build import build_model, build_runner
-from .checkpoint import load_model_weights
-from .config import load_config, option_notes, set_work_dir, unused_notes
+from .checkpoint import load_model_weights, read_run_checkpoint
+from .config import option_notes, set_work_dir, unused_notes
 from .errors import InputError
+from .files import check_output_files
 from .initial_weights import check_initial_weights
 from .launch import on_main_process, start_process_group
+from .named_models import find_config, weights_file
 from .plan import training_plan
 from .repeatable import add_training_hooks, fix_seed
 from .resume import latest_checkpoint, set_resume
@@ -47,7 +51,8 @@ def train_model(
     """Train the model of a config; everything is checked before anything is written.
 
     Args:
-        config: Path, `mmvitdense::family/name.py`, or `Config`.
+        config: A name of the zoo, a path, `mmvitdense::family/name.py`, or `Config`. Its `load_from` may be a name of
+            the zoo, and a file that its authors published.
         work_dir: Where checkpoints and logs go; by default the field of the config, else `./work_dirs/<config name>`.
         resume: 'auto' for the latest checkpoint of the work dir, or the path of a checkpoint.
         amp: Mixed precision: with loss scaling on GPUs, bfloat16 on CPUs.
@@ -72,7 +77,7 @@ def train_model(
     """
     if (max_bad_images or 0) < 0:
         raise InputError(f'--max-bad-images must be at least 0, got {max_bad_images}.')
-    cfg = load_config(config, cfg_options)
+    cfg, _ = find_config(config, cfg_options)
     missing = [key for key in ('train_dataloader', 'train_cfg', 'optim_wrapper') if not cfg.get(key)]
     if missing:
         raise InputError(f'{cfg.filename} cannot be trained: it has no {", ".join(missing)}.')
@@ -90,8 +95,7 @@ def train_model(
     fix_seed(cfg, seed)
     add_training_hooks(cfg)
     with ExitStack() as held:
-        lock = partial(held.enter_context, work_dir_locked(cfg.work_dir))
-        runner = build_runner(cfg, max_bad_images=max_bad_images, before_writing=lock)
+        runner = build_runner(cfg, max_bad_images=max_bad_images, before_writing=partial(_begin, cfg, held))
         log_notes(runner, notes + found)
         runner.logger.info(training_plan(runner, cfg.load_from, bool(cfg.get('resume'))))
         with handle_signals_as_before(runner):
@@ -126,6 +130,13 @@ def _apply_options(cfg: Any, amp: bool, auto_scale_lr: bool) -> list[str]:
     return enable_amp(cfg) if amp else []
 
 
+def _begin(cfg: Any, held: ExitStack, runner: Runner) -> None:
+    """Refuse a checkpoint of another training, and hold the work dir until `held` is closed."""
+    if cfg.resume:
+        on_main_process(lambda: compare_training(runner, read_run_checkpoint(cfg.load_from)))
+    held.enter_context(work_dir_locked(cfg.work_dir))
+
+
 def _check(
     cfg: Any, initial: str | None, every_image: bool, bad_images: int
 ) -> tuple[bool, str | None, int | None, list[str]]:
@@ -140,6 +151,7 @@ def _check(
         Whether a run is resumed, the checkpoint, the seed of its run, and log lines.
     """
     check_initial_weights(cfg)
+    check_output_files(cfg.work_dir, (NAME, NOTE))
     resume, checkpoint, notes, seed = bool(cfg.get('resume')), cfg.get('load_from'), [], None
     refuse_work_dir_in_use(cfg.work_dir)
     if resume and checkpoint is None:
@@ -147,6 +159,7 @@ def _check(
         checkpoint, notes = latest_checkpoint(cfg.work_dir, folders)
         resume, checkpoint = checkpoint is not None, checkpoint or initial
     if checkpoint is not None:
+        checkpoint = weights_file(checkpoint)
         content = load_model_weights(build_model(cfg), checkpoint, strict=resume)
         if resume and 'optimizer' not in content:
             raise CheckpointError(

@@ -15,8 +15,15 @@ EXAMPLE = (
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
-    parser.add_argument('config', help='a config file, or a name such as mmvitdense::vitdet/NAME.py')
-    parser.add_argument('checkpoint', help='weights of that config, a file or an http(s) address')
+    parser.add_argument('config', help='a config file, a name of the zoo, or mmvitdense::vitdet/NAME.py')
+    parser.add_argument(
+        'checkpoint',
+        nargs='?',
+        help='weights of that config, a file or an http(s) address (default: those that the zoo has for it)',
+    )
+    parser.add_argument(
+        '--trunk', metavar='FILE', help='the ViT that the weights lack, or differ from (default: that of the config)'
+    )
     parser.add_argument('--out', metavar='FILE.pkl', help='write the predictions, as a pickle')
     parser.add_argument('--json', metavar='FILE.json', help='write the metrics and scores of classes')
     parser.add_argument(
@@ -50,6 +57,7 @@ def run(arguments: argparse.Namespace) -> int:
         launcher=arguments.launcher,
         check_images=arguments.check_images,
         tta=arguments.tta,
+        trunk=arguments.trunk,
     )
     if int(os.environ.get('RANK', 0)) == 0:
         for name, value in metrics.items():

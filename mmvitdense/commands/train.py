@@ -11,7 +11,7 @@ EXAMPLE = 'mmvitdense train mmvitdense::quickstart/vitdet-tiny_mask-rcnn_shapes.
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
-    parser.add_argument('config', help='a config file, or a name such as mmvitdense::vitdet/NAME.py')
+    parser.add_argument('config', help='a config file, a name of the zoo, or mmvitdense::vitdet/NAME.py')
     parser.add_argument(
         '--resume',
         nargs='?',

@@ -12,7 +12,7 @@ from pathlib import Path
 from mmengine.dist import is_main_process
 from mmengine.hooks import CheckpointHook, Hook
 from mmengine.logging import print_log
-from mmengine.runner import BaseLoop, Runner
+from mmengine.runner import BaseLoop, EpochBasedTrainLoop, Runner
 
 from mmvitdense.registry import HOOKS
 from mmvitdense.whole_files import remove_torn_files, write_text_whole
@@ -20,6 +20,7 @@ from mmvitdense.whole_files import remove_torn_files, write_text_whole
 from .latest_checkpoint import NOTE, latest_checkpoint, numbered_checkpoints, read_run_file
 from .main_process import on_main_process
 from .run_lock import lock_work_dir, note_run, release_work_dir
+from .same_training import compare_training
 
 
 @HOOKS.register_module()
@@ -65,8 +66,10 @@ class WorkDirHook(Hook):
         return locked, chosen, notes
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        """Take over the name of a run that is resumed."""
+        """Take over the name of a run that is resumed, if the config is that of its training."""
         if runner._resume:
+            for note in compare_training(runner, checkpoint):
+                _say(note)
             self._run = checkpoint['meta'].get('run')
             self._resumed = True
 
@@ -83,6 +86,8 @@ class WorkDirHook(Hook):
             else:
                 note.unlink(missing_ok=True)
             note_run(runner.work_dir, run=self._run)
+        if self._resumed:
+            self._tell_of_complete_run(runner)
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Write the name of the run into the checkpoint."""
@@ -93,6 +98,20 @@ class WorkDirHook(Hook):
         if self._locked and is_main_process():
             release_work_dir(runner.work_dir)
         self._locked = False
+
+    @staticmethod
+    def _tell_of_complete_run(runner: Runner) -> None:
+        by_epoch = isinstance(runner.train_loop, EpochBasedTrainLoop)
+        done, last, unit, option = (
+            (runner.epoch, runner.max_epochs, 'epochs', 'train_cfg.max_epochs')
+            if by_epoch
+            else (runner.iter, runner.max_iters, 'iterations', 'train_cfg.max_iters')
+        )
+        if done >= last:
+            _say(
+                f'{runner._load_from} has {done} of {last} {unit}: the run is complete and nothing is trained. '
+                f'For a longer one, give --cfg-options {option}=N, and its schedules.'
+            )
 
     @staticmethod
     def _tell_of_earlier_run(runner: Runner) -> None:

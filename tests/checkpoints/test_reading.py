@@ -269,3 +269,43 @@ def test_no_tensors(tmp_path, content):
     torch.save(content, path)
     with pytest.raises(CheckpointError, match=r'empty\.pth.* holds no tensors, found \w+: expected a state dict'):
         read_checkpoint(path)
+
+
+class TestArchivesAroundOneFile:
+    """As ViT-Adapter publishes models that are larger than GitHub's limit."""
+
+    @pytest.fixture(autouse=True)
+    def cache(self, monkeypatch, tmp_path):
+        monkeypatch.setenv('TORCH_HOME', str(tmp_path))
+        return tmp_path / 'hub' / 'checkpoints' / 'unpacked'
+
+    def archive(self, tmp_path, *names):
+        torch.save({'state_dict': WEIGHTS}, tmp_path / 'weights.pth')
+        with zipfile.ZipFile(path := tmp_path / 'weights.zip', 'w', zipfile.ZIP_DEFLATED) as archive:
+            for name in names:
+                archive.writestr(name, (tmp_path / 'weights.pth').read_bytes() if 'pth' in name else b'')
+        return path
+
+    @pytest.mark.parametrize('names', [['a.pth'], ['a/', 'a/b.pth.tar'], ['a.pth', '__MACOSX/._a.pth', '.DS_Store']])
+    def test_one_file(self, tmp_path, cache, names):
+        path = self.archive(tmp_path, *names)
+        for _ in range(2):
+            found = read_checkpoint(path)
+            assert all(torch.equal(found[name], value) for name, value in WEIGHTS.items())
+        (unpacked,) = cache.iterdir()
+        unpacked.write_bytes(b'torn')
+        assert read_checkpoint(path).keys() == WEIGHTS.keys()
+
+    def test_several_files(self, tmp_path, cache):
+        with pytest.raises(CheckpointError, match=r'is an archive of 2 files, such as a\.pth, b\.pth: unpack it'):
+            read_checkpoint(self.archive(tmp_path, 'a.pth', 'b.pth'))
+        assert not cache.exists()
+
+    def test_damaged(self, tmp_path, cache):
+        path = self.archive(tmp_path, 'a.pth')
+        content = bytearray(path.read_bytes())
+        content[200] ^= 255
+        path.write_bytes(content)
+        with pytest.raises(CheckpointError, match=r'weights\.zip is cut short or damaged'):
+            read_checkpoint(path)
+        assert list(cache.iterdir()) == []

@@ -121,6 +121,24 @@ def test_the_newest_whole_checkpoint_wherever_the_work_dir_is_now(tmp_path):
     assert torch.equal(last_checkpoint(new)['state_dict']['first.weight'], runner.model.first.weight)
 
 
+@pytest.mark.parametrize('noted', [b'', b' \n', b'a\0b', b'\xff', b'x' * 5000, b'.', b'none.pth'])
+@pytest.mark.parametrize('lock', [b'[1]', b'{"since": 1}', b'[' * 100000, b'\xff'])
+def test_notes_that_say_nothing(tmp_path, noted, lock):
+    torch.save({'meta': {}, 'state_dict': {}}, tmp_path / 'iter_2.pth')
+    (tmp_path / 'last_checkpoint').write_bytes(noted)
+    (tmp_path / '.run_lock').write_bytes(lock)
+    assert latest_checkpoint(tmp_path, read_run_file)[0] == str(tmp_path / 'iter_2.pth')
+    assert lock_work_dir(tmp_path)
+    release_work_dir(tmp_path)
+
+
+def test_a_complete_run_says_that_nothing_is_trained(tmp_path, capfd):
+    briefly(tmp_path)
+    capfd.readouterr()
+    briefly(tmp_path, resume=True)
+    assert 'iter_4.pth has 4 of 4 iterations: the run is complete and nothing is trained' in capfd.readouterr().out
+
+
 def test_a_note_that_names_a_file_of_another_run(tmp_path):
     mine, other = tmp_path / 'mine', tmp_path / 'other'
     briefly(mine)

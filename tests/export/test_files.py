@@ -100,7 +100,7 @@ def test_dino_has_deformable_attention_as_grid_sample(tmp_path):
 def test_the_command_proves_a_segmentor_on_its_test_set(tmp_path, shapes_root, capsys):
     from mmvitdense.commands import main
 
-    cfg, model = small_model('upernet')
+    _, model = small_model('upernet')
     torch.save({'state_dict': model.state_dict(), 'meta': {}}, tmp_path / 'weights.pth')
     config = tmp_path / 'upernet.py'
     small_config(

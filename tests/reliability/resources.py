@@ -123,7 +123,7 @@ def check_resources(folder: Path, iterations: int, evaluations: int, inferences:
 
 
 def _check(folder: Path, iterations: int, evaluations: int, inferences: int) -> int:
-    from mmvitdense.apis.inference import ImageInferencer
+    from mmvitdense.apis.inference import Inferencer
     from mmvitdense.apis.train import train_model
     from mmvitdense.datasets.shapes import write_shapes
     from tests.integration.workshop import DETECTOR, SEGMENTOR, TINY_DETECTOR, TINY_SEGMENTOR, schedule
@@ -143,7 +143,7 @@ def _check(folder: Path, iterations: int, evaluations: int, inferences: int) -> 
         runner = train_model(config, work_dir=config.stem, cfg_options=options)
         trained = growth_of_training(megabytes=0.02 * iterations)
         print(f'{config.stem}: memory at each evaluation {[round(use.memory) for use in UseHook.seen]} MB')
-        inferencer = ImageInferencer(config, f'{config.stem}/iter_{runner.max_iters}.pth', cfg_options=tiny)
+        inferencer = Inferencer(config, f'{config.stem}/iter_{runner.max_iters}.pth', cfg_options=tiny)
         inferred = growth_of_inference(inferencer, images, inferences, megabytes=0.02 * inferences)
         for what, grown in (('training', trained), ('inference', inferred)):
             failures += bool(grown)

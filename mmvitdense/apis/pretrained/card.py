@@ -101,13 +101,11 @@ def _usage(address: str) -> Iterator[str]:
     yield '## Use it'
     yield ''
     yield '```python'
-    yield 'from mmvitdense.apis import ImageInferencer'
-    yield 'from mmvitdense.apis.pretrained import open_pretrained'
+    yield 'from mmvitdense.apis import Inferencer'
     yield ''
-    yield f'config, weights = open_pretrained({address!r})'
-    yield 'inferencer = ImageInferencer(config, weights)'
-    yield "prediction = inferencer('image.jpg')"
-    yield 'print(inferencer.to_json(prediction, score_thr=0.3))'
+    yield f'inferencer = Inferencer({address!r})'
+    yield "result = inferencer('image.jpg')"
+    yield 'print(result.to_dict())'
     yield '```'
     yield ''
     yield '`pip install "mmvitdense[onedl]" safetensors` installs what it needs. `config.json` is read as data; nothing'

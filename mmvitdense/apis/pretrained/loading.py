@@ -22,7 +22,7 @@ from .weights import check_weights
 
 
 class OpenedModel(NamedTuple):
-    """What `ImageInferencer`, `evaluate_model` and `train_model` take.
+    """What `Inferencer`, `evaluate_model` and `train_model` take.
 
     Attributes:
         config: An mmengine `Config`; its test data has the class names and colours of the weights.

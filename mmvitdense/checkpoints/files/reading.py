@@ -6,6 +6,7 @@ import os
 import pickle
 import re
 import zipfile
+import zlib
 from collections import OrderedDict
 from typing import Any
 
@@ -23,6 +24,7 @@ from .prefix import without_wrappers
 from .record_text import with_record_of_text
 from .run_folder import folder_message
 from .torchscript import is_torchscript, load_torchscript
+from .wrapped import listed_members, unwrapped, wrapped_file
 
 # The first of these that a file has is opened, and what it holds likewise.
 CONTAINERS = (
@@ -45,7 +47,8 @@ def read_file(path_or_url: str | os.PathLike) -> Any:
     Args:
         path_or_url: A file of ``torch.save`` (read with ``weights_only=True``; mapped rather than copied),
             safetensors, TorchScript (its parameters), a pickle of numpy arrays as detectron2 writes, or an archive of
-            them (npz); or its http(s) address, which is fetched once into torch's hub cache.
+            them (npz); a zip archive around one of these; or its http(s) address, which is fetched once into torch's
+            hub cache.
 
     Raises:
         CheckpointError: There is no such file, it is damaged, or it holds objects that could run code.
@@ -57,7 +60,7 @@ def read_file(path_or_url: str | os.PathLike) -> Any:
     if not os.path.isfile(path):
         raise CheckpointError(f'The checkpoint {name} does not exist (a path is relative to {os.getcwd()}).')
     try:
-        _refuse_damaged(path)
+        _refuse_damaged(path, name)
         if path.endswith('.safetensors'):
             return _load_safetensors(path)
         if path.endswith(shards.SUFFIX):
@@ -76,7 +79,7 @@ def read_file(path_or_url: str | os.PathLike) -> Any:
     except shards.BrokenIndexError as error:
         raise CheckpointError(str(error)) from error
     except Exception as error:  # what torch raises depends on where the damage is: OSError, IndexError, KeyError, ...
-        raise CheckpointError(_why(path, error)) from error
+        raise CheckpointError(_why(path, error, name)) from error
 
 
 def read_checkpoint(path_or_url: str | os.PathLike) -> dict[str, Tensor]:
@@ -97,16 +100,29 @@ def read_checkpoint(path_or_url: str | os.PathLike) -> dict[str, Tensor]:
 def local_path(path_or_url: str | os.PathLike) -> str:
     """Path of a file on this machine, fetched first where it is given by its http(s) address.
 
+    Of an archive around one file of weights it is the path of that file, which is unpacked into torch's hub cache.
+
     Raises:
-        CheckpointError: It cannot be fetched.
+        CheckpointError: It cannot be fetched, or not be unpacked.
     """
     name = os.fspath(path_or_url)
-    if '://' not in name:
-        return name
+    if '://' in name:
+        try:
+            name = fetched(name)
+        except DownloadError as error:
+            raise CheckpointError(str(error)) from error
+    return _unpacked(name)
+
+
+def _unpacked(path: str) -> str:
+    """The file itself, or the one that an archive has around it."""
     try:
-        return fetched(name)
-    except DownloadError as error:
-        raise CheckpointError(str(error)) from error
+        member = wrapped_file(path) if os.path.isfile(path) else None
+        return path if member is None else unwrapped(path, member)
+    except (zipfile.BadZipFile, zlib.error) as error:
+        raise CheckpointError(f'{path} is cut short or damaged: copy or fetch it again.') from error
+    except OSError as error:
+        raise CheckpointError(f'{path} cannot be unpacked into the cache of torch.hub: {error}.') from error
 
 
 def _load_safetensors(path: str) -> dict:
@@ -119,12 +135,12 @@ def _load_safetensors(path: str) -> dict:
         return with_record_of_text(load_file(path), file.metadata())
 
 
-def _refuse_damaged(path: str) -> None:
+def _refuse_damaged(path: str, name: str) -> None:
     """Refuse an archive with bytes that are not those that were written; torch would take them for weights."""
     if zipfile.is_zipfile(path) and (part := damaged_part(path)) is not None:
         raise CheckpointError(
-            f'{path} is damaged: its part {part} does not have the check sum that it was written with. Copy or fetch '
-            'it again.'
+            f'{path} is damaged: its part {part} does not have the check sum that it was written with. '
+            f'{_again(name).capitalize()}.'
         )
 
 
@@ -134,7 +150,11 @@ def _is_bare_pickle(path: str) -> bool:
     return start[:1] == b'\x80' and _TORCH_MAGIC not in start
 
 
-def _why(path: str, error: Exception) -> str:
+def _again(name: str) -> str:
+    return 'fetch it again, with --refetch' if '://' in name else 'copy or fetch it again'
+
+
+def _why(path: str, error: Exception, name: str) -> str:
     """Why a file could not be read, and what to do."""
     if isinstance(error, PermissionError):
         return f'{path} cannot be read: {error}.'
@@ -150,9 +170,22 @@ def _why(path: str, error: Exception) -> str:
         )
     if 'allow_pickle' in str(error):
         return f'{path} holds pickled objects beside its arrays, which could run code when they are loaded.'
+    if others := _other_archive(path):
+        return (
+            f'{path} is an archive of {len(others)} files, such as {", ".join(others[:3])}: unpack it and give the '
+            'file of the weights.'
+        )
     if whole_format:
-        return f'{path} is cut short or damaged: copy or fetch it again.'
+        return f'{path} is cut short or damaged: {_again(name)}.'
     return f'{path} is not a checkpoint: expected a file written by torch.save or safetensors.'
+
+
+def _other_archive(path: str) -> list[str]:
+    """The names in a zip archive that is no file of torch; [] for others."""
+    if not zipfile.is_zipfile(path):
+        return []
+    names = [member.filename for member in listed_members(path)]
+    return [] if any(name.endswith('data.pkl') for name in names) else names
 
 
 def open_containers(content: object, path: str) -> dict[str, Tensor]:

@@ -67,8 +67,8 @@ def check_data(
         raise
     except Exception as error:
         raise DataError(
-            f'The data sets of the config cannot be checked ({type(error).__name__}: {error}): a field has a value of a '
-            'kind that is not expected there; --debug shows where.'
+            f'The data sets of the config cannot be checked ({type(error).__name__}: {error}): a field has a value of '
+            'a kind that is not expected there; --debug shows where.'
         ) from error
 
 

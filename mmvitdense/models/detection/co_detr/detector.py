@@ -53,7 +53,7 @@ class CoDETR(DINO):
         max_pos_coords: Most queries of such a pass.
         use_zero_padding: See ``positive_queries``.
         with_attn_mask: Whether the padding of a batch is hidden. False takes the padded square as the image, as the
-            released recipes with large-scale jittering do, in training and in testing. Boxes may then lie in padding.
+            released recipes with large-scale jittering do, in training and testing; boxes may then lie in the padding.
         eval_module: What predicts: 'detr' the queries, 'two-stage' the RoI head, 'one-stage' the dense head.
         kwargs: As for mmdet's ``DINO``.
 
