@@ -10,9 +10,10 @@ from tests.warm_python import run_fresh
 
 from . import place
 from .bad_configs import BAD_CONFIGS
+from .bad_fields import BAD_FIELDS
 from .bad_inputs import BAD_INPUTS
 
-ALL = [*BAD_INPUTS, *BAD_CONFIGS]
+ALL = [*BAD_INPUTS, *BAD_CONFIGS, *BAD_FIELDS]
 
 
 @pytest.fixture(scope='session')
