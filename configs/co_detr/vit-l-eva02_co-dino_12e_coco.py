@@ -1,5 +1,6 @@
 # projects/configs/co_dino_vit/co_dino_5scale_vit_large_coco.py of Sense-X/Co-DETR: EVA-02-L with windows of 24 tokens. The
-# released model starts from a Co-DETR trained on Objects365 (see README), this one from EVA-02's own weights.
+# released model starts from a Co-DETR trained on Objects365 (see README), this one from EVA-02's own weights. The pixel
+# statistics are the released ones, not those of EVA-02.
 _base_ = [
     '../_base_/models/co-dino_vitdet.py',
     'mmdet::_base_/datasets/coco_detection.py',
@@ -10,16 +11,19 @@ _base_ = [
 
 model = dict(
     num_queries=1500,
-    with_attn_mask=True,
     data_preprocessor=dict(pad_size_divisor=32),
     backbone=dict(
         _delete_=True,
         type='mmvitdense.PlainViT',
-        preset='eva02-large',
+        arch='large',
+        feedforward_channels=2730,
+        rope=dict(kind='eva02'),
+        qkv_bias='qv',
+        ffn='swiglu',
+        ffn_norm=True,
         patch_size=16,
         img_size=1536,
         pretrain_img_size=512,
-        with_cls_token=False,
         pos_embed_cls_slot=True,
         window_size=24,
         global_blocks=(3, 7, 11, 15, 19, 23),

@@ -63,7 +63,7 @@ def build_runner(
     max_bad_images: int | None = None,
     trains: bool = True,
     tried: bool = True,
-    before_writing: Callable[[], Any] | None = None,
+    before_writing: Callable[[Runner], Any] | None = None,
 ) -> Runner:
     """Build the runner of a config with all its parts, before anything is written (see `PreparedRun`).
 
@@ -75,7 +75,7 @@ def build_runner(
         max_bad_images: How many images training may replace because they cannot be read; by default 1 % of them.
         trains: Whether the run trains, or tests.
         tried: Whether the loss of a first batch is computed, and a prediction made.
-        before_writing: Called when all is built, before the first file is written.
+        before_writing: Called with the runner when all is built, before the first file is written.
 
     Raises:
         InputError: With the place in the config of what cannot be built; no work dir was made then.

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import errno
+import os
 import signal
 import sys
 import threading
 import traceback
 from collections.abc import Callable
+from pathlib import Path
 
 from .failures import claim_failure, killed_loader, loading_traceback, lost_process, process_group
 
@@ -18,7 +20,21 @@ BAD_INPUT = 2
 NOT_FINITE = 3
 """Exit code of a training run that ended because its numbers became NaN or infinite."""
 _REPORT = 'the issues of mmvitdense'
-_NO_WRITING = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+_AROUND = {
+    getattr(errno, name)
+    for name in (
+        # no room, or no right to write
+        *('ENOSPC', 'EDQUOT', 'EFBIG', 'EROFS', 'EACCES', 'EPERM'),
+        # something else is where a file should be
+        *('EISDIR', 'ENOTDIR', 'EEXIST', 'ENOTEMPTY', 'ELOOP', 'ENAMETOOLONG'),
+        # a disk or a file system of a network that fails
+        *('EIO', 'ESTALE', 'ENXIO', 'ENODEV', 'EREMOTEIO', 'ENOTCONN', 'EHOSTDOWN'),
+        # limits of the machine
+        *('EMFILE', 'ENFILE', 'ENOMEM'),
+    )
+    if hasattr(errno, name)
+}
+"""What the system says of files that a program can do nothing about."""
 
 
 class InputError(Exception):
@@ -75,10 +91,11 @@ def _described(error: Exception) -> tuple[str, int] | None:
     from mmvitdense.checkpoints import CheckpointError
     from mmvitdense.datasets.checks import DataError
     from mmvitdense.downloads import DownloadError
-    from mmvitdense.engine import LoadingError, NonFiniteError, SavingError, WorkDirInUseError
+    from mmvitdense.engine import LoadingError, NonFiniteError, OtherTrainingError, SavingError, WorkDirInUseError
     from mmvitdense.export.errors import ExportError
 
-    if isinstance(error, (InputError, DataError, CheckpointError, DownloadError, ExportError, WorkDirInUseError)):
+    mended = (InputError, DataError, CheckpointError, DownloadError, ExportError, OtherTrainingError, WorkDirInUseError)
+    if isinstance(error, mended):
         return _sentence(error), BAD_INPUT
     if isinstance(error, NonFiniteError):
         return _sentence(error), NOT_FINITE
@@ -87,12 +104,18 @@ def _described(error: Exception) -> tuple[str, int] | None:
     torch = sys.modules.get('torch')
     if torch is not None and isinstance(error, torch.OutOfMemoryError):
         return f'{_first_line(error)} Lower the batch size, or use --amp.', FAILED
-    if isinstance(error, OSError) and error.errno in _NO_WRITING:
-        return f'{error.strerror}: {error.filename or "a file of this run"} cannot be written.', FAILED
+    if isinstance(error, OSError) and error.errno in _AROUND:
+        return f'{error.filename or "A file of this run"} cannot be read or written: {error.strerror}.', FAILED
+    if isinstance(error, FileNotFoundError) and error.filename and not _folder_of(error.filename).is_dir():
+        return f'{error.filename} cannot be read or written: there is no folder {_folder_of(error.filename)}.', FAILED
     for described in (killed_loader, lost_process):
         if isinstance(error, RuntimeError) and (sentence := described(error)):
             return sentence, FAILED
     return None
+
+
+def _folder_of(path: str | bytes) -> Path:
+    return Path(os.fsdecode(path)).absolute().parent
 
 
 def _fault(error: Exception) -> str:

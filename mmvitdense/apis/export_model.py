@@ -29,7 +29,7 @@ from mmvitdense.export.writing import (
 from .errors import InputError
 from .files import check_output_file
 from .image_loading import test_dataset
-from .inference import RANDOM, Inferencer
+from .named_models import RANDOM, load_model
 
 DYNAMIC = ('batch', 'size')
 
@@ -102,13 +102,14 @@ class ModelExport:
     ):
         options.check()
         self.options = options
-        inferencer = Inferencer(config, RANDOM if checkpoint is None else checkpoint, 'cpu', cfg_options=cfg_options)
-        self.cfg, self.model = inferencer.cfg, inferencer.model
+        self.model = load_model(config, checkpoint or RANDOM, 'cpu', cfg_options)
+        self.cfg = self.model.cfg
         size = options.size or default_size(self.cfg, self.model)
         any_size = 'size' in options.dynamic
         self.wrapped = _wrapping(self.cfg).wrap(self.model, size, options.paste, any_size)
         self.wrapped.module.eval()
-        self.description = _description(self.cfg, self.model, self.wrapped, size, options, inferencer.classes)
+        classes = tuple(self.model.dataset_meta.get('classes') or ())
+        self.description = _description(self.cfg, self.model, self.wrapped, size, options, classes)
         self._program: ExportedProgram | None = None
         self._onnx_program: torch.onnx.ONNXProgram | None = None
 

@@ -6,6 +6,7 @@ import json
 import math
 import os
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -60,14 +61,27 @@ def check_output_folder(folder: str | Path, option: str) -> None:
         ) from error
 
 
-def check_score_thr(score_thr: float) -> None:
+def check_output_files(folder: str | Path, names: Iterable[str]) -> None:
+    """Refuse a folder, which may be there or not, with something else in it that has the name of a file to be written.
+
+    Raises:
+        InputError: one of the names is that of a folder, or of a file that may not be written.
+    """
+    for path in (Path(folder, name) for name in names):
+        if path.is_dir():
+            raise InputError(f'{path} is a folder; a file of this name is written: move it, or give another folder.')
+        if path.exists() and not os.access(path, os.W_OK):
+            raise InputError(f'{path} may not be written to: change that, or give another folder.')
+
+
+def check_score_thr(score_thr: float, option: str = '--score-thr') -> None:
     """Refuse a threshold that no score can have.
 
     Raises:
         InputError: it is not from 0 to 1.
     """
     if not 0 <= score_thr <= 1:
-        raise InputError(f'--score-thr must be from 0 to 1, got {score_thr:g}.')
+        raise InputError(f'{option} must be from 0 to 1, got {score_thr:g}.')
 
 
 def _nearest(path: Path) -> Path:

@@ -21,16 +21,16 @@ from .build import build_model, predict_labels_alone
 from .dataset_meta import dataset_meta
 from .devices import usable_device
 from .errors import InputError
+from .files import check_score_thr
 from .image_loading import ImageLoading
 from .inputs import Inputs, Item, find_inputs
-from .named_models import FoundModel, find_config, find_model
+from .named_models import FoundModel, find_model
 from .result import Result
 from .sample_results import SampleReader
 from .sync_bn import sync_bn_to_bn
 from .tiles import Tiling, check_tile_size
 
 PRECISIONS = ('float32', 'bfloat16')
-RANDOM = 'random'
 Skip = Callable[[Item, Exception], None]
 
 
@@ -45,8 +45,7 @@ class Inferencer:
     Args:
         model: A name of the zoo (`vitdet-b-mae_mask-rcnn_lsj-100e_coco`), path of a config, `Config`, a checkpoint of a
             run, or what `find_model` found.
-        weights: As for `find_model`, those published for the model by default; 'random' leaves it as its config
-            initialises it, to try things.
+        weights: As for `find_model`: those published for the model by default, a file, or 'random'.
         device: For example 'cpu' or 'cuda:1'; by default the first GPU if one is usable, else the CPU.
         precision: 'float32', or 'bfloat16' for autocast to it, which is faster where the processor has it and changes
             scores in the third digit.
@@ -66,7 +65,7 @@ class Inferencer:
     Example:
         >>> inferencer = Inferencer('vitdet-b-mae_mask-rcnn_lsj-100e_coco')
         >>> result = inferencer('street.jpg')
-        >>> cv2.imwrite('seen.png', result.draw())
+        >>> result.save('seen.png')
     """
 
     @while_tools_run()
@@ -85,14 +84,17 @@ class Inferencer:
         self.batch_size = _checked_batch_size(batch_size)
         self.precision = precision
         self.device = usable_device(device)
-        self.cfg, load = _found(model, weights, cfg_options)
+        if isinstance(model, FoundModel) and (weights is not None or cfg_options):
+            raise InputError('What find_model found has its weights and options: give them to it.')
+        found = model if isinstance(model, FoundModel) else find_model(model, weights, cfg_options)
+        self.cfg = found.config
         sync_bn_to_bn(self.cfg)
         check_windows(self.cfg)
         predict_labels_alone(self.cfg)
         self._tiling = self._set_tiles(tiles)
         built = build_model(self.cfg)
         self._images = ImageLoading(self.cfg, resized=tiles is None or self._tiling is not None)
-        meta = dataset_meta(self.cfg, load(built))
+        meta = dataset_meta(self.cfg, found.load_weights(built)['meta'])
         self.model = built.to(self.device).eval()
         self.classes = tuple(meta.get('classes') or ())
         self._read = SampleReader(self.model, self.classes, meta.get('palette'))
@@ -177,6 +179,7 @@ class Inferencer:
         keep_images: bool,
         skip: Skip | None,
     ) -> Iterator[Result]:
+        check_score_thr(score_thr, 'score_thr')
         size = self.batch_size if batch_size is None else _checked_batch_size(batch_size)
         items = found.items
         if progress:
@@ -245,22 +248,6 @@ class Inferencer:
             with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == 'bfloat16'):
                 samples = self.model(**batch, mode='predict')
         return [self._read.result(sample, image, score_thr) for sample, image in zip(samples, group)]
-
-
-def _found(
-    model: Any, weights: str | Path | None, cfg_options: dict[str, Any] | None
-) -> tuple[Any, Callable[[torch.nn.Module], dict[str, Any]]]:
-    """The config, and what loads the weights into its model and gives the meta data beside them."""
-    if weights == RANDOM:
-        cfg, _ = find_config(model, cfg_options)
-        return cfg, _initialized
-    found = model if isinstance(model, FoundModel) else find_model(model, weights, cfg_options)
-    return found.config, lambda built: found.load_weights(built)['meta']
-
-
-def _initialized(model: torch.nn.Module) -> dict[str, Any]:
-    model.init_weights()
-    return {}
 
 
 def _check_windowed(model: torch.nn.Module) -> None:

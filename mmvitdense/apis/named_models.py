@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from torch import nn
 
-from mmvitdense.checkpoints.files.reading import local_path
+from mmvitdense.checkpoints.files.reading import existing_file
 from mmvitdense.checkpoints.zoo import ZooEntry
 from mmvitdense.checkpoints.zoo.files import published_file
 from mmvitdense.checkpoints.zoo.names import entry_named, entry_of_config, is_weights, nearest_names
@@ -22,7 +23,11 @@ from .config import config_name, load_config
 from .dataset_meta import dataset_meta
 from .devices import usable_device
 from .errors import InputError
+from .pretrained import OpenedModel, is_hub_id, is_pretrained_folder, open_pretrained
 from .sync_bn import sync_bn_to_bn
+
+RANDOM = 'random'
+"""In the place of weights: leave the model as its config initialises it."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +37,7 @@ class FoundModel:
     Attributes:
         config: The mmengine `Config`, with the options that were given.
         checkpoint: Path of the weights on this machine, in whatever layout they are published; `load_weights` and
-            `load_model_weights` read it. None where weights were not asked for.
+            `load_model_weights` read it. None where weights were not asked for, and random ones do.
         entry: What the zoo knows of the model; None for a config that is not of this package.
         name: Name of the model: that of the zoo, else that of the config file.
         trunk: The file of a ViT that the weights lack, as it was given.
@@ -45,11 +50,14 @@ class FoundModel:
     trunk: str | None = None
 
     def load_weights(self, model: nn.Module) -> dict[str, Any]:
-        """Load the weights into the model of the config; returns the checkpoint, with 'meta'.
+        """Load the weights into the model of the config, or initialise it; returns the checkpoint, with 'meta'.
 
         Raises:
             CheckpointError: They do not fit, or a file that they need cannot be had.
         """
+        if self.checkpoint is None:
+            model.init_weights()
+            return {'meta': {}}
         return load_model_weights(model, self.checkpoint, trunk=self.trunk, confirmed=self.entry is not None)
 
     @property
@@ -69,9 +77,11 @@ def find_model(
 
     Args:
         model: A name of the zoo (`vitdet-b-mae_mask-rcnn_lsj-100e_coco`), a config as for `load_config`, or, without
-            `weights`, a checkpoint of `tools/train.py`, which holds its config.
+            `weights`, a checkpoint of `tools/train.py`, which holds its config, or a folder of `save_pretrained`, here
+            or on the Hugging Face Hub (OWNER/NAME).
         weights: A path or an http(s) address of weights, of a run or as its authors published them; or a name of the
-            zoo, for its published file. By default those that are published for the config.
+            zoo, for its published file; 'random' for none, the model being as its config initialises it. By default
+            those that are published for the config.
         cfg_options: {dotted key: value} merged into the config.
         trunk: For weights without those of their ViT, or with differences to them, the file of that ViT; by default
             the one that the config names.
@@ -97,8 +107,10 @@ def find_config(model: Any, cfg_options: dict[str, Any] | None = None) -> tuple[
     if not isinstance(model, (str, Path)):
         return load_config(model, cfg_options), entry_of_config(getattr(model, 'filename', None))
     text = str(model)
+    if _is_folder_or_hub(text):
+        return load_config(_opened(text).config, cfg_options), None
     if is_weights(text):
-        return config_of_checkpoint(local_path(text), cfg_options), None
+        return config_of_checkpoint(existing_file(text), cfg_options), None
     entry = None if Path(text).is_file() else entry_named(text)
     if entry:
         return load_config(f'mmvitdense::{entry.config}', cfg_options), entry
@@ -123,6 +135,10 @@ def with_weights(
         InputError, CheckpointError: As for `find_model`.
     """
     name = entry.name if entry else config_name(cfg)
+    if weights == RANDOM:
+        return FoundModel(cfg, None, entry, name)
+    if weights is None and isinstance(model, (str, Path)) and _is_folder_or_hub(str(model)):
+        return FoundModel(cfg, _opened(str(model)).weights, None, Path(str(model)).name)
     given = isinstance(model, (str, Path)) and is_weights(str(model))
     if weights is None and not given and entry is None:
         raise InputError(
@@ -132,6 +148,17 @@ def with_weights(
     return FoundModel(cfg, checkpoint, entry, name, None if trunk is None else str(trunk))
 
 
+def _is_folder_or_hub(text: str) -> bool:
+    """Whether this is a folder that `save_pretrained` wrote, or may be one on the Hugging Face Hub."""
+    return is_pretrained_folder(text) or (is_hub_id(text) and entry_named(text) is None)
+
+
+@lru_cache(maxsize=1)
+def _opened(source: str) -> OpenedModel:
+    # Config and weights are asked for one after the other, and the weights are read whole to check them.
+    return open_pretrained(source)
+
+
 def weights_file(weights: str | Path) -> str:
     """Path of weights given by a path, an address, or a name of the zoo, which stands for its published file.
 
@@ -139,7 +166,7 @@ def weights_file(weights: str | Path) -> str:
         CheckpointError: There are none, or they cannot be fetched.
     """
     named = None if Path(weights).exists() else entry_named(str(weights))
-    return published_file(named) if named else local_path(weights)
+    return published_file(named) if named else existing_file(weights)
 
 
 @while_tools_run()

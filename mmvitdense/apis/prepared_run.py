@@ -52,10 +52,10 @@ class PreparedRun:
         trains: Whether the run trains, or tests.
         tried: Whether the loss of a first batch is computed, and a prediction made.
         log: What the run says so far.
-        before_writing: Called when all is built.
+        before_writing: Called with the runner when all is built.
     """
 
-    before_writing: Callable[[], Any] | None = None
+    before_writing: Callable[[Runner], Any] | None = None
 
     log: RunLog
     given_model: nn.Module | None = None
@@ -88,7 +88,7 @@ class PreparedRun:
         self._prepared = True
         self.seconds_of_preparation = time.monotonic() - started
         if self.before_writing is not None:
-            self.before_writing()
+            self.before_writing(self)
         super().__init__(**arguments)
 
     def _prepare(self, arguments: dict[str, Any]) -> None:

@@ -12,15 +12,18 @@ from mmengine.runner import Runner
 from mmvitdense.checkpoints import CheckpointError
 from mmvitdense.compat import while_tools_run
 from mmvitdense.datasets.checks import check_data
-from mmvitdense.engine.run_lock import refuse_work_dir_in_use
+from mmvitdense.engine.latest_checkpoint import NOTE
+from mmvitdense.engine.run_lock import NAME, refuse_work_dir_in_use
+from mmvitdense.engine.same_training import compare_training
 from mmvitdense.engine.whole_checkpoint import handle_signals_as_before
-from mmvitdense.engine.work_dir import checkpoint_folders, work_dir_locked
+from mmvitdense.engine.work_dir import checkpoint_folders, folders_locked
 
 from .amp import amp_for_device, enable_amp
 from .build import build_model, build_runner
-from .checkpoint import load_model_weights
+from .checkpoint import load_model_weights, read_run_checkpoint
 from .config import option_notes, set_work_dir, unused_notes
 from .errors import InputError
+from .files import check_output_files
 from .initial_weights import check_initial_weights
 from .launch import on_main_process, start_process_group
 from .named_models import find_config, weights_file
@@ -92,8 +95,7 @@ def train_model(
     fix_seed(cfg, seed)
     add_training_hooks(cfg)
     with ExitStack() as held:
-        lock = partial(held.enter_context, work_dir_locked(cfg.work_dir))
-        runner = build_runner(cfg, max_bad_images=max_bad_images, before_writing=lock)
+        runner = build_runner(cfg, max_bad_images=max_bad_images, before_writing=partial(_begin, cfg, held))
         log_notes(runner, notes + found)
         runner.logger.info(training_plan(runner, cfg.load_from, bool(cfg.get('resume'))))
         with handle_signals_as_before(runner):
@@ -128,6 +130,17 @@ def _apply_options(cfg: Any, amp: bool, auto_scale_lr: bool) -> list[str]:
     return enable_amp(cfg) if amp else []
 
 
+def _begin(cfg: Any, held: ExitStack, runner: Runner) -> None:
+    """Refuse a checkpoint of another training, and hold the folders of the run until `held` is closed."""
+    if cfg.resume:
+        on_main_process(lambda: compare_training(runner, read_run_checkpoint(cfg.load_from)))
+    held.enter_context(folders_locked([cfg.work_dir, *_checkpoint_folders(cfg)]))
+
+
+def _checkpoint_folders(cfg: Any) -> list[str]:
+    return checkpoint_folders((cfg.get('default_hooks') or {}).get('checkpoint'), cfg.work_dir)
+
+
 def _check(
     cfg: Any, initial: str | None, every_image: bool, bad_images: int
 ) -> tuple[bool, str | None, int | None, list[str]]:
@@ -142,10 +155,12 @@ def _check(
         Whether a run is resumed, the checkpoint, the seed of its run, and log lines.
     """
     check_initial_weights(cfg)
+    check_output_files(cfg.work_dir, (NAME, NOTE))
     resume, checkpoint, notes, seed = bool(cfg.get('resume')), cfg.get('load_from'), [], None
-    refuse_work_dir_in_use(cfg.work_dir)
+    folders = _checkpoint_folders(cfg)
+    for folder in (cfg.work_dir, *folders):
+        refuse_work_dir_in_use(folder)
     if resume and checkpoint is None:
-        folders = checkpoint_folders((cfg.get('default_hooks') or {}).get('checkpoint'), cfg.work_dir)
         checkpoint, notes = latest_checkpoint(cfg.work_dir, folders)
         resume, checkpoint = checkpoint is not None, checkpoint or initial
     if checkpoint is not None:

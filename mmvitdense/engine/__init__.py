@@ -2,7 +2,7 @@
 
 from .amp import CpuAmpOptimWrapper
 from .class_counts import ClassCountsHook
-from .errors import LoadingError, NonFiniteError, SavingError, StoppedBySignal, WorkDirInUseError
+from .errors import LoadingError, NonFiniteError, OtherTrainingError, SavingError, StoppedBySignal, WorkDirInUseError
 from .finite_loss import FiniteLossHook
 from .layer_decay import LayerDecayOptimWrapperConstructor
 from .lr_mults import LearningRateOptimWrapperConstructor
@@ -26,6 +26,7 @@ __all__ = [
     'MaskAnnealingHook',
     'MaskTransformerOptimWrapperConstructor',
     'NonFiniteError',
+    'OtherTrainingError',
     'ProcessesHook',
     'RepeatFactorSampler',
     'RepeatableHook',

@@ -17,6 +17,10 @@ class UnreadableRunError(Exception):
     """A work dir has checkpoints of the run, and none of them can be read."""
 
 
+class OtherTrainingError(Exception):
+    """A checkpoint cannot be resumed with this config. The message says what differs, and what to do."""
+
+
 class SavingError(Exception):
     """A checkpoint could not be written. The message says why, and which one is the last whole one."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -76,12 +77,21 @@ def numbered_checkpoints(folder: Path) -> list[Path]:
     return [path for path, _ in sorted(found, key=lambda one: -one[0].stat().st_mtime)]
 
 
+def _noted(note: Path) -> str:
+    """The path that is noted, '' if none is, or something that no path can be."""
+    try:
+        noted = note.read_text(encoding='utf-8').strip()
+        os.lstat(noted)
+    except FileNotFoundError:
+        return noted if note.is_file() else ''
+    except (OSError, ValueError):  # no text, too long a name, a zero in it
+        return ''
+    return noted
+
+
 def _candidates(work_dir: Path, folders: list[Path]) -> list[tuple[Path, bool]]:
     """Checkpoints to try in turn, and whether it is the noted one."""
-    try:
-        noted = (work_dir / NOTE).read_text(encoding='utf-8').strip()
-    except (OSError, UnicodeDecodeError):
-        noted = ''
+    noted = _noted(work_dir / NOTE)
     tried: dict[Path, tuple[Path, bool]] = {}
     if noted:
         own = [folder / Path(noted).name for folder in folders]

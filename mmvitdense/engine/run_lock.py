@@ -83,10 +83,12 @@ def noted_run(work_dir: str | Path) -> dict[str, Any]:
     descriptor = _held.get(_key(work_dir))
     try:
         if descriptor is None:
-            return json.loads(Path(work_dir, NAME).read_text(encoding='utf-8'))
-        return json.loads(os.pread(descriptor, os.fstat(descriptor).st_size, 0))
-    except (OSError, ValueError):
+            noted = json.loads(Path(work_dir, NAME).read_text(encoding='utf-8'))
+        else:
+            noted = json.loads(os.pread(descriptor, os.fstat(descriptor).st_size, 0))
+    except (OSError, ValueError, RecursionError):
         return {}
+    return noted if isinstance(noted, dict) else {}
 
 
 def note_run(work_dir: str | Path, **what: Any) -> None:
@@ -121,5 +123,6 @@ def _lock(descriptor: int, work_dir: str | Path, warn: bool = True) -> None:
 
 def _taken(work_dir: str | Path) -> str:
     holder = noted_run(work_dir)
-    who = f'process {holder["pid"]} on {holder["host"]} since {holder["since"]}' if 'since' in holder else 'a process'
-    return f'The work dir {work_dir} is in use by {who}: wait until it has ended, stop it, or give another --work-dir.'
+    known = {'pid', 'host', 'since'} <= holder.keys()
+    who = f'process {holder["pid"]} on {holder["host"]} since {holder["since"]}' if known else 'a process'
+    return f'The folder {work_dir} is in use by {who}: wait until it has ended, stop it, or give another --work-dir.'

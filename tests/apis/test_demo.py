@@ -19,6 +19,7 @@ from mmengine.structures import PixelData
 from PIL import Image
 
 from mmvitdense.apis import demo
+from mmvitdense.apis.coco_results import CocoResults
 from mmvitdense.apis.errors import InputError
 
 FAILING = 200
@@ -34,12 +35,13 @@ class BlueChannel(BaseModel):
         self.weight = torch.nn.Parameter(torch.ones(1))
 
     def forward(self, inputs, data_samples, mode):
-        blue = inputs[0][:1].long()
-        if blue.max() == FAILING:
-            raise RuntimeError('too blue\nfor me')
-        if blue.max() == INTERRUPTING:
-            raise KeyboardInterrupt
-        data_samples[0].pred_sem_seg = PixelData(data=blue)
+        for image, sample in zip(inputs, data_samples):
+            blue = image[:1].long()
+            if blue.max() == FAILING:
+                raise RuntimeError('too blue\nfor me')
+            if blue.max() == INTERRUPTING:
+                raise KeyboardInterrupt
+            sample.pred_sem_seg = PixelData(data=blue)
         return data_samples
 
 
@@ -51,7 +53,9 @@ def run(tmp_path_factory):
     cfg = {'default_scope': 'mmseg', 'model': {'type': 'BlueChannel'}, 'test_dataloader': {'dataset': dataset}}
     checkpoint = tmp_path_factory.mktemp('weights') / 'w.pth'
     torch.save({'weight': torch.zeros(1)}, checkpoint)
-    return lambda source, out_dir: demo.run_demo(source, Config(cfg), checkpoint, out_dir, 'cpu', score_thr=0.4)
+    return lambda source, out_dir, **options: demo.run_demo(
+        source, Config(cfg), checkpoint, out_dir, 'cpu', score_thr=0.4, **options
+    )
 
 
 def paint(path, value=0):
@@ -278,8 +282,10 @@ def test_an_address(folder, tmp_path, run, monkeypatch):
     [
         ('absent', 'does not exist'),
         ('empty', 'has no images in it'),
-        ('other', r'the 2 files in it are none \(a.txt, b.mp4\)\. Of a video, write the frames'),
-        ('other/b.mp4', 'is a video; expected an image'),
+        ('other', r'the 2 files in it are none \(a.txt, b.mp4\)\. Give a video by its own path'),
+        ('other/b.mp4', 'is not a video that can be read'),
+        ('o*/*.txt', r'None of the 1 files with names like .* is an image \(a.txt\)'),
+        ('no*.jpg', 'No file has a name like'),
         ('bad.jpg', 'is not an image'),
         ('bad', 'None of the 2'),
     ],
@@ -305,3 +311,60 @@ def test_a_single_image_of_a_model_with_windows_counts_those():
         cfg = Config({'model': {'test_cfg': {'mode': mode}}})
         demo._count_windows(cfg)
         assert cfg.model.test_cfg.get('progress') is shown
+
+
+def test_a_pattern_in_batches_without_pictures(folder, tmp_path, run):
+    out = tmp_path / 'out'
+    assert run(str(folder / '**' / 'a.*'), out, batch_size=2, pictures=False) == 0
+    assert files(out) == ['labels/a.bmp.png', 'labels/a.png.png', 'labels/sub/a.png.png', 'predictions.json']
+    assert summary(out)['images']['sub/a.png']['classes'] == {'class 3': 1.0}
+
+
+def test_a_video_and_its_first_frames(tmp_path, run, capsys):
+    writer = cv2.VideoWriter(str(tmp_path / 'my film.avi'), cv2.VideoWriter_fourcc(*'MJPG'), 10, (64, 48))
+    for value in (0, 0, 1, 1):
+        writer.write(np.full((48, 64, 3), value, np.uint8))
+    writer.release()
+    assert run(tmp_path / 'my film.avi', tmp_path / 'out', max_frames=3) == 0
+    assert files(tmp_path / 'out') == ['my_film.avi.jsonl', 'my_film.avi.mp4']
+    lines = [json.loads(line) for line in (tmp_path / 'out/my_film.avi.jsonl').read_text().splitlines()]
+    assert [line['frame'] for line in lines] == [0, 1, 2]
+    assert lines[0]['classes'] == {'sky': 1.0}
+    assert lines[0]['class_masks'][0]['mask']['size'] == [48, 64]
+    film = cv2.VideoCapture(str(tmp_path / 'out/my_film.avi.mp4'))
+    assert film.get(cv2.CAP_PROP_FRAME_COUNT) == 3
+    assert film.get(cv2.CAP_PROP_FPS) == pytest.approx(10)
+    assert '3 frame(s) done' in capsys.readouterr().out
+    with pytest.raises(InputError, match='OpenCV cannot open camera 93'):
+        run('93', tmp_path / 'none')
+    assert not (tmp_path / 'none').exists()
+
+
+def test_coco_results_take_their_ids_from_a_file(folder, tmp_path):
+    class Found:
+        classes, height, width, name = ('cat', 'dog'), 4, 6, 'b.jpg'
+
+        def to_coco(self, image_id, category_ids):
+            return [{'image_id': image_id, 'category_id': (category_ids or {'dog': 2})['dog']}]
+
+    content = {
+        'images': [{'id': 31, 'file_name': 'val/a.jpg'}, {'id': 42, 'file_name': 'val/b.jpg'}],
+        'categories': [{'id': 18, 'name': 'dog'}],
+    }
+    (tmp_path / 'ids.json').write_text(json.dumps(content))
+    results = CocoResults(tmp_path / 'ids.json')
+    results.check(['a.jpg', 'val/b.jpg'])
+    with pytest.raises(InputError, match=r'1 image\(s\) are not in .*ids.json.*\(c.jpg\)'):
+        results.check(['a.jpg', 'c.jpg'])
+    results.add(Found())
+    results.write(tmp_path / 'found.json')
+    assert json.loads((tmp_path / 'found.json').read_text()) == [{'image_id': 42, 'category_id': 18}]
+    numbered = CocoResults()
+    numbered.add(Found())
+    numbered.write(tmp_path / 'numbered.json')
+    assert json.loads((tmp_path / 'numbered.json').read_text()) == [{'image_id': 1, 'category_id': 2}]
+    beside = json.loads((tmp_path / 'numbered.images.json').read_text())
+    assert beside['images'] == [{'id': 1, 'file_name': 'b.jpg', 'height': 4, 'width': 6}]
+    assert beside['categories'] == [{'id': 1, 'name': 'cat'}, {'id': 2, 'name': 'dog'}]
+    with pytest.raises(InputError, match='no annotation file of COCO'):
+        CocoResults(tmp_path / 'found.json')

@@ -1,6 +1,8 @@
 """One line and exit code 2 for mistakes of the user, a traceback for ours."""
 
 import argparse
+import errno
+import os
 
 import pytest
 
@@ -89,3 +91,16 @@ def test_options_are_parsed_as_openmmlab_does():
 )
 def test_values_of_options(text, value):
     assert parse_value(text) == value
+
+
+@pytest.mark.parametrize('number', [errno.ENOSPC, errno.EIO, errno.EISDIR, errno.EMFILE])
+def test_what_the_system_says_of_a_file_is_one_line(number, capsys):
+    assert run_tool(fail_with(OSError(number, os.strerror(number), 'a/b.log'))) == 1
+    assert capsys.readouterr().err == f'error: a/b.log cannot be read or written: {os.strerror(number)}.\n'
+
+
+def test_a_folder_that_was_taken_away_is_one_line(capsys, tmp_path):
+    assert run_tool(lambda: (tmp_path / 'gone' / 'log.json').open('w') and 0) == 1
+    assert capsys.readouterr().err.endswith(
+        f'log.json cannot be read or written: there is no folder {tmp_path}/gone.\n'
+    )

@@ -15,7 +15,7 @@ from PIL import Image
 
 from mmvitdense.apis.errors import InputError
 from mmvitdense.apis.image_loading import loading_of
-from mmvitdense.apis.inference import ImageInferencer
+from mmvitdense.apis.inference import Inferencer
 
 PACKING = {'mmdet': 'PackDetInputs', 'mmseg': 'PackSegInputs'}
 KINDS = {'mmdet': 'CocoDataset', 'mmseg': 'BaseSegDataset'}
@@ -38,8 +38,15 @@ class Witness(BaseModel):
         self.weight = torch.nn.Parameter(torch.ones(1))
 
     def forward(self, inputs, data_samples, mode):
-        data_samples[0].seen = inputs[0]
+        data_samples[0].seen = self.seen = inputs[0]
+        self.meta = data_samples[0]
         return data_samples
+
+
+def seen(inferencer, image):
+    """What the model got."""
+    inferencer(image)
+    return inferencer.model.meta
 
 
 def config(scope, loader=(), **more):
@@ -96,7 +103,7 @@ def theirs(scope, model, image):
 @pytest.mark.parametrize('loader', LOADERS, ids=str)
 @pytest.mark.parametrize('scope', ['mmdet', 'mmseg'])
 def test_files_are_read_as_their_own_library_reads_them(images, scope, loader):
-    inferencer = ImageInferencer(config(scope, loader), device='cpu')
+    inferencer = Inferencer(config(scope, loader), 'random', 'cpu')
     agreed = 0
     for path in images:
         inferencer.model.cfg = copy.deepcopy(inferencer.cfg)
@@ -104,9 +111,9 @@ def test_files_are_read_as_their_own_library_reads_them(images, scope, loader):
             expected = theirs(scope, inferencer.model, str(path))
         except Exception:
             with pytest.raises(Exception, match='.'):
-                inferencer(path)
+                seen(inferencer, path)
             continue
-        found = inferencer(path)
+        found = seen(inferencer, path)
         assert found.seen.dtype == expected.seen.dtype
         torch.testing.assert_close(found.seen, expected.seen, rtol=0, atol=0, msg=path.name, equal_nan=True)
         assert found.metainfo.keys() == expected.metainfo.keys()
@@ -120,15 +127,15 @@ def test_files_are_read_as_their_own_library_reads_them(images, scope, loader):
 @pytest.mark.parametrize('loader', [{}, {'to_float32': True}, {'color_type': 'grayscale'}], ids=str)
 @pytest.mark.parametrize('scope', ['mmdet', 'mmseg'])
 def test_arrays_are_taken_as_their_own_library_takes_them(scope, loader):
-    inferencer = ImageInferencer(config(scope, loader), device='cpu')
+    inferencer = Inferencer(config(scope, loader), 'random', 'cpu')
     size = (24, 36) if 'color_type' in loader else (24, 36, 3)
     array = np.random.default_rng(0).integers(0, 256, size, np.uint8)
     for image in (array, array.astype(np.float32)):
         inferencer.model.cfg = copy.deepcopy(inferencer.cfg)
-        expected, found = theirs(scope, inferencer.model, image), inferencer(image)
+        expected, found = theirs(scope, inferencer.model, image), seen(inferencer, image)
         torch.testing.assert_close(found.seen, expected.seen, rtol=0, atol=0)
         assert found.ori_shape == expected.ori_shape
-    assert inferencer(array.astype(np.float64)).seen.dtype == torch.float32
+    assert seen(inferencer, array.astype(np.float64)).seen.dtype == torch.float32
 
 
 @pytest.mark.parametrize(
@@ -143,14 +150,17 @@ def test_arrays_are_taken_as_their_own_library_takes_them(scope, loader):
         (np.full((4, 4, 3), 0.5), 'float64 with values from 0.5 to 0.5: multiply it by 255'),
         (np.full((4, 4, 3), -2.0, np.float32), 'from -2 to -2: scale it to 0..255'),
         (np.full((4, 4, 3), np.nan, np.float32), 'from nan to nan: scale it to 0..255'),
-        (Image.new('RGB', (4, 4)), 'the path of an image or a numpy array .*, got a Image'),
-        (torch.zeros(3, 4, 4), 'got a Tensor'),
+        (Image.new('F', (4, 4), 300.0), 'PIL image with values from 0 to 255, got one of mode F with values from 300'),
+        (torch.zeros(4, 4, 3), r'3 x H x W in RGB order, .*, got one of \(4, 4, 3\)'),
+        (torch.full((3, 4, 4), 200.0), 'from 0 to 1, got torch.float32 with values from 200 to 200'),
+        (torch.zeros(3, 4, 4, dtype=torch.int64), 'got one of torch.int64'),
         (b'bytes', 'got a bytes'),
+        (None, 'got a NoneType'),
     ],
 )
 def test_what_the_model_was_not_made_for_is_refused(image, message):
     with pytest.raises(InputError, match=message):
-        ImageInferencer(config('mmdet'), device='cpu')(image)
+        Inferencer(config('mmdet'), 'random', 'cpu')(image)
 
 
 @pytest.mark.parametrize(
@@ -159,7 +169,7 @@ def test_what_the_model_was_not_made_for_is_refused(image, message):
         ('bad.jpg', r'is not an image that can be read$'),
         ('empty.jpg', 'is an empty file'),
         ('none.jpg', 'does not exist'),
-        ('folder.jpg', 'is a folder, expected an image'),
+        ('folder.jpg', 'has no images in it'),
         ('pipe.jpg', 'is not a regular file'),
     ],
 )
@@ -172,24 +182,24 @@ def test_files_that_are_no_images(tmp_path, name, message, backend):
     if backend == 'pillow':
         message = message.replace('$', r' \(UnidentifiedImageError: ')
     with pytest.raises(InputError, match=message):
-        ImageInferencer(config('mmseg', {'imdecode_backend': backend}), device='cpu')(tmp_path / name)
+        Inferencer(config('mmseg', {'imdecode_backend': backend}), 'random', 'cpu')(tmp_path / name)
 
 
 def test_which_pipeline_is_that_of_the_test(images):
     inner = config('mmdet').test_dataloader.dataset
     colour = next(path for path in images if path.name == 'turned.jpg')
-    expected = ImageInferencer(config('mmdet'), device='cpu')(colour).seen
+    expected = seen(Inferencer(config('mmdet'), 'random', 'cpu'), colour).seen
     concatenated = {'type': 'ConcatDataset', 'datasets': [inner, {**inner, 'pipeline': []}]}
     for change in (
         {'test_dataloader': {'dataset': {'type': 'RepeatDataset', 'times': 2, 'dataset': concatenated}}},
         {'test_dataloader': None, 'val_dataloader': {'dataset': inner}, 'test_pipeline': None},
         {'test_dataloader': None},
     ):
-        found = ImageInferencer(config('mmdet', **change), device='cpu')(colour).seen
+        found = seen(Inferencer(config('mmdet', **change), 'random', 'cpu'), colour).seen
         torch.testing.assert_close(found, expected, rtol=0, atol=0)
     nothing = config('mmdet', test_dataloader=None, test_pipeline=None)
     with pytest.raises(InputError, match='does not say how images are prepared'):
-        ImageInferencer(nothing, device='cpu')
+        Inferencer(nothing, 'random', 'cpu')
 
 
 @pytest.mark.parametrize(
@@ -203,15 +213,15 @@ def test_loaders_that_cannot_be_used(loader, message):
     cfg = config('mmseg')
     cfg.test_dataloader.dataset.pipeline[0] = loader
     with pytest.raises(InputError, match=message):
-        ImageInferencer(cfg, device='cpu')
+        Inferencer(cfg, 'random', 'cpu')
 
 
 def test_the_picture_is_of_the_image_that_the_model_saw(images):
     turned = next(path for path in images if path.name == 'turned.jpg')
     for loader, size in (({}, (504, 336)), ({'color_type': 'color_ignore_orientation'}, (336, 504))):
-        inferencer = ImageInferencer(config('mmseg', loader), device='cpu')
+        inferencer = Inferencer(config('mmseg', loader), 'random', 'cpu')
         assert inferencer.draw(turned, inferencer(turned)).shape[:2] == size
-        assert inferencer(turned).ori_shape == tuple(value // 14 for value in size)
+        assert inferencer(turned).size == tuple(value // 14 for value in size)
 
 
 def test_images_of_a_data_set_are_read_by_its_own_pipeline(images):

@@ -1,4 +1,11 @@
-"""Predictions for single images, by models that answer what the tests know."""
+"""Predictions by models that answer what the tests know: what goes in, and what comes out."""
+
+import itertools
+import json
+import pickle
+import re
+import threading
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -7,25 +14,38 @@ import torch
 from mmengine.config import Config
 from mmengine.model import BaseModel
 from mmengine.registry import MODELS
-from mmengine.structures import BaseDataElement, InstanceData, PixelData
-from pycocotools import mask as coco
+from mmengine.structures import InstanceData
+from PIL import Image
 
+from mmvitdense import mask_codes
+from mmvitdense.apis import inputs
 from mmvitdense.apis.errors import InputError
-from mmvitdense.apis.inference import ImageInferencer
+from mmvitdense.apis.inference import Inferencer
+from mmvitdense.apis.named_models import find_model
 from mmvitdense.checkpoints import CheckpointError
+from mmvitdense.checkpoints.zoo.names import entry_named
+
+FAILING = 77
 
 
 @MODELS.register_module()
 class BrightSpot(BaseModel):
-    """Finds the bright rectangle of an image, in pixels of the original image."""
+    """Finds the bright rectangle of each image, in pixels of the original image."""
 
     def __init__(self):
         super().__init__()
         self.weight = torch.nn.Parameter(torch.ones(1))
+        self.batches = []
 
     def forward(self, inputs, data_samples, mode):
-        (image,), (sample,) = inputs, data_samples
+        self.batches.append(len(inputs))
+        return [self._find(image, sample) for image, sample in zip(inputs, data_samples)]
+
+    @staticmethod
+    def _find(image, sample):
         (height, width), (ori_height, ori_width) = image.shape[1:], sample.ori_shape
+        if image.max() == FAILING:
+            raise RuntimeError('too dim')
         bright = image.float().mean(0) > 128
         y, x = torch.nonzero(bright, as_tuple=True)
         box = torch.stack([x.min(), y.min(), x.max() + 1, y.max() + 1]).float()
@@ -39,8 +59,7 @@ class BrightSpot(BaseModel):
             labels=torch.tensor([1, 0]),
             masks=mask[None].repeat(2, 1, 1),
         )
-        sample.seen = image
-        return [sample]
+        return sample
 
 
 def config(tmp_path, **more):
@@ -62,71 +81,187 @@ def config(tmp_path, **more):
     return path
 
 
+def spot(height=40, width=60, top=10, left=20):
+    pixels = np.zeros((height, width, 3), np.uint8)
+    pixels[top : top + 20, left : left + 32] = 255
+    return pixels
+
+
 @pytest.fixture
 def image(tmp_path):
-    pixels = np.zeros((40, 60, 3), np.uint8)
-    pixels[10:30, 20:52] = 255
-    cv2.imwrite(str(tmp_path / 'spot.png'), pixels)
+    cv2.imwrite(str(tmp_path / 'spot.png'), spot())
     return tmp_path / 'spot.png'
 
 
 @pytest.fixture
 def inferencer(tmp_path):
-    return ImageInferencer(config(tmp_path), device='cpu')
+    return Inferencer(config(tmp_path), 'random', 'cpu')
 
 
-def test_the_test_pipeline_runs_without_its_loading_steps(inferencer, image):
-    sample = inferencer(image)
-    assert sample.img_shape == (20, 30)
-    assert sample.ori_shape == (40, 60)
-    assert sample.seen.shape == (3, 20, 30)
-
-
-def test_an_array_gives_what_its_file_gives(inferencer, image):
-    from_file, from_array = inferencer(image), inferencer(cv2.imread(str(image)))
-    torch.testing.assert_close(from_file.pred_instances.bboxes, from_array.pred_instances.bboxes)
-    torch.testing.assert_close(from_file.seen, from_array.seen)
+def test_a_detection_as_plain_data(inferencer, image):
+    result = inferencer(image, score_thr=0.0)
+    assert (result.size, result.names, result.path) == ((40, 60), ['sun', 'lamp'], str(image))
+    assert (result.meta['img_shape'], result.meta['scale_factor']) == ((20, 30), (0.5, 0.5))
+    assert [part.dtype for part in (result.boxes, result.scores, result.labels)] == [np.float32, np.float32, np.int64]
+    np.testing.assert_array_equal(result.boxes, [[20, 10, 52, 30]] * 2)
+    np.testing.assert_array_equal(result.mask(0), spot()[..., 0] > 0)
+    assert result.polygons(0) == [[20, 10, 20, 29, 51, 29, 51, 10]]
+    assert len(inferencer(image)) == 2
+    assert len(inferencer(image, score_thr=0.5)) == len(result.filter(0.5)) == 1
+    same = pickle.loads(pickle.dumps(result))
+    assert json.dumps(same.to_dict()) == json.dumps(result.to_dict())
 
 
 def test_json_of_a_detection(inferencer, image):
-    content = inferencer.to_json(inferencer(image), score_thr=0.5)
+    content = inferencer(image, score_thr=0.5).to_dict()
     assert {key: content[key] for key in content if key != 'masks'} == {
         'height': 40,
         'width': 60,
+        'path': str(image),
         'boxes': [[20.0, 10.0, 52.0, 30.0]],
         'scores': [0.9],
         'labels': [1],
         'names': ['sun'],
     }
-    expected = np.zeros((40, 60), np.uint8)
-    expected[10:30, 20:52] = 1
-    np.testing.assert_array_equal(coco.decode(content['masks'][0]), expected)
-    assert len(inferencer.to_json(inferencer(image))['boxes']) == 2
+    np.testing.assert_array_equal(mask_codes.decode(content['masks'][0]), spot()[..., 0] > 0)
+    assert inferencer(image).to_dict(polygons=True)['masks'] == [[[20, 10, 20, 29, 51, 29, 51, 10]]] * 2
 
 
-def test_json_of_a_panoptic_segmentation(inferencer):
-    ids = torch.tensor([[[0, 1001, 2001, 2]]])
-    sample = BaseDataElement(metainfo={'ori_shape': (1, 4)}, pred_panoptic_seg=PixelData(sem_seg=ids))
-    segments = inferencer.to_json(sample)['segments']
-    assert [(segment['label'], segment['name']) for segment in segments] == [(0, 'lamp'), (1, 'sun'), (1, 'sun')]
-    masks = [coco.decode(segment['mask']).tolist() for segment in segments]
-    assert masks == [[[1, 0, 0, 0]], [[0, 1, 0, 0]], [[0, 0, 1, 0]]], 'number 2 is no segment: there are two classes'
+def test_coco_results(inferencer, image):
+    result = inferencer(image, score_thr=0.5)
+    (found,) = result.to_coco(7, category_ids=[3, 9])
+    assert found['segmentation'] == result.masks[0]
+    del found['segmentation']
+    assert found == {'image_id': 7, 'category_id': 9, 'bbox': [20.0, 10.0, 32.0, 20.0], 'score': pytest.approx(0.9)}
+    assert result.to_coco(7, {'lamp': 4, 'sun': 6})[0]['category_id'] == 6
+    assert result.to_coco(7)[0]['category_id'] == 2
 
 
-def test_json_and_label_map_of_a_segmentation(inferencer):
-    labels = torch.tensor([[0, 0, 0, 5]])
-    sample = BaseDataElement(metainfo={'ori_shape': (1, 4)}, pred_sem_seg=PixelData(data=labels[None]))
-    assert inferencer.to_json(sample, label_map='labels/a.png') == {
-        'height': 1,
-        'width': 4,
-        'classes': {'lamp': 0.75, 'class 5': 0.25},
-        'label_map': 'labels/a.png',
-    }
-    np.testing.assert_array_equal(inferencer.label_map(sample), labels.numpy())
-    assert inferencer.label_map(sample).dtype == np.uint8
-    sample.pred_sem_seg.data = labels[None] * 100
-    assert inferencer.label_map(sample).max() == 500
-    assert inferencer.label_map(BaseDataElement()) is None
+def test_the_sample_of_the_library_and_of_supervision(inferencer, image):
+    result = inferencer(image, score_thr=0.0)
+    sample = result.sample
+    np.testing.assert_array_equal(sample.pred_instances.bboxes.numpy(), result.boxes)
+    np.testing.assert_array_equal(sample.pred_instances.masks[1].numpy(), result.mask(1))
+    assert (sample.ori_shape, sample.img_path) == ((40, 60), str(image))
+    pytest.importorskip('supervision')
+    detections = result.to_supervision()
+    np.testing.assert_array_equal(detections.xyxy, result.boxes)
+    np.testing.assert_array_equal(detections.mask[0], result.mask(0))
+    assert detections.data['class_name'].tolist() == ['sun', 'lamp']
+
+
+def test_every_way_to_give_an_image(inferencer, image, tmp_path):
+    pixels = spot()
+    tensor = torch.from_numpy(pixels[..., ::-1].copy()).permute(2, 0, 1)
+    turned = Image.fromarray(pixels).transpose(Image.Transpose.ROTATE_90)
+    exif = turned.getexif()
+    exif[0x0112] = 6
+    turned.save(tmp_path / 'turned.png', exif=exif)
+    expected = inferencer(image).to_dict()
+    del expected['path']
+    for given in (
+        *(str(image), pixels, pixels.astype(np.float32), Image.fromarray(pixels), Image.fromarray(pixels).convert('L')),
+        *(tensor, tensor / 255, tensor[:1], Image.fromarray(pixels[..., 0].astype(np.uint16) * 257), image),
+        *(Image.open(tmp_path / 'turned.png'), tmp_path / 'turned.png'),
+    ):
+        result = inferencer(given)
+        found = result.to_dict()
+        found.pop('path', None)
+        assert found == expected, given
+
+
+def test_every_way_to_give_several(inferencer, image, tmp_path):
+    pixels, path = spot(), str(image)
+    (tmp_path / 'more').mkdir()
+    for name in ('a.png', 'b.png'):
+        cv2.imwrite(str(tmp_path / 'more' / name), pixels)
+    writer = cv2.VideoWriter(str(tmp_path / 'film.avi'), cv2.VideoWriter_fourcc(*'MJPG'), 10, (60, 40))
+    for _ in range(3):
+        writer.write(pixels)
+    writer.release()
+    stack = np.stack([pixels] * 2)
+    for given, names in (
+        ([path, pixels, Image.fromarray(pixels)], ['spot.png', '1', '2']),
+        (tmp_path / 'more', ['a.png', 'b.png']),
+        (str(tmp_path / 'm*e' / '*.png'), ['a.png', 'b.png']),
+        (stack, ['0', '1']),
+        (torch.from_numpy(stack).permute(0, 3, 1, 2), ['0', '1']),
+        ((part for part in [pixels, tmp_path / 'more']), ['0', 'a.png', 'b.png']),
+        (tmp_path / 'film.avi', ['film.avi/000000', 'film.avi/000001', 'film.avi/000002']),
+        ([path], ['spot.png']),
+        ([], []),
+    ):
+        results = inferencer(given)
+        assert [result.name for result in results] == names
+    frames = list(inferencer.stream(tmp_path / 'film.avi'))
+    assert [(result.frame, result.path) for result in frames] == [(n, str(tmp_path / 'film.avi')) for n in range(3)]
+
+
+def test_cameras_are_streams(inferencer, monkeypatch):
+    monkeypatch.setattr(inputs, 'camera_frames', lambda number: itertools.repeat(spot()))
+    with pytest.raises(InputError, match='method stream'):
+        inferencer(0)
+    frames = inferencer.stream(0)
+    assert [next(frames).frame for _ in range(3)] == [0, 1, 2]
+
+
+def test_a_stream_reads_no_further_than_it_must(inferencer):
+    read = []
+
+    def given():
+        for number in range(100):
+            read.append(number)
+            yield spot()
+
+    stream = inferencer.stream(given(), batch_size=4)
+    next(stream)
+    assert len(read) <= 5
+
+
+def test_batches_of_equal_sizes_in_the_order_given(inferencer):
+    wide, high = spot(), spot(60, 40, 20, 4)
+    given = [wide, high, wide, wide, high, wide, high, high, wide]
+    results = inferencer(given, batch_size=4)
+    assert inferencer.model.batches == [4, 4, 1]
+    assert [result.size for result in results] == [image.shape[:2] for image in given]
+    assert [result.name for result in results] == [str(number) for number in range(9)]
+    one_by_one = [inferencer(image) for image in given]
+    assert [result.boxes.tolist() for result in results] == [result.boxes.tolist() for result in one_by_one]
+
+
+def test_images_of_many_sizes_do_not_pile_up(inferencer):
+    results = inferencer.stream((spot(40 + 2 * number) for number in range(40)), batch_size=2)
+    assert [result.height for result in results] == list(range(40, 120, 2))
+
+
+def test_what_cannot_be_done_is_skipped_or_raised(inferencer, tmp_path):
+    dim = np.full((40, 60, 3), FAILING, np.uint8)
+    given = [spot(), dim, tmp_path / 'none.png', spot()]
+    skipped = []
+    results = inferencer.stream(given, batch_size=4, skip=lambda item, error: skipped.append((item.name, str(error))))
+    assert [result.name for result in results] == ['0', '3']
+    assert skipped == [('none.png', f'the image {tmp_path}/none.png does not exist'), ('1', 'too dim')]
+    with pytest.raises(RuntimeError, match='too dim'):
+        inferencer(given[:2])
+    with pytest.raises(InputError, match='does not exist'):
+        inferencer(given[2:])
+
+
+def test_threads_may_share_one(inferencer):
+    images = [spot(left=left) for left in range(0, 28, 2)]
+    expected = [inferencer(image).to_dict() for image in images]
+    found = {}
+
+    def work(part):
+        for number in range(part, len(images), 4):
+            found[number] = inferencer(images[number]).to_dict()
+
+    threads = [threading.Thread(target=work, args=(part,)) for part in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [found[number] for number in range(len(images))] == expected
 
 
 def test_class_names_of_the_checkpoint_come_first(tmp_path):
@@ -134,33 +269,75 @@ def test_class_names_of_the_checkpoint_come_first(tmp_path):
     torch.save(
         {'state_dict': {'weight': torch.zeros(1)}, 'meta': {'dataset_meta': {'CLASSES': ('a', 'b')}}}, checkpoint
     )
-    inferencer = ImageInferencer(config(tmp_path), checkpoint, 'cpu')
+    inferencer = Inferencer(config(tmp_path), checkpoint, 'cpu')
     assert inferencer.classes == ('a', 'b')
     assert inferencer.model.weight.item() == 0
-    assert ImageInferencer(config(tmp_path), device='cpu').classes == ('lamp', 'sun')
+    assert Inferencer(config(tmp_path), 'random', 'cpu').classes == ('lamp', 'sun')
 
 
 def test_a_checkpoint_that_does_not_fit_is_refused(tmp_path):
     torch.save({'other': torch.zeros(1)}, tmp_path / 'w.pth')
     with pytest.raises(CheckpointError, match=r'1 missing \(weight\), 1 unexpected \(other\)'):
-        ImageInferencer(config(tmp_path), tmp_path / 'w.pth', 'cpu')
+        Inferencer(config(tmp_path), tmp_path / 'w.pth', 'cpu')
 
 
 def test_a_picture_shows_the_box(inferencer, image):
-    picture = inferencer.draw(image, inferencer(image), score_thr=0.5)
+    result = inferencer(image, score_thr=0.0)
+    picture = inferencer.draw(image, result, score_thr=0.5)
     assert picture.shape == (320, 480, 3)
-    bare = inferencer.draw(image, inferencer(image), score_thr=0.95)
+    bare = inferencer.draw(image, result, score_thr=0.95)
     changed = np.argwhere((picture != bare).any(-1))
     assert changed.min(0)[1] >= 158  # x of the box, and half a line
     assert changed.max(0).tolist() == pytest.approx([240, 416], abs=2)
+    for other in (result.draw(score_thr=0.5), result.draw(Image.open(image), 0.5), result.draw(spot(), 0.5)):
+        np.testing.assert_array_equal(other, picture)
+    kept = inferencer(spot(), keep_images=True)
+    np.testing.assert_array_equal(kept.draw(score_thr=0.5), picture)
+    with pytest.raises(InputError, match='keeps no image'):
+        inferencer(spot()).draw()
+    with pytest.raises(InputError, match=r'20 x 20 pixels, and the result is of one of 40 x 60'):
+        result.draw(np.zeros((20, 20, 3), np.uint8))
 
 
 @pytest.mark.parametrize('device', ['cuda:99', 'gpu'])
 def test_a_device_that_is_not_there(tmp_path, device):
     with pytest.raises(InputError, match=f'The device {device} cannot be used'):
-        ImageInferencer(config(tmp_path), device=device)
+        Inferencer(config(tmp_path), 'random', device)
 
 
-def test_a_config_without_scope(tmp_path):
+@pytest.mark.parametrize(
+    ('options', 'message'),
+    [
+        ({'precision': 'half'}, r"precision is 'half'; expected 'float32' or 'bfloat16'"),
+        ({'batch_size': 0}, 'batch_size is 0; expected a whole number of at least 1'),
+        ({'tiles': 4}, 'tiles is 4; expected the side of a tile'),
+    ],
+)
+def test_options_that_mean_nothing(tmp_path, options, message):
+    with pytest.raises(InputError, match=message):
+        Inferencer(config(tmp_path), 'random', 'cpu', **options)
+
+
+def test_a_config_without_scope():
     with pytest.raises(InputError, match='default_scope'):
-        ImageInferencer(Config({'model': {'type': 'BrightSpot'}}), device='cpu')
+        Inferencer(Config({'model': {'type': 'BrightSpot'}}), 'random', 'cpu')
+
+
+def test_the_three_lines_of_the_readme(tmp_path, monkeypatch):
+    text = (Path(__file__).parents[2] / 'README.md').read_text()
+    (snippet,) = [part for part in re.findall(r'```python\n(.*?)```', text, re.DOTALL) if 'Inferencer' in part]
+    assert len([line for line in snippet.splitlines() if line]) == 3
+    asked = []
+
+    def found(*arguments):
+        asked.append(arguments)
+        return find_model(config(tmp_path), 'random')
+
+    monkeypatch.setattr('mmvitdense.apis.inference.find_model', found)
+    monkeypatch.chdir(tmp_path)
+    cv2.imwrite('street.jpg', spot())
+    exec(compile(snippet, 'README.md', 'exec'), {})
+    assert cv2.imread('seen.png').shape == (320, 480, 3)
+    ((name, weights, options),) = asked
+    assert (weights, options) == (None, None)
+    assert entry_named(name).weights

@@ -35,7 +35,7 @@ _SMALL_HOLDER = {
     'num_queries': QUERIES,
     'num_query_blocks': 2,
 }
-_HEAD_COUNTS = {'num_layers': HEAD_LAYERS, 'num_heads': HEAD_HEADS, 'num_queries': QUERIES}
+_HEAD_COUNTS = {'num_layers': HEAD_LAYERS, 'num_cp': HEAD_LAYERS, 'num_heads': HEAD_HEADS, 'num_queries': QUERIES}
 
 
 def plain_vit(model: ConfigDict) -> ConfigDict:

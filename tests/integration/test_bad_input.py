@@ -8,7 +8,7 @@ import torch
 
 from mmvitdense.apis.checkpoint import read_run_checkpoint
 from mmvitdense.apis.errors import run_tool
-from mmvitdense.apis.inference import ImageInferencer
+from mmvitdense.apis.inference import Inferencer
 from mmvitdense.apis.test import evaluate_model
 from mmvitdense.apis.train import train_model
 
@@ -142,11 +142,11 @@ def test_options_of_pictures_need_a_folder_for_them(refused, option):
 
 def test_a_demo_by_windows_without_a_step(refused):
     options = {'model.test_cfg.mode': 'slide', 'model.test_cfg.crop_size': (64, 64)}
-    assert 'model.test_cfg.stride="(43,43)"' in refused(ImageInferencer, SEGMENTOR, cfg_options=options)
+    assert 'model.test_cfg.stride="(43,43)"' in refused(Inferencer, SEGMENTOR, 'random', cfg_options=options)
 
 
 def test_the_tools_say_it_in_one_line_too(workshop):
-    done = workshop.run('test.py', 'configs/none.py', 'w.pth', exit_code=2, fresh=True)
+    done = workshop.run('test.py', 'configs/none.py', 'w.pth', exit_code=2)
     assert done.stderr == 'error: The config configs/none.py does not exist.\n'
     done = workshop.run('train.py', DETECTOR, '--work-dri', 'x', exit_code=2)
     assert 'unrecognized arguments: --work-dri' in done.stderr

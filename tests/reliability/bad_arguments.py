@@ -90,6 +90,14 @@ OUTPUTS = [
 ]
 
 
+def _folder_in_work_dir(name: str) -> Callable[[Place], list]:
+    def prepare(place: Place) -> list:
+        (place / 'used' / name).mkdir(parents=True)
+        return [*train(), '--work-dir', 'used']
+
+    return prepare
+
+
 def _folder(place: Place, arguments: list, option: str | None, suffix: str) -> list:
     (place / f'out.{suffix}').mkdir()
     return _with(arguments, option, f'out.{suffix}')
@@ -124,6 +132,10 @@ ARGUMENTS = [
     BadInput('config-is-a-folder', 'train', ['data'], 'data'),
     BadInput('config-of-another-kind', 'train', [FILE.replace('.json', '.txt')], 'does not exist|is not a config'),
     BadInput('config-without-name', 'train', [''], 'does not exist|expected'),
+    *(
+        BadInput(f'folder-of-the-name-{name}', 'train', _folder_in_work_dir(name), f'{name} is a folder; a file of')
+        for name in ('.run_lock', 'last_checkpoint')
+    ),
     BadInput('launcher', 'train', [*train(), '--launcher', 'dask'], 'invalid choice'),
     BadInput('check-images', 'train', [*train(), '--check-images', 'some'], 'invalid choice'),
     BadInput('max-bad-images', 'train', [*train(), '--max-bad-images', 'many'], 'invalid int value'),

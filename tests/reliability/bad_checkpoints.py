@@ -42,6 +42,7 @@ def _huge_header() -> bytes:
 CONTENTS: list[tuple[str, Callable[[], bytes], str, str]] = [
     ('empty', lambda: b'', '.pth', 'is not a checkpoint|is empty|is cut short'),
     ('text', lambda: b'weights', '.pth', 'is not a checkpoint'),
+    ('program', lambda: b'channels = 3\nlr = 0.1\n', '.pth', 'is not a checkpoint'),
     ('page', lambda: b'<!DOCTYPE html><html></html>', '.pth', 'is not a checkpoint|web page'),
     (
         'pointer',

@@ -136,7 +136,7 @@ BAD_IMAGES = [
     BadInput('image-link-to-itself', 'image_demo', _link, 'does not exist'),
     BadInput('image-address', 'image_demo', ['ftp://x.org/a.png', *DEMO], 'expected an address with http'),
     BadInput('image-unreachable', 'image_demo', ['http://127.0.0.1:9/a.png', *DEMO], 'cannot be fetched'),
-    BadInput('image-video', 'image_demo', lambda place: [place.write('a.mp4', 'x').name, *DEMO], 'is a video'),
+    BadInput('image-video', 'image_demo', lambda place: [place.write('a.mp4', 'x').name, *DEMO], 'is not a video'),
     BadInput('image-device', 'image_demo', ['/dev/zero', *DEMO], 'is not a regular file'),
     BadInput('folder-empty', 'image_demo', _folder_of(), 'has no images in it'),
     BadInput('folder-of-broken', 'image_demo', _folder_of(a=b'', b=b'x'), 'None of the 2 images'),

@@ -5,7 +5,8 @@ import pytest
 import torch
 from mmengine.structures import BaseDataElement, InstanceData, PixelData
 
-from mmvitdense.visualization.drawing import Artist, panoptic_segments
+from mmvitdense.visualization.drawing import Artist
+from mmvitdense.visualization.scenes import prediction_scene
 
 CLASSES = ('sky', 'sea')
 RED, BLUE = (255, 0, 0), (0, 0, 255)
@@ -64,9 +65,11 @@ def test_segments_of_a_panoptic_prediction():
     ids[:, 400:500, 200:400] = 1 + 2000
     sample = detections(600)
     sample.pred_panoptic_seg = PixelData(sem_seg=ids)
-    segments = panoptic_segments(sample, 2)
+    segments = list(prediction_scene(sample, 0.0).segments(2))
     assert [label for label, _ in segments] == [0, 1, 1]
-    for (_, mask), expected in zip(segments, (0, 1001, 2001)):
+    for (_, part), expected in zip(segments, (0, 1001, 2001)):
+        mask = np.zeros((600, 600), bool)
+        mask[part.top :, part.left :][: part.mask.shape[0], : part.mask.shape[1]] = part.mask
         np.testing.assert_array_equal(mask, (ids[0] == expected).numpy())
     picture = Artist(CLASSES, [RED, BLUE]).prediction(grey(600), sample, 0.0)
     assert tuple(picture[0, 300]) == RED[::-1], 'an outline'

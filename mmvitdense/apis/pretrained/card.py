@@ -18,7 +18,7 @@ _TAGS = {
     'panoptic segmentation': 'image-segmentation',
 }
 _SHOWN_CLASSES = 20
-_ADDRESS = re.compile(r"(open_pretrained\()'[^']*'")
+_ADDRESS = re.compile(r"(Inferencer\()'[^']*'")
 
 
 class CardFacts(NamedTuple):
@@ -102,12 +102,11 @@ def _usage(address: str) -> Iterator[str]:
     yield ''
     yield '```python'
     yield 'from mmvitdense.apis import Inferencer'
-    yield 'from mmvitdense.apis.pretrained import open_pretrained'
     yield ''
-    yield f'config, weights = open_pretrained({address!r})'
-    yield 'inferencer = Inferencer(config, weights)'
-    yield "result = inferencer('image.jpg')"
+    yield f'inferencer = Inferencer({address!r})'
+    yield "result = inferencer('image.jpg', keep_images=True)"
     yield 'print(result.to_dict())'
+    yield 'picture = result.draw()  # H x W x 3, BGR'
     yield '```'
     yield ''
     yield '`pip install "mmvitdense[onedl]" safetensors` installs what it needs. `config.json` is read as data; nothing'

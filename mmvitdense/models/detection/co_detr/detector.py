@@ -53,12 +53,13 @@ class CoDETR(DINO):
         max_pos_coords: Most queries of such a pass.
         use_zero_padding: See ``positive_queries``.
         with_attn_mask: Whether the padding of a batch is hidden. False takes the padded square as the image, as the
-            released recipes with large-scale jittering do, in training and in testing.
+            released recipes with large-scale jittering do, in training and testing; boxes may then lie in the padding.
         eval_module: What predicts: 'detr' the queries, 'two-stage' the RoI head, 'one-stage' the dense head.
         kwargs: As for mmdet's ``DINO``.
 
     Raises:
-        ValueError: An auxiliary head is missing that is needed, or an option is unknown.
+        ValueError: An auxiliary head is missing that is needed, an option is unknown, or more layers are to be computed
+            again than there are.
     """
 
     def __init__(
@@ -81,6 +82,11 @@ class CoDETR(DINO):
         _check_heads(eval_module, rpn_head, roi_head, dense_head)
         encoder = dict(encoder)
         num_checkpointed = max(encoder.pop('num_cp', 0), 0)
+        if num_checkpointed > encoder['num_layers']:
+            raise ValueError(
+                f'num_cp of the encoder got {num_checkpointed} and it has {encoder["num_layers"]} layers; expected at '
+                'most as many: lower num_cp.'
+            )
         super().__init__(*args, encoder=encoder, train_cfg=train_cfg, test_cfg=test_cfg, **kwargs)
         for index in range(num_checkpointed):
             self.encoder.layers[index] = CheckpointedEncoderLayer(**self.encoder.layer_cfg)
