@@ -170,9 +170,11 @@ def _why(path: str, error: Exception, name: str) -> str:
         return f'{path} cannot be read: {error}.'
     # The beginning identifies a file of torch.save; zipfile.is_zipfile looks at the end, which may be missing.
     with open(path, 'rb') as file:
-        whole_format = file.read(2) == b'PK' or path.endswith('.safetensors')
+        start = file.read(2)
+    whole_format = start == b'PK' or path.endswith('.safetensors')
+    pickled = start == b'PK' or start[:1] == b'\x80'  # a text can be taken for a pickle of the first protocols
     refused = next((found for form in _REFUSALS if (found := re.search(form, str(error)))), None)
-    if refused and isinstance(error, pickle.UnpicklingError):
+    if refused and pickled and isinstance(error, pickle.UnpicklingError):
         load = 'torch.jit.load(...)' if is_torchscript(path) else 'torch.load(..., weights_only=False)'
         return (
             f'{path} holds more than weights ({refused[1]}), which could run code when it is loaded. If '
@@ -187,7 +189,8 @@ def _why(path: str, error: Exception, name: str) -> str:
         )
     if whole_format:
         return f'{path} is cut short or damaged: {_again(name)}.'
-    return f'{path} is not a checkpoint: expected a file written by torch.save or safetensors.'
+    fetched_from = f' It was fetched from {name}; --refetch fetches it again.' if '://' in name else ''
+    return f'{path} is not a checkpoint: expected a file written by torch.save or safetensors.{fetched_from}'
 
 
 def _other_archive(path: str) -> list[str]:
