@@ -107,6 +107,8 @@ def find_config(model: Any, cfg_options: dict[str, Any] | None = None) -> tuple[
     if not isinstance(model, (str, Path)):
         return load_config(model, cfg_options), entry_of_config(getattr(model, 'filename', None))
     text = str(model)
+    if not text.strip():
+        raise InputError('The name of the model is empty: give a name of the zoo, a config, or a checkpoint.')
     if _is_folder_or_hub(text):
         return load_config(_opened(text).config, cfg_options), None
     if is_weights(text):
@@ -163,9 +165,12 @@ def weights_file(weights: str | Path) -> str:
     """Path of weights given by a path, an address, or a name of the zoo, which stands for its published file.
 
     Raises:
-        CheckpointError: There are none, or they cannot be fetched.
+        InputError, CheckpointError: There are none, or they cannot be fetched.
     """
-    named = None if Path(weights).exists() else entry_named(str(weights))
+    text = str(weights)
+    named = None if Path(text).exists() else entry_named(text)
+    if named is None and '/' not in text and not is_weights(text) and not Path(text).exists():
+        raise InputError(f'There are no weights and no model of the zoo that are called {text!r}{nearest_names(text)}')
     return published_file(named) if named else existing_file(weights)
 
 

@@ -236,6 +236,8 @@ def test_what_people_type(zoo, shapes_root, capsys, monkeypatch):
     assert 'No weights are published for vitdet-b-mae_atss' in said('vitdet-b-mae_atss_lsj-100e_coco')
     assert 'The checkpoint none.pth does not exist' in said(VITDET, 'none.pth')
     assert 'The checkpoint none.pth does not exist' in said('none.pth')
+    assert f'no model of the zoo that are called {VITDET[:-1]!r}; did you mean {VITDET}' in said(VITDET, VITDET[:-1])
+    assert 'The name of the model is empty' in said('')
     Path('mine.py').write_text(f"_base_ = '{zoo.folder}/configs/vitdet/{VITDET}.py'")
     assert 'mine is a config of your own, so that no weights are published for it: give the weights' in said('mine.py')
     zoo.publish(VITDET, b'first')
