@@ -20,6 +20,7 @@ from .build import build_model, predict_labels_alone
 from .checkpoint import load_model_weights
 from .checkpoint_config import config_of_checkpoint
 from .config import config_name, load_config
+from .config_errors import nearest_file
 from .dataset_meta import dataset_meta
 from .devices import usable_device
 from .errors import InputError
@@ -119,6 +120,8 @@ def find_config(model: Any, cfg_options: dict[str, Any] | None = None) -> tuple[
     if Path(text).is_dir():
         raise InputError(f'{text} is a folder; expected a config file or a name of the zoo{nearest_names(text)}')
     if '/' not in text and '::' not in text and not Path(text).is_file():
+        if Path(text).suffix:
+            raise InputError(f'The config {text} does not exist{nearest_file(Path(text)) or nearest_names(text)}')
         raise InputError(f'There is no file and no model of the zoo that is called {text!r}{nearest_names(text)}')
     cfg = load_config(text, cfg_options)
     return cfg, entry_of_config(cfg.filename)
