@@ -1,7 +1,7 @@
 _base_ = ['./vitdet-b-mae_co-dino_lsj-50e_coco.py', '../_base_/sizes/vitdet-large.py']
 
 model = dict(
-    backbone=dict(**_base_.size.vit, with_cp=True, init_cfg=dict(checkpoint=_base_.mae.large)),
+    backbone=dict(**_base_.size.vit, init_cfg=dict(checkpoint=_base_.mae.large)),
     neck=_base_.size.neck,
 )
 optim_wrapper = _base_.size.optim_wrapper

@@ -6,6 +6,7 @@ import torch
 pytest.importorskip('mmdet')
 
 from mmvitdense.checkpoints import detect
+from mmvitdense.models import SFP, PlainViT
 from tests.fidelity.agreement import GRADIENTS, OUTPUTS, assert_within
 from tests.fidelity.co_detr import detector, maps, samples
 from tests.fidelity.golden import read_golden
@@ -92,3 +93,56 @@ def test_predictions(model, mode, masked):
         assert_within(objects.bboxes, expected[:, :4], OUTPUTS, 'boxes')
         assert_within(objects.scores, expected[:, 4], OUTPUTS, 'scores')
         assert sample.img_shape == tuple(GOLDEN['meta']['shapes'][index]), 'the sample that was given stays'
+
+
+class TestTrunk:
+    """The ViT with windows that are padded, a map that is no square, and the pyramid behind it."""
+
+    FILE = read_golden('codetr_vit')
+    # As in a published file: the trunk with its tables, the heads, and the weights of the last step.
+    WHOLE = {**GOLDEN['sd'], **FILE['sd'], 'ema_backbone_pos_embed': torch.zeros(1)}
+
+    @pytest.fixture(scope='class')
+    def parts(self):
+        form = detect(self.WHOLE)
+        options = form.options(self.WHOLE, window_size=3, global_blocks=(1,))
+        assert (options['num_heads'], options['pretrain_img_size']) == (1, 64)
+        weights = form.converted(self.WHOLE)
+        assert not [name for name in weights if 'rope' in name or name.startswith(('ema_', 'query_head'))]
+        vit, neck = PlainViT(**options), SFP(64, 8)
+        for prefix, part in (('backbone.', vit), ('neck.', neck)):
+            part.load_state_dict(own(weights, prefix))
+        return vit, neck, form
+
+    def test_levels_and_gradients(self, parts):
+        vit, neck, form = parts
+        image = self.FILE['in']['image']
+        (found,) = vit.eval()(image)
+        levels = neck((found,))
+        assert_within(found, self.FILE['mid']['vit'], OUTPUTS, 'map of the ViT')
+        for index, level in enumerate(levels):
+            assert_within(level, self.FILE['out'][str(index)], OUTPUTS, f'level {index}')
+        sum((level * self.FILE['cot'][str(index)]).sum() for index, level in enumerate(levels)).backward()
+        # The tables of frequencies tell the heads, of gradients too.
+        tables = {name: x for name, x in self.FILE['sd'].items() if 'rope' in name}
+        expected = form.converted({**GOLDEN['sd'], **tables, **self.FILE['grad']})
+        for prefix, part in (('backbone.', vit), ('neck.', neck)):
+            wanted = own(expected, prefix)
+            for name, parameter in part.named_parameters():
+                assert_within(gradient_of(parameter, name), without_keys(wanted[name], name), GRADIENTS, name)
+
+
+def own(weights, prefix):
+    return {name.removeprefix(prefix): x for name, x in weights.items() if name.startswith(prefix)}
+
+
+def gradient_of(parameter, name):
+    return without_keys(parameter.grad, name)
+
+
+def without_keys(tensor, name):
+    """Biases of keys, which nothing depends on, are not there in the released code."""
+    if not name.endswith('qkv.bias'):
+        return tensor
+    query, _, value = tensor.chunk(3)
+    return torch.cat([query, value])
