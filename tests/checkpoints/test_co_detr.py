@@ -51,3 +51,18 @@ def test_averaged_and_left_over():
     }
     found = convert({**HEADS, **extra})
     assert found.keys() - EXPECTED.keys() == {'roi_head.bbox_head.0.loss_cls.w'}
+
+
+def test_options_of_the_released_vit():
+    """Windows of 24, every fourth block global; a given option wins."""
+    whole = {**HEADS, **read_golden('codetr_vit')['sd']}
+    for index in (2, 3):
+        whole |= {
+            n.replace('blocks.1.', f'blocks.{index}.'): x
+            for n, x in whole.items()
+            if n.startswith('backbone.blocks.1.')
+        }
+    options = detect(whole).options(whole, img_size=48)
+    assert (options['window_size'], options['global_blocks'], options['img_size']) == (24, (3,), 48)
+    assert (options['rope'], options['qkv_bias'], options['final_norm_eps']) == ({'kind': 'eva02'}, 'qv', 1e-5)
+    assert detect(whole).guesses(whole, options).keys() == {'window_size', 'global_blocks'}
