@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+PACKAGE = Path(__file__).parent
+
 
 def project_folder(inner: str) -> Path:
     """The folder in which `inner`, such as 'configs', is: `.mim` of an installed package, or a source checkout."""
-    package = Path(__file__).parent
-    folders = (package / '.mim', package.parent)
+    folders = (PACKAGE / '.mim', PACKAGE.parent)
     return next((folder for folder in folders if (folder / inner).exists()), folders[-1])

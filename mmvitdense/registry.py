@@ -40,13 +40,17 @@ class RegistryWithOptionalModules(Registry):
         """Return the class of a name, or None; optional modules are imported one by one until the name is known."""
         scope, name = self.split_scope_key(key)
         if scope in (None, self.scope):
-            self.import_from_location()
-            for module, library in self._optional_modules.items():
-                if self._knows(name):
-                    break
-                if importlib.util.find_spec(library) is not None:
-                    importlib.import_module(module)
+            self.import_for(name)
         return super().get(key)
+
+    def import_for(self, name: str) -> None:
+        """Import modules of this registry one by one until one of them has registered a name, or all are imported."""
+        self.import_from_location()
+        for module, library in self._optional_modules.items():
+            if self._knows(name):
+                break
+            if importlib.util.find_spec(library) is not None:
+                importlib.import_module(module)
 
     def _register_module(self, module: type, *args: Any, **kwargs: Any) -> None:
         if inspect.isclass(module) and '__init__' in vars(module) and module.__module__.startswith(f'{_SCOPE}.'):

@@ -4,11 +4,13 @@ import functools
 import gc
 import random
 import signal
+from contextlib import closing
 
 import numpy as np
 import pytest
 import torch
 
+from tests import scheduling
 from tests.warm_python import WarmPython
 
 
@@ -16,6 +18,15 @@ def pytest_configure():
     """A shell lets its jobs in the background ignore Ctrl-C, and all that they start: tests send it."""
     if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_collection_modifyitems(items):
+    scheduling.order(items)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    return scheduling.scheduler(config, log) if config.getvalue('dist') == 'loadfile' else None
 
 
 def pytest_collection_finish():
@@ -46,6 +57,16 @@ def _metafiles_are_read_once():
         yield
 
 
+@pytest.fixture(scope='session', autouse=True)
+def _initial_values_are_not_logged():
+    """mmengine formats a line for each parameter of a model that it initialises."""
+    from mmengine.model import BaseModule
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(BaseModule, '_dump_init_info', lambda module: None)
+        yield
+
+
 @pytest.fixture(scope='session')
 def shapes_root(tmp_path_factory):
     """A small copy of the built-in data set: 6 training and 3 validation images of 96 x 128 pixels."""
@@ -58,6 +79,14 @@ def shapes_root(tmp_path_factory):
 def bare_python():
     """A Python that has torch and mmengine, and neither this package nor mmcv, mmdet and mmseg."""
     parts = ('config', 'dataset', 'model', 'optim')
-    python = WarmPython('torch', 'torchvision', *(f'mmengine.{part}' for part in parts))
-    yield python
-    python.close()
+    with closing(WarmPython('torch', 'torchvision', *(f'mmengine.{part}' for part in parts))) as python:
+        yield python
+
+
+@pytest.fixture(scope='session')
+def tools_python():
+    """A Python that has imported what the tools import; for files of the first unit of ``scheduling.TOGETHER``."""
+    from tests.integration.workshop import IMPORTED_BY_TOOLS
+
+    with closing(WarmPython(*IMPORTED_BY_TOOLS)) as python:
+        yield python

@@ -1,4 +1,4 @@
-"""CPU seconds of each folder, file and test, of their processes too: `tools/run_tests.sh --times [PYTEST ARGUMENTS]`.
+"""CPU seconds of folders, files and tests, with those of their processes: `tools/run_tests.sh --times [tests/layers]`.
 
 What a clock on the wall says depends on what else the machine does.
 """
@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 TICKS = os.sysconf('SC_CLK_TCK')
-SHOWN = {'folder': 0, 'file': 3, 'test': 1.5}
+# {what is added up: the least that is shown}
+SHOWN = {'folder': 0, 'file': 3, 'function': 2, 'test': 1.5}
 
 
 def spent(process: int | str = 'self') -> float:
@@ -51,9 +52,10 @@ class CpuTimes:
         return report
 
     def pytest_runtest_logreport(self, report):
-        test = report.nodeid if report.when == 'call' else f'{report.nodeid} ({report.when})'
-        file = report.nodeid.partition('::')[0]
-        for kind, name in ('folder', '/'.join(file.split('/')[:2])), ('file', file), ('test', test):
+        file, function = report.nodeid.partition('::')[0], report.nodeid.partition('[')[0]
+        phase = '' if report.when == 'call' else f' ({report.when})'
+        names = ('/'.join(file.split('/')[:2]), file, function + phase, report.nodeid + phase)
+        for kind, name in zip(SHOWN, names):
             self.of[kind][name] += getattr(report, 'cpu', 0)
 
     def pytest_terminal_summary(self, terminalreporter):

@@ -277,6 +277,13 @@ def test_pages_and_nothing(server, tmp_path, content, kind, message):
     assert cached(tmp_path) == []
 
 
+def test_a_file_that_cannot_be_read_says_where_it_is_from(server):
+    server.files['w.pth'] = b'{"error": "too many requests"}'
+    url = server.url('w.pth')
+    with pytest.raises(CheckpointError, match=rf'is not a checkpoint.* fetched from {url}; --refetch fetches it again'):
+        read_checkpoint(url)
+
+
 def test_one_line_whatever_is_in_the_way(server, monkeypatch, tmp_path, capsys):
     closed = http.server.HTTPServer(('127.0.0.1', 0), Handler)
     closed.server_close()

@@ -26,6 +26,20 @@ def environment() -> dict[str, str]:
     return {**os.environ, 'PYTHONPATH': path, 'OMP_NUM_THREADS': '1', 'CUDA_VISIBLE_DEVICES': ''}
 
 
+def run_fresh(
+    arguments: Sequence, folder: Path, variables: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess:
+    """Run a program to its end in an interpreter that has imported nothing."""
+    return subprocess.run(
+        [sys.executable, *map(str, arguments)],
+        cwd=folder,
+        env={**environment(), **(variables or {})},
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
+
+
 class WarmPython:
     """A process that has imported modules and waits to be forked; starts at the first program.
 

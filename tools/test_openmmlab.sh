@@ -22,7 +22,7 @@ import os, sys
 print(*(p for p in sys.path if os.path.basename(p) in ("site-packages", "dist-packages")), sep="\n")
 ' > "$site_packages/calling_python.pth"
 
-"$python" -m pip install --quiet --disable-pip-version-check -r "$root/requirements/openmmlab.txt"
+"$python" -m pip install --quiet --no-compile --disable-pip-version-check -r "$root/requirements/openmmlab.txt"
 
 cd "$work"
 PYTHONPATH=$root "$python" "$root/tests/integration/openmmlab_line.py"

@@ -90,6 +90,7 @@ def load_model_weights(
     elif trunk is not None:
         raise InputError(f'{checkpoint} is no file of other code that lacks its ViT: leave out --trunk.')
     state = content['state_dict']
+    _refuse_non_finite(model, state, checkpoint)
     expected = {key: tuple(value.shape) for key, value in model.state_dict().items()}
     shaped = {key: tuple(value.shape) for key, value in state.items()}
     missing, unexpected, differing = _load_into(model, state, expected, shaped)
@@ -109,6 +110,22 @@ def load_model_weights(
     print_log(message, logger='current', level=logging.WARNING)
     _warn_of_guesses(content, model, checkpoint, official)
     return content
+
+
+def _refuse_non_finite(model: nn.Module, state: dict[str, torch.Tensor], checkpoint: str | Path) -> None:
+    """Refuse weights of a run that diverged, whose predictions are none."""
+    names = dict(model.named_parameters())  # buffers may hold infinities, such as masks
+    weights = {key: value for key, value in state.items() if key in names and value.layout == torch.strided}
+    wrong = [
+        key
+        for key, value in weights.items()
+        if value.is_floating_point() and not value.is_meta and not value.isfinite().all()
+    ]
+    if wrong:
+        raise CheckpointError(
+            f'{checkpoint} has {_listed(wrong, "weights that are not finite")}: the run that wrote it diverged, or the '
+            'file is damaged; use an earlier checkpoint.'
+        )
 
 
 def _bring_frozen_weights(model: nn.Module, content: dict[str, Any], checkpoint: str | Path) -> None:

@@ -45,14 +45,12 @@ def config_of_checkpoint(path: str, cfg_options: dict[str, Any] | None = None) -
         raise CheckpointError(
             f'{path}: its config imports {", ".join(foreign)}, which would be run: if you trust it, give the config.'
         )
-    config = Config(content)
-    config._filename = str(path)
     _import_libraries(content)
     if unknown := sorted(set(_types(content)) - _registered()):
         raise CheckpointError(
             f'{path}: its config names {", ".join(unknown[:3])}, which is registered nowhere: give the config.'
         )
-    return load_config(config, cfg_options)
+    return load_config(Config(content, cfg_text=text, filename=str(path)), cfg_options)
 
 
 def _assignments(tree: ast.Module) -> Iterator[tuple[str, Any]]:

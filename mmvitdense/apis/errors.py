@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import errno
+import os
 import signal
 import sys
 import threading
 import traceback
 from collections.abc import Callable
+from pathlib import Path
 
 from .failures import claim_failure, killed_loader, loading_traceback, lost_process, process_group
 
@@ -104,10 +106,16 @@ def _described(error: Exception) -> tuple[str, int] | None:
         return f'{_first_line(error)} Lower the batch size, or use --amp.', FAILED
     if isinstance(error, OSError) and error.errno in _AROUND:
         return f'{error.filename or "A file of this run"} cannot be read or written: {error.strerror}.', FAILED
+    if isinstance(error, FileNotFoundError) and error.filename and not _folder_of(error.filename).is_dir():
+        return f'{error.filename} cannot be read or written: there is no folder {_folder_of(error.filename)}.', FAILED
     for described in (killed_loader, lost_process):
         if isinstance(error, RuntimeError) and (sentence := described(error)):
             return sentence, FAILED
     return None
+
+
+def _folder_of(path: str | bytes) -> Path:
+    return Path(os.fsdecode(path)).absolute().parent
 
 
 def _fault(error: Exception) -> str:

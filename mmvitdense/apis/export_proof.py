@@ -140,10 +140,10 @@ def _servers(export: ModelExport, session: Session) -> list:
     if export.description.task == 'semantic':
         if session.description.outputs != ('scores',):
             return []
-        from mmvitdense.export.segmentor_serving import SegmentorServer
+        from mmvitdense.export.segmentor_serving import PaddedSegmentor, SegmentorServer
 
         eager = EagerSession(export.wrapped, session.description)
-        return [SegmentorServer(eager), SegmentorServer(session)]
+        return [PaddedSegmentor(export.model, eager), SegmentorServer(session)]
     from mmvitdense.export.detection.serving import DetectorServer, PaddedDetector
 
     if export.options.paste and export.description.task == 'boxes':

@@ -74,14 +74,14 @@ def check_output_files(folder: str | Path, names: Iterable[str]) -> None:
             raise InputError(f'{path} may not be written to: change that, or give another folder.')
 
 
-def check_score_thr(score_thr: float) -> None:
+def check_score_thr(score_thr: float, option: str = '--score-thr') -> None:
     """Refuse a threshold that no score can have.
 
     Raises:
         InputError: it is not from 0 to 1.
     """
     if not 0 <= score_thr <= 1:
-        raise InputError(f'--score-thr must be from 0 to 1, got {score_thr:g}.')
+        raise InputError(f'{option} must be from 0 to 1, got {score_thr:g}.')
 
 
 def _nearest(path: Path) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import inspect
 from typing import Any
 
@@ -15,6 +16,15 @@ from .errors import InputError
 from .run_parts import hook_settings
 
 _OF_ALL = {'type', 'priority', '_scope_'}
+_LIBRARIES = {
+    'AimVisBackend': 'aim',
+    'ClearMLVisBackend': 'clearml',
+    'DVCLiveVisBackend': 'dvclive',
+    'MLflowVisBackend': 'mlflow',
+    'NeptuneVisBackend': 'neptune',
+    'WandbVisBackend': 'wandb',
+}
+"""What mmengine's backends import late; that of TensorBoard has two libraries to choose from."""
 
 
 def check_hook_arguments(runner: Runner) -> None:
@@ -40,6 +50,23 @@ def check_hook_arguments(runner: Runner) -> None:
                 with building(key, settings):
                     MODELS.build(dict(hook.ema_cfg), default_args={'model': nn.Linear(1, 1)})
                     EMAHook.before_train(hook, runner)
+
+
+def check_backends(visualizer: Any) -> None:
+    """Refuse backends of a visualizer whose library is not installed, which they import when they first write.
+
+    Raises:
+        InputError: A library is missing.
+    """
+    backends = visualizer.get('vis_backends') if isinstance(visualizer, dict) else None
+    for number, backend in enumerate(backends if isinstance(backends, (list, tuple)) else ()):
+        kind = str(backend.get('type') if isinstance(backend, dict) else '').rpartition('.')[2]
+        library = _LIBRARIES.get(kind)
+        if library is not None and importlib.util.find_spec(library) is None:
+            raise InputError(
+                f'visualizer.vis_backends.{number}: {kind} needs the package {library}, which is not installed: '
+                'install it, or take the backend out.'
+            )
 
 
 def _check_saving(key: str, settings: dict, kind: type) -> None:

@@ -21,6 +21,7 @@ from .build import build_model, predict_labels_alone
 from .dataset_meta import dataset_meta
 from .devices import usable_device
 from .errors import InputError
+from .files import check_score_thr
 from .image_loading import ImageLoading
 from .inputs import Inputs, Item, find_inputs
 from .named_models import FoundModel, find_model
@@ -64,7 +65,7 @@ class Inferencer:
     Example:
         >>> inferencer = Inferencer('vitdet-b-mae_mask-rcnn_lsj-100e_coco')
         >>> result = inferencer('street.jpg')
-        >>> cv2.imwrite('seen.png', result.draw())
+        >>> result.save('seen.png')
     """
 
     @while_tools_run()
@@ -83,6 +84,8 @@ class Inferencer:
         self.batch_size = _checked_batch_size(batch_size)
         self.precision = precision
         self.device = usable_device(device)
+        if isinstance(model, FoundModel) and (weights is not None or cfg_options):
+            raise InputError('What find_model found has its weights and options: give them to it.')
         found = model if isinstance(model, FoundModel) else find_model(model, weights, cfg_options)
         self.cfg = found.config
         sync_bn_to_bn(self.cfg)
@@ -176,6 +179,7 @@ class Inferencer:
         keep_images: bool,
         skip: Skip | None,
     ) -> Iterator[Result]:
+        check_score_thr(score_thr, 'score_thr')
         size = self.batch_size if batch_size is None else _checked_batch_size(batch_size)
         items = found.items
         if progress:

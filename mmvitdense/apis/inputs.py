@@ -104,6 +104,8 @@ def _at(given: str | Path) -> Inputs:
 def _in_folder(folder: Path) -> Inputs:
     with image_files(folder, None) as found:
         items = [Item(path, name, str(path)) for name, path in found.images.items()]
+        # Reading it gives the reason, to be raised or skipped as that of a broken image.
+        items += [Item(folder / name, name, str(folder / name)) for name in found.unreadable]
     return Inputs(items, total=len(items))
 
 

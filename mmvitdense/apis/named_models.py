@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import nn
 
-from mmvitdense.checkpoints.files.reading import local_path
+from mmvitdense.checkpoints.files.reading import existing_file
 from mmvitdense.checkpoints.zoo import ZooEntry
 from mmvitdense.checkpoints.zoo.files import published_file
 from mmvitdense.checkpoints.zoo.names import entry_named, entry_of_config, is_weights, nearest_names
@@ -110,7 +110,7 @@ def find_config(model: Any, cfg_options: dict[str, Any] | None = None) -> tuple[
     if _is_folder_or_hub(text):
         return load_config(_opened(text).config, cfg_options), None
     if is_weights(text):
-        return config_of_checkpoint(local_path(text), cfg_options), None
+        return config_of_checkpoint(existing_file(text), cfg_options), None
     entry = None if Path(text).is_file() else entry_named(text)
     if entry:
         return load_config(f'mmvitdense::{entry.config}', cfg_options), entry
@@ -166,7 +166,7 @@ def weights_file(weights: str | Path) -> str:
         CheckpointError: There are none, or they cannot be fetched.
     """
     named = None if Path(weights).exists() else entry_named(str(weights))
-    return published_file(named) if named else local_path(weights)
+    return published_file(named) if named else existing_file(weights)
 
 
 @while_tools_run()

@@ -68,7 +68,9 @@ def test_plan(runner: Runner, checkpoint: str | Path, outputs: dict[str, Any]) -
 
 def _listed(title: str, lines: dict[str, str], runner: Runner) -> str:
     if (seconds := getattr(runner, 'seconds_of_preparation', None)) is not None:
-        lines['checked'] = f'all of this was built and tried in {seconds:.1f} s before anything was written'
+        all_tried = runner.batch_tried or not runner.trains
+        tried = 'and tried ' if all_tried else '(but no batch was tried, as there are several processes) '
+        lines['checked'] = f'all of this was built {tried}in {seconds:.1f} s before anything was written'
     width = max(map(len, lines))
     return f'{title}\n' + '\n'.join(f'  {name:{width}}  {text}' for name, text in lines.items())
 

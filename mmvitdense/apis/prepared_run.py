@@ -26,7 +26,7 @@ from mmvitdense.frozen_weights import RECORDS
 from .build_errors import building
 from .checkpoint import read_run_checkpoint
 from .first_batch import try_loss, try_prediction, try_sample_batch
-from .hook_arguments import check_hook_arguments
+from .hook_arguments import check_backends, check_hook_arguments
 from .metric_names import check_metrics, check_watched
 from .official_weights import fits_by_name, official_weights
 from .option_kinds import check_kinds
@@ -64,10 +64,15 @@ class PreparedRun:
     tried = True
     _preparing = _prepared = False
     _scaled = _initialized = _pixels_compared = False
+    batch_tried = False
+    """Whether a loss, or a prediction, of a first batch was computed."""
     _part = 'train'
 
     def __init__(self, **arguments: Any) -> None:
         if not isinstance(self, Runner):  # such as FlexibleRunner, whose strategies build in an order of their own
+            self.log.logger.warning(
+                f'{type(self).__mro__[2].__name__} builds its parts by itself: mistakes in them show when it runs.'
+            )
             super().__init__(**arguments)
             return
         started = time.monotonic()
@@ -148,6 +153,7 @@ class PreparedRun:
                 arguments['test_cfg'] = self._test_loop = self.build_test_loop(self._test_loop)
             check_metrics(self._test_loop.evaluator, 'test_evaluator')
             check_kinds(self.cfg)
+            check_backends(self.cfg.get('visualizer'))
             try_sample_batch(self._test_loop.dataloader, 'test_dataloader')
 
     def _build_training(self, arguments: dict[str, Any]) -> None:
@@ -175,6 +181,7 @@ class PreparedRun:
         batch = try_sample_batch(self._train_loop.dataloader, 'train_dataloader')
         to_score = try_sample_batch(self._val_loop.dataloader, 'val_dataloader') if self._val_loop is not None else None
         if self.tried and not self._distributed:
+            self.batch_tried = True
             with _hub_of_its_own(self):
                 if batch is not None:
                     try_loss(self, batch)
@@ -184,6 +191,7 @@ class PreparedRun:
     def _check_later(self) -> None:
         """Check what is read, or computed, when a run is under way."""
         check_kinds(self.cfg)
+        check_backends(self.cfg.get('visualizer'))
         check_hook_arguments(self)
         refuse_unread_rules(self.cfg.optim_wrapper)
         try_optimizers(self.optim_wrapper, self.cfg.optim_wrapper)

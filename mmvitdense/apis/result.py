@@ -5,14 +5,17 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from mmvitdense.mask_codes import MaskCode, area, box, decode, encode, polygons
 from mmvitdense.visualization.drawing import Artist
+from mmvitdense.visualization.picture_files import write_image
 from mmvitdense.visualization.scenes import Scene
 
+from .files import write_json
 from .pictures import as_bgr
 
 _INSTANCE_OFFSET = 1000  # mmdet.structures.INSTANCE_OFFSET
@@ -133,6 +136,18 @@ class Result:
         image = self.image if image is None else image
         picture = as_bgr(self.path if image is None else image, self.size)
         return Artist(self.classes, self.palette).draw(picture, self.scene(score_thr, boxes, masks), legend)
+
+    def save(self, path: str | Path, image: Any = None, score_thr: float = 0.3) -> None:
+        """Write the result as a picture, or as JSON where the name ends in `.json`.
+
+        Args:
+            path: Name of the file.
+            image, score_thr: As for `draw`.
+        """
+        if Path(path).suffix.lower() == '.json':
+            write_json(path, self.filter(score_thr).to_dict(), indent=None)
+        else:
+            write_image(path, self.draw(image, score_thr))
 
     def scene(self, score_thr: float = 0.0, boxes: bool = True, masks: bool = True) -> Scene:
         """What is to be drawn."""

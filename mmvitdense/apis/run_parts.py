@@ -29,11 +29,6 @@ _MOST_IN_A_BATCH, _MOST_WORKERS = 2**16, 2**10
 _READ_LENIENTLY = {
     'env_cfg': {'cudnn_benchmark', 'mp_cfg', 'dist_cfg', 'resource_limit'},
     'auto_scale_lr': {'enable', 'base_batch_size'},
-    'optim_wrapper.paramwise_cfg': {
-        'lr_mult', 'decay_mult', 'bias_lr_mult', 'bias_decay_mult', 'norm_decay_mult', 'flat_decay_mult',
-        'dwconv_decay_mult', 'dcn_offset_lr_mult', 'bypass_duplicate', 'custom_keys', 'num_layers', 'layer_decay_rate',
-        'decay_rate', 'decay_type',
-    },
 }  # fmt: skip
 """Settings whose readers take what they know and pass over the rest."""
 
@@ -111,6 +106,9 @@ def _check_numbers(cfg: Any) -> None:
     wrapper = cfg.get('optim_wrapper') or {}
     if 'accumulative_counts' in wrapper:
         _whole_number('optim_wrapper.accumulative_counts', wrapper.accumulative_counts, 1)
+    optimizer = wrapper.get('optimizer', {'type': ''})
+    if optimizer is None or (isinstance(optimizer, (str, list, dict)) and 'type' not in optimizer):
+        raise InputError(f'optim_wrapper.optimizer: expected a dict with its type, got {shown(optimizer)}.')
     clipping = wrapper.get('clip_grad')
     for name in ('max_norm', 'clip_value') if isinstance(clipping, dict) else ():
         value = clipping.get(name, 1)

@@ -58,9 +58,10 @@ class Tiling:
         """
         if whole.boxes is None or whole.segment_map is not None:
             raise InputError('tiles are for boxes and masks of objects, and for label maps: leave them out here.')
-        corner = np.float32
+        if not tiles:
+            return whole
         parts = [(0, 0, whole), *tiles]
-        boxes = np.concatenate([part.boxes + np.array([left, top] * 2, corner) for left, top, part in parts])
+        boxes = np.concatenate([part.boxes + np.array([left, top] * 2, np.float32) for left, top, part in parts])
         scores = np.concatenate([part.scores for _, _, part in parts])
         labels = np.concatenate([part.labels for _, _, part in parts])
         masks = None

@@ -16,7 +16,7 @@ from mmvitdense.engine.latest_checkpoint import NOTE
 from mmvitdense.engine.run_lock import NAME, refuse_work_dir_in_use
 from mmvitdense.engine.same_training import compare_training
 from mmvitdense.engine.whole_checkpoint import handle_signals_as_before
-from mmvitdense.engine.work_dir import checkpoint_folders, work_dir_locked
+from mmvitdense.engine.work_dir import checkpoint_folders, folders_locked
 
 from .amp import amp_for_device, enable_amp
 from .build import build_model, build_runner
@@ -131,10 +131,14 @@ def _apply_options(cfg: Any, amp: bool, auto_scale_lr: bool) -> list[str]:
 
 
 def _begin(cfg: Any, held: ExitStack, runner: Runner) -> None:
-    """Refuse a checkpoint of another training, and hold the work dir until `held` is closed."""
+    """Refuse a checkpoint of another training, and hold the folders of the run until `held` is closed."""
     if cfg.resume:
         on_main_process(lambda: compare_training(runner, read_run_checkpoint(cfg.load_from)))
-    held.enter_context(work_dir_locked(cfg.work_dir))
+    held.enter_context(folders_locked([cfg.work_dir, *_checkpoint_folders(cfg)]))
+
+
+def _checkpoint_folders(cfg: Any) -> list[str]:
+    return checkpoint_folders((cfg.get('default_hooks') or {}).get('checkpoint'), cfg.work_dir)
 
 
 def _check(
@@ -153,9 +157,10 @@ def _check(
     check_initial_weights(cfg)
     check_output_files(cfg.work_dir, (NAME, NOTE))
     resume, checkpoint, notes, seed = bool(cfg.get('resume')), cfg.get('load_from'), [], None
-    refuse_work_dir_in_use(cfg.work_dir)
+    folders = _checkpoint_folders(cfg)
+    for folder in (cfg.work_dir, *folders):
+        refuse_work_dir_in_use(folder)
     if resume and checkpoint is None:
-        folders = checkpoint_folders((cfg.get('default_hooks') or {}).get('checkpoint'), cfg.work_dir)
         checkpoint, notes = latest_checkpoint(cfg.work_dir, folders)
         resume, checkpoint = checkpoint is not None, checkpoint or initial
     if checkpoint is not None:

@@ -37,7 +37,7 @@ def refuse_unread_keys(model: nn.Module, settings: Any) -> None:
     keys = [(f'{path}.{key}', key) for path, part in _parts(settings) for key in part]
     if not keys:
         return
-    text = _sources(model)
+    text = _sources({type(module) for module in model.modules()})
     unread = [(path, key) for path, key in keys if not re.search(rf'\b{re.escape(str(key))}\b', text)]
     if not unread:
         return
@@ -89,9 +89,9 @@ def _plain_dicts(node: Any, path: str) -> Iterator[tuple[str, dict]]:
             yield from _plain_dicts(child, f'{path}.{number}')
 
 
-def _sources(model: nn.Module) -> str:
+def _sources(kinds: set[type]) -> str:
     """The text of the files that the classes of a model, or what they import, are defined in."""
-    classes = {base for module in model.modules() for base in type(module).__mro__}
+    classes = {base for kind in kinds for base in kind.__mro__}
     names = {kind.__module__ for kind in classes if kind.__module__.partition('.')[0] not in _OTHERS}
     imported = {
         getattr(value, '__module__', None)

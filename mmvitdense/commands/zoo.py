@@ -1,7 +1,8 @@
 """List the models of the zoo, search them, show one, or fetch the weights of some.
 
 Words are looked for in the name, the family, the task, the data, the licence and the access of a model; all of them
-have to be there. Weights are kept in the cache of torch.hub, where `mmvitdense test NAME` and other commands find them.
+have to be there. Weights are kept in the cache of torch.hub, where `mmvitdense test NAME` and all other commands find
+them.
 """
 
 from __future__ import annotations

@@ -125,4 +125,4 @@ def _taken(work_dir: str | Path) -> str:
     holder = noted_run(work_dir)
     known = {'pid', 'host', 'since'} <= holder.keys()
     who = f'process {holder["pid"]} on {holder["host"]} since {holder["since"]}' if known else 'a process'
-    return f'The work dir {work_dir} is in use by {who}: wait until it has ended, stop it, or give another --work-dir.'
+    return f'The folder {work_dir} is in use by {who}: wait until it has ended, stop it, or give another --work-dir.'

@@ -20,8 +20,17 @@ def compare_training(runner: Runner, checkpoint: dict[str, Any]) -> list[str]:
         Lines that say which settings of the config are not used.
 
     Raises:
-        OtherTrainingError: the optimizer is another one, or trains other parameters.
+        OtherTrainingError: the optimizer is another one, or trains other parameters, or the file is no such checkpoint.
     """
+    meta = checkpoint.get('meta') or {}
+    absent = [f'meta.{name}' for name in ('epoch', 'iter') if name not in meta]
+    if 'message_hub' not in checkpoint:
+        absent.append('message_hub')
+    if absent:
+        raise OtherTrainingError(
+            f'The checkpoint has no {", ".join(absent)}, so it is of another runner (such as that of mmdet 2) '
+            'and cannot be resumed; start from its weights with --cfg-options load_from=CHECKPOINT.'
+        )
     wrapper, saved = runner.optim_wrapper, checkpoint.get('optimizer') or {}
     wrappers = {f'.{name}': one for name, one in wrapper.items()} if hasattr(wrapper, 'items') else {'': wrapper}
     notes = []

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -27,7 +27,8 @@ from .same_training import compare_training
 class WorkDirHook(Hook):
     """Keeps runs in one work dir apart.
 
-    * The work dir is locked while the run lasts; a second run ends with a line that names the process and its machine.
+    * The work dir, and the folder of its checkpoints if that is another one, are locked while the run lasts; a second
+      run ends with a line that names the process and its machine.
     * What a run that was killed while it wrote has left is removed.
     * Each run has a name, which is in its checkpoints and in ``.run_lock`` of the work dir. Resumption without a path
       takes the newest whole checkpoint of the last run in the work dir, also where the checkpoint noted last is gone,
@@ -41,7 +42,7 @@ class WorkDirHook(Hook):
     def __init__(self) -> None:
         self._run: str | None = None
         self._resumed = False
-        self._locked = False
+        self._locked: list[str] = []
 
     def before_run(self, runner: Runner) -> None:
         """Lock the work dir and choose what to resume from, before checkpoints are read."""
@@ -56,9 +57,9 @@ class WorkDirHook(Hook):
             runner._load_from = chosen
             runner._resume = chosen is not None
 
-    def _prepare(self, runner: Runner, resume: bool) -> tuple[bool, str | None, list[str]]:
-        locked = lock_work_dir(runner.work_dir)
+    def _prepare(self, runner: Runner, resume: bool) -> tuple[list[str], str | None, list[str]]:
         folders = _other_folders(runner)
+        locked = _lock([runner.work_dir, *folders])
         for folder in (runner.work_dir, *folders):
             remove_torn_files(folder, '.pth')
         remove_torn_files(runner.work_dir, '')
@@ -95,9 +96,9 @@ class WorkDirHook(Hook):
 
     def after_run(self, runner: Runner) -> None:
         """Let others have the work dir."""
-        if self._locked and is_main_process():
-            release_work_dir(runner.work_dir)
-        self._locked = False
+        if is_main_process():
+            _release(self._locked)
+        self._locked = []
 
     @staticmethod
     def _tell_of_complete_run(runner: Runner) -> None:
@@ -127,25 +128,49 @@ class WorkDirHook(Hook):
 
 
 @contextmanager
-def work_dir_locked(work_dir: str) -> Iterator[None]:
-    """Hold the lock of a work dir, in a distributed run by its first process; all raise if it is in use."""
-    taken = on_main_process(lambda: lock_work_dir(work_dir))
+def folders_locked(folders: Sequence[str]) -> Iterator[None]:
+    """Hold the locks of a work dir and of the folders of its checkpoints, in a distributed run by its first process.
+
+    Raises:
+        WorkDirInUseError: one of them is in use; by all processes.
+    """
+    taken = on_main_process(lambda: _lock(folders))
     try:
         yield
     finally:
-        if taken and is_main_process():
-            release_work_dir(work_dir)
+        if is_main_process():
+            _release(taken)
+
+
+def _lock(folders: Sequence[str]) -> list[str]:
+    """Lock folders, all or none; return those that were not locked by this process before."""
+    taken: list[str] = []
+    try:
+        for folder in folders:
+            if lock_work_dir(folder):
+                taken.append(folder)
+    except BaseException:
+        _release(taken)
+        raise
+    return taken
+
+
+def _release(folders: Sequence[str]) -> None:
+    for folder in folders:
+        release_work_dir(folder)
 
 
 def checkpoint_folders(checkpoint_hook: dict | None, work_dir: str) -> list[str]:
-    """Where checkpoints of a run go besides the work dir.
+    """Where on this machine checkpoints of a run go besides the work dir.
 
     Args:
         checkpoint_hook: The hook's fields in a config, of which ``out_dir`` is read.
         work_dir: The work dir, whose last part mmengine's hook appends.
     """
     out_dir = (checkpoint_hook or {}).get('out_dir')
-    return [os.path.join(out_dir, os.path.basename(work_dir.rstrip(os.sep)))] if out_dir else []
+    if not out_dir or '://' in out_dir:
+        return []
+    return [os.path.join(out_dir, os.path.basename(work_dir.rstrip(os.sep)))]
 
 
 def _other_folders(runner: Runner) -> list[str]:

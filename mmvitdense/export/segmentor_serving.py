@@ -7,13 +7,14 @@ from typing import Any
 
 import torch
 from mmseg.structures import SegDataSample
-from torch import Tensor
+from torch import Tensor, nn
 
 from mmvitdense.models.segmentation.windowed_segmentor import PredictsInWindows
 
 from .errors import ExportError
 from .runtimes import Session
-from .serving import run_images
+from .serving import run_images, size_of
+from .tracing import standard_operators
 
 
 class SegmentorServer(PredictsInWindows):
@@ -50,3 +51,32 @@ class SegmentorServer(PredictsInWindows):
         height, width = crops.shape[-2:]
         results = run_images(self.session, list(crops))
         return torch.stack([torch.from_numpy(result['scores'][:, :height, :width]) for result in results])
+
+
+class PaddedSegmentor:
+    """Predict with the model in PyTorch: by its own prediction, or on padded images where the file pads.
+
+    Args:
+        model: The segmentor.
+        eager: The wrapped model in the place of the file.
+    """
+
+    def __init__(self, model: nn.Module, eager: Session):
+        self.model, self.padded = model, SegmentorServer(eager)
+
+    def __call__(self, data: dict[str, Any]) -> list[SegDataSample]:
+        """As of ``SegmentorServer``."""
+        samples = []
+        for image, sample in zip(data['inputs'], data['data_samples']):
+            one = {'inputs': [image], 'data_samples': [sample.clone()]}
+            samples += self.padded(one) if self._is_padded(image) else self._predicted(one)
+        return samples
+
+    def _is_padded(self, image: Tensor) -> bool:
+        window = self.padded.window_rule.windows(*image.shape[-2:])[0]
+        size = (window.bottom - window.top, window.right - window.left)
+        return size_of(self.padded.session.description, [image[:, : size[0], : size[1]]]) != size
+
+    def _predicted(self, data: dict[str, Any]) -> list[SegDataSample]:
+        with torch.no_grad(), standard_operators():
+            return self.model.predict(**self.model.data_preprocessor(data))

@@ -97,3 +97,10 @@ def test_values_of_options(text, value):
 def test_what_the_system_says_of_a_file_is_one_line(number, capsys):
     assert run_tool(fail_with(OSError(number, os.strerror(number), 'a/b.log'))) == 1
     assert capsys.readouterr().err == f'error: a/b.log cannot be read or written: {os.strerror(number)}.\n'
+
+
+def test_a_folder_that_was_taken_away_is_one_line(capsys, tmp_path):
+    assert run_tool(lambda: (tmp_path / 'gone' / 'log.json').open('w') and 0) == 1
+    assert capsys.readouterr().err.endswith(
+        f'log.json cannot be read or written: there is no folder {tmp_path}/gone.\n'
+    )

@@ -3,7 +3,9 @@
 import itertools
 import json
 import pickle
+import re
 import threading
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -19,7 +21,9 @@ from mmvitdense import mask_codes
 from mmvitdense.apis import inputs
 from mmvitdense.apis.errors import InputError
 from mmvitdense.apis.inference import Inferencer
+from mmvitdense.apis.named_models import find_model
 from mmvitdense.checkpoints import CheckpointError
+from mmvitdense.checkpoints.zoo.names import entry_named
 
 FAILING = 77
 
@@ -317,3 +321,23 @@ def test_options_that_mean_nothing(tmp_path, options, message):
 def test_a_config_without_scope():
     with pytest.raises(InputError, match='default_scope'):
         Inferencer(Config({'model': {'type': 'BrightSpot'}}), 'random', 'cpu')
+
+
+def test_the_three_lines_of_the_readme(tmp_path, monkeypatch):
+    text = (Path(__file__).parents[2] / 'README.md').read_text()
+    (snippet,) = [part for part in re.findall(r'```python\n(.*?)```', text, re.DOTALL) if 'Inferencer' in part]
+    assert len([line for line in snippet.splitlines() if line]) == 3
+    asked = []
+
+    def found(*arguments):
+        asked.append(arguments)
+        return find_model(config(tmp_path), 'random')
+
+    monkeypatch.setattr('mmvitdense.apis.inference.find_model', found)
+    monkeypatch.chdir(tmp_path)
+    cv2.imwrite('street.jpg', spot())
+    exec(compile(snippet, 'README.md', 'exec'), {})
+    assert cv2.imread('seen.png').shape == (320, 480, 3)
+    ((name, weights, options),) = asked
+    assert (weights, options) == (None, None)
+    assert entry_named(name).weights

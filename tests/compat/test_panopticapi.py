@@ -26,7 +26,7 @@ def test_an_installed_panopticapi_is_used(monkeypatch):
     assert module.rgb2id == 'the real one'
 
 
-def test_nothing_of_that_name_appears(bare_python):
+def test_nothing_of_that_name_appears(tools_python):
     if importlib.util.find_spec('panopticapi') is not None:
         pytest.skip('panopticapi is installed')
     code = """
@@ -37,7 +37,7 @@ assert LoadPanopticAnnotations(with_mask=False).rgb2id is panoptic_utils.rgb2id
 print(panoptic_utils.PQStat.__module__, importlib.util.find_spec('panopticapi'))
 print([name for name in sys.modules if name.split('.')[0] == 'panopticapi'])
 """
-    done = bare_python.run(['-c', code])
+    done = tools_python.run(['-c', code])
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-2:] == ['mmvitdense.compat.panoptic_quality None', '[]']
 

@@ -286,10 +286,10 @@ def test_tool(tmp_path, capsys):
 @pytest.mark.integration
 def test_a_terminated_tool_leaves_nothing(tmp_path):
     process = subprocess.Popen([sys.executable, TOOL, '--root', tmp_path / 'shapes', '--training', '100000'])
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 600
     while not list(tmp_path.glob('.shapes.partial-*/images/training/*')) and time.monotonic() < deadline:
         assert process.poll() is None
         time.sleep(0.05)
     process.terminate()
-    assert process.wait(30) != 0
+    assert process.wait(600) != 0
     assert list(tmp_path.iterdir()) == []

@@ -11,6 +11,8 @@ from torch.optim import SGD, AdamW
 from mmvitdense.engine import OtherTrainingError
 from mmvitdense.engine.same_training import compare_training
 
+WRITTEN = {'meta': {'epoch': 0, 'iter': 1}, 'message_hub': {}}
+
 
 def training(kind=AdamW, schedules=1, layers=2, **options):
     model = nn.Sequential(*(nn.Linear(2, 2) for _ in range(layers)))
@@ -24,6 +26,7 @@ def saved(run):
     return {
         'optimizer': run.optim_wrapper.state_dict(),
         'param_schedulers': [schedule.state_dict() for schedule in run.param_schedulers],
+        **WRITTEN,
     }
 
 
@@ -53,6 +56,14 @@ def test_another_optimizer_is_refused(now, before, message):
         compare_training(training(**now), saved(training(**before)))
 
 
+@pytest.mark.parametrize(('key', 'said'), [('message_hub', 'message_hub'), ('meta', r'meta\.epoch, meta\.iter')])
+def test_files_of_other_runners_are_refused(key, said):
+    checkpoint = saved(training())
+    del checkpoint[key]
+    with pytest.raises(OtherTrainingError, match=f'has no {said}, .*load_from=CHECKPOINT'):
+        compare_training(training(), checkpoint)
+
+
 def test_settings_that_are_not_used_are_said():
     notes = compare_training(training(lr=0.5, weight_decay=0.3), saved(training(schedules=2)))
     assert notes == [
@@ -68,7 +79,7 @@ def test_several_optimizers():
             optim_wrapper=OptimWrapperDict(a=training(**options).optim_wrapper), param_schedulers={'a': []}
         )
 
-    checkpoint = {'optimizer': several().optim_wrapper.state_dict(), 'param_schedulers': {'a': []}}
+    checkpoint = {'optimizer': several().optim_wrapper.state_dict(), 'param_schedulers': {'a': []}, **WRITTEN}
     assert compare_training(several(), checkpoint) == []
     with pytest.raises(OtherTrainingError, match=r'optim_wrapper\.a\.optimizer: the config has SGD'):
         compare_training(several(kind=SGD), checkpoint)

@@ -13,6 +13,7 @@ from mmengine.fileio import LocalBackend
 from mmvitdense.engine import SavingError, WorkDirInUseError
 from mmvitdense.engine.latest_checkpoint import latest_checkpoint, read_run_file
 from mmvitdense.engine.run_lock import lock_work_dir, noted_run, refuse_work_dir_in_use, release_work_dir
+from mmvitdense.engine.work_dir import checkpoint_folders, folders_locked
 from tests.reliability.same_runs import files, last_checkpoint
 
 from .tiny_runs import options, train
@@ -40,8 +41,10 @@ def in_another_process(function, *arguments):
     pipe = context.Pipe(duplex=False)
     process = context.Process(target=send)
     process.start()
-    process.join(20)
-    return pipe[0].recv()
+    assert pipe[0].poll(600)
+    answer = pipe[0].recv()
+    process.join(600)
+    return answer
 
 
 def test_a_work_dir_in_use_is_refused_and_names_who_uses_it(tmp_path):
@@ -69,6 +72,24 @@ def test_a_run_ends_where_another_one_runs_and_frees_what_it_had(tmp_path, monke
     monkeypatch.setattr('fcntl.lockf', taken)
     with pytest.raises(WorkDirInUseError, match='is in use by process'):
         briefly(tmp_path, resume=True)
+
+
+def test_two_work_dirs_whose_checkpoints_go_to_one_folder(tmp_path):
+    first, second, shared = tmp_path / 'a' / 'run', tmp_path / 'b' / 'run', tmp_path / 'kept'
+    other = in_another_process(lambda: lock_work_dir(shared / 'run') and refused(second, shared))
+    assert other is True, 'of this process it is'
+    assert lock_work_dir(shared / 'run')
+    assert f'{shared}/run is in use by process {os.getpid()}' in in_another_process(refused, second, shared)
+    assert in_another_process(lock_work_dir, second) is True, 'not one without the other'
+    release_work_dir(shared / 'run')
+    briefly(first, checkpoint={'out_dir': str(shared)})
+    assert in_another_process(lock_work_dir, shared / 'run') is True
+    assert checkpoint_folders({'out_dir': 's3://bucket/kept'}, str(first)) == []
+
+
+def refused(work_dir, out_dir):
+    with folders_locked([work_dir, *checkpoint_folders({'out_dir': str(out_dir)}, str(work_dir))]):
+        return True
 
 
 def test_a_new_run_says_that_there_was_one_and_is_not_mistaken_for_it(tmp_path, capfd):

@@ -224,5 +224,5 @@ def run(arguments: dict[str, Any], processes: int = 1) -> list[int]:
     for child in children:
         child.start()
     for child in children:
-        child.join(120)
+        child.join(600)
     return [child.exitcode for child in children]

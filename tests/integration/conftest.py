@@ -2,22 +2,18 @@
 
 import pytest
 
-from tests.warm_python import WarmPython
-
-from .workshop import DETECTOR, IMPORTED_BY_TOOLS, SEGMENTOR, TINY_DETECTOR, TINY_SEGMENTOR, Workshop, schedule
+from .workshop import DETECTOR, SEGMENTOR, TINY_DETECTOR, TINY_SEGMENTOR, Workshop, schedule
 
 SGD = {'optim_wrapper.optimizer.type': 'SGD', 'optim_wrapper.optimizer.lr': 0.05, 'param_scheduler': None}
 
 
 @pytest.fixture(scope='session')
-def workshop(tmp_path_factory):
+def workshop(tmp_path_factory, tools_python):
     from mmvitdense.datasets.shapes import write_shapes
 
     folder = tmp_path_factory.mktemp('workshop')
     write_shapes(folder / 'data' / 'shapes', 24, 5, image_size=64, seed=0)
-    python = WarmPython(*IMPORTED_BY_TOOLS)
-    yield Workshop(folder, python)
-    python.close()
+    return Workshop(folder, tools_python)
 
 
 @pytest.fixture(scope='session')
@@ -30,7 +26,8 @@ def detector(workshop):
 @pytest.fixture(scope='session')
 def segmentor(workshop):
     """The work dir of a segmentor after 4 iterations on batches of 4, with a checkpoint of each."""
-    workshop.run('train.py', SEGMENTOR, '--work-dir', 'segmentor', options={**TINY_SEGMENTOR, **SGD, **schedule(4, 1)})
+    options = {**TINY_SEGMENTOR, **SGD, **schedule(4, 1)}
+    workshop.run('train.py', SEGMENTOR, '--work-dir', 'segmentor', options=options, fresh=True)
     return workshop / 'segmentor'
 
 

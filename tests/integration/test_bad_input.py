@@ -146,7 +146,7 @@ def test_a_demo_by_windows_without_a_step(refused):
 
 
 def test_the_tools_say_it_in_one_line_too(workshop):
-    done = workshop.run('test.py', 'configs/none.py', 'w.pth', exit_code=2, fresh=True)
+    done = workshop.run('test.py', 'configs/none.py', 'w.pth', exit_code=2)
     assert done.stderr == 'error: The config configs/none.py does not exist.\n'
     done = workshop.run('train.py', DETECTOR, '--work-dri', 'x', exit_code=2)
     assert 'unrecognized arguments: --work-dri' in done.stderr

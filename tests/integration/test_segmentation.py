@@ -22,7 +22,7 @@ def weights(work_dir, step=4):
 
 def test_two_processes_train_like_one_with_the_doubled_batch(workshop, segmentor):
     options = {**TINY_SEGMENTOR, **SGD, **schedule(4, 4), 'train_dataloader.batch_size': 2}
-    done = workshop.run('train.py', SEGMENTOR, '--work-dir', 'together', options=options, processes=2, fresh=True)
+    done = workshop.run('train.py', SEGMENTOR, '--work-dir', 'together', options=options, processes=2, torchrun=True)
     assert 'x 2 process(es)' in done.stdout
     expected, found = weights(segmentor), weights(workshop / 'together')
     for key, value in expected.items():

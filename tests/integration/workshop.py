@@ -6,13 +6,12 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tests.warm_python import REPOSITORY, WarmPython, environment
+from tests.warm_python import REPOSITORY, WarmPython, run_fresh
 
 DETECTOR = REPOSITORY / 'configs/quickstart/vitdet-tiny_mask-rcnn_shapes.py'
 SEGMENTOR = REPOSITORY / 'configs/quickstart/vit-tiny_upernet_shapes.py'
@@ -70,6 +69,23 @@ IMPORTED_BY_TOOLS = (
     *('mmvitdense.models.detection', 'mmvitdense.models.segmentation', 'mmvitdense.checkpoints.formats'),
 )
 
+# torchrun starts interpreters, each of which would import everything; its agent forks as well.
+UNDER_TORCHRUN = """
+import runpy
+import sys
+
+from torch.distributed.launcher.api import LaunchConfig, elastic_launch
+
+
+def program():
+    sys.argv = sys.argv[2:]
+    runpy.run_path(sys.argv[0], run_name='__main__')
+
+
+settings = dict(rdzv_backend='c10d', rdzv_endpoint='localhost:0', max_restarts=0, start_method='fork')
+elastic_launch(LaunchConfig(min_nodes=1, max_nodes=1, nproc_per_node=int(sys.argv[1]), **settings), program)()
+"""
+
 
 class Workshop:
     """Runs tools in a folder that holds `data/shapes`."""
@@ -89,6 +105,7 @@ class Workshop:
         exit_code: int = 0,
         processes: int = 1,
         fresh: bool = False,
+        torchrun: bool = False,
     ) -> subprocess.CompletedProcess:
         """Run a tool to its end and check its exit code.
 
@@ -98,11 +115,16 @@ class Workshop:
             options: What follows `--cfg-options`.
             exit_code: The one that is expected, of each process.
             processes: How many run together.
-            fresh: In an interpreter that has imported nothing, or several under torchrun; else in forks of one that
-                has imported what tools import.
+            fresh: In an interpreter that has imported nothing; else in forks of one with what tools import.
+            torchrun: As processes that the agent behind torchrun forks and watches; else with variables like its own.
         """
         command = self._command(tool, arguments, options, processes)
-        done = self._run_fresh(command, processes) if fresh else self._run_forked(command, processes)
+        if fresh:
+            done = run_fresh(command, self.folder)
+        elif torchrun:
+            done = self._python.run(['-c', UNDER_TORCHRUN, processes, *command], self.folder)
+        else:
+            done = self._run_forked(command, processes)
         assert done.returncode == exit_code, (
             f'exit code {done.returncode}\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}'
         )
@@ -112,22 +134,11 @@ class Workshop:
         """Start a tool and kill it, as a power cut would, as soon as `when()` is true."""
         log = self.folder / 'killed.log'
         process = self._python.start(self._command(tool, arguments, options, 1), self.folder, log, log)
-        deadline = time.monotonic() + 120
+        deadline = time.monotonic() + 600
         while not when() and time.monotonic() < deadline:
             time.sleep(0.01)
         os.kill(process, signal.SIGKILL)
         assert self._python.wait(process) == -signal.SIGKILL, f'the run ended by itself\n{log.read_text()[-3000:]}'
-
-    def _run_fresh(self, command: list[str], processes: int) -> subprocess.CompletedProcess:
-        launcher = ['-m', 'torch.distributed.run', '--standalone', '--nproc_per_node', str(processes)]
-        return subprocess.run(
-            [sys.executable, *(launcher if processes > 1 else ()), *command],
-            cwd=self.folder,
-            env=environment(),
-            capture_output=True,
-            text=True,
-            timeout=180,
-        )
 
     def _run_forked(self, command: list[str], processes: int) -> subprocess.CompletedProcess:
         """With the variables that torchrun gives to its processes; the output is that of all."""

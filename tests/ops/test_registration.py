@@ -56,7 +56,7 @@ def test_direct_calls_without_a_compiled_kernel(device):
     )
     environment = {**os.environ, 'MMVITDENSE_OPS_BACKEND': 'reference'}
     command = [sys.executable, '-c', script, str(Path(__file__).parent), device]
-    subprocess.run(command, env=environment, check=True, timeout=100)
+    subprocess.run(command, env=environment, check=True, timeout=600)
 
 
 @pytest.mark.parametrize('dynamic', [False, True])

@@ -126,6 +126,8 @@ FIELDS = [
             ('annotations', 'area', 'nan', NAN, 'a number of pixels'),
             ('annotations', 'iscrowd', 'text', '0', '0 or 1'),
             ('annotations', 'iscrowd', 'null', None, '0 or 1'),
+            ('annotations', 'iscrowd', 'two', 2, '0 or 1'),
+            ('annotations', 'iscrowd', 'nan', NAN, '0 or 1'),
             ('categories', 'id', 'null', None, 'a whole number'),
             ('categories', 'id', 'text', '1', 'a whole number and not a text'),
             ('categories', 'name', 'null', None, 'a text'),

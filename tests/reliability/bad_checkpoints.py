@@ -42,6 +42,7 @@ def _huge_header() -> bytes:
 CONTENTS: list[tuple[str, Callable[[], bytes], str, str]] = [
     ('empty', lambda: b'', '.pth', 'is not a checkpoint|is empty|is cut short'),
     ('text', lambda: b'weights', '.pth', 'is not a checkpoint'),
+    ('program', lambda: b'channels = 3\nlr = 0.1\n', '.pth', 'is not a checkpoint'),
     ('page', lambda: b'<!DOCTYPE html><html></html>', '.pth', 'is not a checkpoint|web page'),
     (
         'pointer',
@@ -106,6 +107,10 @@ def _changed_weights(change: Callable[[dict], None], *tools: str) -> Callable[[s
     return of_tool
 
 
+def _not_finite(state: dict) -> None:
+    state['roi_head.bbox_head.fc_cls.weight'][0, 0] = float('nan')
+
+
 def _other_shape(state: dict) -> None:
     state['roi_head.bbox_head.fc_cls.weight'] = torch.zeros(81, 256)
     state['roi_head.bbox_head.fc_cls.bias'] = torch.zeros(81)
@@ -168,6 +173,10 @@ BAD_CHECKPOINTS = [
     BadInput('checkpoint-of-another-config', 'test', _other, 'does not fit the model MaskRCNN'),
     BadInput('checkpoint-folder', 'test', _folder, 'is a folder without checkpoints'),
     BadInput('checkpoint-other-classes', 'test', _changed_weights(_other_shape)('test'), 'of another shape'),
+    *(
+        BadInput('checkpoint-not-finite', tool, _changed_weights(_not_finite)(tool), '1 weights that are not finite')
+        for tool in ('train', 'test', 'image_demo')
+    ),
     BadInput('checkpoint-one-missing', 'test', _changed_weights(_one_missing)('test'), '1 missing'),
     BadInput('checkpoint-one-more', 'test', _changed_weights(_one_more)('test'), r'1 unexpected \(extra'),
     BadInput('checkpoint-no-backbone', 'image_demo', _changed_weights(_half_empty)('image_demo'), 'missing'),

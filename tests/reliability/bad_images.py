@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 from collections.abc import Callable
 
 import numpy as np
@@ -82,6 +83,19 @@ def _labels_of_another_size(place: Place) -> list:
     return train(config='segmentor.py')
 
 
+def _labels_are_a_pipe(place: Place) -> list:
+    path = place / first(place, LABELS)
+    path.unlink()
+    os.mkfifo(path)
+    return train(config='segmentor.py')
+
+
+def _labels_with_fractions(place: Place) -> list:
+    path = place / first(place, LABELS)
+    Image.fromarray(np.full((64, 64), 0.5, np.float32)).save(path, 'TIFF')
+    return train(config='segmentor.py')
+
+
 def _labels_in_colour(place: Place) -> list:
     place.write(first(place, LABELS), picture())
     return train(config='segmentor.py')
@@ -113,6 +127,8 @@ BAD_IMAGES = [
     BadInput('image-absent', 'test', lambda place: _absent(place, VALIDATION, evaluate()), 'are not in'),
     BadInput('label-map-absent', 'train', lambda place: _absent(place, LABELS, train(config='segmentor.py')), 'label'),
     BadInput('label-map-of-another-size', 'train', _labels_of_another_size, '32x64|64x32|size'),
+    BadInput('label-map-is-a-pipe', 'train', _labels_are_a_pipe, 'cannot be read as a label map .it is no file'),
+    BadInput('label-map-with-fractions', 'train', _labels_with_fractions, 'numbers with fractions'),
     BadInput('label-map-in-colour', 'train', _labels_in_colour, 'channel|colour|RGB'),
     BadInput('label-map-beyond-classes', 'train', _labels_beyond_classes, 'label|classes'),
     BadInput('image-absent', 'image_demo', ['none.png', *DEMO], r'none\.png does not exist'),

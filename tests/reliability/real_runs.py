@@ -117,7 +117,7 @@ class Training:
         """The processes that train."""
         return [process.pid for process in self._processes]
 
-    def wait(self, limit: float = 180) -> list[int | None]:
+    def wait(self, limit: float = 600) -> list[int | None]:
         """Exit codes, None of a process that has not ended in time, which is then killed."""
         end = time.monotonic() + limit
         for process in self._processes:
@@ -133,7 +133,7 @@ class Training:
             with contextlib.suppress(ProcessLookupError):
                 (os.killpg if group else os.kill)(process, number)
 
-    def wait_for(self, text: str, limit: float = 120) -> bool:
+    def wait_for(self, text: str, limit: float = 600) -> bool:
         """Wait until the first process has printed something."""
         end = time.monotonic() + limit
         while time.monotonic() < end and self._processes[0].is_alive():
@@ -142,7 +142,7 @@ class Training:
             time.sleep(0.01)
         return False
 
-    def left(self, limit: float = 10) -> list[int]:
+    def left(self, limit: float = 120) -> list[int]:
         """Processes of the groups that still live after a while, although those that train have ended."""
         end = time.monotonic() + limit
         while (alive := [process for group in self.pids for process in _living(group)]) and time.monotonic() < end:

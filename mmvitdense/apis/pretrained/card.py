@@ -18,7 +18,7 @@ _TAGS = {
     'panoptic segmentation': 'image-segmentation',
 }
 _SHOWN_CLASSES = 20
-_ADDRESS = re.compile(r"(open_pretrained\()'[^']*'")
+_ADDRESS = re.compile(r"(Inferencer\()'[^']*'")
 
 
 class CardFacts(NamedTuple):
@@ -104,8 +104,9 @@ def _usage(address: str) -> Iterator[str]:
     yield 'from mmvitdense.apis import Inferencer'
     yield ''
     yield f'inferencer = Inferencer({address!r})'
-    yield "result = inferencer('image.jpg')"
+    yield "result = inferencer('image.jpg', keep_images=True)"
     yield 'print(result.to_dict())'
+    yield 'picture = result.draw()  # H x W x 3, BGR'
     yield '```'
     yield ''
     yield '`pip install "mmvitdense[onedl]" safetensors` installs what it needs. `config.json` is read as data; nothing'

@@ -15,6 +15,8 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
+from mmvitdense.registry import MODELS
+
 from .layout import PretrainedError
 
 SCOPES = ('mmengine', 'mmcv', 'mmdet', 'mmseg', 'mmvitdense')
@@ -120,7 +122,6 @@ class _Registered:
 
     def __init__(self, default_scope: str):
         self._default = default_scope
-        self._names: dict[str, set[str]] = {}
         for part in _PARTS_OF_MMENGINE:
             importlib.import_module(f'mmengine.{part}')
 
@@ -131,17 +132,19 @@ class _Registered:
         scope = given or scope or self._default
         if not isinstance(scope, str) or (scope not in SCOPES and scope not in _scopes_of_imported()):
             return False
-        if not (short in self._of(scope) or (not given and short in self._of('mmengine') | _LOOKED_UP_BY_MMCV)):
+        everywhere = not given and (short in _LOOKED_UP_BY_MMCV or _is_registered(short, 'mmengine'))
+        if not (everywhere or _is_registered(short, scope)):
             return False
         # In the place of another kind (a hook as a model) the name is imported as a module, if there is one.
         return importlib.util.find_spec(short) is None
 
-    def _of(self, scope: str) -> set[str]:
-        if scope not in self._names:
-            if importlib.util.find_spec(f'{scope}.registry') is not None:
-                importlib.import_module(f'{scope}.registry')
-            self._names[scope] = {name for registry in _registries(scope) for name in registry.module_dict}
-        return self._names[scope]
+
+def _is_registered(name: str, scope: str) -> bool:
+    if scope == 'mmvitdense':
+        MODELS.import_for(name)
+    elif all(importlib.util.find_spec(module) for module in (scope, f'{scope}.registry')):
+        importlib.import_module(f'{scope}.registry')
+    return any(name in registry.module_dict for registry in _registries(scope))
 
 
 def _registries(scope: str) -> Iterator[Any]:

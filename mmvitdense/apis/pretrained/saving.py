@@ -113,6 +113,8 @@ def publish_model(
     size_in_bytes(options.get('max_shard_size', '5GB'))
     _check_folder(Path(folder), options.get('overwrite', False))
     cfg = load_config(config, cfg_options)
+    if not cfg.get('model'):
+        raise InputError(f'{cfg.filename} has no model to publish; expected a whole config.')
     model = build_model(cfg)
     content = load_model_weights(model, checkpoint)
     options['name'] = options.get('name') or config_name(config)

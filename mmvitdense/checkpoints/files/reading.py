@@ -54,11 +54,7 @@ def read_file(path_or_url: str | os.PathLike) -> Any:
         CheckpointError: There is no such file, it is damaged, or it holds objects that could run code.
     """
     name = os.fspath(path_or_url)
-    path = local_path(name)
-    if os.path.isdir(path):
-        raise CheckpointError(folder_message(path))
-    if not os.path.isfile(path):
-        raise CheckpointError(f'The checkpoint {name} does not exist (a path is relative to {os.getcwd()}).')
+    path = existing_file(name)
     try:
         _refuse_damaged(path, name)
         if path.endswith('.safetensors'):
@@ -80,6 +76,20 @@ def read_file(path_or_url: str | os.PathLike) -> Any:
         raise CheckpointError(str(error)) from error
     except Exception as error:  # what torch raises depends on where the damage is: OSError, IndexError, KeyError, ...
         raise CheckpointError(_why(path, error, name)) from error
+
+
+def existing_file(path_or_url: str | os.PathLike) -> str:
+    """As ``local_path``, of a file that is there.
+
+    Raises:
+        CheckpointError: It is not, or it is a folder.
+    """
+    path = local_path(path_or_url)
+    if os.path.isdir(path):
+        raise CheckpointError(folder_message(path))
+    if not os.path.isfile(path):
+        raise CheckpointError(f'The checkpoint {path_or_url} does not exist (a path is relative to {os.getcwd()}).')
+    return path
 
 
 def read_checkpoint(path_or_url: str | os.PathLike) -> dict[str, Tensor]:
@@ -160,9 +170,11 @@ def _why(path: str, error: Exception, name: str) -> str:
         return f'{path} cannot be read: {error}.'
     # The beginning identifies a file of torch.save; zipfile.is_zipfile looks at the end, which may be missing.
     with open(path, 'rb') as file:
-        whole_format = file.read(2) == b'PK' or path.endswith('.safetensors')
+        start = file.read(2)
+    whole_format = start == b'PK' or path.endswith('.safetensors')
+    pickled = start == b'PK' or start[:1] == b'\x80'  # a text can be taken for a pickle of the first protocols
     refused = next((found for form in _REFUSALS if (found := re.search(form, str(error)))), None)
-    if refused and isinstance(error, pickle.UnpicklingError):
+    if refused and pickled and isinstance(error, pickle.UnpicklingError):
         load = 'torch.jit.load(...)' if is_torchscript(path) else 'torch.load(..., weights_only=False)'
         return (
             f'{path} holds more than weights ({refused[1]}), which could run code when it is loaded. If '
@@ -177,7 +189,8 @@ def _why(path: str, error: Exception, name: str) -> str:
         )
     if whole_format:
         return f'{path} is cut short or damaged: {_again(name)}.'
-    return f'{path} is not a checkpoint: expected a file written by torch.save or safetensors.'
+    fetched_from = f' It was fetched from {name}; --refetch fetches it again.' if '://' in name else ''
+    return f'{path} is not a checkpoint: expected a file written by torch.save or safetensors.{fetched_from}'
 
 
 def _other_archive(path: str) -> list[str]:

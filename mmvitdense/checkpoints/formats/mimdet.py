@@ -74,7 +74,7 @@ def cannot_tell(state_dict: dict[str, Tensor], options: dict[str, Any]) -> dict[
 
 def generation(state_dict: dict[str, Tensor]) -> str:
     """Both releases have files of the same names, but not the same fill for tokens that were not seen."""
-    if options(state_dict)['fill'] == 'mask_token':
+    if any(name.endswith('mask_token') for name in convert(state_dict)):
         return "of release 1.0.0 or 1.1.1, whose models have fill='mask_token'"
     return "of release 1.2.0, whose models have fill='conv_feat'"
 

@@ -29,13 +29,14 @@ def zoo_entry(name: str) -> ZooEntry | None:
 
 @lru_cache(maxsize=4)
 def _entries(folder: Path) -> tuple[ZooEntry, ...]:
-    return tuple(
-        _entry(model, collections.get(model.get('In Collection'), {}))
-        for metafile in metafiles(folder)
-        for content in [read_metafile(metafile)]
-        for collections in [{part['Name']: part for part in content.get('Collections') or ()}]
-        for model in content.get('Models') or ()
-    )
+    return tuple(entry for metafile in metafiles(folder) for entry in entries_of(metafile))
+
+
+def entries_of(metafile: Path) -> list[ZooEntry]:
+    """The models of one metafile."""
+    content = read_metafile(metafile)
+    collections = {part['Name']: part for part in content.get('Collections') or ()}
+    return [_entry(model, collections.get(model.get('In Collection'), {})) for model in content.get('Models') or ()]
 
 
 def metafiles(folder: Path) -> list[Path]:
