@@ -110,7 +110,8 @@ def test_a_death_is_heard_while_a_batch_is_awaited_and_not_before():
     batches = iter(loader)
     next(batches)
     batches._workers[0].kill()
-    for _ in range(20):
+    await_end(batches._workers[0].pid)
+    for _ in range(20):  # in which the handler would be called
         time.sleep(0.01)
     with pytest.raises(LoadingError, match=rf'pid {batches._workers[0].pid}\) has ended'):
         next(batches)
@@ -187,10 +188,14 @@ def test_loaders_leave_signals_to_the_process_that_trains_and_end_with_it(method
     assert ours.recv() == 21
     trainer.kill()
     trainer.join()
+    await_end(worker)
+
+
+def await_end(process):
     end = time.monotonic() + 600
-    while time.monotonic() < end and state(worker) not in ('', 'Z'):
+    while time.monotonic() < end and state(process) not in ('', 'Z'):
         time.sleep(0.01)
-    assert state(worker) in ('', 'Z')
+    assert state(process) in ('', 'Z')
 
 
 def state(process):
@@ -218,7 +223,11 @@ def test_options():
 
 
 def test_signals_are_noted_and_those_of_others_left_alone(capfd):
+    earlier = StopSignals()
+    earlier.install()  # ends what a run of another test may have left
+    earlier.restore()
     before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    StopSignals().install()  # as a run leaves it that ended by an exception
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # as in the background of a shell
     signals = StopSignals()
     signals.install()
