@@ -106,7 +106,7 @@ class TestTrunk:
     def parts(self):
         form = detect(self.WHOLE)
         options = form.options(self.WHOLE, window_size=3, global_blocks=(1,))
-        assert (options['num_heads'], options['pretrain_img_size']) == (1, 64)
+        assert (options['num_heads'], options['pretrain_img_size']) == (1, 32)
         weights = form.converted(self.WHOLE)
         assert not [name for name in weights if 'rope' in name or name.startswith(('ema_', 'query_head'))]
         vit, neck = PlainViT(**options), SFP(64, 8)

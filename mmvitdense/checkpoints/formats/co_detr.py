@@ -50,14 +50,18 @@ def options(state_dict: Weights, **given: Any) -> dict[str, Any]:
         raise CheckpointError('this Co-DETR has no ViT as its backbone; expected one: build its model from a config')
     weights = convert(state_dict, given.get('num_heads'))
     weights = {name.removeprefix(BACKBONE): x for name, x in weights.items() if name.startswith(BACKBONE)}
-    known = {'window_size': 24, 'final_norm_eps': 1e-5, **eva02.implied(_trunk(state_dict))}
+    depth = 1 + max(int(name.split('.')[1]) for name in weights if name.startswith('blocks.'))
+    known = {'window_size': 24, 'global_blocks': tuple(range(3, depth, 4)), 'final_norm_eps': 1e-5}
+    known |= eva02.implied(_trunk(state_dict))
     return implied_options(weights, given, ('eva02',), **known)
 
 
 def cannot_tell(state_dict: Weights, options: dict[str, Any]) -> dict[str, str]:
     """The windows."""
-    why = 'not in the weights; 24 in the released model of COCO, 16 in that of LVIS, whose blocks 2, 5, ... are global'
-    return {'window_size': why}
+    return {
+        'window_size': 'not in the weights; 24 in the released model of COCO, 16 in that of LVIS',
+        'global_blocks': 'not in the weights; 3, 7, ... in the released model of COCO, 2, 5, ... in that of LVIS',
+    }
 
 
 def tells_heads(state_dict: Weights) -> bool:

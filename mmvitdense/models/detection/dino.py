@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import torch
 from mmdet.models import detectors
 from mmdet.models.layers import MLP
 from torch import Tensor
@@ -45,8 +48,21 @@ class ReferencePointHead(MLP):
 class DINO(detectors.DINO):
     """mmdet's ``DINO`` with the published decoder: weights of the released code and of mmdet 3.3.0 fit, and the model
     is the same beside mmdet 3.3.0 and onedl-mmdetection. Weights trained by onedl-mmdetection's own ``DINO`` do not fit
-    (their ``decoder.ref_point_head.layers.0.weight`` has twice as many columns)."""
+    (their ``decoder.ref_point_head.layers.0.weight`` has twice as many columns).
+
+    Raises:
+        ValueError: An image has fewer places on its maps than there are queries.
+    """
 
     def _init_layers(self) -> None:
         super()._init_layers()
         self.decoder.ref_point_head = ReferencePointHead(self.embed_dims)
+
+    def pre_decoder(self, memory: Tensor, *args: Any, **kwargs: Any) -> tuple[dict, dict]:
+        """As its base, of the output of the encoder, B x N x C."""
+        if not torch.jit.is_tracing() and memory.shape[1] < self.num_queries:
+            raise ValueError(
+                f'DINO chooses {self.num_queries} queries and the maps of these images have {memory.shape[1]} places; '
+                'expected at least as many places: lower num_queries or give larger images.'
+            )
+        return super().pre_decoder(memory, *args, **kwargs)

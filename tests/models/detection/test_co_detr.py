@@ -169,6 +169,13 @@ def test_bad_options(changes, message):
         detector(**changes)
 
 
+def test_fewer_places_than_queries():
+    model = detector(num_queries=400).eval()
+    model.backbone.maps = maps(GOLDEN)
+    with pytest.raises(ValueError, match=r'DINO chooses 400 queries and the maps of these images have 189 places'):
+        model.predict(torch.zeros(2, 3, 96, 96), samples(GOLDEN))
+
+
 def build(name, **changes):
     """The model of a config with no values in it."""
     config = Config.fromfile(CONFIGS / f'{name}.py')
