@@ -4,19 +4,19 @@
 # Arguments go to pytest: tools/run_tests.sh tests/layers -k window
 # With --times first, the CPU seconds of folders, files and tests are shown too.
 set -euo pipefail
-# Bytecode of a quarter of all modules is needed, which Python writes as it meets them.
-install_options=--no-compile
+# Most modules are imported by no test. Python writes the bytecode of the others by itself, where it may.
+[ -n "${PYTHONDONTWRITEBYTECODE:-}" ] || install_options=--no-compile
 . "$(dirname "${BASH_SOURCE[0]}")/environment.sh" onedl,tests
 
 # Many small tensors: a process for each core is faster than threads.
 export OMP_NUM_THREADS=1
-times=()
+times=
 if [ "${1:-}" = --times ]; then
-  times=(-p tests.cpu_times)
+  times="-p tests.cpu_times"
   shift
 fi
 if [ $# -gt 0 ]; then
-  exec python -m pytest "${times[@]}" "$@"
+  exec python -m pytest $times "$@"
 fi
 ruff check .
 ruff format --check .
@@ -26,5 +26,5 @@ log=$(mktemp)
 bash tools/test_openmmlab.sh > "$log" 2>&1 &
 job=$!
 trap 'kill $job 2> /dev/null || true; rm -f "$log"' EXIT
-python -m pytest "${times[@]}" --numprocesses 2 --dist loadfile
+python -m pytest $times --numprocesses 2 --dist loadfile
 wait $job || { cat "$log" >&2; echo "the original OpenMMLab line failed" >&2; exit 1; }

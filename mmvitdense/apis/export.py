@@ -88,8 +88,8 @@ def export_with_proof(
     """Export a model, run the file beside PyTorch, and say how far they are apart.
 
     Args:
-        config: Path, name or ``Config``.
-        checkpoint: Weights, all of which must fit.
+        config: A name of the zoo, path of a config, or ``Config``.
+        checkpoint: Weights, all of which must fit; None for those that the zoo has, 'random' for none.
         options: How it is exported.
         proof_options: How it is proved; None for a file without proof.
         out: Where the file goes; by default NAME.onnx and the like in the current folder.

@@ -96,7 +96,7 @@ def open_images(cfg: Any, source: str | Path | None, most: int) -> Iterator[Anno
     if source is None:
         yield Annotated(cfg, most)
         return
-    with image_files(source, Path(source)) as files:
+    with image_files(source, None) as files:
         yield Folder(cfg, list(files.images.values())[:most])
 
 

@@ -20,6 +20,7 @@ from .build import build_model, predict_labels_alone
 from .checkpoint import load_model_weights
 from .checkpoint_config import config_of_checkpoint
 from .config import config_name, load_config
+from .config_errors import nearest_file
 from .dataset_meta import dataset_meta
 from .devices import usable_device
 from .errors import InputError
@@ -107,6 +108,8 @@ def find_config(model: Any, cfg_options: dict[str, Any] | None = None) -> tuple[
     if not isinstance(model, (str, Path)):
         return load_config(model, cfg_options), entry_of_config(getattr(model, 'filename', None))
     text = str(model)
+    if not text.strip():
+        raise InputError('The name of the model is empty: give a name of the zoo, a config, or a checkpoint.')
     if _is_folder_or_hub(text):
         return load_config(_opened(text).config, cfg_options), None
     if is_weights(text):
@@ -117,6 +120,8 @@ def find_config(model: Any, cfg_options: dict[str, Any] | None = None) -> tuple[
     if Path(text).is_dir():
         raise InputError(f'{text} is a folder; expected a config file or a name of the zoo{nearest_names(text)}')
     if '/' not in text and '::' not in text and not Path(text).is_file():
+        if Path(text).suffix:
+            raise InputError(f'The config {text} does not exist{nearest_file(Path(text)) or nearest_names(text)}')
         raise InputError(f'There is no file and no model of the zoo that is called {text!r}{nearest_names(text)}')
     cfg = load_config(text, cfg_options)
     return cfg, entry_of_config(cfg.filename)
@@ -163,9 +168,12 @@ def weights_file(weights: str | Path) -> str:
     """Path of weights given by a path, an address, or a name of the zoo, which stands for its published file.
 
     Raises:
-        CheckpointError: There are none, or they cannot be fetched.
+        InputError, CheckpointError: There are none, or they cannot be fetched.
     """
-    named = None if Path(weights).exists() else entry_named(str(weights))
+    text = str(weights)
+    named = None if Path(text).exists() else entry_named(text)
+    if named is None and '/' not in text and not is_weights(text) and not Path(text).exists():
+        raise InputError(f'There are no weights and no model of the zoo that are called {text!r}{nearest_names(text)}')
     return published_file(named) if named else existing_file(weights)
 
 

@@ -18,7 +18,7 @@ _OTHERS = ('torch', 'torchvision', 'mmengine', 'builtins', 'timm', 'transformers
 """Libraries whose modules read no config of a model."""
 _READ = re.compile(r"""cfg(?:\.\w+)*\.(\w+)|\.(?:get|pop|setdefault)\(\s*['"](\w+)['"]|\[['"](\w+)['"]\]""")
 _CFGS = ('train_cfg', 'test_cfg')
-_MISTYPED = 0.8
+_MISTYPED = 0.75
 
 
 def refuse_unread_keys(model: nn.Module, settings: Any) -> None:

@@ -11,6 +11,7 @@ import argparse
 import importlib
 import os
 import pkgutil
+import select
 import sys
 from collections.abc import Sequence
 from types import ModuleType
@@ -98,10 +99,13 @@ def _run_while_read(module: ModuleType, arguments: argparse.Namespace) -> int:
 
 
 def _reader_has_left() -> bool:
-    try:
-        sys.stdout.flush()
-    except BrokenPipeError:
-        # What is still held would be written, and complained of, when Python ends.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return True
-    return False
+    """Whether nobody reads what is printed, and it was not another pipe of the command that broke."""
+    if not hasattr(select, 'poll'):  # Windows
+        return False
+    output = select.poll()
+    output.register(sys.stdout.fileno(), 0)
+    if not any(event & select.POLLERR for _, event in output.poll(0)):
+        return False
+    # What is still held would be written, and complained of, when Python ends.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return True

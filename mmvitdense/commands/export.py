@@ -19,8 +19,12 @@ EXAMPLE = (
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
-    parser.add_argument('config', help='a config file, or a name such as mmvitdense::vitdet/NAME.py')
-    parser.add_argument('checkpoint', help='file or address of the weights, all of which must fit')
+    parser.add_argument('config', help='a config file, a name of the zoo, or mmvitdense::vitdet/NAME.py')
+    parser.add_argument(
+        'checkpoint',
+        nargs='?',
+        help="weights of that config, a file or an http(s) address, or 'random' (default: those of the zoo)",
+    )
     parser.add_argument('--format', choices=['onnx', 'openvino', 'torch'], default='onnx', help='(default: onnx)')
     parser.add_argument('--out', metavar='FILE', help='default: the name of the config in the current folder')
     parser.add_argument(

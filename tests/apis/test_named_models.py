@@ -11,7 +11,7 @@ import torch
 from mmengine.config import Config
 from safetensors.torch import save
 
-from mmvitdense.apis import find_model, load_model
+from mmvitdense.apis import find_model, load_model, run_demo
 from mmvitdense.apis.errors import InputError, run_tool
 from mmvitdense.apis.test import evaluate_model
 from mmvitdense.checkpoints import CheckpointError
@@ -86,6 +86,9 @@ def test_detectron2(zoo, shapes_root, tmp_path):
     zoo.publish(VITDET, pickle.dumps({'model': official, '__author__': 'a test'}))
     metrics = evaluate_model(VITDET, work_dir=str(tmp_path / 'work'))
     assert metrics.keys() >= {'coco/bbox_mAP', 'coco/segm_mAP'}
+    image = next((shapes_root / 'images' / 'validation').iterdir())
+    assert run_demo(image, VITDET, out_dir=tmp_path / 'seen', device='cpu') == 0
+    assert (tmp_path / 'seen' / 'predictions.json').is_file()
     found = find_model(VITDET, cfg_options={'model.test_cfg.rcnn.max_per_img': 3})
     assert re.search(r'[0-9a-f]{8}-model_final_[0-9a-f]{6}\.pkl$', found.checkpoint)
     assert found.config.model.test_cfg.rcnn.max_per_img == 3
@@ -233,6 +236,8 @@ def test_what_people_type(zoo, shapes_root, capsys, monkeypatch):
     assert 'No weights are published for vitdet-b-mae_atss' in said('vitdet-b-mae_atss_lsj-100e_coco')
     assert 'The checkpoint none.pth does not exist' in said(VITDET, 'none.pth')
     assert 'The checkpoint none.pth does not exist' in said('none.pth')
+    assert f'no model of the zoo that are called {VITDET[:-1]!r}; did you mean {VITDET}' in said(VITDET, VITDET[:-1])
+    assert 'The name of the model is empty' in said('')
     Path('mine.py').write_text(f"_base_ = '{zoo.folder}/configs/vitdet/{VITDET}.py'")
     assert 'mine is a config of your own, so that no weights are published for it: give the weights' in said('mine.py')
     zoo.publish(VITDET, b'first')

@@ -1,5 +1,6 @@
 """ViT-CoMer and ViT-Adapter: official names against those of our models, options, heads, and what is turned away."""
 
+import functools
 import re
 
 import pytest
@@ -81,6 +82,12 @@ def build(model, trunk, **options):
     return with_zero_key_bias(redraw(model(dict(TRUNKS[trunk]), **{**SMALL, **options})))
 
 
+@functools.cache
+def built(model, trunk):
+    """Like ``build``, for tests that only read the weights."""
+    return build(model, trunk)
+
+
 def with_prefix(prefix, weights):
     return {f'{prefix}{name}': tensor for name, tensor in weights.items()}
 
@@ -107,21 +114,21 @@ class TestNames:
     @pytest.mark.parametrize('prefix', ['', 'backbone.'], ids=['backbone', 'detector'])
     def test_official(self, kind, trunk, prefix):
         model, form, spell = kind
-        module = build(model, trunk)
+        module = built(model, trunk)
         official = with_prefix(prefix, spell(in_official_names(module)))
         assert [found for found in FORMATS if found.matches(official)] == [form]
         assert_same(convert(official), with_prefix(prefix, module.state_dict()))
 
     @pytest.mark.parametrize('prefix', ['', 'backbone.'], ids=['backbone', 'detector'])
     def test_ours_pass_unchanged(self, kind, trunk, prefix):
-        weights = with_prefix(prefix, kind[0](dict(TRUNKS[trunk]), **SMALL).state_dict())
+        weights = with_prefix(prefix, built(kind[0], trunk).state_dict())
         weights = {**weights, 'roi_head.bbox_head.fc_cls.bias': torch.zeros(3)} if prefix else weights
         assert [found for found in FORMATS if found.matches(weights)] == [PLAIN_VIT]
         assert_same(convert(weights), weights)
 
     def test_options_build_the_model(self, kind, trunk):
         model, form, spell = kind
-        module = build(model, trunk)
+        module = built(model, trunk)
         official = spell(in_official_names(module))
         options = form.options(official, num_heads=2)
         model(**options).load_state_dict(convert(official))
@@ -272,7 +279,7 @@ class TestHeads:
     )
     def test_others_keep_their_names(self, kind, name):
         model, _, spell = kind
-        official = with_prefix('backbone.', spell(in_official_names(build(model, 'timm'))))
+        official = with_prefix('backbone.', spell(in_official_names(built(model, 'timm'))))
         assert name in convert({**official, name: torch.zeros(1)})
 
 
@@ -310,7 +317,7 @@ class TestViTPretrained:
     def official(self, tmp_path, kind):
         """A file of a whole segmentor in official names, and its backbone."""
         model, _, spell = kind
-        module = build(model, 'timm')
+        module = built(model, 'timm')
         weights = with_prefix('backbone.', spell(in_official_names(module)))
         torch.save({'state_dict': {**weights, 'decode_head.conv_seg.bias': torch.zeros(2)}}, tmp_path / 'official.pth')
         return tmp_path / 'official.pth', module

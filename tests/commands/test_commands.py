@@ -57,12 +57,13 @@ def test_the_command_line_is_read_before_anything_heavy_is_imported():
     assert done.stdout.startswith('usage: mmvitdense ')
 
 
-def test_an_output_that_nobody_reads_any_more(monkeypatch, capfd, tmp_path):
+@pytest.mark.parametrize('length', [1, 100_000])
+def test_an_output_that_nobody_reads_any_more(length, monkeypatch, capfd, tmp_path):
     reading, writing = os.pipe()
     monkeypatch.setattr('sys.stdout', os.fdopen(writing, 'w'))
     os.close(reading)
     config = tmp_path / 'mine.py'
-    config.write_text('a = 1\n')
+    config.write_text(f'a = {"x" * length!r}\n')
     assert commands.main(['config', str(config)]) == commands.READER_LEFT
     sys.stdout.close()
     assert capfd.readouterr().err == ''

@@ -18,7 +18,11 @@ from mmengine.registry import DATA_SAMPLERS, DATASETS, HOOKS, MODELS, PARAM_SCHE
 
 from mmvitdense.apis.amp import ONLY_AMP
 from mmvitdense.apis.config import unused_notes
+from mmvitdense.apis.option_kinds import check_kinds
 from mmvitdense.apis.pixels import differing_pixels
+from mmvitdense.apis.run_parts import check_parts
+from mmvitdense.apis.trial_steps import try_optimizers
+from mmvitdense.apis.unread_keys import refuse_unread_keys, refuse_unread_rules
 from mmvitdense.checkpoints.zoo import zoo_entries
 from tests.configs.shrink import SIDE, image_side, shrink
 
@@ -105,6 +109,12 @@ class TestEveryConfig:
         assert config.default_scope in ('mmdet', 'mmseg')
         assert unused_notes(config) == [], 'every field is one that something reads'
 
+    def test_the_checks_before_a_run_refuse_nothing(self, name):
+        config = load(name)
+        check_parts(config)
+        refuse_unread_rules(config.optim_wrapper)
+        check_kinds(config)
+
     def test_pixels_are_those_of_the_preset(self, name):
         assert differing_pixels(load(name)) == []
 
@@ -113,9 +123,11 @@ class TestEveryConfig:
         small.optim_wrapper = without_amp(small.optim_wrapper)
         skip_twins(name, small, 'train_dataloader', 'optim_wrapper', 'find_unused_parameters')
         model = small_model().train()
+        refuse_unread_keys(model, small.model)
         with DefaultScope.overwrite_default_scope(small.default_scope):
             # Groups of parameters, each of which torch compares with all before, are slow as dicts of mmengine.
             optimizer = build_optim_wrapper(model, small.optim_wrapper.to_dict())
+        try_optimizers(optimizer, small.optim_wrapper)
         data = model.data_preprocessor(build_batch(small, 'train_dataloader', 2), training=True)
         losses, depth = [], model.backbone.get_layer_depth
         # One step is enough for most; heads that match predictions to objects may match others after it.

@@ -7,7 +7,7 @@ from mmdet.models.data_preprocessors import DetDataPreprocessor
 from mmdet.models.detectors import DINO, MaskFormer, SingleStageDetector, TwoStageDetector
 from torch import Tensor, nn
 
-from mmvitdense.models.detection import RawPaddingDetDataPreprocessor
+from mmvitdense.models.detection import CoDETR, RawPaddingDetDataPreprocessor
 from mmvitdense.models.detection.size_aware import SizeAwareMixin
 
 from ..errors import ExportError
@@ -38,6 +38,11 @@ def wrap(model: nn.Module, size: tuple[int, int], pasted: bool = False, any_size
         raise ExportError(
             f'The model is a {type(model).__name__}, whose backbone takes the sizes of images as plain numbers; it '
             'cannot be exported.'
+        )
+    if isinstance(model, CoDETR):
+        raise ExportError(
+            'The model is a CoDETR, whose way from maps to boxes is not written for export; what can be exported of '
+            'transformers is DINO.'
         )
     if isinstance(model, DINO):
         module = Dino(model, pixels)
