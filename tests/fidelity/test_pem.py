@@ -111,7 +111,7 @@ def test_training_step(golden, model):
 def test_evaluation(golden, model):
     maps = maps_of(golden)
     found = model.eval()(maps)
-    assert found.covered == found.image_size == (64, 96)
+    assert (found.covered, found.image_size) == ((64, 96), None)
     backward(golden, found, 'eval')
     expected = {n.removeprefix('eval/'): x for n, x in golden['grad'].items() if n.startswith('eval/')}
     for index, given in enumerate(maps):

@@ -34,7 +34,8 @@ class PEM(InitializedModule):
         in_channels: Of the four maps, of strides 4, 8, 16 and 32.
         num_classes: Classes without 'no object': things and stuff of panoptic data.
         num_queries: Queries.
-        num_layers: Layers of the decoder; they read the maps of stride 32, 16 and 8 in turn.
+        num_layers: Layers of the decoder; they read the maps of stride 32, 16 and 8 in turn, which of fewer than three
+            layers the first ones are.
         embed_dims: Channels of the queries, a multiple of 4 and of ``num_heads``.
         pixel_channels: Channels of the pixel decoder.
         mask_channels: Channels of the map that is multiplied by the queries to masks.
@@ -74,8 +75,9 @@ class PEM(InitializedModule):
             raise ValueError(f'embed_dims must be a multiple of 4 and of num_heads={num_heads}, got {embed_dims}')
         self.num_classes, self.num_queries, self.stride = num_classes, num_queries, stride
         self.pixel_decoder = PEMPixelDecoder(in_channels, pixel_channels, mask_channels, norm_cfg, double_sigmoid)
-        self.inputs = nn.ModuleList(nn.Conv2d(pixel_channels, embed_dims, 1) for _ in range(_MAPS))
-        self.level_embed = nn.Embedding(_MAPS, embed_dims)
+        num_maps = min(_MAPS, num_layers)
+        self.inputs = nn.ModuleList(nn.Conv2d(pixel_channels, embed_dims, 1) for _ in range(num_maps))
+        self.level_embed = nn.Embedding(num_maps, embed_dims)
         self.query_feat = nn.Embedding(num_queries, embed_dims)
         self.query_embed = nn.Embedding(num_queries, embed_dims)
         self.layers = nn.ModuleList(
@@ -115,7 +117,7 @@ class PEM(InitializedModule):
         queries = self.query_feat.weight.expand(batch, -1, -1)
         classes, masks = [], []
         for index, layer in enumerate(self.layers):
-            level = placed[index % _MAPS]
+            level = placed[index % len(placed)]
             normed = self.norm(queries)
             predicted = self._masks(normed, mask_maps)
             if self.training:
@@ -129,7 +131,7 @@ class PEM(InitializedModule):
         masks.append(self._masks(normed, mask_maps))
         height, width = mask_maps.shape[-2:]
         covered = (height * self.stride, width * self.stride)
-        return MaskPredictions(tuple(classes), tuple(masks), covered, covered)
+        return MaskPredictions(tuple(classes), tuple(masks), None, covered)
 
     def _masks(self, normed: Tensor, mask_maps: Tensor) -> Tensor:
         return torch.einsum('bqc,bchw->bqhw', self.mask_embed(normed), mask_maps)
