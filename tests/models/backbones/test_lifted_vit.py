@@ -1,4 +1,4 @@
-"""The suite of backbones for LiftedViT, what stays frozen, and its weights; fidelity is in ``fidelity/test_lift.py``."""
+"""The suite of backbones for LiftedViT, what stays frozen, its weights; fidelity is in ``fidelity/test_lift.py``."""
 
 import pytest
 import torch
