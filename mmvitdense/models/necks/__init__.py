@@ -7,9 +7,9 @@ from .simple_feature_pyramid import SimpleFeaturePyramid
 from .vit_fpn import ViTFPN
 
 __all__ = [
+    'SFP',
     'ExtraAttention',
     'LiFT',
-    'SFP',
     'SimpleFeaturePyramid',
     'ViTFPN',
 ]
