@@ -281,10 +281,9 @@ def _use_shapes(dataset: ConfigDict, split: str, root: Path) -> None:
         if dataset.pop('ann_file', None):  # a data set that wants its lists of images
             dataset.update(type='BaseSegDataset', metainfo={'classes': ('background', *CLASSES)})
         return
-    panoptic = dataset.type == 'CocoPanopticDataset'
+    panoptic = dataset.type.endswith('PanopticDataset')
     maps = {} if panoptic or 'seg' not in dataset.data_prefix else {'seg': f'annotations/{split}'}
-    if not panoptic:
-        dataset.type = 'CocoDataset'
+    dataset.type = 'CocoPanopticDataset' if panoptic else 'CocoDataset'
     dataset.metainfo = {'classes': CLASSES}
     dataset.data_prefix = {'img': f'images/{split}', **maps}
     if panoptic:
