@@ -84,7 +84,7 @@ def _shrink_model(config: Config) -> Config:
     vit = plain_vit(model)
     vit.pop('init_cfg', None)
     model.backbone.get('lift', {}).pop('init_cfg', None)
-    if vit.type == 'ResNet':
+    if vit.get('type') == 'ResNet':
         _narrow_resnet(model)
     elif 'embed_dims' not in vit:
         _narrow(model, vit)

@@ -23,7 +23,7 @@ def test_recipe():
     assert {'neck.0.query_feat.weight', 'neck.0.level_embed.weight', 'neck.0.layers.0.norm1.weight'} <= without
     assert {'neck.0.layers.0.fc1.weight', 'neck.0.cls_embed.bias'}.isdisjoint(without)
     (options,) = config.param_scheduler
-    schedule = PARAM_SCHEDULERS.build({**options, 'optimizer': wrapper.optimizer, 'T_max': 10, 'end': 10})
+    schedule = PARAM_SCHEDULERS.build({**options, 'optimizer': wrapper.optimizer, 'T_max': 10, 'end': 11})
     (group,) = (group for name, group in groups.items() if name == 'neck.0.cls_embed.bias')
     rates = []
     for _ in range(11):
