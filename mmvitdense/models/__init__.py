@@ -5,7 +5,7 @@ from mmvitdense.registry import MODELS
 
 from .backbones import LiftedViT, MIMDet, PlainViT, TimmViT, ViTAdapter, ViTCoMer, ViTHook, ViTTaps, VPNeXtViT
 from .mask_transformers import PMT, EoMT
-from .necks import SFP, LiFT, SimpleFeaturePyramid, ViTFPN
+from .necks import SFP, ExtraAttention, LiFT, SimpleFeaturePyramid, ViTFPN
 from .tuning import LiFTPretraining, add_lora, load_peft, merge_lora, remove_lora, save_peft, unmerge_lora
 
 # Heads of mmdet and mmseg take it as ``norm_cfg=dict(type='mmvitdense.LayerNorm2d', eps=1e-6)``.
@@ -15,6 +15,7 @@ __all__ = [
     'PMT',
     'SFP',
     'EoMT',
+    'ExtraAttention',
     'LayerNorm2d',
     'LiFT',
     'LiFTPretraining',

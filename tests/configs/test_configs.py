@@ -176,8 +176,9 @@ class TestEveryConfig:
                 if 'mask_head' in small.model.get('roi_head', {}) or 'panoptic_head' in small.model:
                     assert predicted.masks.shape == (len(predicted), 96, 128)
                 assert predicted.bboxes.shape == (len(predicted), 4)
-                assert (predicted.bboxes >= 0).all()
-                assert (predicted.bboxes <= torch.tensor([128.0, 96.0, 128.0, 96.0])).all()
+                if "'clip_border': False" not in str(small.model.to_dict()):  # Sparse R-CNN's boxes reach outside
+                    assert (predicted.bboxes >= 0).all()
+                    assert (predicted.bboxes <= torch.tensor([128.0, 96.0, 128.0, 96.0])).all()
             else:
                 assert result.pred_sem_seg.data.shape == (1, 96, 128)
                 assert result.pred_sem_seg.data.max() < small.model.decode_head.num_classes
