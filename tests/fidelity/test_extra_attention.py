@@ -1,4 +1,4 @@
-"""The attention before the pyramid of HTC++, against the released module (golden file), by the rename of whole files."""
+"""The attention before the pyramid of HTC++ against the released module, by the names of whole files."""
 
 import pytest
 import torch

@@ -68,14 +68,14 @@ model = dict(
         ),
     ),
     train_cfg=dict(
-        rpn=dict(assigner=dict(_delete_=True, type='MaxIoUAssigner', pos_iou_thr=0.7, neg_iou_thr=0.3, min_pos_iou=0.3)),
+        rpn=dict(
+            assigner=dict(_delete_=True, type='MaxIoUAssigner', pos_iou_thr=0.7, neg_iou_thr=0.3, min_pos_iou=0.3)
+        ),
         rcnn=[
             dict(
                 # Objects that no box overlaps that much have the boxes that overlap them most.
                 assigner=dict(type='MaxIoUAssigner', pos_iou_thr=iou, neg_iou_thr=iou, min_pos_iou=iou),
-                sampler=dict(
-                    type='RandomSampler', num=512, pos_fraction=0.25, neg_pos_ub=-1, add_gt_as_proposals=True
-                ),
+                sampler=dict(type='RandomSampler', num=512, pos_fraction=0.25, neg_pos_ub=-1, add_gt_as_proposals=True),
                 mask_size=28,
                 pos_weight=-1,
                 debug=False,

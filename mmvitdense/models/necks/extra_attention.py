@@ -16,8 +16,8 @@ class ExtraAttention(InitializedModule):
     """One transformer block over the last map, with a norm behind it; the other maps pass.
 
     HTC++ of ViT-Adapter has it before its pyramid (``detection/mmdet_custom/models/necks/extra_attention.py`` of
-    czczup/ViT-Adapter), where the last map has stride 32. There are no positions. A feature pyramid network follows as a
-    second neck: ``neck=[dict(type='mmvitdense.ExtraAttention', ...), dict(type='FPN', ...)]``.
+    czczup/ViT-Adapter), where the last map has stride 32. There are no positions. A feature pyramid network follows as
+    a second neck: ``neck=[dict(type='mmvitdense.ExtraAttention', ...), dict(type='FPN', ...)]``.
 
     Args:
         in_channels: Channels of each map.

@@ -1,8 +1,8 @@
 """Heads of mmdet 2 and mmsegmentation 0 that have other names in mmdet 3 and mmsegmentation 1.
 
-Those of Mask R-CNN, Cascade R-CNN, Sparse R-CNN, HTC, ATSS, GFL, UPerNet and FCN are unchanged. In Mask2Former the layers of
-the two transformers call their parts by name instead of by number; Co-DETR and the attention before the pyramid of HTC++,
-which mmdet does not have, are those of this project.
+Those of Mask R-CNN, Cascade R-CNN, Sparse R-CNN, HTC, ATSS, GFL, UPerNet and FCN are unchanged. In Mask2Former the
+layers of the two transformers call their parts by name instead of by number; Co-DETR and the attention before the
+pyramid of HTC++, which mmdet does not have, are those of this project.
 """
 
 from __future__ import annotations
