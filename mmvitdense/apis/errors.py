@@ -72,6 +72,8 @@ def run_tool(main: Callable[[], int | None], debug: bool = False) -> int:
     except KeyboardInterrupt:
         return _say('Stopped by Ctrl-C.', 128 + signal.SIGINT)
     except Exception as error:
+        if _is_of_interrupt(error):
+            return _say('Stopped by Ctrl-C.', 128 + signal.SIGINT)
         _finish_saying()
         said = _described(error)
         sentence, code = said or (_fault(error), FAILED)
@@ -84,6 +86,15 @@ def run_tool(main: Callable[[], int | None], debug: bool = False) -> int:
         return code
     finally:
         _leave_process_group()
+
+
+def _is_of_interrupt(error: BaseException | None) -> bool:
+    """Whether a library has made another error of Ctrl-C, as mmengine does that formats a config."""
+    while error is not None:
+        if isinstance(error, KeyboardInterrupt):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def _described(error: Exception) -> tuple[str, int] | None:

@@ -13,7 +13,7 @@ import torch
 
 from mmvitdense.export.divergence import first_divergence
 from mmvitdense.export.quantization import quantize
-from mmvitdense.export.runtimes import OnnxRuntimeSession, Session, open_file
+from mmvitdense.export.runtimes import OnnxRuntimeSession, Session, open_file, runtime_of
 from mmvitdense.export.timing import seconds_of_file, seconds_of_pytorch
 
 from .errors import InputError
@@ -106,9 +106,10 @@ def export_with_proof(
     """
     if int8 and options.format != 'onnx':
         raise InputError('--int8 is for --format onnx, whose files OpenVINO reads too.')
+    path = Path(check) if check is not None else output_path(out, config, options, int8)
     if proof_options is not None:
         proof_options.check()
-    path = Path(check) if check is not None else output_path(out, config, options, int8)
+        runtime_of(path, proof_options.runtime)
     export = ModelExport(config, checkpoint, options, cfg_options)
     fit_pipeline(export.cfg, export.description)
     if check is None:

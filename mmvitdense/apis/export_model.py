@@ -14,10 +14,12 @@ from torch.export import ExportedProgram
 
 import mmvitdense
 from mmvitdense.export.description import Description
+from mmvitdense.export.optional import needed
 from mmvitdense.export.tracing import trace
 from mmvitdense.export.wrapped import Wrapped
 from mmvitdense.export.writing import (
     SUFFIXES,
+    check_libraries,
     check_opset,
     save_onnx,
     save_openvino,
@@ -73,6 +75,9 @@ class ExportOptions:
         if self.slim and self.format != 'onnx':
             raise InputError('--slim is for --format onnx.')
         check_opset(self.opset)
+        check_libraries(self.format)
+        if self.slim:
+            needed('onnxslim', '--slim')
 
 
 class ModelExport:
@@ -158,7 +163,8 @@ def output_path(out: str | Path | None, config: Any, options: ExportOptions, int
     """
     suffix = SUFFIXES[options.format]
     if out is None:
-        out = f'{Path(str(config)).stem}{"-int8" if int8 else ""}{suffix}'
+        name = getattr(config, 'filename', None) or config
+        out = f'{Path(str(name)).stem}{"-int8" if int8 else ""}{suffix}'
     if Path(out).suffix != suffix:
         raise InputError(f'--out {out}: expected a name that ends with {suffix}, for --format {options.format}.')
     check_output_file(out, '--out')

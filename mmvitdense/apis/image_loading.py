@@ -109,7 +109,7 @@ class ImageLoading:
         _check_array(image, _channels(loader))
         if getattr(loader, 'to_float32', False) or image.dtype.kind == 'f':
             image = image.astype(np.float32)
-        shape = image.shape[:2]
+        image, shape = np.ascontiguousarray(image), image.shape[:2]
         return {'img': image, 'img_path': None, 'img_id': 0, 'img_shape': shape, 'ori_shape': shape}
 
 

@@ -43,10 +43,11 @@ class StopSignals:
                 self._before[number] = signal.signal(number, self._note)
 
     def restore(self) -> None:
-        """Handle signals as before."""
+        """Handle signals as before, but for those that somebody else handles or ignores by now."""
         while self._before:
             number, handler = self._before.popitem()
-            signal.signal(number, handler)
+            if signal.getsignal(number) in (self._note, signal.SIG_DFL):
+                signal.signal(number, handler)
 
     def agreed(self) -> signal.Signals | None:
         """What was received, by any process; all that train together must call it together."""

@@ -131,17 +131,28 @@ def open_file(path: str | Path, runtime: str | None = None, threads: int | None 
             `mmvitdense export`.
     """
     path = Path(path)
-    if path.suffix not in _DEFAULT:
-        raise ExportError(f'{path}: expected an exported file, which ends with .onnx, .xml or .pt2.')
+    runtime = runtime_of(path, runtime)
     if not path.is_file():
         raise ExportError(f'There is no file {path}.')
+    kinds = {'onnxruntime': OnnxRuntimeSession, 'openvino': OpenVinoSession, 'torch': TorchSession}
+    return kinds[runtime](path, threads)
+
+
+def runtime_of(path: Path, runtime: str | None = None) -> str:
+    """What runs a file, which need not be there yet: that of its format, or the one that is given.
+
+    Raises:
+        ExportError: the file is of none, the runtime does not read it, or it is not installed.
+    """
+    if path.suffix not in _DEFAULT:
+        raise ExportError(f'{path}: expected an exported file, which ends with .onnx, .xml or .pt2.')
     runtime = runtime or _DEFAULT[path.suffix]
     if runtime not in RUNTIMES:
         raise ExportError(f'There is no runtime {runtime!r}; expected onnxruntime, openvino or torch.')
     if runtime != _DEFAULT[path.suffix] and (path.suffix, runtime) != ('.onnx', 'openvino'):
         raise ExportError(f'{runtime} does not read {path.suffix} files; {_DEFAULT[path.suffix]} does.')
-    kinds = {'onnxruntime': OnnxRuntimeSession, 'openvino': OpenVinoSession, 'torch': TorchSession}
-    return kinds[runtime](path, threads)
+    needed(runtime, f'Running {path.suffix} files')
+    return runtime
 
 
 def _openvino_text(model: object, path: Path) -> str | None:

@@ -20,6 +20,7 @@ from .tracing import standard_operators
 
 SUFFIXES = {'onnx': '.onnx', 'openvino': '.xml', 'torch': '.pt2'}
 """Format -> ending of its files."""
+_LIBRARIES = {'onnx': ('onnx', 'onnxscript'), 'openvino': ('onnx', 'onnxscript', 'openvino'), 'torch': ()}
 OLDEST_OPSET, NEWEST_OPSET = 18, 23
 _ONE_FILE = 1_900_000_000
 """Bytes of weights that fit into one ONNX file, whose limit is 2 GiB."""
@@ -35,14 +36,23 @@ def check_opset(opset: int) -> None:
         raise ExportError(f'--opset is {opset}; expected {OLDEST_OPSET} to {NEWEST_OPSET}.')
 
 
+def check_libraries(form: str) -> None:
+    """Refuse a format whose libraries are not installed, before the work.
+
+    Raises:
+        ExportError: with what to install.
+    """
+    for name in _LIBRARIES[form]:
+        needed(name, f'--format {form}')
+
+
 def to_onnx(program: ExportedProgram, description: Description, opset: int = 18) -> torch.onnx.ONNXProgram:
     """Translate a graph to ONNX.
 
     Returns:
         PyTorch's ``ONNXProgram``; its ``exported_program`` has the operators that the nodes are named after.
     """
-    for name in ('onnx', 'onnxscript'):
-        needed(name, 'Writing ONNX files')
+    check_libraries('onnx')
     check_opset(opset)
     with standard_operators(), _quiet(), torch.no_grad():
         onnx_program = torch.onnx.export(

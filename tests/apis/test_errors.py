@@ -93,6 +93,17 @@ def test_values_of_options(text, value):
     assert parse_value(text) == value
 
 
+def test_an_interrupt_of_which_a_library_made_another_error(capsys):
+    def main():
+        try:
+            raise KeyboardInterrupt
+        except BaseException as error:
+            raise SyntaxError('Failed to format the config') from error
+
+    assert run_tool(main) == 130
+    assert capsys.readouterr().err == 'error: Stopped by Ctrl-C.\n'
+
+
 @pytest.mark.parametrize('number', [errno.ENOSPC, errno.EIO, errno.EISDIR, errno.EMFILE])
 def test_what_the_system_says_of_a_file_is_one_line(number, capsys):
     assert run_tool(fail_with(OSError(number, os.strerror(number), 'a/b.log'))) == 1

@@ -160,7 +160,14 @@ def test_every_way_to_give_an_image(inferencer, image, tmp_path):
     expected = inferencer(image).to_dict()
     del expected['path']
     for given in (
-        *(str(image), pixels, pixels.astype(np.float32), Image.fromarray(pixels), Image.fromarray(pixels).convert('L')),
+        *(
+            str(image),
+            pixels,
+            pixels.astype(np.float32),
+            tensor.numpy().transpose(1, 2, 0)[..., ::-1],
+            Image.fromarray(pixels),
+            Image.fromarray(pixels).convert('L'),
+        ),
         *(tensor, tensor / 255, tensor[:1], Image.fromarray(pixels[..., 0].astype(np.uint16) * 257), image),
         *(Image.open(tmp_path / 'turned.png'), tmp_path / 'turned.png'),
     ):

@@ -80,6 +80,7 @@ def _shrink_model(config: Config) -> Config:
     model.backbone.pop('init_cfg', None)
     vit = plain_vit(model)
     vit.pop('init_cfg', None)
+    model.backbone.get('lift', {}).pop('init_cfg', None)
     if 'embed_dims' not in vit:
         _narrow(model, vit)
     if _thin_heads(model):
@@ -267,6 +268,9 @@ def _use_shapes(dataset: ConfigDict, split: str, root: Path) -> None:
     dataset.data_root = str(root)
     if dataset.type == 'mmvitdense.ManipulationDataset':
         dataset.data_root = str(_as_tampered(root, split))
+        return
+    if dataset.type == 'mmvitdense.ImageFolder':
+        dataset.data_prefix = {'img_path': f'images/{split}'}
         return
     if 'img_path' in dataset.data_prefix:
         dataset.data_prefix = {'img_path': f'images/{split}', 'seg_map_path': f'annotations/{split}'}

@@ -163,7 +163,10 @@ class TestEveryConfig:
         assert len(windows) > 1 or small.model.get('test_cfg', {}).get('mode') != 'slide', 'images larger than windows'
         assert len(results) == 2
         for result in results:
-            if small.default_scope == 'mmdet':
+            if small.model.type == 'mmvitdense.LiFTPretraining':
+                assert 0 < result.lift < 2
+                assert 0 < result.bilinear < 1
+            elif small.default_scope == 'mmdet':
                 predicted = result.pred_instances
                 if small.model.get('test_cfg', {}).get('panoptic_on'):
                     segments = result.pred_panoptic_seg.sem_seg

@@ -102,7 +102,7 @@ def test_what_is_refused(tmp_path):
     with pytest.raises(InputError, match='ends with .xml'):
         output_path(tmp_path / 'model.onnx', 'config.py', ExportOptions('openvino'))
     with pytest.raises(ExportError, match='no file'):
-        open_file(tmp_path / 'model.onnx')
+        open_file(tmp_path / 'model.pt2')
     with pytest.raises(ExportError, match='ends with .onnx'):
         open_file(tmp_path / 'model.pth')
     with pytest.raises(ExportError, match='was not written by'):

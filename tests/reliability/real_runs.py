@@ -6,6 +6,7 @@ import contextlib
 import importlib
 import multiprocessing
 import os
+import signal
 import socket
 import sys
 import time
@@ -158,6 +159,8 @@ def _enter(
     rank: int, recipe: Recipe, folder: str, work_dir: str, resume: bool, hooks: list[dict], log: str, port: int
 ) -> None:
     os.setpgid(0, 0)
+    # Shells let what they start in the background ignore it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
     for stream in (1, 2):
         os.dup2(output, stream)
