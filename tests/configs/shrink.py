@@ -216,6 +216,8 @@ def _take_few_proposals(model: ConfigDict) -> None:
     for options in (model.train_cfg.get('rpn_proposal'), model.test_cfg.rpn):
         if options:
             options.update(nms_pre=PROPOSALS, max_per_img=PROPOSALS)
+    if model.train_cfg.rpn:  # anchors do not fit into images so small
+        model.train_cfg.rpn.allowed_border = -1
     if 'num_proposals' in model.rpn_head:  # they are parameters
         model.rpn_head.num_proposals = PROPOSALS
     stages = model.train_cfg.rcnn
