@@ -122,7 +122,7 @@ def diagnose(file: WeightFile, options: Mapping[str, Any] | None = None) -> Diag
     _note_parts(found, file, conversion, vit)
     if vit is not None:
         _note_vit(found, file, form, vit)
-    _note_families(found, file, conversion)
+    _note_families(found, file, conversion, form.tells_options)
     if vit is not None:
         _note_presets(found, file, vit)
     found.config = config_lines(found, file.address, conversion.whole_model)
@@ -180,9 +180,13 @@ def _note_vit(found: Diagnosis, file: WeightFile, form: Format, vit: Mapping[str
     found.tokens = {'class_token': parts['cls_token'], 'registers': parts['registers']}
     grids = {name.removeprefix(VIT): grid for name, grid in recorded_grids(file.tensors, form).items()}
     found.positions = positions_of(vit, parts['rope'], grids, patch_size)
+    if not form.tells_options and not found.positions:
+        found.notes.append(
+            'positions: rotary ones, if there are any, are in no weight, and the file does not record them'
+        )
 
 
-def _note_families(found: Diagnosis, file: WeightFile, conversion: Conversion) -> None:
+def _note_families(found: Diagnosis, file: WeightFile, conversion: Conversion, tells_options: bool) -> None:
     recorded = read_record(file.path).get('families')
     families = recorded or conversion.families
     found.families = list(families)
@@ -197,6 +201,8 @@ def _note_families(found: Diagnosis, file: WeightFile, conversion: Conversion) -
     }
     if recorded:
         found.certainty, found.why = 'recorded', 'the conversion that wrote the file recorded it'
+    elif not tells_options:
+        found.why = 'a model that was trained further here does not say what it started from'
     elif not families:
         found.why = 'layout, names and shapes are those of no pre-training in the table'
     elif len(families) > 1:
