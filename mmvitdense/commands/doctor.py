@@ -52,7 +52,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.json:
         parts = {'file': found, 'config': fit, 'comparison': other}
         plain = {name: None if part is None else asdict(part) for name, part in parts.items()}
-        print(json.dumps(plain, indent=2, default=str))
+        print(json.dumps(plain, indent=2, default=str, allow_nan=False))
     else:
         print(report_as_text(found, fit, other))
     wrong = bool(found.not_finite) or (fit is not None and not fit.fits) or (other is not None and not other.same)

@@ -138,6 +138,18 @@ def test_an_adapter_and_an_oblong_table(saved):
     assert f'load_from = {str(path)!r}' in found.config
 
 
+def test_what_stands_on_a_vit_and_a_part_of_one(saved, run):
+    names = ('conv_seg.weight', 'conv_seg.bias', 'bn.weight', 'bn.bias', 'bn.running_mean', 'bn.running_var')
+    code, report, _ = run(saved({f'decode_head.{name}': torch.zeros(2) for name in names}))
+    found = report['file']
+    assert (code, found['lacks'], found['parts']) == (0, 'missing', {'decode_head': 12})
+    assert "--trunk VIT\nload_from = 'WHOLE.pth'" in found['config']
+    part = {'blocks.0.attn.qkv.weight': torch.zeros(3, 8), 'patch_embed.proj.weight': torch.zeros(8)}
+    code, _, error = run(saved(part))
+    assert code == 2
+    assert 'no whole ViT' in error
+
+
 @pytest.mark.parametrize(
     ('name', 'sentence'),
     [
@@ -186,6 +198,7 @@ class TestConfig:
         assert set(found['left_over']) == {'cls_token', 'head.weight', 'norm.weight', 'norm.bias'}
         lacking = 2 * 2 * (2 * 14 - 1) * 64
         assert found['parameters'] - found['loaded'] == lacking
+        assert re.search(r': \d\d\.\d+ % of its .*, 1 table is resized, 4 weights start', found['verdict'])
         assert found['coverage'] == pytest.approx(100 * found['loaded'] / found['parameters'])
         assert 'fits backbone of' in found['verdict']
         assert any('do not determine' in warning for warning in found['warnings'])
@@ -265,6 +278,7 @@ class TestCompare:
             run, saved({**weights, 'norm.bias': weights['norm.bias'] * torch.nan}), saved(weights, 'b.pth')
         )
         assert not found['same']
+        assert found['not_finite'] == ['norm.bias']
 
 
 class FakeHub(types.ModuleType):

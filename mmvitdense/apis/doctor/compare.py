@@ -43,6 +43,7 @@ class Comparison:
         worst: The name of that weight.
         compared: How many weights are in both with one shape.
         other_shape: {name: both shapes} of weights in both.
+        not_finite: Names of weights in both whose difference is NaN or infinite.
         only_in_first: Names in the first file alone.
         only_in_second: Names in the second alone.
         features: The root mean square difference of the features of an image, in deviations of those of the first; None
@@ -58,6 +59,7 @@ class Comparison:
     worst: str = ''
     compared: int = 0
     other_shape: dict[str, list[list[int]]] = field(default_factory=dict)
+    not_finite: list[str] = field(default_factory=list)
     only_in_first: list[str] = field(default_factory=list)
     only_in_second: list[str] = field(default_factory=list)
     features: float | None = None
@@ -103,14 +105,16 @@ def _of_interest(conversion: Conversion) -> dict[str, Tensor]:
 def _compare_names(found: Comparison, first: Mapping[str, Tensor], second: Mapping[str, Tensor]) -> None:
     found.only_in_first = [name for name in first if name not in second]
     found.only_in_second = [name for name in second if name not in first]
-    for name in first.keys() & second.keys():
+    for name in (name for name in first if name in second):
         one, other = first[name], second[name]
         if one.shape != other.shape:
             found.other_shape[name] = [list(one.shape), list(other.shape)]
             continue
         found.compared += 1
         difference = _relative(one, other)
-        if found.weights is None or difference > found.weights:
+        if not math.isfinite(difference):
+            found.not_finite.append(name)
+        elif found.weights is None or difference > found.weights:
             found.weights, found.worst = difference, name
 
 
@@ -118,8 +122,7 @@ def _relative(one: Tensor, other: Tensor) -> float:
     one, other = one.double(), other.double()
     if torch.equal(one, other):
         return 0.0
-    difference = float((one - other).abs().max()) / max(float(one.abs().max()), float(other.abs().max()))
-    return difference if math.isfinite(difference) else math.inf
+    return float((one - other).abs().max()) / max(float(one.abs().max()), float(other.abs().max()))
 
 
 def _differing_options(first: Conversion, second: Conversion) -> dict[str, list[str]]:
@@ -154,7 +157,11 @@ def _compare_features(found: Comparison, files: tuple[WeightFile, ...], conversi
         shapes = ' and '.join(' x '.join(map(str, part.shape[1:])) for part in maps)
         found.why_no_features = f'the maps of features are of {shapes}'
         return
-    found.features = float((maps[0] - maps[1]).square().mean().sqrt() / maps[0].std())
+    difference = float((maps[0] - maps[1]).square().mean().sqrt() / maps[0].std())
+    if not math.isfinite(difference):
+        found.why_no_features = 'the features are NaN or infinite'
+        return
+    found.features = difference
 
 
 @torch.no_grad()
@@ -176,7 +183,7 @@ def _precision(tensors: Mapping[str, Tensor]) -> float:
 
 def _judge(first: WeightFile, found: Comparison, epsilon: float) -> tuple[bool, str]:
     named = f'{first.name} and {found.other}'
-    alike = not (found.only_in_first or found.only_in_second or found.other_shape)
+    alike = not (found.only_in_first or found.only_in_second or found.other_shape or found.not_finite)
     if alike and found.weights == 0 and not found.features:
         unlike = f', but imply other options of the model: {", ".join(found.options)}' if found.options else ''
         return True, f'{named} hold the same weights, bit for bit{unlike}.'

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -157,8 +158,21 @@ def _whole(tensors: dict[str, Tensor], model: nn.Module) -> float | None:
 
 
 def _verdict(file: WeightFile, found: ConfigFit) -> str:
-    resized = f', {len(found.resized)} tables resized' if found.resized else ''
-    missing = f', {len(found.missing)} weights start as the model initialises them' if found.missing else ''
-    warned = f'; {len(found.warnings)} warnings' if found.warnings else ''
-    share = f'{found.coverage:.1f} % of its parameters come from the file'
-    return f'{file.name} fits {found.part} of {found.config}: {share}{resized}{missing}{warned}.'
+    parts = [f'{share_as_text(found.coverage)} of its parameters come from the file']
+    for count, one, several in (
+        (len(found.resized), 'table is resized', 'tables are resized'),
+        (
+            len(found.missing),
+            'weight starts as the model initialises it',
+            'weights start as the model initialises them',
+        ),
+        (len(found.warnings), 'warning', 'warnings'),
+    ):
+        if count:
+            parts.append(f'{count} {one if count == 1 else several}')
+    return f'{file.name} fits {found.part} of {found.config}: {", ".join(parts)}.'
+
+
+def share_as_text(percent: float) -> str:
+    """A share in percent, cut instead of rounded, so that 100 % are all."""
+    return f'{math.floor(percent * 100) / 100:.4g} %'

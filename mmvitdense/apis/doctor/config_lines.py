@@ -20,7 +20,7 @@ def config_lines(found: Diagnosis, address: str, whole_model: bool) -> str:
     """
     if found.lacks == 'missing':
         return (
-            f'# Join it with its ViT first: mmvitdense convert {address} WHOLE.pth --trunk VIT\nload_from = {address!r}'
+            f"# Join it with its ViT first: mmvitdense convert {address} WHOLE.pth --trunk VIT\nload_from = 'WHOLE.pth'"
         )
     lines = [f'# All weights of a model that is built as theirs:\nload_from = {address!r}'] if whole_model else []
     if whole_model:

@@ -103,7 +103,7 @@ def diagnose(file: WeightFile, options: Mapping[str, Any] | None = None) -> Diag
         options: What is known of the model and not in the weights, as for ``convert_file``.
 
     Raises:
-        CheckpointError: It is of no known format; the message says what it looks like.
+        CheckpointError: It is of no known format, and the message says what it looks like; or it is a part of a ViT.
     """
     form = detect(file.tensors)
     conversion = convert_read(file.tensors, file.name, options=options)
@@ -119,6 +119,10 @@ def diagnose(file: WeightFile, options: Mapping[str, Any] | None = None) -> Diag
         found.options = conversion.options
         found.guesses = conversion.description.recorded_guesses()
     vit = vit_weights(conversion)
+    if vit is None and found.model == 'PlainViT' and found.lacks is None:
+        raise CheckpointError(
+            f'{file.name} has names of {form.name}, but no whole ViT: it lacks the patch embedding or the first block'
+        )
     _note_parts(found, file, conversion, vit)
     if vit is not None:
         _note_vit(found, file, form, vit)
@@ -201,6 +205,8 @@ def _note_families(found: Diagnosis, file: WeightFile, conversion: Conversion, t
     }
     if recorded:
         found.certainty, found.why = 'recorded', 'the conversion that wrote the file recorded it'
+    elif found.lacks == 'missing':
+        found.why = 'the file has no weights of a ViT, only what stands on one'
     elif not tells_options:
         found.why = 'a model that was trained further here does not say what it started from'
     elif not families:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from .compare import Comparison
-from .config import ConfigFit
+from .config import ConfigFit, share_as_text
 from .diagnosis import Diagnosis
 from .positions import position_as_text
 
@@ -64,9 +64,9 @@ def _of_config(fit: ConfigFit) -> Iterator[tuple[str, str]]:
     yield 'verdict', fit.verdict
     if not fit.fits:
         return
-    yield 'takes', f'{fit.loaded:,} of {fit.parameters:,} parameters of {fit.part} ({fit.coverage:.2f} %)'
+    yield 'takes', f'{fit.loaded:,} of {fit.parameters:,} parameters of {fit.part} ({share_as_text(fit.coverage)})'
     if fit.whole_model is not None:
-        yield 'as load_from', f'{fit.whole_model:.2f} % of the parameters of the whole model'
+        yield 'as load_from', f'{share_as_text(fit.whole_model)} of the parameters of the whole model'
     for title, names in (('resized', fit.resized), ('missing', fit.missing), ('left over', fit.left_over)):
         if names:
             yield title, _listed(names)
@@ -86,6 +86,8 @@ def _of_comparison(found: Comparison) -> Iterator[tuple[str, str]]:
     for title, names in (('first only', found.only_in_first), ('second only', found.only_in_second)):
         if names:
             yield title, _listed(names)
+    if found.not_finite:
+        yield 'NaN', f'the differences of {_listed(found.not_finite)}'
     if found.other_shape:
         yield 'shapes', _listed([_shapes(name, pair) for name, pair in found.other_shape.items()])
     if found.options:
