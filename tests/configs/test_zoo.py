@@ -33,6 +33,7 @@ def test_what_is_published():
     assert Counter(entry.family for entry in PUBLISHED) == {
         'ViTDet': 12,
         'ViT-Adapter': 27,
+        'Co-DETR': 1,
         'ViT-CoMer': 7,
         'MIMDet': 6,
         'DetectionTransfer': 3,
