@@ -25,7 +25,10 @@ HEAD_WIDTH, HEAD_LAYERS, HEAD_HEADS, QUERIES = 32, 2, 4, 16
 HEAD_RATE = 5e-4
 _SIZES = ('scale', 'scales', 'crop_size', 'size', 'stride', 'pad_size_divisor', 'img_size')
 _VIT_SIZES = ('arch', 'embed_dims', 'num_layers', 'num_heads', 'feedforward_channels')
-_HEAD_WIDTHS = ('embed_dims', 'feat_channels', 'out_channels', 'feedforward_channels', 'num_feats')
+_HEAD_WIDTHS = (
+    *('embed_dims', 'feat_channels', 'out_channels', 'feedforward_channels', 'num_feats'),
+    *('pixel_channels', 'mask_channels'),
+)
 _CONV_WIDTHS = ('channels', 'conv_out_channels', 'proposal_feature_channel')
 # Of backbones that hold a ViT, as far as they take these.
 _SMALL_HOLDER = {
@@ -202,20 +205,24 @@ def _thin_heads(model: ConfigDict) -> bool:
 
 
 def _levels(neck: ConfigDict | list) -> int | None:
-    """Channels of the maps that the last neck gives, written down where they are its default."""
-    last = neck[-1] if isinstance(neck, list) else neck
-    if 'type' in last and 'out_channels' not in last:
-        option = inspect.signature(MODELS.get(last.type).__init__).parameters.get('out_channels')
-        if option is None:
-            return None
-        last.out_channels = option.default
-    return last.get('out_channels')
+    """Channels of the maps that the last neck with maps gives, written down where they are its default."""
+    for part in reversed(neck if isinstance(neck, list) else [neck]):
+        if 'type' in part and 'out_channels' not in part:
+            option = inspect.signature(MODELS.get(part.type).__init__).parameters.get('out_channels')
+            if option is None:
+                continue
+            part.out_channels = option.default
+        if 'out_channels' in part:
+            return part.out_channels
+    return None
 
 
 def _take_few_proposals(model: ConfigDict) -> None:
     for options in (model.train_cfg.get('rpn_proposal'), model.test_cfg.rpn):
         if options:
             options.update(nms_pre=PROPOSALS, max_per_img=PROPOSALS)
+    if model.train_cfg.rpn:  # anchors do not fit into images so small
+        model.train_cfg.rpn.allowed_border = -1
     if 'num_proposals' in model.rpn_head:  # they are parameters
         model.rpn_head.num_proposals = PROPOSALS
     stages = model.train_cfg.rcnn
