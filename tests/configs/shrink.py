@@ -84,7 +84,9 @@ def _shrink_model(config: Config) -> Config:
     vit = plain_vit(model)
     vit.pop('init_cfg', None)
     model.backbone.get('lift', {}).pop('init_cfg', None)
-    if 'embed_dims' not in vit:
+    if vit.type == 'ResNet':
+        _narrow_resnet(model)
+    elif 'embed_dims' not in vit:
         _narrow(model, vit)
     if _thin_heads(model):
         optimizer = config.optim_wrapper.optimizer
@@ -93,6 +95,12 @@ def _shrink_model(config: Config) -> Config:
         _take_few_proposals(model)
     _divide_sizes(model, factor)
     return config
+
+
+def _narrow_resnet(model: ConfigDict) -> None:
+    """The narrowest stages that a ResNet has, in the one neck behind it too."""
+    model.backbone.update(depth=18, base_channels=8)
+    model.neck[0].in_channels = [8, 16, 32, 64]
 
 
 def _narrow(model: ConfigDict, vit: ConfigDict) -> None:
@@ -283,10 +291,9 @@ def _use_shapes(dataset: ConfigDict, split: str, root: Path) -> None:
         if dataset.pop('ann_file', None):  # a data set that wants its lists of images
             dataset.update(type='BaseSegDataset', metainfo={'classes': ('background', *CLASSES)})
         return
-    panoptic = dataset.type == 'CocoPanopticDataset'
+    panoptic = dataset.type.endswith('PanopticDataset')
     maps = {} if panoptic or 'seg' not in dataset.data_prefix else {'seg': f'annotations/{split}'}
-    if not panoptic:
-        dataset.type = 'CocoDataset'
+    dataset.type = 'CocoPanopticDataset' if panoptic else 'CocoDataset'
     dataset.metainfo = {'classes': CLASSES}
     dataset.data_prefix = {'img': f'images/{split}', **maps}
     if panoptic:

@@ -116,8 +116,8 @@ class SetLosses:
         predicted = x.classes[-1].shape[-1] - 1
         if predicted != self.num_classes:
             raise ValueError(
-                f'the mask transformer predicts {predicted} classes, and its head has losses for {self.num_classes}: set '
-                f'model.backbone.num_classes={self.num_classes}, that of the neck PEM, or the classes of the head'
+                f'the mask transformer predicts {predicted} classes, and its head has losses for {self.num_classes}: '
+                f'set model.backbone.num_classes={self.num_classes}, that of the neck PEM, or the classes of the head'
             )
         self.num_queries = x.classes[-1].shape[1]
         return list(x.classes), list(x.masks)
