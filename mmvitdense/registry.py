@@ -85,7 +85,7 @@ def _initializer(name: str) -> Callable[..., Any]:
 
 # mmengine looks up the types of init_cfg in its own registry alone. There they stand for as long as the models can be
 # imported, while what they are is imported when the first is built.
-for _name in ('SinCosPositions', 'ViTPretrained'):
+for _name in ('LiFTPretrained', 'SinCosPositions', 'ViTPretrained'):
     root.WEIGHT_INITIALIZERS.register_module(name=_name, module=_initializer(_name))
 
 OPTIM_WRAPPER_CONSTRUCTORS = Registry(
@@ -95,7 +95,12 @@ OPTIM_WRAPPER_CONSTRUCTORS = Registry(
     locations=['mmvitdense.engine'],
 )
 OPTIM_WRAPPERS = Registry('optim_wrapper', parent=root.OPTIM_WRAPPERS, scope=_SCOPE, locations=['mmvitdense.engine'])
-DATASETS = Registry('dataset', parent=root.DATASETS, scope=_SCOPE, locations=['mmvitdense.datasets.manipulations'])
+DATASETS = Registry(
+    'dataset',
+    parent=root.DATASETS,
+    scope=_SCOPE,
+    locations=['mmvitdense.datasets.manipulations', 'mmvitdense.datasets.image_folder'],
+)
 DATA_SAMPLERS = Registry(
     'data sampler',
     parent=root.DATA_SAMPLERS,

@@ -6,11 +6,13 @@ from .fit.sincos_positions import SinCosPositions
 from .fit.vit import FitReport, fit_to_vit
 from .formats.detect import FORMATS, convert, detect
 from .initializer import ViTPretrained
+from .lift_initializer import LiFTPretrained
 
 __all__ = [
     'FORMATS',
     'CheckpointError',
     'FitReport',
+    'LiFTPretrained',
     'SinCosPositions',
     'ViTPretrained',
     'convert',

@@ -28,6 +28,7 @@ from .fit.name_patterns import check_patterns
 from .fit.options import FitOptions
 from .fit.structure import check_preset
 from .fit.unconfirmed import warn_of_unconfirmed
+from .fit.vit import FitReport
 from .formats.contract import Format
 from .formats.detect import detect
 from .formats.mimdet import FORMAT as MIMDET
@@ -49,6 +50,26 @@ class LoadedWeights(NamedTuple):
 
     checkpoint: str
     families: tuple[str, ...]
+
+
+class FittedWeights(NamedTuple):
+    """What ``ViTPretrained.fitted`` gives.
+
+    Attributes:
+        form: Format of the file.
+        state_dict: What was read.
+        weights: What the model loads, by its names.
+        report: What became of each tensor.
+        unlike: What the model computes otherwise than the pre-training, see ``differences``.
+        pages: The pages of the file.
+    """
+
+    form: Format
+    state_dict: dict[str, Tensor]
+    weights: dict[str, Tensor]
+    report: FitReport
+    unlike: list[str]
+    pages: FilePages
 
 
 @WEIGHT_INITIALIZERS.register_module()
@@ -127,7 +148,34 @@ class ViTPretrained:
 
     def __call__(self, module: nn.Module) -> None:
         """Load the weights into ``module``, a ``PlainViT`` or a backbone that holds one."""
-        state_dict = read_checkpoint(self.checkpoint)
+        fitted = self.fitted(read_checkpoint(self.checkpoint), module)
+        form, state_dict, weights = fitted.form, fitted.state_dict, fitted.weights
+        if isinstance(module, SelfInitialized) and module.undrawn:
+            module.draw_weights(given=weights.keys())
+        loaded = set(weights)
+        _load(module, weights, fitted.pages)
+        note_loaded(module, self.checkpoint, loaded)
+        note_initialization(module, loaded, f'{type(self).__name__}: loaded from {self.checkpoint}')
+        notes = [f'as initialised: {", ".join(self.as_initialized)}'] if self.as_initialized else []
+        source = f'{self.checkpoint} ({form.name})'
+        print_log(f'{source}: {"; ".join([str(fitted.report), *notes])}', logger='current')
+        if fitted.unlike:
+            print_log(f'{source}: {unlike_as_text(fitted.unlike)}', logger='current', level=logging.WARNING)
+        record = read_record(self.checkpoint)
+        self._warn_of_guesses(record, form, state_dict, module)
+        if families := record.get('families') or (() if has_record(state_dict) else form.families(state_dict)):
+            held_vit(module).loaded_weights = LoadedWeights(str(self.checkpoint), tuple(families))
+
+    def fitted(self, state_dict: dict[str, Tensor], module: nn.Module) -> FittedWeights:
+        """Convert and fit what was read of the file, and check it, without loading it into ``module``.
+
+        Args:
+            state_dict: What ``read_checkpoint`` returns.
+            module: The model, which may be on the meta device.
+
+        Raises:
+            CheckpointError: As the class says.
+        """
         form = self._detect(state_dict)
         _check_trunk(form, state_dict, module, self.checkpoint)
         weights = _convert(form, state_dict, module)
@@ -143,26 +191,7 @@ class ViTPretrained:
         if self.fold_layer_scale:
             weights = fold_layer_scale(weights)
         weights, report = fit_to_model(weights, module, self._fit_options(form, state_dict))
-        if isinstance(module, SelfInitialized) and module.undrawn:
-            module.draw_weights(given=weights.keys())
-        loaded = set(weights)
-        _load(module, weights, pages)
-        note_loaded(module, self.checkpoint, loaded)
-        note_initialization(module, loaded, f'{type(self).__name__}: loaded from {self.checkpoint}')
-        notes = [f'as initialised: {", ".join(self.as_initialized)}'] if self.as_initialized else []
-        source = f'{self.checkpoint} ({form.name})'
-        print_log(f'{source}: {"; ".join([str(report), *notes])}', logger='current')
-        if unlike:
-            print_log(
-                f'{source}: the model is unlike the pre-training as the format has it: {"; ".join(unlike)}. Give it '
-                'the options or the preset of the weights unless this is meant',
-                logger='current',
-                level=logging.WARNING,
-            )
-        record = read_record(self.checkpoint)
-        self._warn_of_guesses(record, form, state_dict, module)
-        if families := record.get('families') or (() if has_record(state_dict) else form.families(state_dict)):
-            held_vit(module).loaded_weights = LoadedWeights(str(self.checkpoint), tuple(families))
+        return FittedWeights(form, state_dict, weights, report, unlike, pages)
 
     def _detect(self, state_dict: dict[str, Tensor]) -> Format:
         """The format of the file; of the family that is given, where it may be."""
@@ -194,6 +223,14 @@ class ViTPretrained:
             recorded=recorded_grids(state_dict, form),
             oblong=form in _OURS,
         )
+
+
+def unlike_as_text(unlike: Sequence[str]) -> str:
+    """One sentence about what a model has otherwise than the pre-training."""
+    return (
+        f'the model is unlike the pre-training as the format has it: {"; ".join(unlike)}. Give it the options or the '
+        'preset of the weights unless this is meant'
+    )
 
 
 def _check_trunk(form: Format, state_dict: Mapping[str, Tensor], module: nn.Module, checkpoint: object) -> None:

@@ -111,6 +111,10 @@ class Attention(OwnsTables):
             attended = attended + self.value_conv(_values(qkv)[:, prefix:].unflatten(1, grid), prefix)
         return apply_linear(self.proj, self.inner_norm(attended))
 
+    def keys(self, tokens: Tensor) -> Tensor:
+        """The keys, ... x C and one head after the other, of tokens, ... x C, before any rotation by positions."""
+        return self._project(tokens).chunk(3, dim=-1)[1]
+
     def _project(self, tokens: Tensor) -> Tensor:
         """Map ... x C to query, key and value, ... x 3*C."""
         if not self.without_key_bias:

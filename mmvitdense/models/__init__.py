@@ -3,19 +3,24 @@
 from mmvitdense.layers import LayerNorm2d
 from mmvitdense.registry import MODELS
 
-from .backbones import MIMDet, PlainViT, TimmViT, ViTAdapter, ViTCoMer, ViTHook, ViTTaps, VPNeXtViT
-from .mask_transformers import PMT, EoMT
-from .necks import SFP, SimpleFeaturePyramid, ViTFPN
-from .tuning import add_lora, load_peft, merge_lora, remove_lora, save_peft, unmerge_lora
+from .backbones import LiftedViT, MIMDet, PlainViT, TimmViT, ViTAdapter, ViTCoMer, ViTHook, ViTTaps, VPNeXtViT
+from .mask_transformers import PEM, PMT, EoMT
+from .necks import SFP, ExtraAttention, LiFT, SimpleFeaturePyramid, ViTFPN
+from .tuning import LiFTPretraining, add_lora, load_peft, merge_lora, remove_lora, save_peft, unmerge_lora
 
 # Heads of mmdet and mmseg take it as ``norm_cfg=dict(type='mmvitdense.LayerNorm2d', eps=1e-6)``.
 MODELS.register_module(module=LayerNorm2d)
 
 __all__ = [
+    'PEM',
     'PMT',
     'SFP',
     'EoMT',
+    'ExtraAttention',
     'LayerNorm2d',
+    'LiFT',
+    'LiFTPretraining',
+    'LiftedViT',
     'MIMDet',
     'PlainViT',
     'SimpleFeaturePyramid',

@@ -191,7 +191,7 @@ class TestTurnedAway:
         timm = pytest.importorskip('timm')
         with torch.device('meta'):
             weights = timm.create_model(name).state_dict()
-        message = 'no known ViT format|convolutional network'
+        message = 'no known ViT format|convolutional network|a Hiera'
         for prefix in ('', 'visual.trunk.'):
             with pytest.raises(CheckpointError, match='a Perception Encoder' if '_pe_' in name else message):
                 detect(with_prefix(prefix, weights))
@@ -211,7 +211,42 @@ class TestTurnedAway:
                 detect(with_prefix(prefix, weights))
 
     def test_other_families(self):
-        names = ['conv1.weight', 'bn1.weight', 'layer1.0.conv1.weight', 'fc.weight', 'fc.bias']
-        message = r'no known ViT format has these 5 names: conv1.weight, .*; known are .*detectron2 ViTDet, .*timm ViT'
+        message = (
+            r'no known ViT format has these 2 names: stem.a, stem.b, .*; known are .*detectron2 ViTDet, .*timm ViT'
+        )
         with pytest.raises(CheckpointError, match=message):
-            convert({name: torch.zeros(1) for name in names})
+            convert({name: torch.zeros(1) for name in ('stem.a', 'stem.b')})
+
+    @pytest.mark.parametrize(
+        ('name', 'what'),
+        [
+            ('layers.0.blocks.0.attn.relative_position_bias_table', 'a Swin Transformer'),  # official
+            ('stages.0.blocks.0.attn.w_msa.relative_position_bias_table', 'a Swin Transformer'),  # mmdet
+            ('encoder.layers.0.blocks.0.attention.self.logit_scale', 'a Swin Transformer'),  # transformers
+            ('stages.0.0.dwconv.weight', 'a ConvNeXt'),
+            ('backbone.stages.0.blocks.0.conv_dw.weight', 'a ConvNeXt'),
+            ('model.stages.0.layers.0.depthwise_conv.weight', 'a ConvNeXt'),
+            ('image_encoder.trunk.pos_embed_window', 'a Hiera'),  # SAM 2
+            ('encoder.stages.0.layers.0.attn.qkv.weight', 'a Hiera'),
+            ('layers.0.self_attn.q_proj.weight embed_tokens.weight', 'a language model'),
+            ('h.0.attn.c_attn.weight transformer.wte.weight', 'a language model'),
+            ('embeddings.word_embeddings.weight', 'a language model'),
+            ('down_blocks.0.resnets.0.conv1.weight', 'a diffusion U-Net'),  # diffusers
+            ('diffusion_model.input_blocks.0.0.weight', 'a diffusion U-Net'),
+            ('conv1.weight bn1.weight layer1.0.conv1.weight', 'a ResNet'),
+            ('backbone.bottom_up.res2.0.conv1.weight', 'a ResNet'),  # detectron2
+            ('backbone.layer1.0.conv1.weight query_embed.weight', 'a DETR'),
+            ('base.layers.0.q_proj.lora_A.weight', 'LoRA'),
+        ],
+    )
+    def test_what_strangers_look_like(self, name, what):
+        with pytest.raises(CheckpointError, match=rf'which look like those of .*{what}'):
+            detect({part: torch.zeros(1) for part in name.split()})
+
+    @pytest.mark.parametrize('prefix', ['', 'encoder.'])
+    def test_a_hiera_is_no_vit(self, vit, prefix):
+        """Its first blocks are named as those of a ViT without a class token."""
+        weights = {name: tensor for name, tensor in vit.items() if name != 'cls_token'}
+        assert detect(with_prefix(prefix, weights)) is TIMM_VIT
+        with pytest.raises(CheckpointError, match='the weights of a Hiera'):
+            detect(with_prefix(prefix, {**weights, 'blocks.1.proj.weight': torch.zeros(32, 16)}))

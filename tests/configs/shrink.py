@@ -25,8 +25,11 @@ HEAD_WIDTH, HEAD_LAYERS, HEAD_HEADS, QUERIES = 32, 2, 4, 16
 HEAD_RATE = 5e-4
 _SIZES = ('scale', 'scales', 'crop_size', 'size', 'stride', 'pad_size_divisor', 'img_size')
 _VIT_SIZES = ('arch', 'embed_dims', 'num_layers', 'num_heads', 'feedforward_channels')
-_HEAD_WIDTHS = ('embed_dims', 'feat_channels', 'out_channels', 'feedforward_channels', 'num_feats')
-_CONV_WIDTHS = ('channels', 'conv_out_channels')
+_HEAD_WIDTHS = (
+    *('embed_dims', 'feat_channels', 'out_channels', 'feedforward_channels', 'num_feats'),
+    *('pixel_channels', 'mask_channels'),
+)
+_CONV_WIDTHS = ('channels', 'conv_out_channels', 'proposal_feature_channel')
 # Of backbones that hold a ViT, as far as they take these.
 _SMALL_HOLDER = {
     'decoder': {'embed_dims': HEAD_WIDTH, 'num_layers': 1, 'num_heads': HEAD_HEADS},
@@ -80,6 +83,7 @@ def _shrink_model(config: Config) -> Config:
     model.backbone.pop('init_cfg', None)
     vit = plain_vit(model)
     vit.pop('init_cfg', None)
+    model.backbone.get('lift', {}).pop('init_cfg', None)
     if 'embed_dims' not in vit:
         _narrow(model, vit)
     if _thin_heads(model):
@@ -201,22 +205,30 @@ def _thin_heads(model: ConfigDict) -> bool:
 
 
 def _levels(neck: ConfigDict | list) -> int | None:
-    """Channels of the maps that the last neck gives, written down where they are its default."""
-    last = neck[-1] if isinstance(neck, list) else neck
-    if 'type' in last and 'out_channels' not in last:
-        option = inspect.signature(MODELS.get(last.type).__init__).parameters.get('out_channels')
-        if option is None:
-            return None
-        last.out_channels = option.default
-    return last.get('out_channels')
+    """Channels of the maps that the last neck with maps gives, written down where they are its default."""
+    for part in reversed(neck if isinstance(neck, list) else [neck]):
+        if 'type' in part and 'out_channels' not in part:
+            option = inspect.signature(MODELS.get(part.type).__init__).parameters.get('out_channels')
+            if option is None:
+                continue
+            part.out_channels = option.default
+        if 'out_channels' in part:
+            return part.out_channels
+    return None
 
 
 def _take_few_proposals(model: ConfigDict) -> None:
-    for options in (model.train_cfg.rpn_proposal, model.test_cfg.rpn):
-        options.update(nms_pre=PROPOSALS, max_per_img=PROPOSALS)
+    for options in (model.train_cfg.get('rpn_proposal'), model.test_cfg.rpn):
+        if options:
+            options.update(nms_pre=PROPOSALS, max_per_img=PROPOSALS)
+    if model.train_cfg.rpn:  # anchors do not fit into images so small
+        model.train_cfg.rpn.allowed_border = -1
+    if 'num_proposals' in model.rpn_head:  # they are parameters
+        model.rpn_head.num_proposals = PROPOSALS
     stages = model.train_cfg.rcnn
     for stage in stages if isinstance(stages, list) else [stages]:
-        stage.sampler.num = PROPOSALS
+        if 'num' in stage.sampler:
+            stage.sampler.num = PROPOSALS
     model.test_cfg.rcnn.max_per_img = 5
     _narrow_roi_heads(model.roi_head)
 
@@ -224,7 +236,8 @@ def _take_few_proposals(model: ConfigDict) -> None:
 def _narrow_roi_heads(roi_head: ConfigDict) -> None:
     boxes = roi_head.bbox_head
     for head in boxes if isinstance(boxes, list) else [boxes]:
-        head.fc_out_channels = 4 * LEVEL_WIDTH
+        if 'fc_out_channels' in head:
+            head.fc_out_channels = 4 * LEVEL_WIDTH
         if 'class_counts' in inspect.signature(MODELS.get(head.loss_cls.type).__init__).parameters:
             # Of so few classes all count.
             head.num_classes = roi_head.mask_head.num_classes = len(CLASSES)
@@ -261,16 +274,21 @@ def _use_shapes(dataset: ConfigDict, split: str, root: Path) -> None:
     if dataset.type == 'mmvitdense.ManipulationDataset':
         dataset.data_root = str(_as_tampered(root, split))
         return
+    if dataset.type == 'mmvitdense.ImageFolder':
+        dataset.data_prefix = {'img_path': f'images/{split}'}
+        return
     if 'img_path' in dataset.data_prefix:
         dataset.data_prefix = {'img_path': f'images/{split}', 'seg_map_path': f'annotations/{split}'}
         dataset.update(img_suffix='.jpg', seg_map_suffix='.png')
         if dataset.pop('ann_file', None):  # a data set that wants its lists of images
             dataset.update(type='BaseSegDataset', metainfo={'classes': ('background', *CLASSES)})
         return
-    panoptic = 'seg' in dataset.data_prefix
-    dataset.type = 'CocoPanopticDataset' if panoptic else 'CocoDataset'
+    panoptic = dataset.type == 'CocoPanopticDataset'
+    maps = {} if panoptic or 'seg' not in dataset.data_prefix else {'seg': f'annotations/{split}'}
+    if not panoptic:
+        dataset.type = 'CocoDataset'
     dataset.metainfo = {'classes': CLASSES}
-    dataset.data_prefix = {'img': f'images/{split}'}
+    dataset.data_prefix = {'img': f'images/{split}', **maps}
     if panoptic:
         stuff = ('background',)
         dataset.metainfo = {'classes': CLASSES + stuff, 'thing_classes': CLASSES, 'stuff_classes': stuff}

@@ -13,6 +13,7 @@ from mmvitdense.checkpoints.files.reading import CheckpointError
 
 from .contract import Format
 from .refused import why_refused
+from .strangers import looks_like
 
 _FIRST_BLOCK = re.compile(r'^(.*\.)?(?:blocks|layers?|resblocks)\.0\.(.+)$')
 
@@ -49,6 +50,11 @@ def detect(state_dict: dict[str, Tensor]) -> Format:
         raise CheckpointError(
             f'{len(found)} ViT formats, {" and ".join(form.name for form in found)}, have these {len(state_dict)} '
             f'names: {names}, ...: save the weights of one model alone'
+        )
+    if what := looks_like(state_dict):
+        raise CheckpointError(
+            f'no known ViT format has these {len(state_dict)} names ({names}, ...), which look like those of {what}: '
+            'take the weights of a plain ViT'
         )
     raise CheckpointError(
         f'no known ViT format has these {len(state_dict)} names: {names}, ...{_blocks_seen(state_dict)}; known are '

@@ -7,7 +7,8 @@ from torch import Tensor
 from mmvitdense.checkpoints.files.prefix import strip_prefix
 
 from . import clip
-from .parts.timm_names import body_of
+from .parts.timm_names import block_names, body_of
+from .strangers import HIERA
 
 _PERCEPTION_ENCODER = (
     'these are the weights of a Perception Encoder, which rotates queries and keys by positions that are not in the '
@@ -24,6 +25,9 @@ def why_refused(state_dict: dict[str, Tensor]) -> str | None:
     body = body_of(state_dict)
     if body is not None and any(name.startswith('patch_embed.backbone.') for name in body):
         return _HYBRID
+    # The first blocks of a Hiera are named as those of a ViT without a class token.
+    if body is not None and 'proj.weight' in block_names(body):
+        return HIERA
     return None
 
 

@@ -4,6 +4,7 @@ from .byte_seg_map import ByteSegMap
 from .color_jitter import ColorJitter
 from .fit_within import FitWithin
 from .manipulations import LoadManipulationMask, ManipulationEdge, PadPixels, RandomCopyMove, RandomInpaint
+from .pack_image import PackImage
 from .photographs import RandomBrightnessContrast, RandomGaussianBlur, RandomJpeg, RandomQuarterTurn, RandomScale
 from .redraw import Redraw
 
@@ -13,6 +14,7 @@ __all__ = [
     'FitWithin',
     'LoadManipulationMask',
     'ManipulationEdge',
+    'PackImage',
     'PadPixels',
     'RandomBrightnessContrast',
     'RandomCopyMove',

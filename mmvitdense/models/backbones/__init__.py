@@ -1,9 +1,10 @@
 """Backbones: an image in, a tuple of feature maps out."""
 
+from .lifted_vit import LiftedViT
 from .mimdet import MIMDet
 from .plain_vit import PlainViT
 from .timm_vit import TimmViT
-from .vit import BaseViT, StemlessViT, ViT, ViTWithPatchKernel
+from .vit import BaseViT, StemlessViT, ViT, ViTWithKeys, ViTWithPatchKernel
 from .vit_adapter import ViTAdapter
 from .vit_comer import ViTCoMer
 from .vit_hook import ViTHook
@@ -12,6 +13,7 @@ from .vpnext_vit import VPNeXtViT
 
 __all__ = [
     'BaseViT',
+    'LiftedViT',
     'MIMDet',
     'PlainViT',
     'StemlessViT',
@@ -22,5 +24,6 @@ __all__ = [
     'ViTCoMer',
     'ViTHook',
     'ViTTaps',
+    'ViTWithKeys',
     'ViTWithPatchKernel',
 ]

@@ -248,6 +248,10 @@ class PlainViT(RecordsPositions, BaseViT):
         """See ``ViTWithPatchKernel``."""
         return self.patch_embed.proj.weight, self.patch_embed.proj.bias
 
+    def block_keys(self, tokens: Tensor, block: int) -> Tensor:
+        """See ``ViTWithKeys``."""
+        return self.blocks[block].attn.keys(self.blocks[block].norm1(tokens))
+
     def position_table(self, grid: tuple[int, int]) -> Tensor:
         """The absolute positions of the patches of a grid, 1 x h*w x C."""
         slot = int(self.pos_embed_cls_slot)

@@ -97,6 +97,11 @@ class TimmViT(BaseViT):
         """See ``ViTWithPatchKernel``."""
         return self.model.patch_embed.proj.weight, self.model.patch_embed.proj.bias
 
+    def block_keys(self, tokens: Tensor, block: int) -> Tensor:
+        """See ``ViTWithKeys``."""
+        layers = self.model.blocks[block]
+        return layers.attn.qkv(layers.norm1(tokens)).chunk(3, dim=-1)[1]
+
     def positions(self, grid: tuple[int, int], extra: int = 0) -> None:
         """Nothing: all positions are in the tokens."""
 

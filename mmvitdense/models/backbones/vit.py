@@ -122,6 +122,15 @@ class ViTWithPatchKernel(Protocol):
         """The kernel, embed_dims x in_channels x patch_size x patch_size, and the bias, embed_dims or None."""
 
 
+@runtime_checkable
+class ViTWithKeys(Protocol):
+    """A ``ViT`` besides, whose blocks show the keys of their attention."""
+
+    def block_keys(self, tokens: Tensor, block: int) -> Tensor:
+        """The keys of a block, B x N x embed_dims, one head after the other, for the tokens that enter it, B x N x
+        embed_dims: the projection alone, neither normed nor rotated by positions."""
+
+
 class BaseViT(InitializedModule):
     """The methods of a ``ViT`` that follow from ``embed``, ``positions`` and ``run_blocks``.
 

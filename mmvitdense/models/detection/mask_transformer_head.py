@@ -16,7 +16,7 @@ from mmvitdense.registry import MODELS
 
 @MODELS.register_module()
 class MaskTransformerHead(SetLosses, Mask2FormerHead):
-    """The ``panoptic_head`` of mmdet's ``MaskFormer`` for a mask transformer as backbone, such as ``EoMT``.
+    """The ``panoptic_head`` of mmdet's ``MaskFormer`` for a mask transformer: a backbone such as ``EoMT``, or the neck ``PEM``.
 
     For panoptic data things come first, then stuff, as mmdet has them; for instances alone ``num_stuff_classes=0``.
 

@@ -78,7 +78,7 @@ class BoundedFusion:
         head = model.panoptic_head
         classes, masks = head(features, batch_data_samples)
         if isinstance(head, MaskTransformerHead):
-            covered, shown = features.covered, features.image_size
+            covered, shown = features.covered, features.image_size or features.covered
         else:
             covered = shown = tuple(batch_data_samples[0].metainfo['batch_input_shape'])
         results = []

@@ -2,8 +2,9 @@
 
 from .eomt import EoMT
 from .mask_head import MaskHead, ScaleBlock
+from .pem import PEM
 from .pmt import PMT, TrunkTokens
 from .predictions import MaskPredictions
 from .query_blocks import run_query_blocks
 
-__all__ = ['PMT', 'EoMT', 'MaskHead', 'MaskPredictions', 'ScaleBlock', 'TrunkTokens', 'run_query_blocks']
+__all__ = ['PEM', 'PMT', 'EoMT', 'MaskHead', 'MaskPredictions', 'ScaleBlock', 'TrunkTokens', 'run_query_blocks']

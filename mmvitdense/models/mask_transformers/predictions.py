@@ -14,17 +14,18 @@ class MaskPredictions(NamedTuple):
     Attributes:
         classes: Each B x Q x (classes + 1), logits with 'no object' last.
         masks: Each B x Q x h x w, logits over ``covered`` pixels.
-        image_size: (height, width) of the images in pixels.
-        covered: (height, width) of the images padded at the bottom and on the right to whole patches.
+        image_size: (height, width) of the images in pixels; None from a decoder that sees maps alone.
+        covered: (height, width) of the images padded at the bottom and on the right to whole patches, or places of a map.
     """
 
     classes: tuple[Tensor, ...]
     masks: tuple[Tensor, ...]
-    image_size: tuple[int, int]
+    image_size: tuple[int, int] | None
     covered: tuple[int, int]
 
     def pixel_masks(self) -> Tensor:
-        """The last masks, resized bilinearly, as B x Q x height x width of the images."""
+        """The last masks, resized bilinearly, as B x Q x height x width of the images, or of what is covered where the
+        size of the images is not known."""
         masks = F.interpolate(self.masks[-1], size=self.covered, mode='bilinear', align_corners=False)
-        height, width = self.image_size
+        height, width = self.image_size or self.covered
         return masks[..., :height, :width]

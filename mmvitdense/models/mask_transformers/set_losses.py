@@ -111,13 +111,13 @@ class SetLosses:
         if not isinstance(x, MaskPredictions):
             raise TypeError(
                 f'{type(self).__name__} takes the predictions of a mask transformer, such as mmvitdense.EoMT as '
-                f'backbone, got {type(x).__name__}'
+                f'backbone or mmvitdense.PEM as last neck, got {type(x).__name__}'
             )
         predicted = x.classes[-1].shape[-1] - 1
         if predicted != self.num_classes:
             raise ValueError(
-                f'the backbone predicts {predicted} classes, and its head has losses for {self.num_classes}: set '
-                f'model.backbone.num_classes={self.num_classes}, or the classes of the head'
+                f'the mask transformer predicts {predicted} classes, and its head has losses for {self.num_classes}: set '
+                f'model.backbone.num_classes={self.num_classes}, that of the neck PEM, or the classes of the head'
             )
         self.num_queries = x.classes[-1].shape[1]
         return list(x.classes), list(x.masks)

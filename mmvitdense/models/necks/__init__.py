@@ -1,7 +1,15 @@
 """Necks: the maps of a backbone in, the maps that heads want out."""
 
+from .extra_attention import ExtraAttention
+from .lift import LiFT
 from .sfp import SFP
 from .simple_feature_pyramid import SimpleFeaturePyramid
 from .vit_fpn import ViTFPN
 
-__all__ = ['SFP', 'SimpleFeaturePyramid', 'ViTFPN']
+__all__ = [
+    'SFP',
+    'ExtraAttention',
+    'LiFT',
+    'SimpleFeaturePyramid',
+    'ViTFPN',
+]

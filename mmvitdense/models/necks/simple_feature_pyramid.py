@@ -24,7 +24,8 @@ class SimpleFeaturePyramid(InitializedModule):
     Args:
         in_channels: Channels of the map.
         out_channels: Channels of every level.
-        scale_factors: Size of each level relative to the map, from large to small, out of 4, 2, 1 and 0.5.
+        scale_factors: Size of each level relative to the map, from large to small, out of 4, 2, 1, 0.5
+            and 0.25 (two poolings, for maps that are twice as dense as those of a ViT; not in detectron2).
         num_outs: Number of levels returned; those beyond ``scale_factors`` are the last level sub-sampled by 2 (p6
             of ViTDet). As many as ``scale_factors`` when None.
         extra_convs: Make those levels each from the one before by a 3x3 convolution of stride 2 and a norm, as heads
@@ -108,7 +109,9 @@ def _resample(channels: int, factor: float, eps: float) -> tuple[nn.Sequential, 
         return nn.Sequential(), channels
     if factor == 0.5:
         return nn.Sequential(_HalfSize()), channels
-    raise ValueError(f'scale_factors must be out of 4, 2, 1 and 0.5, got {factor}')
+    if factor == 0.25:
+        return nn.Sequential(_HalfSize(), _HalfSize()), channels
+    raise ValueError(f'scale_factors must be out of 4, 2, 1, 0.5 and 0.25, got {factor}')
 
 
 def _conv_norm(in_channels: int, out_channels: int, kernel: int, eps: float, stride: int = 1) -> nn.Sequential:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import torch
 from mmseg.models.decode_heads import Mask2FormerHead
 from torch import Tensor
 
 from mmvitdense.registry import MODELS
+
+from .input_size import input_size
 
 
 @MODELS.register_module()
@@ -29,9 +30,6 @@ class Mask2FormerSegHead(Mask2FormerHead):
         Returns:
             B x classes x H x W, with H x W the size of the window or of the padded image.
         """
-        shape = batch_img_metas[0]['img_shape']
-        # Windows are recognised by their type, as mmseg's BaseDecodeHead does: the pipeline leaves plain tuples.
-        if not isinstance(shape, torch.Size):
-            shape = batch_img_metas[0].get('pad_shape', shape)
-        metas = [{**meta, 'pad_shape': tuple(shape[:2])} for meta in batch_img_metas]
+        size = input_size(batch_img_metas[0])
+        metas = [{**meta, 'pad_shape': size} for meta in batch_img_metas]
         return super().predict(x, metas, test_cfg)

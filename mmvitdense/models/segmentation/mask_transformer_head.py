@@ -14,10 +14,12 @@ from mmvitdense.models.mask_transformers.set_losses import SetLosses
 from mmvitdense.option_types import NotNegative
 from mmvitdense.registry import MODELS
 
+from .input_size import input_size
+
 
 @MODELS.register_module()
 class MaskTransformerSegHead(SetLosses, Mask2FormerHead):
-    """The ``decode_head`` of a segmentor with a mask transformer as backbone, such as ``EoMT``.
+    """The ``decode_head`` of a segmentor with a mask transformer as backbone, such as ``EoMT``, or as neck: ``PEM``.
 
     The segmentor is ``WindowedEncoderDecoder`` or mmseg's ``EncoderDecoder``.
 
@@ -71,7 +73,14 @@ class MaskTransformerSegHead(SetLosses, Mask2FormerHead):
         return self.losses_of(x, *self._seg_data_to_instance_data(batch_data_samples))
 
     def predict(self, x: MaskPredictions, batch_img_metas: Sequence[dict], test_cfg: dict | None = None) -> Tensor:
-        """Scores, B x num_classes x H x W, of images or windows of H x W pixels; they are no logits."""
+        """Scores, B x num_classes x H x W, of images or windows of H x W pixels; they are no logits.
+
+        Where the predictions do not know that size, it is what ``img_shape`` and ``pad_shape`` of the meta data say.
+        """
         classes, _ = self(x)
         probabilities = classes[-1].softmax(-1)[..., :-1]
-        return torch.einsum('bqc,bqhw->bchw', probabilities, x.pixel_masks().sigmoid())
+        scores = torch.einsum('bqc,bqhw->bchw', probabilities, x.pixel_masks().sigmoid())
+        if x.image_size is None:
+            height, width = input_size(batch_img_metas[0])
+            scores = scores[..., :height, :width]
+        return scores

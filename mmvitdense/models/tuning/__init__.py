@@ -1,6 +1,16 @@
 """What changes how an existing ViT is trained."""
 
+from .lift_pretraining import LiFTPretraining
 from .lora import add_lora, build_lora, merge_lora, remove_lora, unmerge_lora
 from .peft_files import load_peft, save_peft
 
-__all__ = ['add_lora', 'build_lora', 'load_peft', 'merge_lora', 'remove_lora', 'save_peft', 'unmerge_lora']
+__all__ = [
+    'LiFTPretraining',
+    'add_lora',
+    'build_lora',
+    'load_peft',
+    'merge_lora',
+    'remove_lora',
+    'save_peft',
+    'unmerge_lora',
+]

@@ -43,6 +43,19 @@ def test_scores():
     assert scores.shape == (2, 3, 30, 45)
 
 
+def test_size_from_the_meta_data():
+    """Of predictions made from maps: the padded image, or a window of it."""
+    found = predictions(size=None)
+    expected = seg_head().predict(found._replace(image_size=(30, 45)), [{}])
+    for meta in (
+        {'img_shape': (20, 40), 'pad_shape': (30, 45, 3)},
+        {'img_shape': (30, 45)},
+        {'img_shape': torch.Size((30, 45)), 'pad_shape': (99, 99)},
+    ):
+        torch.testing.assert_close(seg_head().predict(found, [meta] * 2), expected)
+    assert det_head().predict(found, [])[1].shape == (2, 4, 32, 48)
+
+
 def test_results_of_mmdet():
     found = predictions()
     classes, masks = det_head().predict(found, [])

@@ -17,7 +17,7 @@ class TestSimpleFeaturePyramid(ModuleSuite):
     variants = {
         'vitdet': {'in_channels': 24, 'out_channels': 16, 'num_outs': 5},
         'four-levels': {'in_channels': 24, 'out_channels': 16},
-        'two-extra-levels': {'in_channels': 24, 'out_channels': 8, 'scale_factors': (2, 1, 0.5), 'num_outs': 5},
+        'two-extra-levels': {'in_channels': 24, 'out_channels': 8, 'scale_factors': (2, 0.5, 0.25), 'num_outs': 5},
         'extra-convolutions': {
             'in_channels': 24,
             'out_channels': 8,
@@ -73,7 +73,7 @@ class TestSimpleFeaturePyramid(ModuleSuite):
     @pytest.mark.parametrize(
         ('options', 'message'),
         [
-            ({'scale_factors': (4, 3)}, 'scale_factors must be out of 4, 2, 1 and 0.5, got 3'),
+            ({'scale_factors': (4, 3)}, 'scale_factors must be out of 4, 2, 1, 0.5 and 0.25, got 3'),
             ({'num_outs': 3}, 'num_outs must be at least the 4 levels of scale_factors, got 3'),
         ],
     )

@@ -1,0 +1,189 @@
+"""The suite of backbones for LiftedViT, what stays frozen, its weights; fidelity is in ``fidelity/test_lift.py``."""
+
+import pytest
+import torch
+from torch import nn
+
+from mmvitdense.checkpoints import CheckpointError
+from mmvitdense.models import LiFT, LiftedViT, LiFTPretraining, PlainViT, SimpleFeaturePyramid
+from tests.fidelity.agreement import redraw
+from tests.models.suite import BackboneSuite, of_variants
+
+from .test_vit_taps import OF_THE_VIT
+
+VIT = {
+    'embed_dims': 24,
+    'num_layers': 4,
+    'num_heads': 2,
+    'feedforward_channels': 48,
+    'pretrain_img_size': 32,
+    'patch_size': 8,
+    'with_cls_token': True,
+    'final_norm': 'all',
+}
+# Of the last block the keys alone are used, and no final norm.
+IDLE = {
+    *('norm.weight', 'norm.bias'),
+    *(
+        f'blocks.3.{part}.{kind}'
+        for part in ('norm2', 'attn.proj', 'mlp.fc1', 'mlp.fc2')
+        for kind in ('weight', 'bias')
+    ),
+}
+
+
+class TestLiftedViT(BackboneSuite):
+    model_class = LiftedViT
+    patch_size = 8
+    trunk = 'vit.'
+    # LiFT works on maps that are large beside those of so small a ViT.
+    kept_when_recomputing = 0.97
+    autocast_gradients = 0.9
+    variants = {
+        'twice': {'vit': VIT, 'num_iters': 2, 'norm': True, 'frozen_lift': False, 'keep_maps': True},
+        'keys': {'vit': VIT, 'facet': 'key', 'frozen_lift': False},
+    }
+    compiled = {
+        'twice': {'vit': {**VIT, 'num_layers': 1}, 'num_iters': 2, 'frozen_lift': False},
+        'keys': {'vit': {**VIT, 'num_layers': 2}, 'facet': 'key', 'frozen_lift': False},
+    }
+    exported = ('twice',)
+    of_tokens = ('twice',)
+    without_gradient = {'keys': {f'vit.{name}' for name in IDLE}}
+
+    def build(self, options):
+        """With options of the ViT that the suite gives."""
+        of_vit = {name: options[name] for name in OF_THE_VIT if name in options}
+        others = {name: value for name, value in options.items() if name not in of_vit}
+        return super().build({**others, 'vit': {**options['vit'], **of_vit}})
+
+    @of_variants('of_tokens')
+    @pytest.mark.parametrize('stages', [0, 2])
+    def test_frozen_stages(self, options, example, stages):
+        """Where all of the ViT is used."""
+        super().test_frozen_stages(options, example, stages)
+
+    def shapes(self, options, batch, size):
+        rows, columns = (-(-side // 8) for side in size)
+        scales = (1, 2, 4) if options.get('keep_maps') else (2,)
+        return [(batch, 24, scale * rows, scale * columns) for scale in scales]
+
+
+@pytest.mark.parametrize(('patch', 'passes'), [(8, 3), (16, 3), (14, 2), (4, 1), (32, 1)])
+def test_any_patch_and_number_of_passes(patch, passes):
+    """Also of those that the released code refuses, on maps that are no squares, into a pyramid."""
+    vit = {**VIT, 'patch_size': patch, 'pretrain_img_size': 2 * patch}
+    model = redraw(LiftedViT(vit, num_iters=passes)).eval()
+    (found,) = model(torch.randn(1, 3, 2 * patch - 3, 3 * patch))
+    assert found.shape == (1, 24, 2 * 2**passes, 3 * 2**passes)
+    levels = SimpleFeaturePyramid(24, 32, scale_factors=(2, 1, 0.5), num_outs=4)([found])
+    assert [level.shape[-1] for level in levels] == [-(-6 * 2**passes // 2**i) for i in range(4)]
+
+
+def test_the_image_matters_where_the_map_is_the_same():
+    lift = redraw(LiFT(24, 14)).eval()
+    maps = torch.randn(1, 24, 2, 3)
+    assert not torch.allclose(lift(torch.randn(1, 3, 28, 42), maps), lift(torch.randn(1, 3, 28, 42), maps))
+
+
+def test_what_is_frozen_stays_in_evaluation():
+    model = redraw(LiftedViT({**VIT, 'frozen_stages': 'all'})).train()
+    before = {name: buffer.clone() for name, buffer in model.named_buffers()}
+    model(torch.randn(2, 3, 16, 16))
+    norms = [module for module in model.lift.modules() if isinstance(module, nn.BatchNorm2d)]
+    assert len(norms) == 5
+    assert not any(module.training for module in norms)
+    assert all(torch.equal(buffer, before[name]) for name, buffer in model.named_buffers())
+    assert not any(parameter.requires_grad for parameter in model.parameters())
+    model = LiftedViT({**VIT, 'frozen_stages': 'all'}, frozen_lift=False).train()
+    model(torch.randn(2, 3, 16, 16))
+    assert model.lift.up1.conv_1.double_conv[1].num_batches_tracked == 1
+    assert model.vit.blocks[0].training is False
+
+
+class Mute(nn.Module):
+    """A ViT by its attributes, without keys."""
+
+    embed_dims, num_layers, patch_size, in_channels, num_heads = 24, 4, 8, 3, 2
+    norm = nn.Identity()
+
+
+@pytest.mark.parametrize(
+    ('options', 'words'),
+    [
+        ({'vit': VIT, 'facet': 'query'}, "facet must be 'token' or 'key', got 'query'"),
+        ({'vit': VIT, 'facet': 'key', 'norm': True}, "give norm=False with facet='key'"),
+        ({'vit': {**VIT, 'final_norm': None}, 'norm': True}, 'needs a ViT with a final norm'),
+        ({'vit': {**VIT, 'in_channels': 4}}, 'images of 3 channels, the ViT has in_channels=4'),
+        ({'vit': VIT, 'layer': 4}, 'layer must be between -4 and 3'),
+        ({'vit': VIT, 'num_iters': 0}, 'num_iters'),
+        ({'vit': VIT, 'lift': {'in_channels': 32}}, "LiFT is given {'in_channels': 32}"),
+        ({'vit': VIT, 'lift': LiFT(24, 16)}, "LiFT is given {'patch_size': 16}"),
+        ({'vit': {**VIT, 'embed_dims': 27, 'num_heads': 3}}, 'in_channels must be even'),
+    ],
+)
+def test_what_cannot_be(options, words):
+    with pytest.raises(ValueError, match=words):
+        LiftedViT(**options)
+
+
+def test_no_keys_and_no_fitting_image():
+    with pytest.raises(TypeError, match='Mute has none'):
+        LiftedViT(Mute(), facet='key')
+    with pytest.raises(ValueError, match=r'the image must be \(16, 24\)'):
+        LiFT(24, 8)(torch.randn(1, 3, 16, 16), torch.randn(1, 24, 2, 3))
+
+
+class TestWeights:
+    @pytest.fixture
+    def lift(self):
+        lift = redraw(LiFT(24, 8), seed=5)
+        for module in lift.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.running_mean.normal_()
+                module.running_var.uniform_(0.5, 1.5)
+        return lift
+
+    def load(self, path, **vit):
+        model = LiftedViT({**VIT, **vit}, lift={'init_cfg': {'type': 'LiFTPretrained', 'checkpoint': str(path)}})
+        model.init_weights()
+        return model
+
+    @pytest.mark.parametrize('prefix', ['', 'module.'])
+    def test_released_files(self, lift, tmp_path, prefix):
+        """Which may have been saved of a model on several GPUs."""
+        torch.save({f'{prefix}{name}': value for name, value in lift.state_dict().items()}, tmp_path / 'lift.pth')
+        loaded = self.load(tmp_path / 'lift.pth').lift.state_dict()
+        assert all(torch.equal(loaded[name], value) for name, value in lift.state_dict().items())
+
+    def test_own_checkpoints(self, lift, tmp_path):
+        """Of the training, in which the names are those of a segmentor with the same backbone."""
+        trained = LiFTPretraining(LiftedViT({**VIT, 'frozen_stages': 'all'}, lift, frozen_lift=False))
+        torch.save({'state_dict': trained.state_dict(), 'meta': {}}, tmp_path / 'iter_1.pth')
+        assert 'backbone.lift.outc.weight' in trained.state_dict()
+        loaded = self.load(tmp_path / 'iter_1.pth').lift.state_dict()
+        assert all(torch.equal(loaded[name], value) for name, value in lift.state_dict().items())
+
+    def test_files_that_do_not_fit(self, lift, tmp_path):
+        path, state = tmp_path / 'other.pth', lift.state_dict()
+        torch.save(state, path)
+        with pytest.raises(CheckpointError, match='for another ViT: .* give the LiFT of this ViT'):
+            self.load(path, embed_dims=32)
+        torch.save(PlainViT(**VIT).state_dict(), path)
+        with pytest.raises(CheckpointError, match='has no LiFT: expected one'):
+            self.load(path)
+        torch.save({name: value for name, value in state.items() if name != 'outc.bias'}, path)
+        with pytest.raises(CheckpointError, match=r"lacks \['outc.bias'\] and has nothing besides"):
+            self.load(path)
+
+
+def test_training_that_cannot_be():
+    with pytest.raises(ValueError, match="give vit=dict\\(frozen_stages='all'\\)"):
+        LiFTPretraining(LiftedViT(VIT, frozen_lift=False))
+    with pytest.raises(ValueError, match='give the backbone frozen_lift=False'):
+        LiFTPretraining(LiftedViT({**VIT, 'frozen_stages': 'all'}))
+    model = LiFTPretraining(LiftedViT({**VIT, 'frozen_stages': 'all'}, frozen_lift=False))
+    with pytest.raises(ValueError, match='multiples of 32, 4 patches'):
+        model(torch.randn(2, 3, 48, 32), mode='loss')
+    with pytest.raises(ValueError, match="mode must be 'loss'"):
+        model(torch.randn(2, 3, 32, 32), mode='test')
