@@ -2,6 +2,7 @@
 
 from .byte_seg_map import ByteSegMap
 from .color_jitter import ColorJitter
+from .exit_scores import LoadExitScores
 from .fit_within import FitWithin
 from .manipulations import LoadManipulationMask, ManipulationEdge, PadPixels, RandomCopyMove, RandomInpaint
 from .photographs import RandomBrightnessContrast, RandomGaussianBlur, RandomJpeg, RandomQuarterTurn, RandomScale
@@ -11,6 +12,7 @@ __all__ = [
     'ByteSegMap',
     'ColorJitter',
     'FitWithin',
+    'LoadExitScores',
     'LoadManipulationMask',
     'ManipulationEdge',
     'PadPixels',
