@@ -24,8 +24,8 @@ class EarlyExitEncoder(Mask2FormerTransformerEncoder):
     Args:
         min_depth: The smallest depth that is drawn or chosen.
         exit: Depth in testing: 'full', a number of layers, 'random' (one for the batch), or 'gate' (by image).
-        train_exit: Depth in training; with 'random', layers that are not run get gradients of zero, so that processes
-            agree on what is used.
+        train_exit: Depth in training; layers that are not run get gradients of zero, so that processes agree on what
+            is used.
         **kwargs: For mmdet's encoder.
 
     Attributes:
@@ -71,10 +71,9 @@ class EarlyExitEncoder(Mask2FormerTransformerEncoder):
         self.last_depths = depths
         self.gate.count(depths)
         out = self._run(query, depths, kwargs)
-        policy = self.train_exit if self.training else self.exit
-        if policy == 'random' and self.training:
+        if self.training:
             # In every iteration all weights take part: DistributedDataParallel waits for the gradient of each.
-            idle = [p for layer in self.layers[depths[0] :] for p in layer.parameters() if p.requires_grad]
+            idle = [p for layer in self.layers[max(depths) :] for p in layer.parameters() if p.requires_grad]
             out = out + 0 * sum(p.sum() for p in idle)
         return out
 
