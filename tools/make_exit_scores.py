@@ -1,6 +1,6 @@
 """Predict every image at every depth of an early-exit parent and write its panoptic quality, for its gate.
 
-    python tools/make_exit_scores.py configs/eco_m2f/NAME_parent.py parent.pth --out scores.json
+python tools/make_exit_scores.py configs/eco_m2f/NAME_parent.py parent.pth --out scores.json
 """
 
 from __future__ import annotations

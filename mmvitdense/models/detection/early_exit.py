@@ -119,7 +119,7 @@ class EarlyExitEncoder(Mask2FormerTransformerEncoder):
         Returns:
             {depth: multiplications}: the matrix products and the weighted sum of samples, without interpolation.
         """
-        attention, ffn = self.layers[0].self_attn, self.layers[0].ffns[0]
+        attention, ffn = self.layers[0].self_attn, self.layers[0].ffn
         dims = attention.embed_dims
         samples = attention.num_levels * attention.num_points
         tokens = sum(height * width for height, width in spatial_shapes)
