@@ -23,7 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         'checkpoint',
         nargs='?',
-        help="weights of that config, a file or an http(s) address, or 'random' to draw them (default: those of the zoo)",
+        help="weights of that config, a file or an http(s) address, or 'random' (default: those of the zoo)",
     )
     parser.add_argument('--format', choices=['onnx', 'openvino', 'torch'], default='onnx', help='(default: onnx)')
     parser.add_argument('--out', metavar='FILE', help='default: the name of the config in the current folder')
