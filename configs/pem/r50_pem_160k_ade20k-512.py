@@ -1,5 +1,4 @@
-# The published model: ResNet-50 with fixed norms. 8 GPUs with 4 images each. The size of an image is drawn evenly from 0.5 to 2.0,
-# where the published recipe draws one of the steps of 0.1.
+# The published model: ResNet-50 with fixed norms. 8 GPUs with 4 images each.
 _base_ = [
     '../_base_/models/pem_semantic.py',
     '../_base_/datasets/ade20k-512.py',
@@ -22,4 +21,18 @@ model = dict(
     neck=[pem],
     test_cfg=dict(_delete_=True, mode='whole'),
 )
-train_dataloader = dict(batch_size=4)
+train_pipeline = [
+    dict(type='LoadImageFromFile'),
+    dict(type='LoadAnnotations'),
+    dict(
+        type='RandomChoiceResize',
+        scales=[512 * tenths // 10 for tenths in range(5, 21)],
+        resize_type='ResizeShortestEdge',
+        max_size=2048,
+    ),
+    dict(type='RandomCrop', crop_size=(512, 512)),
+    dict(type='RandomFlip', prob=0.5),
+    dict(type='PhotoMetricDistortion'),
+    dict(type='PackSegInputs'),
+]
+train_dataloader = dict(batch_size=4, dataset=dict(pipeline=train_pipeline))

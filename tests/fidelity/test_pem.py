@@ -154,6 +154,22 @@ def test_odd_sizes(sizes):
     assert found.masks[0].isfinite().all()
 
 
+@pytest.mark.parametrize('autocast', [True, False])
+def test_bfloat16(autocast):
+    """Under autocast with gradients, and as the type of a model."""
+    model = redraw(small()).train(autocast)
+    maps = [torch.randn(2, 4, side, side) for side in (8, 4, 2, 1)]
+    if autocast:
+        with torch.autocast('cpu', torch.bfloat16):
+            found = model(maps)
+        sum(x.float().sum() for x in found.masks + found.classes).backward()
+        assert all(p.grad.isfinite().all() for p in model.parameters())
+    else:
+        found = model.bfloat16()([x.bfloat16() for x in maps])
+    assert found.masks[-1].dtype == torch.bfloat16
+    assert found.masks[-1].isfinite().all()
+
+
 def test_initial_weights():
     """The published ones; what attention has is not left at zero."""
     torch.manual_seed(0)

@@ -111,7 +111,7 @@ class PEM(InitializedModule):
         levels = [
             conv(each) + embed[:, None, None] for conv, each, embed in zip(self.inputs, levels, self.level_embed.weight)
         ]
-        placed = [each + sine_positions(each) for each in levels]
+        placed = [each + sine_positions(each).to(each.dtype) for each in levels]
         batch = mask_maps.shape[0]
         positions = self.query_embed.weight.expand(batch, -1, -1)
         queries = self.query_feat.weight.expand(batch, -1, -1)

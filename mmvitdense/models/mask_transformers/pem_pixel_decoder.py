@@ -76,8 +76,10 @@ class DeformableStep(nn.Module):
     def forward(self, maps: Tensor) -> tuple[Tensor, Tensor]:
         """Map B x channels x h x w to the same shape, and to B x channels x 2h x 2w."""
         offsets, weights = self.offset(maps).split([2 * _TAPS, _TAPS], dim=1)
-        kernel = self.conv.weight.to(maps.dtype)
-        sampled = deform_conv2d(maps, offsets.to(maps.dtype), kernel, padding=1, mask=weights.sigmoid().to(maps.dtype))
+        # torchvision has no kernel for 16 bits on a CPU, and none for bfloat16 on a GPU.
+        dtype = torch.promote_types(maps.dtype, torch.float32)
+        given = [x.to(dtype) for x in (maps, offsets, self.conv.weight)]
+        sampled = deform_conv2d(*given, padding=1, mask=weights.sigmoid().to(dtype)).to(maps.dtype)
         maps = F.relu(self.norm(sampled))
         return maps, F.relu(self.up_norm(self.up(maps)))
 
