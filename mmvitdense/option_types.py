@@ -17,6 +17,8 @@ from typing import Annotated, Any, Literal, NamedTuple, Union, get_args, get_ori
 
 import numpy as np
 
+_LONGEST = 200
+
 
 class Range(NamedTuple):
     """Numbers from ``least`` to ``most``; ``open_start`` and ``open_end`` leave these two out."""
@@ -79,7 +81,7 @@ def check_options(function: Callable[..., Any], *args: object, **options: object
         return
     for name, value in bound.items():
         if name in hints and not _accepts(hints[name], value):
-            raise ValueError(f'{name} must be {_described(hints[name])}, got {value!r}')
+            raise ValueError(f'{name} must be {_described(hints[name])}, got {_shown(value)}')
 
 
 @cache
@@ -121,7 +123,15 @@ def _accepts(hint: Any, value: object) -> bool:
         return _accepts_sequence(kind, inner, value)
     if kind in (dict, Mapping):
         return isinstance(value, Mapping)
+    if getattr(kind, '_is_protocol', False):
+        # What it has to be able to do, its holder says best.
+        return not isinstance(value, Mapping | Sequence | Real | None)
     return isinstance(value, kind) if isinstance(kind, type) and kind is not object else True
+
+
+def _shown(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= _LONGEST else f'a {type(value).__name__}'
 
 
 def _accepts_sequence(kind: Any, inner: tuple, value: object) -> bool:

@@ -38,6 +38,7 @@ class Pretraining:
         pixels: Mean and standard deviation of the pixels, RGB in 0..255, for ``data_preprocessor``.
         licence: That of the published weights.
         source: Where they come from, owner/name on GitHub.
+        checked_against: Implementations of others whose features ``tests/fidelity`` compares with ours.
     """
 
     options: Mapping[str, Any]
@@ -45,6 +46,7 @@ class Pretraining:
     pixels: tuple[tuple[float, float, float], tuple[float, float, float]]
     licence: str
     source: str
+    checked_against: tuple[str, ...] = ()
 
     def of_size(self, size: str) -> dict[str, Any]:
         """All options of a size."""
@@ -75,14 +77,23 @@ PRETRAININGS: Mapping[str, Pretraining] = MappingProxyType(
             IMAGENET,
             'CC-BY-NC-4.0',
             'facebookresearch/mae',
+            checked_against=('timm', 'transformers', 'mmpretrain'),
         ),
-        'deit': Pretraining(_CLS, _archs('tiny', 'small', 'base'), IMAGENET, 'Apache-2.0', 'facebookresearch/deit'),
+        'deit': Pretraining(
+            _CLS,
+            _archs('tiny', 'small', 'base'),
+            IMAGENET,
+            'Apache-2.0',
+            'facebookresearch/deit',
+            checked_against=('timm', 'transformers', 'mmpretrain'),
+        ),
         'deit3': Pretraining(
             {**_CLS, 'pos_embed_cls_slot': False, 'layer_scale_init': 1e-6},
             {**_archs('small', 'base', 'large'), **_archs('huge', patch_size=14)},
             IMAGENET,
             'Apache-2.0',
             'facebookresearch/deit',
+            checked_against=('timm',),
         ),
         # Trained and fine-tuned with Flax, whose GELU is by default the one approximated by tanh
         # (``vit_jax/models_vit.py``, ``jax.nn.gelu``). timm and transformers compute the exact one with the same
@@ -93,12 +104,23 @@ PRETRAININGS: Mapping[str, Pretraining] = MappingProxyType(
             HALF,
             'Apache-2.0',
             'google-research/vision_transformer',
+            checked_against=('timm', 'transformers'),
         ),
         'dino': Pretraining(
-            {**_CLS, **_SCALED}, _archs('small', 'base'), IMAGENET, 'Apache-2.0', 'facebookresearch/dino'
+            {**_CLS, **_SCALED},
+            _archs('small', 'base'),
+            IMAGENET,
+            'Apache-2.0',
+            'facebookresearch/dino',
+            checked_against=('timm',),
         ),
         'ibot': Pretraining(
-            {**_CLS, **_SCALED}, _archs('small', 'base', 'large'), IMAGENET, 'Apache-2.0', 'bytedance/ibot'
+            {**_CLS, **_SCALED},
+            _archs('small', 'base', 'large'),
+            IMAGENET,
+            'Apache-2.0',
+            'bytedance/ibot',
+            checked_against=('timm',),
         ),
         'mocov3': Pretraining(
             _CLS,
@@ -106,6 +128,7 @@ PRETRAININGS: Mapping[str, Pretraining] = MappingProxyType(
             IMAGENET,
             'CC-BY-NC-4.0',
             'facebookresearch/moco-v3',
+            checked_against=('timm',),
         ),
         'resformer': Pretraining(
             {**_CLS, 'pos_embed': 'sine_conv', 'value_conv': 3},
@@ -113,6 +136,7 @@ PRETRAININGS: Mapping[str, Pretraining] = MappingProxyType(
             IMAGENET,
             'MIT',
             'ruitian12/resformer',
+            checked_against=('the official code',),
         ),
         'simmim': Pretraining(
             {**_BEIT, 'rel_pos': 'bias_shared', 'layer_scale_init': 0.1},
@@ -120,6 +144,7 @@ PRETRAININGS: Mapping[str, Pretraining] = MappingProxyType(
             IMAGENET,
             'MIT',
             'microsoft/SimMIM',
+            checked_against=('timm', 'mmpretrain'),
         ),
         'beit': Pretraining(
             _BEIT,
@@ -127,6 +152,7 @@ PRETRAININGS: Mapping[str, Pretraining] = MappingProxyType(
             HALF,
             'MIT',
             'microsoft/unilm',
+            checked_against=('timm', 'transformers', 'mmpretrain'),
         ),
         'beitv2': Pretraining(
             _BEIT,
@@ -134,6 +160,7 @@ PRETRAININGS: Mapping[str, Pretraining] = MappingProxyType(
             IMAGENET,
             'MIT',
             'microsoft/unilm',
+            checked_against=('timm', 'transformers', 'mmpretrain'),
         ),
         'dinov2': Pretraining(
             {**_DINOV2, **_SCALED},
@@ -141,6 +168,7 @@ PRETRAININGS: Mapping[str, Pretraining] = MappingProxyType(
             IMAGENET,
             'Apache-2.0',
             'facebookresearch/dinov2',
+            checked_against=('timm', 'transformers', 'mmpretrain'),
         ),
         'dinov2-reg': Pretraining(
             {**_DINOV2, **_SMOOTH, 'num_registers': 4},
@@ -148,6 +176,7 @@ PRETRAININGS: Mapping[str, Pretraining] = MappingProxyType(
             IMAGENET,
             'Apache-2.0',
             'facebookresearch/dinov2',
+            checked_against=('timm', 'transformers'),
         ),
         # Its second class token is a register: nothing reads it, and it has no position.
         'tips': Pretraining(
@@ -162,6 +191,7 @@ PRETRAININGS: Mapping[str, Pretraining] = MappingProxyType(
             UNIT,
             'Apache-2.0',
             'google-deepmind/tips',
+            checked_against=('timm', 'transformers'),
         ),
         'dinov3': Pretraining(
             {
@@ -183,6 +213,7 @@ PRETRAININGS: Mapping[str, Pretraining] = MappingProxyType(
             IMAGENET,
             'DINOv3 License',
             'facebookresearch/dinov3',
+            checked_against=('timm', 'transformers'),
         ),
         'sam': Pretraining(
             {'img_size': 1024, 'pretrain_img_size': 1024, 'window_size': 14, 'rel_pos': 'decomposed'},
@@ -190,6 +221,7 @@ PRETRAININGS: Mapping[str, Pretraining] = MappingProxyType(
             IMAGENET,
             'Apache-2.0',
             'facebookresearch/segment-anything',
+            checked_against=('timm', 'transformers', 'mmpretrain'),
         ),
         'clip': Pretraining(
             {**_CLIP, 'act': 'quick_gelu'},
@@ -202,6 +234,7 @@ PRETRAININGS: Mapping[str, Pretraining] = MappingProxyType(
             OPENAI,
             'MIT',
             'openai/CLIP',
+            checked_against=('timm', 'transformers', 'mmpretrain'),
         ),
         'openclip': Pretraining(
             _CLIP,
@@ -214,6 +247,7 @@ PRETRAININGS: Mapping[str, Pretraining] = MappingProxyType(
             OPENAI,
             'MIT',
             'mlfoundations/open_clip',
+            checked_against=('timm', 'transformers'),
         ),
         'siglip': Pretraining(
             {'act': 'gelu_tanh'},
@@ -226,6 +260,7 @@ PRETRAININGS: Mapping[str, Pretraining] = MappingProxyType(
             HALF,
             'Apache-2.0',
             'google-research/big_vision',
+            checked_against=('timm', 'transformers'),
         ),
         'eva02': Pretraining(
             {**_CLS, 'patch_size': 14, 'rope': {'kind': 'eva02'}, 'qkv_bias': 'qv', 'ffn': 'swiglu'},
@@ -238,6 +273,7 @@ PRETRAININGS: Mapping[str, Pretraining] = MappingProxyType(
             OPENAI,
             'MIT',
             'baaivision/EVA',
+            checked_against=('timm', 'mmpretrain'),
         ),
     }
 )

@@ -43,3 +43,4 @@ def test_names():
         'clip-large-patch14-336': 'clip',
     }
     assert {family_of(preset) for preset in PRESETS} == set(PRETRAININGS)
+    assert all(pretraining.checked_against for pretraining in PRETRAININGS.values())

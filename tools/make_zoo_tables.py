@@ -1,8 +1,8 @@
-"""Write the tables of models in the READMEs and model-index.yml from the metafiles.
+"""Write the tables of models in the READMEs and model-index.yml from the metafiles, and those of docs/weights.md.
 
 In a README, a table stands between `<!-- models: NAME-PATTERN ... -->` and `<!-- end of models -->`; the patterns, as
-of file names, choose models of the folder in the order of the metafile. `--check` writes nothing and ends with 1 where
-something is not up to date.
+of file names, choose models of the folder in the order of the metafile. The tables of docs/weights.md are those of
+`mmvitdense.pretrainings`. `--check` writes nothing and ends with 1 where something is not up to date.
 """
 
 from __future__ import annotations

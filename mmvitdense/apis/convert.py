@@ -145,10 +145,22 @@ def convert_file(
             given cannot be that of the weights.
         InputError: There is no such layout, or there are no copies.
     """
+    return convert_read(read_checkpoint(source), source, layout, num_heads, options, ema, trunk)
+
+
+def convert_read(
+    read: dict[str, Tensor],
+    source: str | Path,
+    layout: str = 'mmvitdense',
+    num_heads: int | None = None,
+    options: Mapping[str, Any] | None = None,
+    ema: bool = False,
+    trunk: str | Path | None = None,
+) -> Conversion:
+    """As ``convert_file``, of what was read already; messages call it ``source``."""
     if layout not in LAYOUTS:
         raise InputError(f"The layout must be one of {', '.join(LAYOUTS)}, got '{layout}'.")
     given = {**(options or {}), **({} if num_heads is None else {'num_heads': num_heads})}
-    read = read_checkpoint(source)
     state_dict, notes = _choose_copies(read, ema, source)
     form = detect(state_dict)
     weights = form.converted(state_dict, given.get('num_heads'))

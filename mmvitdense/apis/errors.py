@@ -6,10 +6,14 @@ import errno
 import os
 import signal
 import sys
+import sysconfig
 import threading
 import traceback
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from .failures import claim_failure, killed_loader, loading_traceback, lost_process, process_group
 
@@ -19,6 +23,7 @@ BAD_INPUT = 2
 """Exit code of a run that was refused, the same as argparse's for an unknown option."""
 NOT_FINITE = 3
 """Exit code of a training run that ended because its numbers became NaN or infinite."""
+_OWN = os.path.join(str(Path(__file__).parents[1]), '')
 _REPORT = 'the issues of mmvitdense'
 _AROUND = {
     getattr(errno, name)
@@ -41,6 +46,34 @@ class InputError(Exception):
     """What was given cannot be used. The message says what was given, what is expected and what to do."""
 
 
+def is_of_others(category: type, filename: str) -> bool:
+    """Whether a warning is of something that the person at the keyboard did not write."""
+    if issubclass(category, (DeprecationWarning, FutureWarning, PendingDeprecationWarning)):
+        return True
+    if filename.startswith(_OWN):  # inside the folder of installed packages too, where it is not a checkout
+        return False
+    return filename.startswith(tuple(sysconfig.get_paths()[name] for name in ('stdlib', 'purelib', 'platlib')))
+
+
+@contextmanager
+def only_own_warnings(debug: bool = False) -> Iterator[None]:
+    """Inside, warnings of other libraries, which a person can do nothing about, are shown with `debug` alone.
+
+    Those of a run are in its log file (`run_log`).
+    """
+    before = warnings.showwarning
+
+    def show(message: Any, category: type, filename: str, *rest: Any) -> None:
+        if debug or not is_of_others(category, filename):
+            before(message, category, filename, *rest)
+
+    warnings.showwarning = show
+    try:
+        yield
+    finally:
+        warnings.showwarning = before
+
+
 def run_tool(main: Callable[[], int | None], debug: bool = False) -> int:
     """Run the body of a tool and return its exit code.
 
@@ -59,7 +92,7 @@ def run_tool(main: Callable[[], int | None], debug: bool = False) -> int:
 
     try:
         try:
-            with while_tools_run():
+            with while_tools_run(), only_own_warnings(debug):
                 code = main() or 0
             _wait_for_others()
             return code

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
 from typing import Any
 
@@ -26,6 +27,28 @@ def check_initial_weights(cfg: Any) -> None:
             read_file(checkpoint)
         except CheckpointError as error:
             raise CheckpointError(f'{place}: {error}') from error
+
+
+def without_initial_weights(cfg: Any) -> Any:
+    """A copy of a config whose model starts from no file, and is drawn instead."""
+    cfg = copy.deepcopy(cfg)
+    _forget_checkpoints(cfg.get('model'))
+    return cfg
+
+
+def _forget_checkpoints(node: Any) -> None:
+    if isinstance(node, (list, tuple)):
+        for value in node:
+            _forget_checkpoints(value)
+    elif isinstance(node, dict):
+        for key, value in node.items():
+            if key == 'init_cfg':
+                parts = value if isinstance(value, (list, tuple)) else [value]
+                kept = [part for part in parts if not (isinstance(part, dict) and part.get('checkpoint'))]
+                if len(kept) < len(parts):
+                    node[key] = kept or None
+            else:
+                _forget_checkpoints(value)
 
 
 def _checkpoints(node: Any, path: str) -> Iterator[tuple[str, str]]:

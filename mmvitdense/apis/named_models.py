@@ -24,11 +24,12 @@ from .config_errors import nearest_file
 from .dataset_meta import dataset_meta
 from .devices import usable_device
 from .errors import InputError
+from .initial_weights import without_initial_weights
 from .pretrained import OpenedModel, is_hub_id, is_pretrained_folder, open_pretrained
 from .sync_bn import sync_bn_to_bn
 
 RANDOM = 'random'
-"""In the place of weights: leave the model as its config initialises it."""
+"""In the place of weights: draw them all, and fetch nothing."""
 
 
 @dataclass(frozen=True)
@@ -81,8 +82,8 @@ def find_model(
             `weights`, a checkpoint of `tools/train.py`, which holds its config, or a folder of `save_pretrained`, here
             or on the Hugging Face Hub (OWNER/NAME).
         weights: A path or an http(s) address of weights, of a run or as its authors published them; or a name of the
-            zoo, for its published file; 'random' for none, the model being as its config initialises it. By default
-            those that are published for the config.
+            zoo, for its published file; 'random' to draw them all, those of an `init_cfg` too. By default those that
+            are published for the config.
         cfg_options: {dotted key: value} merged into the config.
         trunk: For weights without those of their ViT, or with differences to them, the file of that ViT; by default
             the one that the config names.
@@ -141,7 +142,7 @@ def with_weights(
     """
     name = entry.name if entry else config_name(cfg)
     if weights == RANDOM:
-        return FoundModel(cfg, None, entry, name)
+        return FoundModel(without_initial_weights(cfg), None, entry, name)
     if weights is None and isinstance(model, (str, Path)) and _is_folder_or_hub(str(model)):
         return FoundModel(cfg, _opened(str(model)).weights, None, Path(str(model)).name)
     given = isinstance(model, (str, Path)) and is_weights(str(model))

@@ -6,7 +6,6 @@ import itertools
 import logging
 import os
 import sys
-import sysconfig
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,7 +15,7 @@ from mmengine.dist import get_rank
 from mmengine.logging import MMLogger
 
 from .build_errors import nearest
-from .errors import InputError
+from .errors import InputError, is_of_others
 
 _PROGRESS = ('mmengine.hooks.logger_hook', 'mmengine.hooks.checkpoint_hook', 'mmengine.hooks.early_stopping_hook')
 _IN_THE_PLAN = ('mmvitdense.datasets.checks',)
@@ -100,7 +99,7 @@ class RunLog:
             (),
             None,
         )
-        record.origin = _OTHERS[0] if _is_of_others(category, filename) else '__main__'
+        record.origin = _OTHERS[0] if is_of_others(category, filename) else '__main__'
         self.logger.handle(record)
 
 
@@ -182,10 +181,3 @@ def _origin() -> str:
             return name
         frame = frame.f_back
     return ''
-
-
-def _is_of_others(category: type, filename: str) -> bool:
-    """Whether a warning is of something that the person at the keyboard did not write."""
-    if issubclass(category, (DeprecationWarning, FutureWarning, PendingDeprecationWarning)):
-        return True
-    return filename.startswith(tuple(sysconfig.get_paths()[name] for name in ('stdlib', 'purelib', 'platlib')))

@@ -1,4 +1,4 @@
-"""Tables of models, made from the metafiles."""
+"""Tables of models, made from the metafiles, and of pre-trainings, made from theirs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ from mmvitdense.checkpoints.zoo import ZooEntry
 from mmvitdense.checkpoints.zoo.metafiles import INDEX, entries_of, read_metafile
 from mmvitdense.project_files import project_folder
 
-_BLOCK = re.compile(r'(<!-- (models|families): ?(.*?)-->\n)(.*?)(<!-- end of \2 -->)', re.DOTALL)
+from .pretraining_rows import preset_rows, pretraining_rows
+
+_BLOCK = re.compile(r'(<!-- (models|families|pretrainings|presets): ?(.*?)-->\n)(.*?)(<!-- end of \2 -->)', re.DOTALL)
 _SPEED = 'Images A Second'
 
 
@@ -31,7 +33,7 @@ def write_tables(write: bool = True) -> list[str]:
     root = (project_folder('configs') / 'configs').resolve().parent
     metafiles = sorted(path.relative_to(root).as_posix() for path in root.glob('configs/*/metafile.yml'))
     texts = {root / INDEX: 'Import:\n' + ''.join(f'  - {name}\n' for name in metafiles)}
-    for readme in [root / 'README.md', *sorted(root.glob('configs/*/README.md'))]:
+    for readme in [root / 'README.md', root / 'docs' / 'weights.md', *sorted(root.glob('configs/*/README.md'))]:
         if not readme.is_file():  # an installed package has none of its own
             continue
         texts[readme] = _BLOCK.sub(
@@ -45,7 +47,11 @@ def write_tables(write: bool = True) -> list[str]:
 
 def _filled(match: re.Match, readme: Path, root: Path, metafiles: Sequence[str]) -> str:
     begin, kind, patterns, _, end = match.groups()
-    if kind == 'families':
+    if kind == 'pretrainings':
+        table = pretrainings_table()
+    elif kind == 'presets':
+        table = presets_table()
+    elif kind == 'families':
         table = families_table(read_metafile(root / name) for name in metafiles)
     else:
         entries = entries_of(readme.with_name('metafile.yml'))
@@ -94,6 +100,16 @@ def families_table(contents: Iterable[Mapping[str, Any]]) -> str:
                 ]
             )
     return _table(['model', 'configs', 'published weights', 'parts', 'checked against'], rows)
+
+
+def pretrainings_table() -> str:
+    """A line for each family of pre-trainings."""
+    return _table(*pretraining_rows())
+
+
+def presets_table() -> str:
+    """A line for each preset."""
+    return _table(*preset_rows())
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

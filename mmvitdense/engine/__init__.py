@@ -3,6 +3,7 @@
 from .amp import CpuAmpOptimWrapper
 from .class_counts import ClassCountsHook
 from .errors import LoadingError, NonFiniteError, OtherTrainingError, SavingError, StoppedBySignal, WorkDirInUseError
+from .exit_depths import ExitDepthHook
 from .finite_loss import FiniteLossHook
 from .layer_decay import LayerDecayOptimWrapperConstructor
 from .lr_mults import LearningRateOptimWrapperConstructor
@@ -19,6 +20,7 @@ from .work_dir import WorkDirHook
 __all__ = [
     'ClassCountsHook',
     'CpuAmpOptimWrapper',
+    'ExitDepthHook',
     'FiniteLossHook',
     'LayerDecayOptimWrapperConstructor',
     'LearningRateOptimWrapperConstructor',

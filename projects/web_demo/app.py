@@ -147,7 +147,8 @@ def build_page(models: Models, threshold: float = 0.3) -> Any:
                 slider = gr.Slider(LOWEST, 1.0, threshold, step=0.01, label='Lowest score', elem_id='threshold')
                 button = gr.Button('Show', variant='primary', elem_id='show')
             with gr.Column():
-                seen = gr.Image(label='Seen', elem_id='seen', interactive=False, format='png')
+                # A label or buttons on the picture would cover its legend; downloads are below.
+                seen = gr.Image(elem_id='seen', show_label=False, buttons=[], interactive=False, format='png')
                 table = gr.Dataframe(headers=['what', 'score or share'], label='Found', elem_id='found')
                 files = gr.File(label='Download', elem_id='files', file_count='multiple')
         outputs = [seen, table, files]

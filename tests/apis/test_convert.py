@@ -251,7 +251,10 @@ def test_weights_are_converted_where_their_description_does_not_fit(run, comer, 
         ),
         (('MAE', '--dry-run', '--options', 'rope=1', 'rope.kind=eva02'), 'rope is given as a whole and in parts'),
         (('MAE', '--dry-run', '--options', 'num_heads=4', 'act=relu'), "cannot be built with .*act='relu'"),
-        (('MAE', '--dry-run', '--options', 'num_heads=4', 'norm_eps=abc'), "norm_eps must be a positive .*'abc'"),
+        (
+            ('MAE', '--dry-run', '--options', 'num_heads=4', 'norm_eps=abc'),
+            "norm_eps must be a number above 0, got 'abc'",
+        ),
         (('MAE', '--dry-run', '--options', 'num_heads=4', 'pretrain_img_size=0'), 'pretrain_img_size .*got 0'),
     ],
 )

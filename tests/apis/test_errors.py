@@ -3,9 +3,12 @@
 import argparse
 import errno
 import os
+import warnings
+from pathlib import Path
 
 import pytest
 
+from mmvitdense.apis import errors
 from mmvitdense.apis.arguments import add_cfg_options, parse_value
 from mmvitdense.apis.errors import InputError, run_tool
 from mmvitdense.checkpoints import CheckpointError
@@ -50,6 +53,28 @@ def test_debug_shows_the_traceback_of_a_mistake(capsys):
     *above, last = capsys.readouterr().err.strip().splitlines()
     assert above[0].startswith('Traceback')
     assert last == 'error: no'
+
+
+def test_warnings_of_other_libraries_are_shown_with_debug_alone(monkeypatch):
+    """Where this package itself lies among the installed ones, too."""
+    shown = []
+    packages = str(Path(errors.__file__).parents[2])
+    monkeypatch.setattr(
+        errors.sysconfig, 'get_paths', lambda: dict.fromkeys(('stdlib', 'purelib', 'platlib'), packages)
+    )
+
+    def main():
+        warnings.warn_explicit('theirs', UserWarning, f'{packages}/other/file.py', 1)
+        warnings.warn_explicit('old', FutureWarning, __file__, 1)
+        warnings.warn_explicit('ours', UserWarning, errors.__file__, 1)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter('always')
+        monkeypatch.setattr(warnings, 'showwarning', lambda message, *_: shown.append(str(message)))
+        assert run_tool(main) == 0
+        assert shown == ['ours']
+        assert run_tool(main, debug=True) == 0
+    assert shown == ['ours', 'theirs', 'old', 'ours']
 
 
 def test_exit_codes_pass():

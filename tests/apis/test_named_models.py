@@ -217,6 +217,17 @@ def test_a_head_and_its_trunk(zoo, shapes_root, tmp_path):
     assert_loaded(load_model(LINEAR, device='cpu'), model)
 
 
+def test_random_weights_need_no_network():
+    """A file that the ViT would start from is not asked for."""
+    config = small_config('mask-rcnn')
+    config.model.backbone.init_cfg = dict(type='ViTPretrained', checkpoint='https://example.com/none.pth')
+    torch.manual_seed(0)
+    model = load_model(config, 'random', device='cpu')
+    assert all(torch.isfinite(value).all() for value in model.state_dict().values())
+    assert model.backbone.blocks[0].attn.qkv.weight.std() > 0
+    assert config.model.backbone.init_cfg.checkpoint.endswith('none.pth')
+
+
 def test_what_people_type(zoo, shapes_root, capsys, monkeypatch):
     """One sentence each, and what is wrong with a file leaves nothing of it."""
     zoo.add(VITDET, small_config('mask-rcnn'))

@@ -265,11 +265,31 @@ class TestHeads:
         assert {'self_attn', 'ffn', 'norms'} <= {name for name, _ in encoder.named_children()}
 
     @pytest.mark.parametrize(
+        ('official', 'ours'),
+        [
+            ('norm2.weight', 'block.norm2.weight'),
+            ('attn.qkv.weight', 'block.attn.qkv.weight'),
+            ('attn.proj.bias', 'block.attn.proj.bias'),
+            ('ffn.fc1.weight', 'block.mlp.fc1.weight'),
+            ('gamma_2', 'block.ls2.gamma'),
+            ('final_norm.bias', 'final_norm.bias'),
+        ],
+    )
+    def test_attention_before_the_pyramid_of_htc(self, official, ours):
+        weights = with_prefix('backbone.', in_official_names(built(ViTAdapter, 'beit-det')))
+        weights[f'neck.0.{official}'] = tensor = torch.randn(2)
+        converted = convert(weights)
+        assert {name: x for name, x in converted.items() if name.startswith('neck.')} == {f'neck.0.{ours}': tensor}
+        assert convert(converted).keys() == converted.keys()
+
+    @pytest.mark.parametrize(
         'name',
         [
             'neck.lateral_convs.0.conv.weight',
-            'neck.0.attn.qkv.weight',
+            'neck.1.fpn_convs.0.conv.weight',
             'rpn_head.rpn_conv.weight',
+            'rpn_head.init_proposal_bboxes.weight',
+            'roi_head.bbox_head.5.instance_interactive_conv.dynamic_layer.weight',
             'roi_head.bbox_head.shared_fcs.0.weight',
             'roi_head.mask_head.2.convs.0.conv.weight',
             'roi_head.semantic_head.conv_logits.weight',

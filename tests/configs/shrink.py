@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import inspect
+import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -38,7 +39,13 @@ _SMALL_HOLDER = {
     'num_queries': QUERIES,
     'num_query_blocks': 2,
 }
-_HEAD_COUNTS = {'num_layers': HEAD_LAYERS, 'num_cp': HEAD_LAYERS, 'num_heads': HEAD_HEADS, 'num_queries': QUERIES}
+_HEAD_COUNTS = {
+    'num_layers': HEAD_LAYERS,
+    'num_cp': HEAD_LAYERS,
+    'num_heads': HEAD_HEADS,
+    'num_queries': QUERIES,
+    'min_depth': 1,
+}
 
 
 def plain_vit(model: ConfigDict) -> ConfigDict:
@@ -229,6 +236,8 @@ def _take_few_proposals(model: ConfigDict) -> None:
     for options in (model.train_cfg.get('rpn_proposal'), model.test_cfg.rpn):
         if options:
             options.update(nms_pre=PROPOSALS, max_per_img=PROPOSALS)
+    if model.train_cfg.rpn:  # anchors do not fit into images so small
+        model.train_cfg.rpn.allowed_border = -1
     if 'num_proposals' in model.rpn_head:  # they are parameters
         model.rpn_head.num_proposals = PROPOSALS
     stages = model.train_cfg.rcnn
@@ -277,6 +286,9 @@ def _divided(value: int | tuple | list, factor: int) -> int | tuple | list:
 
 def _use_shapes(dataset: ConfigDict, split: str, root: Path) -> None:
     dataset.data_root = str(root)
+    for step in dataset.pipeline:
+        if 'scores_file' in step:
+            step.scores_file = str(_exit_scores(root))
     if dataset.type == 'mmvitdense.ManipulationDataset':
         dataset.data_root = str(_as_tampered(root, split))
         return
@@ -299,6 +311,15 @@ def _use_shapes(dataset: ConfigDict, split: str, root: Path) -> None:
         dataset.metainfo = {'classes': CLASSES + stuff, 'thing_classes': CLASSES, 'stuff_classes': stuff}
         dataset.data_prefix.seg = f'annotations/panoptic_{split}'
     dataset.ann_file = f'annotations/{"panoptic" if panoptic else "instances"}_{split}.json'
+
+
+def _exit_scores(shapes_root: Path) -> Path:
+    """A file of scores by which each image is best at the last depth."""
+    path = shapes_root / 'exit_scores.json'
+    if not path.exists():
+        scores = [number / HEAD_LAYERS for number in range(HEAD_LAYERS)]
+        path.write_text(json.dumps({image.name: scores for image in shapes_root.glob('images/*/*')}))
+    return path
 
 
 def _as_tampered(shapes_root: Path, split: str) -> Path:

@@ -47,6 +47,9 @@ PARAMETERS = {
     f'{ADAPTER}-s-deit_mask-rcnn_ms-3x_coco': (27_503_888, 47_802_368),
     f'{ADAPTER}-b-deit_mask-rcnn_ms-3x_coco': (99_495_392, 120_187_088),
     f'{ADAPTER}-l-augreg_mask-rcnn_ms-3x_coco': (326_584_512 + 389_120, 347_927_472),
+    # 109.7 and 400.8 million of 110 and 401 as published.
+    f'{ADAPTER}-s-deit_sparse-rcnn_ms-3x_coco': (27_503_888, 109_748_920),
+    f'{ADAPTER}-l-beitv2_htc_ms-3x_coco': (None, 400_750_837),
     f'{ADAPTER}-l-beitv2_mask2former_80k_ade20k-896': (331_091_648 + 24 * 1024, None),
     f'{COMER}-t-deit_mask-rcnn_ms-3x_coco': (8_739_680, 28.84e6),
     f'{COMER}-s-dinov2_mask-rcnn_ms-3x_coco': (30_457_568, 50.76e6),
@@ -58,7 +61,9 @@ PARAMETERS = {
     f'{COMER}-l-beitv2_mask2former_80k_coco-stuff164k-896': (None, 633_586_156 + 24 * 1024),
 }
 FAMILIES = [name.removesuffix('.py') for name in LEAVES if name.startswith(tuple(BACKBONES))]
-RECIPES = [name for name in FAMILIES if not name.endswith('_shapes') and 'dino-5scale' not in name]
+# With recipes of their own, see ``TestOtherRecipes``.
+OTHERS = ('dino-5scale', '_htc_', '_sparse-rcnn_', 'mask2former-panoptic', '-mae_')
+RECIPES = [name for name in FAMILIES if not name.endswith('_shapes') and not any(part in name for part in OTHERS)]
 
 
 def expected_recipe(name):
@@ -189,12 +194,91 @@ def test_number_of_parameters(name):
         (f'{COMER}-t-deit_mask-rcnn_ms-3x_coco', [14, 14, 0] * 4),
         (f'{COMER}-l-augreg_mask-rcnn_ms-3x_coco', [14, 14, 14, 14, 14, 0] * 4),
         (f'{COMER}-l-beitv2_dino-5scale_16e_coco', [14, 14, 14, 14, 14, 56] * 4),
+        (f'{ADAPTER}-l-augreg_htc_ms-3x_coco', [14, 14, 14, 14, 14, 0] * 4),
+        (f'{ADAPTER}-l-beit_htc_ms-3x_coco', [14, 14, 14, 14, 14, 56] * 4),
         (f'{COMER}-t-deit_upernet_160k_ade20k-512', [0] * 12),
     ],
 )
 def test_windows_of_the_blocks(name, windows):
     vit = model_of(name).backbone.vit
     assert [block.attn.window_size for block in vit.blocks] == windows
+
+
+OTHER_RECIPES = {
+    # layer decay, drop path, largest norm of the gradient, images an iteration, an image of the test (long and short
+    # side), precision, end of training, where the rate falls
+    's-deit_sparse-rcnn_ms-3x_coco': (None, 0.2, 1, 16, (1333, 800), 'OptimWrapper', 36, [27, 33]),
+    'b-mae_mask-rcnn_lsj-25e_coco': (None, 0.1, None, 16, (1333, 800), 'AmpOptimWrapper', 25, 'cosine'),
+    'b-mae_mask-rcnn_lsj-50e_coco': (None, 0.2, None, 16, (1333, 800), 'AmpOptimWrapper', 50, 'cosine'),
+    'l-augreg_htc_ms-3x_coco': (0.9, 0.4, None, 16, (1600, 1400), 'OptimWrapper', 36, [27, 33]),
+    'l-beit_htc_ms-3x_coco': (0.9, 0.4, None, 16, (1600, 1400), 'OptimWrapper', 36, [27, 33]),
+    'l-beitv2_htc_ms-3x_coco': (0.9, 0.4, None, 16, (1600, 1400), 'OptimWrapper', 36, [27, 33]),
+    'l-beitv2_htc_objects365-20k_coco': (0.8, 0.3, 0.1, 64, (2000, 1000), 'OptimWrapper', 20_000, None),
+    'l-beitv2_mask2former-panoptic_ms-3x_coco': (
+        *(0.9, 0.4, 0.01, 16, (1333, 800), 'OptimWrapper'),
+        *(265_500, [191_750, 236_000]),
+    ),
+}
+
+
+class TestOtherRecipes:
+    def test_all_are_here(self):
+        others = {name for name in FAMILIES if name.startswith(ADAPTER) and any(part in name for part in OTHERS)}
+        assert others == {f'{ADAPTER}-{name}' for name in OTHER_RECIPES}
+
+    @pytest.mark.parametrize('name', list(OTHER_RECIPES))
+    def test_numbers(self, name):
+        config = load(f'{ADAPTER}-{name}.py')
+        wrapper, vit = config.optim_wrapper, config.model.backbone.vit
+        (test,) = (step for step in config.val_dataloader.dataset.pipeline if step.type == 'Resize')
+        decays = [step for step in config.param_scheduler if step.type != 'LinearLR']
+        assert OTHER_RECIPES[name] == (
+            wrapper.paramwise_cfg.get('layer_decay_rate'),
+            vit.drop_path_rate,
+            wrapper.clip_grad.max_norm if 'clip_grad' in wrapper else None,
+            config.auto_scale_lr.base_batch_size,
+            tuple(test.scale),
+            wrapper.type,
+            config.train_cfg.get('max_epochs') or config.train_cfg.max_iters,
+            decays[0].get('milestones', 'cosine') if decays else None,
+        )
+        assert (wrapper.optimizer.lr, wrapper.optimizer.weight_decay) == (1e-4, 0.05)
+        # Pixels of ImageNet for all, of AugReg and BEiT too, as in the released configs.
+        assert config.model.data_preprocessor.mean[0] == IMAGENET
+        warm_ups = [(step.start_factor, step.end) for step in config.param_scheduler if step.type == 'LinearLR']
+        assert warm_ups == ([] if 'panoptic' in name else [(0.001, 2000 if '-mae_' in name else 500)])
+        averaged = [hook.momentum for hook in config.get('custom_hooks', []) if hook.type == 'EMAHook']
+        assert averaged == ([1e-4] if 'panoptic' in name or 'objects365' in name else [])
+
+    @pytest.mark.parametrize('start', ['l-augreg_htc_ms-3x', 'l-beitv2_htc_ms-3x', 'l-beitv2_htc_objects365-20k'])
+    def test_htc(self, start):
+        model = load(f'{ADAPTER}-{start}_coco.py').model
+        attention, pyramid = model.neck
+        assert (attention.num_heads, attention.drop_path_rate) == (32, 0.4 if 'augreg' in start else 0.3)
+        objects365 = 'objects365' in start
+        assert ('norm_cfg' in pyramid) == objects365
+        for head, stds in zip(model.roi_head.bbox_head, (0.1, 0.05, 0.033), strict=True):
+            assert head.bbox_coder.target_stds[0] == stds
+            assert head.reg_class_agnostic
+            assert head.loss_bbox == (
+                dict(type='GIoULoss', loss_weight=10.0)
+                if objects365
+                else dict(type='SmoothL1Loss', beta=1.0, loss_weight=1.0)
+            )
+        assert [stage.assigner.pos_iou_thr for stage in model.train_cfg.rcnn] == [0.5, 0.6, 0.7]
+        assert not any('match_low_quality' in stage.assigner for stage in model.train_cfg.rcnn)
+        assert model.test_cfg.rcnn.max_per_img == (300 if 'augreg' in start else 100)
+
+    def test_proposals_of_sparse_rcnn(self):
+        options = options_by_name(f'{ADAPTER}-s-deit_sparse-rcnn_ms-3x_coco')
+        assert options['rpn_head.init_proposal_features.weight'] == (pytest.approx(2.5e-5), pytest.approx(1e-4))
+        assert options['roi_head.bbox_head.5.fc_cls.weight'] == (1e-4, 0.05)
+
+    def test_layers_of_htc(self):
+        options = options_by_name(f'{ADAPTER}-l-beitv2_htc_ms-3x_coco')
+        assert options['neck.0.block.attn.qkv.weight'] == (1e-4, 0.05)
+        assert options['neck.0.final_norm.weight'] == (1e-4, 0.0)
+        assert options['backbone.vit.blocks.23.attn.qkv.weight'][0] == pytest.approx(9e-5)
 
 
 class TestWeightDecayAndRates:

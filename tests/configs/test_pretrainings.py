@@ -11,7 +11,12 @@ from tests.configs.test_configs import LEAVES, ROOT, load
 
 OVERLAYS = sorted(path.stem for path in (ROOT / '_base_/pretrainings').glob('*.py'))
 # Released with the pixels of another pre-training.
-EXCEPTIONS = {'vit_adapter/vit-adapter-l-dinov2_mask-rcnn_ms-3x_coco.py': 'augreg'}
+EXCEPTIONS = {
+    'vit_adapter/vit-adapter-l-dinov2_mask-rcnn_ms-3x_coco.py': 'augreg',
+    'vit_adapter/vit-adapter-l-augreg_htc_ms-3x_coco.py': 'mae',
+    'vit_adapter/vit-adapter-l-beit_htc_ms-3x_coco.py': 'mae',
+    'co_detr/vit-l-eva02_co-dino_12e_coco.py': 'mae',
+}
 
 
 def pixels_of(family):

@@ -34,6 +34,9 @@ class TestColorJitter:
             results.append(ColorJitter()({'img': IMAGE.copy()})['img'])
             assert np.array_equal(results[-1], expected)
         assert len({result.tobytes() for result in results}) > 15
+        always = {ColorJitter(probability=1.0)({'img': IMAGE.copy()})['img'].tobytes() for _ in range(9)}
+        assert len(always | {IMAGE.tobytes()}) == 10
+        assert np.array_equal(ColorJitter(probability=0.0)({'img': IMAGE.copy()})['img'], IMAGE)
         np.random.seed(3)
         rgb = ColorJitter(bgr=False)({'img': IMAGE[..., ::-1].copy()})['img']
         assert np.array_equal(rgb[..., ::-1], results[3])

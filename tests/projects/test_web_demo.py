@@ -159,6 +159,8 @@ def test_in_a_browser(app, models, browser, tmp_path):
         next(each for each in browser.find_elements(By.CSS_SELECTOR, '[role=option]') if 'map' in each.text).click()
         wait(lambda: '50.0%' in found())
         browser.save_screenshot(str(tmp_path / 'page.png'))
+        covering = browser.find_elements(By.CSS_SELECTOR, '#seen button, #seen label')
+        assert not covering, 'something lies over the legend of the picture'
         foreign = [
             entry['name']
             for entry in browser.execute_script('return performance.getEntriesByType("resource")')

@@ -131,7 +131,7 @@ ARGUMENTS = [
     ),
     BadInput('config-is-a-folder', 'train', ['data'], 'data'),
     BadInput('config-of-another-kind', 'train', [FILE.replace('.json', '.txt')], 'does not exist|is not a config'),
-    BadInput('config-without-name', 'train', [''], 'does not exist|expected'),
+    BadInput('config-without-name', 'train', [''], 'The name of the model is empty'),
     *(
         BadInput(f'folder-of-the-name-{name}', 'train', _folder_in_work_dir(name), f'{name} is a folder; a file of')
         for name in ('.run_lock', 'last_checkpoint')

@@ -18,6 +18,8 @@ _ID = re.compile(r'[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*')
 _FILES = re.compile(r'\.(py|json|ya?ml|pth|pt|pkl|safetensors)$')
 _WANTED = [CONFIG, CARD, INDEX, '*.safetensors']
 """What is fetched: data alone. `config.py` is for people and stays where it is."""
+_OTHER_WEIGHTS = ['*.pth', '*.pt', '*.bin', '*.npz', '*.pkl']
+"""Weights that are no safetensors."""
 
 
 def is_hub_id(name: str | Path) -> bool:
@@ -33,14 +35,32 @@ def fetch_from_hub(name: str, revision: str | None = None) -> Path:
         InputError: huggingface_hub is not installed.
         DownloadError: There is no such model or revision, it is not open to you, or there is no network.
     """
-    hub = _library()
-    try:
-        folder = Path(hub.snapshot_download(name, revision=revision, allow_patterns=_WANTED))
-    except Exception as error:  # its exceptions are of several libraries, which change with its version
-        raise DownloadError(_why(name, revision, error)) from error
+    folder = _snapshot(name, revision, _WANTED)
     if not (folder / CONFIG).is_file():
         raise DownloadError(f'{name} on the Hugging Face Hub has no {CONFIG}: it is no model of mmvitdense.')
     return folder
+
+
+def fetch_weights_from_hub(name: str, revision: str | None = None) -> Path:
+    """The folder with the weights of any model of the Hub, as safetensors or, where there are none, as other files.
+
+    Raises:
+        InputError: huggingface_hub is not installed.
+        DownloadError: As ``fetch_from_hub``, or there are no files of weights.
+    """
+    for patterns in ([INDEX, '*.safetensors'], _OTHER_WEIGHTS):
+        folder = _snapshot(name, revision, patterns)
+        if any(path.match(pattern) for path in folder.glob('*') for pattern in patterns):
+            return folder
+    raise DownloadError(f'{name} on the Hugging Face Hub has no file of weights ({", ".join(_OTHER_WEIGHTS)}).')
+
+
+def _snapshot(name: str, revision: str | None, patterns: list[str]) -> Path:
+    hub = _library()
+    try:
+        return Path(hub.snapshot_download(name, revision=revision, allow_patterns=patterns))
+    except Exception as error:  # its exceptions are of several libraries, which change with its version
+        raise DownloadError(_why(name, revision, error)) from error
 
 
 def push_to_hub(

@@ -201,17 +201,25 @@ def _other_archive(path: str) -> list[str]:
     return [] if any(name.endswith('data.pkl') for name in names) else names
 
 
+def opened_containers(content: object) -> list[str]:
+    """The keys by which ``open_containers`` goes to the weights in what a file holds, the outermost first."""
+    keys = []
+    while isinstance(content, dict) and (
+        key := next((k for k in CONTAINERS if isinstance(content.get(k), dict)), None)
+    ):
+        keys.append(key)
+        content = content[key]
+    return keys
+
+
 def open_containers(content: object, path: str) -> dict[str, Tensor]:
     """The tensors in what a file holds, without what marks of training frameworks are around and before them.
 
     Raises:
         CheckpointError: There are none.
     """
-    while isinstance(content, dict):
-        inner = [key for key in CONTAINERS if isinstance(content.get(key), dict)]
-        if not inner:
-            break
-        content = content[inner[0]]
+    for key in opened_containers(content):
+        content = content[key]
     tensors = {}
     if isinstance(content, dict):
         tensors = without_wrappers({str(name): value for name, value in content.items() if isinstance(value, Tensor)})

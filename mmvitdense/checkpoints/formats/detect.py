@@ -53,8 +53,8 @@ def detect(state_dict: dict[str, Tensor]) -> Format:
         )
     if what := looks_like(state_dict):
         raise CheckpointError(
-            f'no known ViT format has these {len(state_dict)} names ({names}, ...), which look like those of {what}: take '
-            'the weights of a plain ViT'
+            f'no known ViT format has these {len(state_dict)} names ({names}, ...), which look like those of {what}: '
+            'take the weights of a plain ViT'
         )
     raise CheckpointError(
         f'no known ViT format has these {len(state_dict)} names: {names}, ...{_blocks_seen(state_dict)}; known are '

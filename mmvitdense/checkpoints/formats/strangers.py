@@ -54,8 +54,8 @@ _SIGNS = (
 _COMPILED = tuple((what, re.compile(pattern)) for what, pattern in _SIGNS)
 
 HIERA = (
-    'these look like the weights of a Hiera, whose blocks change their width and pool their queries, which PlainViT does '
-    'not do: take a plain ViT'
+    'these look like the weights of a Hiera, whose blocks change their width and pool their queries, which PlainViT '
+    'does not do: take a plain ViT'
 )
 
 

@@ -2,6 +2,7 @@
 
 from .byte_seg_map import ByteSegMap
 from .color_jitter import ColorJitter
+from .exit_scores import LoadExitScores
 from .fit_within import FitWithin
 from .manipulations import LoadManipulationMask, ManipulationEdge, PadPixels, RandomCopyMove, RandomInpaint
 from .pack_image import PackImage
@@ -12,6 +13,7 @@ __all__ = [
     'ByteSegMap',
     'ColorJitter',
     'FitWithin',
+    'LoadExitScores',
     'LoadManipulationMask',
     'ManipulationEdge',
     'PackImage',

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any, Literal
 
 import torch.nn.functional as F
+from mmengine.logging import print_log
 from torch import Tensor, nn
 
 from mmvitdense.layers import HoldsViT, constructed_undrawn
@@ -32,7 +34,7 @@ class LiftedViT(HoldsViT, InitializedModule):
         num_iters: How often the map is doubled.
         layer: The block whose features are taken, negative from the end.
         facet: 'token' for its output, 'key' for the keys of its attention. Those have the order of the official code,
-            the heads of each channel side by side.
+            the heads of each channel side by side; the rest of that block has no use: freeze the ViT.
         norm: Whether the final norm is applied to the output of the block; not for keys.
         frozen_lift: Whether LiFT is kept as it is, its batch norms in evaluation.
         keep_maps: Whether the map of the ViT and those of all passes are returned, from coarse to fine; else the last.
@@ -69,6 +71,17 @@ class LiftedViT(HoldsViT, InitializedModule):
         self.frozen_lift = frozen_lift
         if frozen_lift:
             freeze([self.lift])
+
+    def init_weights(self) -> None:
+        """As mmengine; a LiFT that is frozen as it was drawn is warned of."""
+        super().init_weights()
+        if self.frozen_lift and not self.lift.init_cfg and not self.init_cfg:
+            print_log(
+                'LiFT is frozen with the weights that it was built with: unless a checkpoint brings others, give '
+                "lift=dict(init_cfg=dict(type='LiFTPretrained', checkpoint=...)) or frozen_lift=False",
+                logger='current',
+                level=logging.WARNING,
+            )
 
     def forward(self, image: Tensor) -> tuple[Tensor, ...]:
         """Map an image, B x 3 x H x W.

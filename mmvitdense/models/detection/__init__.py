@@ -3,6 +3,8 @@
 from .cascade_roi_head import Detectron2CascadeRoIHead
 from .co_detr import CoATSSHead, CoDETR, CoDINOHead, CoStandardRoIHead
 from .dino import DINO
+from .early_exit import EarlyExitEncoder, EarlyExitPixelDecoder
+from .early_exit_head import EarlyExitMask2Former, EarlyExitMask2FormerHead
 from .federated_loss import FederatedLoss
 from .mask_head import Detectron2MaskHead
 from .mask_transformer_head import MaskTransformerHead
@@ -18,6 +20,10 @@ __all__ = [
     'CoStandardRoIHead',
     'Detectron2CascadeRoIHead',
     'Detectron2MaskHead',
+    'EarlyExitEncoder',
+    'EarlyExitMask2Former',
+    'EarlyExitMask2FormerHead',
+    'EarlyExitPixelDecoder',
     'FederatedLoss',
     'MaskTransformerHead',
     'MultiResolutionSingleStageDetector',

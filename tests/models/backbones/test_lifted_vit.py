@@ -177,6 +177,15 @@ class TestWeights:
             self.load(path)
 
 
+def test_a_frozen_lift_without_weights_is_warned_of(monkeypatch):
+    logged = []
+    monkeypatch.setattr('mmvitdense.models.backbones.lifted_vit.print_log', lambda text, **_: logged.append(text))
+    LiftedViT(VIT, frozen_lift=False).init_weights()
+    assert logged == []
+    LiftedViT(VIT).init_weights()
+    assert 'give lift=dict(init_cfg=' in logged[0]
+
+
 def test_training_that_cannot_be():
     with pytest.raises(ValueError, match="give vit=dict\\(frozen_stages='all'\\)"):
         LiFTPretraining(LiftedViT(VIT, frozen_lift=False))

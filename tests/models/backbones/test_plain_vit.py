@@ -228,7 +228,7 @@ class TestOptions:
         [
             ({'arch': 'giant'}, "arch must be one of .*tiny.*got 'giant'"),
             ({'pos_embed': 'sincos'}, "pos_embed must be one of .*'sincos'"),
-            ({'rel_pos': True}, 'rel_pos must be one of .*True'),
+            ({'rel_pos': True}, 'rel_pos must be a text or None, got True'),
             ({'rel_pos_at': 'block'}, "rel_pos_at must be one of .*'block'"),
             ({'window_size': (2, 2, 0)}, 'one number for each of the 4 blocks .* got 3 numbers'),
             ({'window_size': (2, 2, 0, 2), 'global_blocks': (2,)}, r'global_blocks=\(2,\): write 0'),
@@ -256,10 +256,10 @@ class TestOptions:
             ({'img_size': 7}, 'img_size must be at least one patch .*8.* got 7'),
             ({'pretrain_img_size': (64, 4)}, 'pretrain_img_size must be at least one patch'),
             ({'pretrain_img_size': 0}, 'pretrain_img_size must be at least one patch .*got 0'),
-            ({'img_size': 64.5}, r'img_size must be a whole number of pixels or \(height, width\), got 64.5'),
+            ({'img_size': 64.5}, 'img_size must be a whole number or a list of whole numbers, got 64.5'),
             ({'img_size': '64'}, "img_size must be a whole number .*got '64'"),
-            ({'norm_eps': 'abc'}, "norm_eps must be a positive number, such as 1e-6, got 'abc'"),
-            ({'norm_eps': 0}, 'norm_eps must be a positive number'),
+            ({'norm_eps': 'abc'}, "norm_eps must be a number above 0, got 'abc'"),
+            ({'norm_eps': 0}, 'norm_eps must be a number above 0, got 0'),
         ],
     )
     def test_a_bad_one_is_named(self, options, message):

@@ -68,7 +68,7 @@ def test_a_frozen_vit_and_its_tuned_blocks(tuned):
 @pytest.mark.parametrize(
     ('options', 'message'),
     [
-        ({'num_hooks': 0}, 'num_hooks must be at least 1'),
+        ({'num_hooks': 0}, 'num_hooks must be a whole number of at least 1, got 0'),
         ({'self_attention': 'flash'}, "self_attention must be one of .* got 'flash'"),
         ({'cross_attention': 'local'}, "cross_attention must be one of .* got 'local'"),
         ({'self_attention': None, 'cross_attention': None}, 'do nothing: give one of them'),

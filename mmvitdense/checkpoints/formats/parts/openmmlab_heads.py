@@ -1,7 +1,8 @@
 """Heads of mmdet 2 and mmsegmentation 0 that have other names in mmdet 3 and mmsegmentation 1.
 
-Those of Mask R-CNN, Cascade R-CNN, HTC, ATSS, GFL, UPerNet and FCN are unchanged. In Mask2Former the layers of the two
-transformers call their parts by name instead of by number; Co-DETR, which mmdet does not have, is that of this project.
+Those of Mask R-CNN, Cascade R-CNN, Sparse R-CNN, HTC, ATSS, GFL, UPerNet and FCN are unchanged. In Mask2Former the
+layers of the two transformers call their parts by name instead of by number; Co-DETR and the attention before the
+pyramid of HTC++, which mmdet does not have, are those of this project.
 """
 
 from __future__ import annotations
@@ -13,7 +14,12 @@ from .renaming import rename
 
 _PIXEL_LAYER = r'^(\w+_head\.pixel_decoder\.encoder\.layers\.\d+)\.'
 _QUERY_LAYER = r'^(\w+_head\.transformer_decoder\.layers\.\d+)\.'
+# Of ViT-Adapter's HTC++, the first of two necks.
+_ATTENTION = r'^neck\.0\.'
 _RULES = (
+    (rf'{_ATTENTION}(norm[12]\.|attn\.)', r'neck.0.block.\1'),
+    (rf'{_ATTENTION}ffn\.', r'neck.0.block.mlp.'),
+    (rf'{_ATTENTION}gamma_([12])$', r'neck.0.block.ls\1.gamma'),
     (rf'{_PIXEL_LAYER}attentions\.0\.', r'\1.self_attn.'),
     (rf'{_PIXEL_LAYER}ffns\.0\.', r'\1.ffn.'),
     (rf'{_QUERY_LAYER}attentions\.0\.', r'\1.cross_attn.'),

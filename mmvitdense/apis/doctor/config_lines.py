@@ -1,0 +1,48 @@
+"""The lines of a config that use a file of weights."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from mmvitdense.checkpoints.formats.parts.spelling import spelled
+
+if TYPE_CHECKING:
+    from .diagnosis import Diagnosis
+
+
+def config_lines(found: Diagnosis, address: str, whole_model: bool) -> str:
+    """Python that a config may contain.
+
+    Args:
+        found: What is known of the file.
+        address: What an ``init_cfg`` names.
+        whole_model: Whether the file holds a neck and heads besides.
+    """
+    if found.lacks == 'missing':
+        return (
+            f"# Join it with its ViT first: mmvitdense convert {address} WHOLE.pth --trunk VIT\nload_from = 'WHOLE.pth'"
+        )
+    lines = [f'# All weights of a model that is built as theirs:\nload_from = {address!r}'] if whole_model else []
+    if whole_model:
+        lines.append('# Or its backbone alone:')
+    options: dict[str, Any] = {'type': f'mmvitdense.{found.model}'}
+    if found.presets:
+        options['preset'] = found.presets[0]
+        if len(found.presets) > 1:
+            lines.append(f'# As likely: {", ".join(found.presets[1:])}')
+    elif found.options is not None:
+        options.update(found.options)
+    else:
+        lines.append(
+            '# The weights do not determine the options: give those of the config that they were trained with.'
+        )
+    lines.append('backbone = dict(')
+    lines += [f'    {name}={spelled(value)},' for name, value in options.items()]
+    lines += [f"    init_cfg=dict(type='ViTPretrained', checkpoint={address!r}),", ')']
+    if found.facts:
+        first = next(iter(found.facts.values()))
+        lines.append(
+            f'data_preprocessor = dict(mean={first["mean"]}, std={first["std"]}, bgr_to_rgb=True)  '
+            '# with the type and the padding of the task'
+        )
+    return '\n'.join(lines)
