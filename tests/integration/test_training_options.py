@@ -23,8 +23,8 @@ def run(workshop):
         options = {**TINY_SEGMENTOR, **SYNC_BN, **schedule(2, 2)}
         options |= {'randomness.seed': None, 'auto_scale_lr.base_batch_size': 16, 'optim_wrapper.optimizer.lr': 0.001}
         options |= {'param_scheduler': None, 'optim_wrapper.accumulative_counts': 2}
-        runner = train_model(SEGMENTOR, amp=True, auto_scale_lr=True, cfg_options=options)
-    (log,) = (workshop / f'work_dirs/{SEGMENTOR.stem}').glob('*/*.log')
+        runner = train_model(SEGMENTOR, amp=True, auto_scale_lr=True, cfg_options=options, work_dir='options')
+    (log,) = (workshop / 'options').glob('*/*.log')
     return runner, log.read_text()
 
 
@@ -51,7 +51,7 @@ def test_the_learning_rate_follows_the_images_of_a_step(run):
 def test_a_run_without_a_seed_gets_one_that_its_checkpoint_keeps(run, workshop):
     runner, _ = run
     assert isinstance(runner.seed, int)
-    checkpoint = read_run_checkpoint(workshop / f'work_dirs/{SEGMENTOR.stem}/iter_2.pth')
+    checkpoint = read_run_checkpoint(workshop / 'options/iter_2.pth')
     assert checkpoint['meta']['seed'] == runner.seed == runner.train_dataloader.sampler.seed
 
 
