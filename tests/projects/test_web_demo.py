@@ -134,8 +134,10 @@ _ON_TOP = """
 """What a person sees near the upper corners of an image: the tags of the elements on top."""
 
 
-def test_in_a_browser(app, models, browser, tmp_path):
+def test_in_a_browser(app, models, browser, tmp_path, monkeypatch):
     """Drop a picture, see boxes, move the threshold without a prediction, change the model, download."""
+    # The server closes every handler of logging that there is, those of runs that other tests made too.
+    monkeypatch.setattr('logging.config._clearExistingHandlers', lambda: None)
     pytest.importorskip('gradio', reason='gradio is not installed')
     from selenium.webdriver.common.by import By
     from selenium.webdriver.common.keys import Keys
