@@ -7,6 +7,8 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+import mmvitdense  # noqa: F401  (before mmdet, which takes over functions of mmcv)
+
 pytest.importorskip('mmdet')
 
 from mmdet.registry import MODELS
