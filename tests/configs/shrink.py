@@ -315,7 +315,7 @@ def _use_shapes(dataset: ConfigDict, split: str, root: Path) -> None:
 
 def _exit_scores(shapes_root: Path) -> Path:
     """A file of scores by which each image is best at the last depth."""
-    path = shapes_root / 'exit_scores.json'
+    path = shapes_root.parent / 'exit_scores.json'
     if not path.exists():
         scores = [number / HEAD_LAYERS for number in range(HEAD_LAYERS)]
         path.write_text(json.dumps({image.name: scores for image in shapes_root.glob('images/*/*')}))
@@ -324,7 +324,7 @@ def _exit_scores(shapes_root: Path) -> Path:
 
 def _as_tampered(shapes_root: Path, split: str) -> Path:
     """The folders of images and label maps under the names of images and masks; no pixel counts as tampered with."""
-    root = shapes_root / f'tampered_{split}'
+    root = shapes_root.parent / f'tampered_{split}'
     for name, kind in (('Tp', 'images'), ('Gt', 'annotations')):
         if not (root / name).exists():
             root.mkdir(exist_ok=True)
