@@ -28,8 +28,6 @@ class KMaXSegHead(ClusterLosses, MaskTransformerSegHead):
         ignore_index: Label of pixels that belong to no mask.
         align_corners: Whether mmseg aligns corners where it resizes the scores to the size of the original image.
         criterion: Options of ``KMaXCriterion``.
-        train_cfg: Without effect.
-        test_cfg: Not used, that of the model counts.
         init_cfg: Without effect, there are no weights.
 
     Raises:
@@ -42,15 +40,13 @@ class KMaXSegHead(ClusterLosses, MaskTransformerSegHead):
         ignore_index: int = 255,
         align_corners: bool = False,
         criterion: dict | None = None,
-        train_cfg: dict | None = None,
-        test_cfg: dict | None = None,
         init_cfg: dict | list[dict] | None = None,
     ):
         if num_classes < 2:
             raise ValueError(
                 f'KMaXSegHead needs num_classes of at least 2, got {num_classes}: count the background as a class'
             )
-        self.build_criterion(num_classes, 0, criterion, train_cfg, test_cfg, init_cfg)
+        self.build_criterion(num_classes, 0, criterion, None, None, init_cfg)
         self.out_channels, self.ignore_index, self.align_corners = num_classes, ignore_index, align_corners
 
     def predict(self, x: MaskPredictions, batch_img_metas: Sequence[dict], test_cfg: dict | None = None) -> Tensor:
