@@ -18,6 +18,7 @@ from .parts.renaming import rename
 Weights = dict[str, Tensor]
 
 _ANCHORS = ('sem_seg_head.predictor._cluster_centers.weight', 'sem_seg_head.pixel_decoder._in_norms.0.weight')
+_NECK = 'neck.0.'
 _STEM = 'backbone.stem.conv1.weight'
 _CLASSES = 'sem_seg_head.predictor._predcitor._transformer_class_head.conv.bias'
 # Of the loss, and of the normalisation of images, which the data preprocessor does.
@@ -30,10 +31,9 @@ _RESNET = (
     (r'^(backbone\.layer\d\.\d+)\.shortcut\.norm\.', r'\1.downsample.1.'),
     (r'^(backbone\.layer\d\.\d+)\.shortcut\.', r'\1.downsample.0.'),
 )
-_SEMANTIC = 'semantic.'
 _HEAD = (
-    (r'^sem_seg_head\.pixel_decoder\.', 'neck.pixel_decoder.'),
-    (r'^sem_seg_head\.predictor\.', 'neck.'),
+    (r'^sem_seg_head\.pixel_decoder\.', f'{_NECK}pixel_decoder.'),
+    (r'^sem_seg_head\.predictor\.', _NECK),
     (r'\._in_norms\.', '.in_norms.'),
     (r'\._stages\.(\d+)\._blocks\.', r'.stages.\1.'),
     (r'\._conv1_bn_act\.', '.reduce.'),
@@ -69,7 +69,7 @@ _HEAD = (
     (r'\._query_ffn_conv2_bn\.', '.fc2.'),
     (r'\._kmeans_query_batch_norm_retrieved_value\.', '.centre_norm.'),
     (r'\._kmeans_query_conv3_bn\.', '.centre.'),
-    (r'^neck\._auxiliary_semantic_predictor\.', f'neck.{_SEMANTIC}'),
+    (r'\._auxiliary_semantic_predictor\.', '.semantic.'),
     (r'\._aspp\._aspp_conv(\d)\.', r'.aspp.branches.\1.'),
     (r'\._aspp\._aspp_pool\.', '.aspp.pooled.'),
     (r'\._aspp\._proj_conv_bn_act\.', '.aspp.project.'),
@@ -80,8 +80,8 @@ _HEAD = (
     (r'\.conv_block_(\d)\.', r'.mix.\1.'),
     (r'\.final_conv\.conv\.', '.cls_embed.'),
     # The head for Cityscapes is a list.
-    (r'^neck\.semantic\.([01])\.', r'neck.semantic.mix.\1.'),
-    (r'^neck\.semantic\.2\.conv\.', 'neck.semantic.cls_embed.'),
+    (r'\.semantic\.([01])\.', r'.semantic.mix.\1.'),
+    (r'\.semantic\.2\.conv\.', '.semantic.cls_embed.'),
 )
 
 
@@ -91,13 +91,13 @@ def matches(state_dict: Weights) -> bool:
 
 
 def convert(state_dict: Weights) -> Weights:
-    """Rename to mmdet's ``ResNet`` under 'backbone.' and ``KMaX`` under 'neck.'.
+    """Rename to mmdet's ``ResNet`` under 'backbone.' and ``KMaX``, the one neck of a list, under 'neck.0.'.
 
     Convolutions of queries, which are 1-dimensional in the file, get a width of one.
     """
     kept = {name: weight for name, weight in state_dict.items() if not _DROPPED.search(name)}
     renamed = rename(kept, (*(_RESNET if _STEM in kept else ()), *_HEAD))
-    return {name: x[..., None] if name.startswith('neck.') and x.ndim == 3 else x for name, x in renamed.items()}
+    return {name: x[..., None] if name.startswith(_NECK) and x.ndim == 3 else x for name, x in renamed.items()}
 
 
 def options(state_dict: Weights, **given: Any) -> dict[str, Any]:

@@ -180,4 +180,6 @@ def _check(
     if embed_dims % 8 or embed_dims % (2 * num_heads):
         raise ValueError(f'embed_dims must be a multiple of 8 and of twice num_heads={num_heads}, got {embed_dims}')
     if odd := [width for width, kind in zip(channels, kinds) if kind == 'axial' and width % num_heads]:
-        raise ValueError(f'channels of blocks with axial attention must be multiples of num_heads={num_heads}, got {odd}')
+        raise ValueError(
+            f'channels of blocks with axial attention must be multiples of num_heads={num_heads}, got {odd}'
+        )

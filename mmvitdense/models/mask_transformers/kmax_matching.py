@@ -65,7 +65,9 @@ def match(classes: Tensor, masks: Tensor, target: MaskTarget) -> tuple[Tensor, T
     try:
         from scipy.optimize import linear_sum_assignment
     except ImportError as error:
-        raise ImportError('KMaXHead and KMaXSegHead match with scipy, which is not installed: pip install scipy') from error
+        raise ImportError(
+            'KMaXHead and KMaXSegHead match with scipy, which is not installed: pip install scipy'
+        ) from error
     given = target.masks.flatten(1).float()
     found = masks.softmax(0).flatten(1) * given.any(0)
     overlap = found @ given.T / ((found.sum(1)[:, None] + given.sum(1)) / 2 + _LEAST)

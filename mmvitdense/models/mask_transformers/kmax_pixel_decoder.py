@@ -38,7 +38,9 @@ class ResidualBlock(nn.Module):
         wide = EXPANSION * channels
         if kind == 'axial':
             self.reduce = ConvNorm(in_channels, 2 * channels, norm_cfg)
-            self.mix = nn.Sequential(AxialAttention(2 * channels, channels, 2 * channels, num_heads, norm_cfg), nn.GELU())
+            self.mix = nn.Sequential(
+                AxialAttention(2 * channels, channels, 2 * channels, num_heads, norm_cfg), nn.GELU()
+            )
             self.expand = ConvNorm(2 * channels, wide, norm_cfg, act=False, gain=0.0)
         else:
             self.reduce = ConvNorm(in_channels, channels, norm_cfg)
@@ -120,7 +122,8 @@ class KMaXPixelDecoder(nn.Module):
             blocks = (ResidualBlock(each, width, kind, num_heads, norm_cfg, drop_path_rate) for each in inputs)
             self.stages.append(nn.Sequential(*blocks))
         self.fuses = nn.ModuleList(
-            Fuse(EXPANSION * before, high, width, norm_cfg) for (before, width), high in zip(pairwise(channels), given[1:])
+            Fuse(EXPANSION * before, high, width, norm_cfg)
+            for (before, width), high in zip(pairwise(channels), given[1:])
         )
 
     def forward(self, maps: Sequence[Tensor]) -> tuple[Tensor, list[Tensor]]:
