@@ -60,8 +60,8 @@ class KMaXFusionHead(MaskFormerFusionHead):
     """The ``panoptic_fusion_head`` behind ``KMaXHead``: segments and instances of masks that share out each pixel.
 
     After ``kmax_model.py:panoptic_inference`` and ``instance_inference``. Queries are taken in the order of the
-    probability of their class times the mean probability of their mask; each has the pixels where its mask is likely and
-    that no other one has yet, unless too few are left.
+    probability of their class times the mean probability of their mask; each has the pixels where its mask is likely
+    and that no other one has yet, unless too few are left.
 
     Args:
         num_things_classes: Classes whose objects are told apart.
@@ -97,7 +97,7 @@ class KMaXFusionHead(MaskFormerFusionHead):
         """Results of logits of classes, B x Q x (classes + 1), and of masks, B x Q x H x W over the padded images.
 
         Returns:
-            For each image 'pan_results' and 'ins_results', as far as they are on, at its original size with ``rescale``.
+            For each image 'pan_results' and 'ins_results', as far as they are on, at its original size if ``rescale``.
         """
         # As where the masks were enlarged to an image of a size such as 1281.
         corners = mask_pred_results.shape[-1] % 2 == 1

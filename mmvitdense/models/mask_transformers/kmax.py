@@ -35,16 +35,15 @@ class KMaX(InitializedModule):
     or a ``SyncBN`` over several.
 
     Args:
-        in_channels: Of the maps, largest first: strides 4, 8, 16 and 32. A fifth one before them is another largest;
-            in the code for Cityscapes that is the map of stride 4 after the first of a ResNet's stages, and the one
-            before it that of the stem, of the same size.
+        in_channels: Of the maps, largest first: strides 4, 8, 16 and 32. There may be more before them; the models
+            for Cityscapes have two of stride 4, of a ResNet that of its first stage before that of its stem.
         num_classes: Classes without 'no object': things and stuff of panoptic data.
         num_queries: Queries.
         num_layers: Layers of the decoder on the maps of stride 32, 16 and 8, one after another.
         embed_dims: Channels of the queries, a multiple of 8 and of twice ``num_heads``.
         mask_channels: Channels in which queries and places are compared, half of ``embed_dims`` where not given.
-        channels: Width of the pixel decoder's blocks for each map, smallest first, multiples of ``num_heads`` where they
-            have axial attention.
+        channels: Width of the pixel decoder's blocks for each map, smallest first, multiples of ``num_heads`` where
+            they have axial attention.
         num_blocks: Its blocks for each map, smallest first.
         kinds: Kind of the blocks of each map, 'axial' or 'bottleneck', smallest first.
         num_heads: Heads of axial attention and of the self-attention of the queries.

@@ -22,8 +22,8 @@ class ConvNorm(nn.Module):
         depthwise: Whether each channel has a kernel of its own.
         bias: Whether the convolution has one.
         act: Whether GELU follows.
-        std: Of the initial kernel, a normal distribution cut at two of it; by He's rule for the channels alone, whatever
-            the size of the kernel, where not given; kernels of single channels are drawn by Glorot's rule.
+        std: Of the initial kernel, a normal distribution cut at two of it; where not given by He's rule for the
+            channels alone, whatever the size of the kernel. Kernels of single channels are drawn by Glorot's rule.
         gain: Initial gain of the norm, 0 at the end of a branch.
     """
 

@@ -149,7 +149,7 @@ class KMaXLayer(nn.Module):
         self.drop_path = StochasticDepth(drop_path_rate, mode='row')
 
     def forward(self, queries: Tensor, maps: Tensor) -> tuple[Tensor, Clustering]:
-        """Map queries of B x embed_dims x N x 1 to the same shape; what they predicted before, classes in training alone."""
+        """Map queries of B x embed_dims x N x 1 to the same shape; what they predicted, classes in training alone."""
         pixels = self.pixel(F.gelu(maps))
         hidden = self.query(queries)
         predicted = self.predictor(hidden, hidden, pixels, with_classes=self.training)

@@ -115,7 +115,7 @@ def mask_loss(masks: Tensor, wanted: ClusterTargets) -> Tensor:
 
 
 def dice_loss(masks: Tensor, wanted: ClusterTargets) -> Tensor:
-    """The mean over all queries of the dice loss of matched ones, B x N x h x w, weighted by how sure their class is."""
+    """The mean over all queries of the dice loss of matched ones, B x N x h x w, weighted by the class's probability."""
     found = masks.softmax(1).masked_fill(wanted.void[:, None], 0.0).flatten(2)
     given = wanted.masks.flatten(2)
     losses = 1 - (2 * (found * given).sum(2) + 1) / (found.sum(2) + given.sum(2) + 1)
@@ -139,8 +139,10 @@ def pixel_loss(features: Tensor, masks: Tensor, drawn: Tensor) -> Tensor:
 
 @torch.no_grad()
 def drawn_places(rarity: Tensor, void: Tensor, count: int, temperature: float) -> Tensor:
-    """Indices of different places, B x K, drawn with the ``temperature``-th power of their rarity as likelihood; void ones
-    come last, and all are taken where there are not so many."""
+    """Indices of different places, B x K, drawn with the ``temperature``-th power of their rarity as likelihood.
+
+    Void ones come last, and all are taken where there are not so many.
+    """
     logits = temperature * rarity.flatten(1).log() - _NEVER * void.flatten(1)
     # Gumbel's noise makes the largest sums a draw without replacement.
     noise = -(-torch.rand_like(logits).log()).log()

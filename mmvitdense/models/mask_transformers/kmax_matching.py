@@ -1,4 +1,4 @@
-"""Which query of kMaX-DeepLab is which mask, and what its losses weigh (``matcher.py``, ``criterion.py:process_gt``)."""
+"""Which query of kMaX-DeepLab is which mask, and what its losses weigh (``matcher.py``, ``criterion.py``)."""
 
 from __future__ import annotations
 
@@ -56,8 +56,8 @@ def match(classes: Tensor, masks: Tensor, target: MaskTarget) -> tuple[Tensor, T
         target: With n masks.
 
     Returns:
-        Indices of queries and of masks, of min(N, n) pairs; the similarity of each pair's masks (dice) and of its classes
-        (the probability of the label).
+        Indices of queries and of masks, of min(N, n) pairs; the similarity of each pair's masks (dice) and of its
+        classes (the probability of the label).
 
     Raises:
         ImportError: scipy is not installed.

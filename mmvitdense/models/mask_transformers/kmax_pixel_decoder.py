@@ -85,7 +85,8 @@ def _projection(in_channels: int, channels: int, norm_cfg: dict) -> nn.Module:
 def resized(maps: Tensor, size: Sequence[int], side: int) -> Tensor:
     """A map resized bilinearly, with its corners on those of the result where ``side`` is odd.
 
-    An image of 1281 pixels has maps of 41, 81, 161 and 321, whose first and last places are at its first and last pixel.
+    An image of 1281 pixels has maps of 41, 81, 161 and 321, whose first and last places are at its first and last
+    pixel.
     """
     return F.interpolate(maps, size=tuple(size), mode='bilinear', align_corners=side % 2 == 1)
 

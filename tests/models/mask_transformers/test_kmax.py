@@ -1,4 +1,4 @@
-"""KMaX and its heads: sizes, types, initial weights, places of masks, what they refuse; see tests/fidelity/test_kmax.py."""
+"""KMaX and its heads: sizes, types, initial weights, places of masks, what they refuse."""
 
 import pytest
 import torch
