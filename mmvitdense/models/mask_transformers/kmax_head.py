@@ -43,7 +43,7 @@ class ClusterLosses(SetLosses):
         """
         if train_cfg:
             raise ValueError(
-                f'{type(self).__name__} takes no train_cfg, got {sorted(train_cfg)}: its losses have theirs in criterion'
+                f'{type(self).__name__} takes no train_cfg, got {sorted(train_cfg)}: options of losses are in criterion'
             )
         BaseModule.__init__(self, init_cfg)
         self.num_things_classes, self.num_stuff_classes = num_things_classes, num_stuff_classes

@@ -115,7 +115,7 @@ def mask_loss(masks: Tensor, wanted: ClusterTargets) -> Tensor:
 
 
 def dice_loss(masks: Tensor, wanted: ClusterTargets) -> Tensor:
-    """The mean over all queries of the dice loss of matched ones, B x N x h x w, weighted by the class's probability."""
+    """The mean over all queries of the dice loss of matched ones, B x N x h x w, weighted by how sure the class is."""
     found = masks.softmax(1).masked_fill(wanted.void[:, None], 0.0).flatten(2)
     given = wanted.masks.flatten(2)
     losses = 1 - (2 * (found * given).sum(2) + 1) / (found.sum(2) + given.sum(2) + 1)
