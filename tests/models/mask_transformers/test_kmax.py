@@ -1,12 +1,15 @@
 """KMaX and its heads: sizes, types, initial weights, places of masks, what they refuse."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 from mmengine.structures import InstanceData, PixelData
 
 from mmvitdense.models import KMaX
 from mmvitdense.models.mask_transformers import MaskPredictions
-from mmvitdense.models.mask_transformers.kmax_layer import cluster_sums
+from mmvitdense.models.mask_transformers.axial_attention import AxisAttention
+from mmvitdense.models.mask_transformers.kmax_layer import KMaXLayer, cluster_sums
 from mmvitdense.models.mask_transformers.kmax_losses import KMaXCriterion, drawn_places
 from mmvitdense.models.mask_transformers.kmax_matching import MaskTarget
 from mmvitdense.registry import MODELS
@@ -52,11 +55,16 @@ def test_bfloat16(autocast):
 
 
 def test_compiled_in_one_graph():
+    """Of the parts that are not convolutions."""
+    norm_cfg = {'type': 'BN'}
+    axis = AxisAttention(4, 4, 4, 2, norm_cfg)
+    axis.reset_parameters()
+    layer, given = KMaXLayer(4, 8, 4, 2, 2, 8, norm_cfg, 0.0), torch.randn(2, 4, 3, 5)
     torch._dynamo.reset()
-    model, given = redraw(small(num_layers=(1, 0, 0), kinds=('axial', *['bottleneck'] * 3))).eval(), maps(*EVEN)
     with torch.no_grad():
-        found = torch.compile(model, backend='eager', fullgraph=True)(given)
-        torch.testing.assert_close(found.masks[0], model(given).masks[0])
+        for part, inputs in ((axis.eval(), [given]), (layer.eval(), [torch.randn(2, 8, 3, 1), given])):
+            found = torch.compile(part, backend='eager', fullgraph=True)(*inputs)
+            torch.testing.assert_close(found[0], part(*inputs)[0])
 
 
 def test_sums_of_clusters():
@@ -254,3 +262,11 @@ class TestRefused:
             seg_head().loss(found._replace(features=()), samples([torch.zeros(32, 48, dtype=torch.long)] * 2))
         with pytest.raises(ValueError, match='predicts 3 classes, and its head has losses for 9'):
             seg_head(num_classes=9).predict(found, [{'img_shape': (32, 48)}])
+
+    def test_export(self):
+        """What an exported file serves has the masks of Mask2Former."""
+        from mmvitdense.export.detection.mask_transformer import MaskTransformer
+        from mmvitdense.export.errors import ExportError
+
+        with pytest.raises(ExportError, match='panoptic_head is a KMaXHead; what can be exported .* is EoMT and PMT'):
+            MaskTransformer(SimpleNamespace(panoptic_head=det_head()), torch.nn.Identity())
