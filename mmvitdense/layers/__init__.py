@@ -14,6 +14,7 @@ from .initialization import (
 )
 from .layer_scale import LayerScale
 from .low_rank import LowRankLinear
+from .neighborhood import NeighborhoodAttention
 from .norm import BatchNorm2d, LayerNorm2d, SyncBatchNorm, build_norm2d
 from .patch_embed import PatchEmbed
 from .positions import (
@@ -29,6 +30,7 @@ from .positions import (
     half_pairing,
     resize_bias_table,
     resize_position_table,
+    rotate,
     sincos_position_table,
 )
 from .query_mask import QueryMask, QueryMasking
@@ -49,6 +51,7 @@ __all__ = [
     'LayerScale',
     'LowRankLinear',
     'Mlp',
+    'NeighborhoodAttention',
     'PatchEmbed',
     'QueryMask',
     'QueryMasking',
@@ -73,6 +76,7 @@ __all__ = [
     'recomputed',
     'resize_bias_table',
     'resize_position_table',
+    'rotate',
     'sincos_position_table',
     'window_merge',
     'window_partition',

@@ -5,13 +5,23 @@ from mmvitdense.registry import MODELS
 
 from .backbones import LiftedViT, MIMDet, PlainViT, TimmViT, ViTAdapter, ViTCoMer, ViTHook, ViTTaps, VPNeXtViT
 from .mask_transformers import PEM, PMT, EoMT
-from .necks import SFP, ExtraAttention, LiFT, SimpleFeaturePyramid, ViTFPN
-from .tuning import LiFTPretraining, add_lora, load_peft, merge_lora, remove_lora, save_peft, unmerge_lora
+from .necks import NAF, SFP, ExtraAttention, LiFT, MapUpsampler, SimpleFeaturePyramid, ViTFPN
+from .tuning import (
+    LiFTPretraining,
+    NAFPretraining,
+    add_lora,
+    load_peft,
+    merge_lora,
+    remove_lora,
+    save_peft,
+    unmerge_lora,
+)
 
 # Heads of mmdet and mmseg take it as ``norm_cfg=dict(type='mmvitdense.LayerNorm2d', eps=1e-6)``.
 MODELS.register_module(module=LayerNorm2d)
 
 __all__ = [
+    'NAF',
     'PEM',
     'PMT',
     'SFP',
@@ -22,6 +32,8 @@ __all__ = [
     'LiFTPretraining',
     'LiftedViT',
     'MIMDet',
+    'MapUpsampler',
+    'NAFPretraining',
     'PlainViT',
     'SimpleFeaturePyramid',
     'TimmViT',

@@ -2,14 +2,18 @@
 
 from .extra_attention import ExtraAttention
 from .lift import LiFT
+from .map_upsampler import MapUpsampler
+from .naf import NAF
 from .sfp import SFP
 from .simple_feature_pyramid import SimpleFeaturePyramid
 from .vit_fpn import ViTFPN
 
 __all__ = [
+    'NAF',
     'SFP',
     'ExtraAttention',
     'LiFT',
+    'MapUpsampler',
     'SimpleFeaturePyramid',
     'ViTFPN',
 ]
