@@ -90,7 +90,10 @@ def _shrink_model(config: Config) -> Config:
     model.backbone.pop('init_cfg', None)
     vit = plain_vit(model)
     vit.pop('init_cfg', None)
-    model.backbone.get('lift', {}).pop('init_cfg', None)
+    lift = model.backbone.get('lift', {})
+    lift.pop('init_cfg', None)
+    if lift.get('type') == 'mmvitdense.NAF':
+        lift.dims = HEAD_WIDTH
     if vit.get('type') == 'ResNet':
         _narrow_resnet(model)
     elif 'embed_dims' not in vit:

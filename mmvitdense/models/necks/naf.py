@@ -118,7 +118,7 @@ class NAF(MapUpsampler):
         """
         grid, whole = maps.shape[-2:], size
         if self.fractional == 'bilinear':
-            whole = tuple(max(round(fine / coarse), 1) * coarse for fine, coarse in zip(size, grid))
+            whole = tuple(round(fine / coarse) * coarse if fine > coarse else fine for fine, coarse in zip(size, grid))
         query = self.code(image, whole)
         found = self.attention(query, F.adaptive_avg_pool2d(query, grid), maps)
         if whole != size:
