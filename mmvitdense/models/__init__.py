@@ -5,7 +5,7 @@ from mmvitdense.registry import MODELS
 
 from .backbones import LiftedViT, MIMDet, PlainViT, TimmViT, ViTAdapter, ViTCoMer, ViTHook, ViTTaps, VPNeXtViT
 from .mask_transformers import PEM, PMT, EoMT
-from .necks import NAF, SFP, ExtraAttention, LiFT, MapUpsampler, SimpleFeaturePyramid, ViTFPN
+from .necks import NAF, SFP, ChannelMapperWithPooling, ExtraAttention, LiFT, MapUpsampler, SimpleFeaturePyramid, ViTFPN
 from .tuning import (
     LiFTPretraining,
     NAFPretraining,
@@ -25,6 +25,7 @@ __all__ = [
     'PEM',
     'PMT',
     'SFP',
+    'ChannelMapperWithPooling',
     'EoMT',
     'ExtraAttention',
     'LayerNorm2d',

@@ -1,5 +1,6 @@
 """Necks: the maps of a backbone in, the maps that heads want out."""
 
+from .channel_mapper import ChannelMapperWithPooling
 from .extra_attention import ExtraAttention
 from .lift import LiFT
 from .map_upsampler import MapUpsampler
@@ -11,6 +12,7 @@ from .vit_fpn import ViTFPN
 __all__ = [
     'NAF',
     'SFP',
+    'ChannelMapperWithPooling',
     'ExtraAttention',
     'LiFT',
     'MapUpsampler',

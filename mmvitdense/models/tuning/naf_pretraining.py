@@ -47,7 +47,7 @@ class NAFPretraining(UpsamplerPretraining):
         bounds = [factor, factor] if isinstance(factor, int | float) else list(factor)
         if len(bounds) != 2 or not 0 < bounds[0] <= bounds[1] <= 1:
             raise ValueError(
-                f'factor must be a number above 0 and at most 1, or two such in ascending order, got {factor}'
+                f'factor must be above 0 and at most 1, or two such numbers in ascending order, got {factor}'
             )
         self.factors, self.largest_guide = bounds, largest_guide
 
