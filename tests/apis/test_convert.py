@@ -10,7 +10,8 @@ from torch import nn
 
 from mmvitdense import commands
 from mmvitdense.apis.checkpoint import load_model_weights
-from mmvitdense.apis.convert import convert_file, list_formats, write_checkpoint
+from mmvitdense.apis.convert import convert_file, list_formats
+from mmvitdense.apis.weight_files import write_checkpoint
 from mmvitdense.checkpoints import FORMATS, ViTPretrained, read_checkpoint
 from mmvitdense.checkpoints.files import conversion_record
 from mmvitdense.checkpoints.files.conversion_record import read_record
@@ -70,7 +71,7 @@ def test_heads_that_nobody_can_tell(run, mae):
 def test_files(run, mae, tmp_path, suffix, layout):
     path, model = mae
     target = tmp_path / 'new' / f'vit{suffix}'
-    code, output, _ = run(path, target, '--to', layout)
+    code, output, _ = run(path, target, '--to', layout, '--num-heads', 4)
     assert code == 0
     assert f'written: {target}' in output
     assert [found.name for found in target.parent.iterdir()] == [target.name]
@@ -150,7 +151,7 @@ def test_timm_has_none_of_our_own_adapters(run, tmp_path):
     torch.save(ViTCoMer(vit, conv_inplane=4, deform_num_heads=4).state_dict(), tmp_path / 'ours.pth')
     code, _, error = run(tmp_path / 'ours.pth', tmp_path / 'out.pth', '--to', 'timm')
     assert code == 2
-    assert 'timm has no layout for these weights: it has neither ViT-CoMer nor ViT-Adapter' in error
+    assert 'timm has neither ViT-CoMer nor ViT-Adapter, with which the ViT of' in error
 
 
 class TestGuesses:
@@ -271,7 +272,7 @@ def test_wrong_options(run, mae, arguments, message):
         ((), 'Give a file to read'),
         (('MAE',), 'Give a file to read and a file to write'),
         (('MAE', 'out.pkl'), r'must end with .pth or .safetensors, got'),
-        (('MAE', 'out.pth', '--to', 'keras'), "one of mmvitdense, timm, got 'keras'"),
+        (('MAE', 'out.pth', '--to', 'keras'), "one of mmvitdense, transformers, timm, detectron2, got 'keras'"),
         (('nothing.pth', 'out.pth'), r'nothing.pth does not exist'),
         (('MAE', 'out.pth', '--options', 'vit.window_size=3'), 'have no vit. before their names'),
         (('MAE', 'out.pth', '--options', 'num_heads=4', 'patch_size=0'), 'patch_size must be a whole number'),
