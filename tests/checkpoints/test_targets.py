@@ -41,7 +41,7 @@ EXPECTED = {
         'openclip': 'CLIPVisionModel',
         'siglip': 'SiglipVisionModel',
         'deit3': 'Dinov2Model',
-        'eva02': 'cannot have rope=dict(',
+        'eva02': "cannot have ffn='swiglu' and rope=dict(",
         'resformer': "pos_embed='sine_conv'",
         'sam': 'VitDetModel',
     },
@@ -115,7 +115,10 @@ def compare_at(size, opened, model, export):
     image = torch.randn(2, 3, *size)
     with torch.no_grad():
         (expected,) = model(image)
-        found = FEATURES.get(export.target.name, FEATURES[export.library])(opened, image)
+        if export.target.name == 'VisionTransformerSAM':
+            found = opened.forward_intermediates(image, norm=bool(model.final_norm))[1][-1]
+        else:
+            found = FEATURES.get(export.target.name, FEATURES[export.library])(opened, image)
         if found.ndim == 3:
             patches = expected.shape[2] * expected.shape[3]
             found = found[:, -patches:].transpose(1, 2).reshape(expected.shape)
@@ -128,7 +131,6 @@ def interpolating(opened, image):
 
 FEATURES = {
     'timm': lambda opened, image: opened.forward_features(image),
-    'VisionTransformerSAM': lambda opened, image: opened.forward_intermediates(image, norm=False)[1][-1],
     'transformers': lambda opened, image: opened(image).last_hidden_state,
     'ViTModel': interpolating,
     'SiglipVisionModel': interpolating,
@@ -149,3 +151,78 @@ def read_again(conversion, model):
         (expected,) = model(image)
         model.load_state_dict(fitted)
         assert_within(model(image)[0], expected, OUTPUTS, 'read again')
+
+
+CLS = {'with_cls_token': True, 'final_norm': 'last'}
+GAINS = {'layer_scale_init': 0.1}
+DINOV3 = {**CLS, **GAINS, 'pos_embed': None, 'num_registers': 2, 'qkv_bias': 'qv', 'norm_eps': 1e-5}
+EVA02 = {**CLS, 'rope': {'kind': 'eva02', 'pretrain_grid': 4}, 'qkv_bias': 'qv', 'ffn': 'swiglu'}
+DETECTOR = {'rel_pos': 'decomposed', 'window_size': 3, 'global_blocks': (1,), 'img_size': 64}
+
+
+@pytest.mark.parametrize(
+    ('target', 'options'),
+    [
+        ('timm VisionTransformer', {**CLS, **GAINS, 'ffn': 'swiglu', 'feedforward_channels': 88}),
+        ('timm VisionTransformer', {**CLS, 'num_registers': 3, 'pretrain_img_size': (24, 40)}),
+        (
+            'timm VisionTransformer',
+            {'num_registers': 2, 'pos_embed_cls_slot': True, 'act': 'gelu_tanh'},
+        ),
+        ('timm VisionTransformer', {**CLS, 'patch_bias': False, 'qkv_bias': False}),
+        ('timm Eva', {**DINOV3, 'rope': {'kind': 'dinov3', 'base': 50.0}, 'ffn': 'swiglu'}),
+        ('timm Eva', {**DINOV3, 'rope': {'kind': 'dinov3'}, 'ffn': 'swiglu', 'feedforward_channels': 91}),
+        ('timm Eva', {**EVA02, 'ffn_norm': True, 'feedforward_channels': 90}),
+        ('timm Eva', {**EVA02, 'attn_inner_norm': True, 'final_norm': None, 'num_registers': 1}),
+        ('timm Beit', {**CLS, 'rel_pos': 'bias', 'qkv_bias': False}),
+        ('timm VisionTransformerSAM', {**DETECTOR, 'final_norm': 'last', **GAINS}),
+        ('timm VisionTransformerSAM', {**DETECTOR, 'pos_embed_cls_slot': True, 'qkv_bias': False}),
+        ('transformers Dinov2Model', {**CLS, **GAINS, 'ffn': 'swiglu'}),
+        ('transformers DINOv3ViTModel', {**DINOV3, 'rope': {'kind': 'dinov3'}, 'ffn': 'swiglu'}),
+        ('transformers DINOv3ViTModel', {**DINOV3, 'rope': {'kind': 'dinov3'}, 'qkv_bias': True}),
+        ('transformers DINOv3ViTModel', {**DINOV3, 'rope': {'kind': 'dinov3'}, 'qkv_bias': False, 'patch_bias': False}),
+        ('transformers BeitModel', {**CLS, 'rel_pos': 'bias_shared', 'qkv_bias': 'qv'}),
+        ('transformers VitDetModel', {**DETECTOR, 'conv_blocks': (0,), 'pos_embed_cls_slot': True}),
+        ('transformers VitDetModel', {'window_size': 3, 'pos_embed': None, 'qkv_bias': False, 'act': 'gelu_tanh'}),
+    ],
+)
+def test_options_in_a_library(target, options, tmp_path):
+    """What no published size of a family has, at the size of the table and at another."""
+    library, name = target.split()
+    own = {**SMALL, 'pretrain_img_size': 32, 'img_size': 32, **options}
+    if library == 'transformers' or 'rel_pos' in own:
+        own['pos_resize'] = None
+    elif own.get('pos_embed', 'absolute'):
+        own['pos_resize'] = {'antialias': True}
+    model, conversion = exported(library, own)
+    assert conversion.export.target.name == name
+    size = own['img_size'] if own.get('rel_pos') == 'decomposed' else own['pretrain_img_size']
+    opened = open_there(conversion, tmp_path / TYPE[library])
+    compare_at((size, size) if isinstance(size, int) else size, opened, model, conversion.export)
+    if own.get('rel_pos') is None:
+        compare_at(OTHER, opened, model, conversion.export)
+
+
+@pytest.mark.parametrize(
+    ('library', 'options', 'message'),
+    [
+        ('timm', {'conv_blocks': (0,)}, 'VisionTransformer cannot have conv_blocks=(0,)'),
+        ('timm', {**CLS, 'window_size': 2, 'global_blocks': ()}, 'window_size=(2, 2)'),
+        ('timm', {**CLS, 'pre_norm': True}, 'no bias of the patch embedding beside a norm before the blocks'),
+        ('timm', {**CLS, 'rel_pos': 'bias', 'pos_embed': None}, 'has no bias of the keys'),
+        ('timm', {**DINOV3, 'rope': {'kind': 'dinov3', 'normalize': 'max'}}, "and these have 'max'"),
+        ('timm', {'attn_inner_norm': True}, 'attn_inner_norm=True'),
+        ('timm', {**DETECTOR, 'window_size': (2, 3), 'global_blocks': None}, 'has windows of one size'),
+        ('transformers', {**CLS, 'pretrain_img_size': (24, 40)}, 'has square tables of positions alone'),
+        ('transformers', {**CLS, 'feedforward_channels': 96, **GAINS}, 'a multiple of its 64 channels, not of 96'),
+        ('transformers', {'final_norm': 'last', 'norm_eps': 1e-5, 'final_norm_eps': 1e-6}, 'final_norm_eps=1e-06'),
+        ('transformers', {'with_cls_token': True, **DETECTOR}, 'VitDetModel cannot have with_cls_token=True'),
+        ('detectron2', CLS, "cannot have with_cls_token=True and final_norm='last'"),
+        ('detectron2', {'act': 'gelu_tanh'}, "cannot have act='gelu_tanh'"),
+    ],
+)
+def test_what_a_library_cannot_express(library, options, message):
+    with pytest.raises(
+        CheckpointError, match=rf'^{library} has no model that .*{re.escape(message)}.* Write the layout'
+    ):
+        exported(library, {**SMALL, 'pretrain_img_size': 32, 'img_size': 32, **options})

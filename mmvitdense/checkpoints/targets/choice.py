@@ -26,7 +26,7 @@ def _find_targets(package: str) -> Iterator[Target]:
             yield target
 
 
-TARGETS: tuple[Target, ...] = tuple(_find_targets(__package__))
+TARGETS: tuple[Target, ...] = tuple(sorted(_find_targets(__package__), key=lambda target: not target.first))
 """All targets."""
 
 LIBRARIES = tuple(sorted({target.library for target in TARGETS}, reverse=True))

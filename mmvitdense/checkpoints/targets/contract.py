@@ -20,6 +20,16 @@ ANY = object()
 """Every value of an option."""
 
 
+class Where:
+    """The values of an option that fulfil a condition."""
+
+    def __init__(self, condition: Callable[[Any], bool]):
+        self._condition = condition
+
+    def __contains__(self, value: Any) -> bool:
+        return self._condition(value)
+
+
 class Code(str):
     """An argument that is no literal: the text of Python that gives it."""
 
@@ -48,6 +58,7 @@ class Target:
             where it takes images of one size.
         refuses: Why these weights or options cannot be written although each option can, a part of a sentence; None
             where they can.
+        first: Whether it is the plain ViT of its library, which is named where several models are as near.
         carries: Starts of names of weights around the ViT that the model has too, under the names that they have.
         notes: What its user has to know, a sentence each, given the options.
     """
@@ -62,6 +73,7 @@ class Target:
     pos_resize: Mapping[str, Any] | None = None
     refuses: Callable[[Weights, Options], str | None] = lambda weights, options: None
     entry: str = ''
+    first: bool = False
     carries: tuple[str, ...] = ()
     notes: Callable[[Options], list[str]] = lambda options: []
 

@@ -9,6 +9,8 @@ import math
 import re
 from collections.abc import Iterable
 
+import torch
+
 from mmvitdense.checkpoints.files.reading import CheckpointError
 from mmvitdense.checkpoints.formats.parts.renaming import rename
 from mmvitdense.checkpoints.targets.contract import Weights
@@ -22,6 +24,7 @@ _LEVEL = re.compile(r'^neck\.(lateral_convs|output_convs)\.(\d+)\.([01])\.(\w+)$
 _LAYERS_OF_SCALE = {3: (4, 4), 0: (1, 2)}
 _SHARED = re.compile(r'^roi_head\.(bbox_head\.(?:\d\.)?)shared_convs\.(\d+)\.(conv|ln)\.')
 _MASK = re.compile(r'^roi_head\.mask_head\.convs\.(\d+)\.(conv|ln)\.')
+_CLASSIFIER = re.compile(r'^roi_heads\.box_predictor\.(\d\.)?cls_score\.(weight|bias)$')
 _RULES = (
     (r'^rpn_head\.rpn_conv\.(\d)\.conv\.', r'proposal_generator.rpn_head.conv.conv\1.'),
     (r'^rpn_head\.rpn_conv\.(?=weight|bias)', 'proposal_generator.rpn_head.conv.'),
@@ -53,7 +56,20 @@ def around_names(weights: Weights, patch_size: int) -> Weights:
         raise CheckpointError(
             f'detectron2 has no {unknown[0]} in its ViTDet with (Cascade) Mask R-CNN: write the layout of mmvitdense'
         )
-    return renamed
+    return _with_background(renamed)
+
+
+def _with_background(weights: Weights) -> Weights:
+    """A row of zeros for the background in classifiers of the federated loss, where detectron2 has one that is not used.
+
+    Such a classifier has as many rows as there are masks, one for each class.
+    """
+    masks = weights.get('roi_heads.mask_head.predictor.bias')
+    found = dict(weights)
+    for name, tensor in weights.items():
+        if masks is not None and _CLASSIFIER.match(name) and len(tensor) == len(masks):
+            found[name] = torch.cat([tensor, tensor.new_zeros(1, *tensor.shape[1:])])
+    return found
 
 
 def _levels(names: Iterable[str], patch_size: int) -> dict[str, tuple[str, int]]:

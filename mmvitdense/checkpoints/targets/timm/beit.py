@@ -16,6 +16,7 @@ _RULES = ((r'\.ls([12])\.gamma$', r'.gamma_\1'),)
 def arguments(options: Options, weights: Weights) -> dict[str, Any]:
     """Those of the constructor."""
     return {
+        'init_values': 0.0,  # the entry has gains
         **common(options),
         'qkv_bias': options['qkv_bias'] is not False,
         'global_pool': 'token',

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from mmvitdense.checkpoints.formats.parts.renaming import rename
-from mmvitdense.checkpoints.targets.contract import ANY, Options, Target, Weights
+from mmvitdense.checkpoints.targets.contract import ANY, Options, Target, Weights, Where
 from mmvitdense.checkpoints.targets.parts import (
     has_key_bias,
     split_gated,
@@ -51,20 +51,17 @@ def arguments(options: Options, weights: Weights) -> dict[str, Any]:
         'swiglu_mlp': options['ffn'] == 'swiglu',
         'scale_mlp': options['ffn_norm'],
         'scale_attn_inner': options['attn_inner_norm'],
-        'use_rot_pos_emb': options['rope'] is not None,
+        'use_rot_pos_emb': True,
         'dynamic_img_size': True,
         **_rope(options),
     }
     if _is_aligned(options):
-        wide = {**options, 'feedforward_channels': options['feedforward_channels'] * 3 // 2}
-        found.update(swiglu_align_to=_ALIGNED, mlp_ratio=common(wide)['mlp_ratio'])
+        found['swiglu_align_to'] = _ALIGNED
     return found
 
 
 def _rope(options: Options) -> dict[str, Any]:
     rope = options['rope']
-    if rope is None:
-        return {}
     if rope['kind'] == _DINOV3:
         return {'rope_type': 'dinov3', 'rope_temperature': rope['base'], 'rope_rotate_half': True}
     grid = rope['pretrain_grid']
@@ -87,7 +84,7 @@ def write(weights: Weights, options: Options) -> Weights:
         weights = with_patch_bias(weights)
     if options['pos_embed'] == 'absolute':
         weights = (without_class_row if _leaves_class_row(options) else with_class_row)(weights, options)
-    if (options['rope'] or {}).get('kind') == _EVA02:
+    if options['rope']['kind'] == _EVA02:
         weights = _in_neighbouring_pairs(weights, options['embed_dims'] // options['num_heads'])
     if options['ffn_norm'] or _is_aligned(options):
         weights = split_gated(weights, 'fc1_g', 'fc1_x')
@@ -108,7 +105,7 @@ def _in_neighbouring_pairs(weights: Weights, channels: int) -> Weights:
 
 def refuses(weights: Weights, options: Options) -> str | None:
     """Other rotary positions, a bias of the keys, what a gated network alone has."""
-    rope = options['rope'] or {}
+    rope = options['rope']
     if rope.get('normalize', 'separate') != 'separate':
         return f"has rotary positions of normalize='separate' alone, and these have {rope['normalize']!r}"
     if has_key_bias(weights):
@@ -122,7 +119,7 @@ def refuses(weights: Weights, options: Options) -> str | None:
 
 def notes(options: Options) -> list[str]:
     """The rounding of the periods."""
-    if (options['rope'] or {}).get('periods_dtype') == 'bfloat16':
+    if options['rope'].get('periods_dtype') == 'bfloat16':
         return ['timm computes the periods of rotary positions in float32, these weights come with bfloat16 (1e-5 off)']
     return []
 
@@ -141,7 +138,7 @@ TARGET = Target(
         'ffn': ('mlp', 'swiglu'),
         'ffn_norm': ANY,
         'attn_inner_norm': ANY,
-        'rope': ANY,
+        'rope': Where(lambda rope: rope is not None),
         'layer_scale_init': ANY,
         'pre_norm': ANY,
         'final_norm': ANY,

@@ -51,6 +51,8 @@ def write(weights: Weights, options: Options) -> Weights:
 
 def refuses(weights: Weights, options: Options) -> str | None:
     """Windows of two sizes, tables of another size than the image."""
+    if options['rel_pos'] is None and not any(options['window_size']):
+        return 'has windows or relative positions'
     if len(set(options['window_size']) - {0}) > 1:
         return 'has windows of one size'
     return tables_of_other_size(weights, options)

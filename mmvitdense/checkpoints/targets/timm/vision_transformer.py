@@ -62,6 +62,7 @@ def refuses(weights: Weights, options: Options) -> str | None:
 
 TARGET = Target(
     name='VisionTransformer',
+    first=True,
     library='timm',
     about=__doc__,
     expresses={

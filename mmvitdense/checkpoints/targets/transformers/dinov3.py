@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from mmvitdense.checkpoints.formats.parts.renaming import rename
-from mmvitdense.checkpoints.targets.contract import ANY, Options, Target, Weights
+from mmvitdense.checkpoints.targets.contract import ANY, Options, Target, Weights, Where
 from mmvitdense.checkpoints.targets.parts import has_key_bias, split_gated, split_qkv, with_patch_bias
 
 from .names import ACTIVATIONS, MASK_TOKEN, SOME, common, with_mask_token
@@ -50,9 +50,7 @@ def write(weights: Weights, options: Options) -> Weights:
 
 def refuses(weights: Weights, options: Options) -> str | None:
     """Other rotary positions."""
-    rope = options['rope'] or {}
-    if rope.get('kind') != 'dinov3':
-        return f'has rotary positions of DINOv3 alone, and these have {rope.get("kind")!r}'
+    rope = options['rope']
     if rope['normalize'] != 'separate':
         return f"has rotary positions of normalize='separate' alone, and these have {rope['normalize']!r}"
     return None
@@ -80,7 +78,7 @@ TARGET = Target(
         'patch_bias': ANY,
         'ffn': ('mlp', 'swiglu'),
         'act': tuple(ACTIVATIONS),
-        'rope': ANY,
+        'rope': Where(lambda rope: rope is not None and rope['kind'] == 'dinov3'),
         'layer_scale_init': (1.0,),
         'final_norm': ('all', 'last'),
         'norm_eps': ANY,

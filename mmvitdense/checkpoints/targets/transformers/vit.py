@@ -33,6 +33,7 @@ def write(weights: Weights, options: Options) -> Weights:
 
 TARGET = Target(
     name='ViTModel',
+    first=True,
     library='transformers',
     about=__doc__,
     expresses={

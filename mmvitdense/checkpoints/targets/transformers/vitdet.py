@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
+
+import torch
 
 from mmvitdense.checkpoints.formats.parts.renaming import rename
 from mmvitdense.checkpoints.targets.contract import ANY, Options, Target, Weights
 from mmvitdense.checkpoints.targets.parts import (
+    grid_of,
     only_square,
     only_whole_ratio,
     ratio,
@@ -35,7 +39,7 @@ def arguments(options: Options, weights: Weights) -> dict[str, Any]:
         'pretrain_image_size': side_of(options),
         'mlp_ratio': ratio(options),
         'qkv_bias': options['qkv_bias'] is not False,
-        'use_absolute_position_embeddings': options['pos_embed'] == 'absolute',
+        'use_absolute_position_embeddings': True,  # the model cannot be built without
         'use_relative_position_embeddings': options['rel_pos'] == 'decomposed',
         'window_size': max(windows),
         'window_block_indices': [index for index, side in enumerate(windows) if side],
@@ -44,18 +48,23 @@ def arguments(options: Options, weights: Weights) -> dict[str, Any]:
 
 
 def write(weights: Weights, options: Options) -> Weights:
-    """Rename; the table has a row for the class token, which the model does not have."""
+    """Rename; the table, of zeros where there is none, has a row for the class token, which the model does not have."""
     weights = with_patch_bias(weights)
-    if options['pos_embed'] == 'absolute':
-        weights = with_class_row(weights, options)
-    return rename(weights, _RULES)
+    if options['pos_embed'] is None:
+        kernel = weights['patch_embed.proj.weight']
+        weights['pos_embed'] = torch.zeros(1, math.prod(grid_of(options)), len(kernel), dtype=kernel.dtype)
+    return rename(with_class_row(weights, options), _RULES)
 
 
 def refuses(weights: Weights, options: Options) -> str | None:
     """Windows of two sizes, tables of another size than the image, an oblong table."""
     if len(set(options['window_size']) - {0}) > 1:
         return 'has windows of one size'
-    return tables_of_other_size(weights, options) or only_whole_ratio(options) or only_square(options)
+    return (
+        tables_of_other_size(weights, options)
+        or only_whole_ratio(options)
+        or only_square({**options, 'pos_embed': 'absolute'})
+    )
 
 
 TARGET = Target(
