@@ -15,6 +15,7 @@ from torch import Tensor
 from mmvitdense.apis.errors import InputError
 from mmvitdense.checkpoints import CheckpointError, fit_to_vit, read_file
 from mmvitdense.checkpoints.files.conversion_record import read_record
+from mmvitdense.checkpoints.files.reading import local_path
 from mmvitdense.checkpoints.fit.grids import grids_of_record
 from mmvitdense.checkpoints.fit.options import FitOptions
 from mmvitdense.checkpoints.formats.parts.adapter_parts import holds_adapter
@@ -93,7 +94,7 @@ def export_to(
             f'{library} has neither ViT-CoMer nor ViT-Adapter, with which the ViT of {source} was trained: a PlainViT '
             'alone can be written for it'
         )
-    known = {**(options or _recorded_options(source, bool(given))), **given}
+    known = {**_known_options(options, source, bool(given)), **given}
     vit = _of_backbone(weights)
     names = _names_of_vit(vit, known, source)
     own = {name: vit[name] for name in names}
@@ -164,31 +165,40 @@ def _rule(rule: Mapping[str, Any]) -> str:
     return f'dict({", ".join(f"{name}={value!r}" for name, value in rule.items())})'
 
 
-def _recorded_options(source: str | Path, is_given: bool) -> dict[str, Any]:
-    """The options that a file of this project has with it: the config of its run, or the record of its conversion."""
-    from mmvitdense.apis.checkpoint_config import config_of_checkpoint
-
-    content = read_file(source)
-    meta = content.get('meta') if isinstance(content, Mapping) else None
-    if isinstance(meta, Mapping) and meta.get('cfg'):
-        backbone = dict(config_of_checkpoint(os.fspath(source)).model.backbone)
-        kind = str(backbone.pop('type')).rpartition('.')[2]
-        if kind != 'PlainViT':
-            raise CheckpointError(
-                f'{source} is of a run with the backbone {kind}, which no other library has: a PlainViT alone can be '
-                'written for one'
-            )
-        return backbone
-    recorded = read_record(source).get('options')
-    if recorded:
+def _known_options(options: Mapping[str, Any] | None, source: str | Path, is_given: bool) -> Mapping[str, Any]:
+    """What the record of a conversion says, which knows what the user gave then; else the layout, or the config."""
+    is_file = os.path.isfile(local_path(source))
+    if recorded := read_record(source).get('options') if is_file else None:
         call = ast.parse(f'dict({recorded})', mode='eval').body
         return {part.arg: _literal(part.value) for part in call.keywords}
+    if options is not None:
+        return options
+    if is_file and (of_run := _options_of_run(source)):
+        return of_run
     if is_given:
         return {}
     raise InputError(
         f'{source} does not say with which options its ViT was built: give them with --options NAME=VALUE, such as '
         'preset=mae-base.'
     )
+
+
+def _options_of_run(source: str | Path) -> dict[str, Any] | None:
+    """The options in the config that a run leaves in its checkpoints; None where there is none."""
+    from mmvitdense.apis.checkpoint_config import config_of_checkpoint
+
+    content = read_file(source)
+    meta = content.get('meta') if isinstance(content, Mapping) else None
+    if not isinstance(meta, Mapping) or not meta.get('cfg'):
+        return None
+    backbone = dict(config_of_checkpoint(local_path(source)).model.backbone)
+    kind = str(backbone.pop('type')).rpartition('.')[2]
+    if kind != 'PlainViT':
+        raise CheckpointError(
+            f'{source} is of a run with the backbone {kind}, which no other library has: a PlainViT alone can be '
+            'written for one'
+        )
+    return backbone
 
 
 def _literal(node: ast.expr) -> Any:

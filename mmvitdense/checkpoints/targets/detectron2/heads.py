@@ -60,7 +60,7 @@ def around_names(weights: Weights, patch_size: int) -> Weights:
 
 
 def _with_background(weights: Weights) -> Weights:
-    """A row of zeros for the background in classifiers of the federated loss, where detectron2 has one that is not used.
+    """A row of zeros for the background in classifiers of the federated loss, which detectron2 has and does not use.
 
     Such a classifier has as many rows as there are masks, one for each class.
     """
