@@ -67,6 +67,16 @@ _CLIP = {**_CLS, **_SMOOTH, 'patch_bias': False, 'pre_norm': True, 'norm_eps': 1
 _GIANT = {'embed_dims': 1536, 'num_layers': 40, 'num_heads': 24, 'feedforward_channels': 4096, 'ffn': 'swiglu'}
 _GIANT_OF_SIGLIP = {'embed_dims': 1536, 'num_layers': 40, 'num_heads': 16, 'feedforward_channels': 6144}
 _SO400M = {'embed_dims': 1152, 'num_layers': 27, 'num_heads': 16, 'feedforward_channels': 4304}
+_DINOV3 = {
+    **_CLS,
+    'num_registers': 4,
+    'pos_embed': None,
+    'rope': {'kind': 'dinov3'},
+    'qkv_bias': 'qv',
+    'layer_scale_init': 1e-5,
+    'norm_eps': 1e-5,
+    'final_norm': 'all',
+}
 _SEVEN_BILLION = {'embed_dims': 4096, 'num_layers': 40, 'num_heads': 32, 'feedforward_channels': 8192, 'ffn': 'swiglu'}
 
 PRETRAININGS: Mapping[str, Pretraining] = MappingProxyType(
@@ -194,16 +204,7 @@ PRETRAININGS: Mapping[str, Pretraining] = MappingProxyType(
             checked_against=('timm', 'transformers'),
         ),
         'dinov3': Pretraining(
-            {
-                **_CLS,
-                'num_registers': 4,
-                'pos_embed': None,
-                'rope': {'kind': 'dinov3'},
-                'qkv_bias': 'qv',
-                'layer_scale_init': 1e-5,
-                'norm_eps': 1e-5,
-                'final_norm': 'all',
-            },
+            _DINOV3,
             {
                 **_archs('small', 'base', 'large'),
                 'small-plus': {'arch': 'small', 'ffn': 'swiglu'},
@@ -214,6 +215,15 @@ PRETRAININGS: Mapping[str, Pretraining] = MappingProxyType(
             'DINOv3 License',
             'facebookresearch/dinov3',
             checked_against=('timm', 'transformers'),
+        ),
+        # DINOv3's function, trained by others under a licence that is permissive.
+        'lingbot-vision': Pretraining(
+            {**_DINOV3, 'pretrain_img_size': 512},
+            {**_archs('small', 'base', 'large'), 'giant': {**_GIANT, 'qkv_bias': False}},
+            IMAGENET,
+            'Apache-2.0',
+            'Robbyant/lingbot-vision',
+            checked_against=('timm',),
         ),
         'sam': Pretraining(
             {'img_size': 1024, 'pretrain_img_size': 1024, 'window_size': 14, 'rel_pos': 'decomposed'},

@@ -17,6 +17,7 @@ TIMM = {
     'dinov2-reg': 'vit_base_patch14_reg4_dinov2.lvd142m',
     'tips': 'vit_base_patch14_reg1_tipsv2.webli',
     'dinov3': 'vit_base_patch16_dinov3.lvd1689m',
+    'lingbot-vision': 'vit_base_patch16_lingbot.robbyant',
     'sam': 'samvit_base_patch16.sa1b',
     'clip': 'vit_base_patch16_clip_224.openai',
     'openclip': 'vit_base_patch16_clip_224.laion2b',

@@ -81,8 +81,10 @@ def test_tips_as_it_is_published(vit, tmp_path):
     vit.update(register_tokens=torch.zeros(1, 1, 16), mask_token=torch.zeros(1, 16))
     np.savez(tmp_path / 'tips.npz', **{name: tensor.numpy() for name, tensor in vit.items()})
     weights = read_checkpoint(tmp_path / 'tips.npz')
-    assert detect(weights) is TIPS
-    assert_same(convert(weights), vit)
+    text = {'text_encoder.token_embedding.weight': torch.zeros(3), 'temperature': torch.zeros(1)}
+    for found in (weights, {**with_prefix('vision_encoder.', weights), **text}):
+        assert detect(found) is TIPS
+        assert_same(convert(found), vit)
 
 
 class TestOwn:
@@ -210,6 +212,10 @@ class TestTurnedAway:
             with pytest.raises(CheckpointError, match='a Perception Encoder'):
                 detect(with_prefix(prefix, weights))
 
+    def test_tips_of_jax(self):
+        with pytest.raises(CheckpointError, match='the file of the same weights for PyTorch'):
+            detect({'ToTokenSequence_0/embedding/kernel': torch.zeros(1), 'encoder_norm/scale': torch.zeros(1)})
+
     def test_other_families(self):
         message = (
             r'no known ViT format has these 2 names: stem.a, stem.b, .*; known are .*detectron2 ViTDet, .*timm ViT'
@@ -237,6 +243,8 @@ class TestTurnedAway:
             ('backbone.bottom_up.res2.0.conv1.weight', 'a ResNet'),  # detectron2
             ('backbone.layer1.0.conv1.weight query_embed.weight', 'a DETR'),
             ('base.layers.0.q_proj.lora_A.weight', 'LoRA'),
+            ('token_embedding.weight transformer.resblocks.0.ln_1.weight', 'the text tower'),  # TIPS
+            ('text_model.embeddings.token_embedding.weight', 'the text tower'),
         ],
     )
     def test_what_strangers_look_like(self, name, what):

@@ -226,7 +226,7 @@ MASK = {'mask_token': torch.zeros(1, 192)}
 LAYOUTS = {
     'timm': (to_timm, (*PLAIN, 'deit3', *BEIT, 'dinov2-reg', 'tips', 'sam', 'clip', 'openclip', 'siglip')),
     'official': (beside(**MASK), ('dinov2', 'dinov2-reg', 'tips')),
-    'official DINOv3': (official_dinov3, ('dinov3',)),
+    'official DINOv3': (official_dinov3, ('dinov3', 'lingbot-vision')),
     'official EVA-02': (official_eva02, ('eva02',)),
     'official ResFormer': (
         lambda weights: rename(weights, (r'^sine_conv\.conv', 'pos_embed.embed_layer'), ('value_conv', 'get_v')),
@@ -238,7 +238,7 @@ LAYOUTS = {
     ),
     'OpenCLIP': (openai, ('clip', 'openclip')),
     'transformers': (transformers_vit, (*PLAIN, *BEIT, 'dinov2', 'dinov2-reg', 'tips')),
-    'transformers DINOv3': (transformers_dinov3, ('dinov3',)),
+    'transformers DINOv3': (transformers_dinov3, ('dinov3', 'lingbot-vision')),
     'transformers CLIP': (transformers_clip, ('clip', 'openclip', 'siglip')),
     'transformers SAM': (transformers_sam, ('sam',)),
     'Flax': (flax, ('augreg', 'siglip')),
@@ -265,7 +265,7 @@ def test_layout_of_a_family(family, layout):
     told = described.options
     for key, default in (('pos_resize', None), ('act', 'gelu'), ('norm_eps', 1e-6), ('rope', None), ('qkv_bias', True)):
         assert told.get(key, default) == options.get(key, default)
-    assert told['final_norm'] == options.get('final_norm', 'last')
+    assert told.get('final_norm') == options.get('final_norm', 'last')
     ours = PlainViT(**told).eval()
     ours.load_state_dict({n: x for n, x in form.converted(weights, 3).items() if n in ours.state_dict()})
     image = torch.randn(1, 3, 48, 64)

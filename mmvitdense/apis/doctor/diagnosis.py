@@ -20,6 +20,7 @@ from mmvitdense.checkpoints.formats.contract import Format
 from mmvitdense.checkpoints.formats.describe import VIT
 from mmvitdense.checkpoints.formats.parts.adapter_parts import trunk_of
 from mmvitdense.checkpoints.formats.parts.families import FAMILY_OPTIONS
+from mmvitdense.checkpoints.formats.parts.patches import patch_sides
 from mmvitdense.compat import while_tools_run
 from mmvitdense.models import PlainViT
 from mmvitdense.models.backbones.presets import fitting_presets
@@ -178,7 +179,7 @@ def _note_vit(found: Diagnosis, file: WeightFile, form: Format, vit: Mapping[str
     """Sizes, tokens and positions."""
     options = (found.options or {}).get('vit', found.options or {})
     parts = structure(vit, recorded_rope(file.tensors, rope_of(options)))
-    patch_size = vit['patch_embed.proj.weight'].shape[-1]
+    patch_size = patch_sides(vit)[1]
     seen = {'embed_dims': parts['embed_dims'], 'num_layers': parts['num_layers'], 'patch_size': patch_size}
     found.sizes = {name: value for name in _SIZES if (value := options.get(name, seen.get(name))) is not None}
     found.tokens = {'class_token': parts['cls_token'], 'registers': parts['registers']}

@@ -116,4 +116,5 @@ def _rule(pos_resize: dict[str, Any]) -> str:
     by = pos_resize.get('by', 'size')
     offset = f' with offset {pos_resize.get("offset", 0.1)}' if by == 'scale' else ''
     mode = f', {pos_resize["mode"]}' if pos_resize.get('mode', 'bicubic') != 'bicubic' else ''
-    return f'by {by}{offset}{mode}{", antialias" if pos_resize.get("antialias") else ""}'
+    flags = ''.join(f', {name}' for name in ('antialias', 'align_corners', 'square') if pos_resize.get(name))
+    return f'by {by}{offset}{mode}{flags}'

@@ -17,9 +17,16 @@ _PERCEPTION_ENCODER = (
 )
 _HYBRID = 'the patches of this ViT are made by a convolutional network, which PlainViT does not have: take a plain ViT'
 
+_TIPS_OF_JAX = (
+    'this is TIPS in the layout of its JAX code: take the file of the same weights for PyTorch, whose name ends with '
+    '_vision.npz'
+)
+
 
 def why_refused(state_dict: dict[str, Tensor]) -> str | None:
     """One sentence for a file that would load and compute something else; None for all others."""
+    if any('ToTokenSequence_0/' in name for name in state_dict):
+        return _TIPS_OF_JAX
     if _is_perception_encoder(state_dict):
         return _PERCEPTION_ENCODER
     body = body_of(state_dict)

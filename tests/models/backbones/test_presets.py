@@ -32,6 +32,8 @@ TIMM = {
     'dinov3-large': 'vit_large_patch16_dinov3_qkvb',
     'dinov3-huge-plus': 'vit_huge_plus_patch16_dinov3_qkvb',
     'dinov3-7b': 'vit_7b_patch16_dinov3',
+    'lingbot-vision-small': 'vit_small_patch16_lingbot',
+    'lingbot-vision-giant': 'vit_giant_patch16_lingbot',
     'sam-base': 'samvit_base_patch16',
     'sam-large': 'samvit_large_patch16',
     'sam-huge': 'samvit_huge_patch16',
