@@ -25,8 +25,8 @@ def resize_position_table(
     do; it smooths where the table shrinks and changes the cubic kernel also where it grows. ``by='scale'`` is what
     DINO, iBOT and DINOv2 without registers do. ``mode='bilinear', antialias=True`` is what TIPS does,
     ``mode='bilinear'`` what Perception Encoder does, with ``square=True`` what RADIO does, and ``by='tile'`` what SAM 3
-    does. Computed in float32 or wider whatever the storage type and autocast, because 16 bits lose the differences between
-    neighbouring positions.
+    does. Computed in float32 or wider whatever the storage type and autocast, because 16 bits lose the differences
+    between neighbouring positions.
 
     Args:
         table: 1 x source_h*source_w x C, without rows for class or register tokens.

@@ -53,6 +53,7 @@ def stack(weights: dict[str, Tensor], parts: Sequence[str], whole: str) -> dict[
             joined[target] = torch.cat([torch.zeros_like(tensor) if part is None else part for part in found])
     return joined
 
+
 def reorder_heads(weights: dict[str, Tensor], order: Tensor) -> dict[str, Tensor]:
     """Take the channels of queries and keys of each head in another order.
 
