@@ -170,6 +170,7 @@ def convert_read(
         of_trunk = _converted_trunk(trunk, given)
         weights = state_dict = join_trunk(lacks, weights, of_trunk.weights)
         notes.append(f'trunk: {len(of_trunk.weights)} tensors of {of_trunk.format_name}')
+    notes += form.notes(state_dict)
     families = tuple(form.families(state_dict))
     conversion = Conversion(form.name, len(read), weights, form.model, families=families, notes=notes)
     if layout == 'timm' and conversion.model != 'PlainViT':

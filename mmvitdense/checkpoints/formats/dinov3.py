@@ -74,7 +74,11 @@ def families_of(weights: dict[str, Tensor]) -> tuple[str, ...]:
 
 def implied(state_dict: dict[str, Tensor]) -> dict[str, Any]:
     """The heads, and the rounding of the periods, where these are in the file."""
-    body = body_of(state_dict)
+    return periods_of(body_of(state_dict))
+
+
+def periods_of(body: dict[str, Tensor]) -> dict[str, Any]:
+    """Options that the periods of rotary positions show, as many as a quarter of the channels of a head."""
     if PERIODS not in body:
         return {}
     periods, width = body[PERIODS], body['patch_embed.proj.weight'].shape[0]
