@@ -183,7 +183,7 @@ class TestTurnedAway:
         'name',
         [
             *('vit_base_patch16_rope_224', 'vit_betwixt_patch16_rope_reg4_gap_256', 'vit_small_resnet26d_224'),
-            *('vit_srelpos_small_patch16_224', 'hiera_small_abswin_256'),
+            *('vit_srelpos_small_patch16_224', 'hiera_small_abswin_256', 'sam2_hiera_tiny'),
         ],
     )
     def test_models_of_timm_that_compute_something_else(self, name):

@@ -218,6 +218,8 @@ def _note_families(found: Diagnosis, file: WeightFile, conversion: Conversion, t
     elif len(families) > 1:
         found.certainty = 'one of several'
         found.why = f'names, shapes and tables are those of {len(families)} families, the likeliest first'
+        if len({fact['licence'] for fact in found.facts.values()}) > 1:
+            found.why += ', whose licences differ: where the file comes from says which it is'
     elif guessed := sorted(FAMILY_OPTIONS & {path.removeprefix(VIT) for path in found.guesses}):
         found.certainty = 'likely'
         found.why = f'no other family has these names and shapes, but {", ".join(guessed)} may be otherwise'
