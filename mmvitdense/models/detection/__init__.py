@@ -8,12 +8,14 @@ from .early_exit_head import EarlyExitMask2Former, EarlyExitMask2FormerHead
 from .federated_loss import FederatedLoss
 from .mask_head import Detectron2MaskHead
 from .mask_transformer_head import MaskTransformerHead
+from .plain_detr import BoxDeltaL1Cost, PlainDETR, PlainDETRHead
 from .raw_padding import RawPaddingDetDataPreprocessor
 from .several_resolutions import MultiResolutionSingleStageDetector, MultiResolutionTwoStageDetector
 from .size_aware import SizeAwareCascadeRCNN, SizeAwareMaskRCNN
 
 __all__ = [
     'DINO',
+    'BoxDeltaL1Cost',
     'CoATSSHead',
     'CoDETR',
     'CoDINOHead',
@@ -28,6 +30,8 @@ __all__ = [
     'MaskTransformerHead',
     'MultiResolutionSingleStageDetector',
     'MultiResolutionTwoStageDetector',
+    'PlainDETR',
+    'PlainDETRHead',
     'RawPaddingDetDataPreprocessor',
     'SizeAwareCascadeRCNN',
     'SizeAwareMaskRCNN',
