@@ -21,9 +21,9 @@ class BoxAttention(nn.Module):
     upper and the lower side: in pixels, each by a layer of its own (``models/global_rpe_decomp_decoder.py`` of
     impiga/Plain-DETR, ``decoder_rpe_type='linear'``). A token of the padding has 100 less, and is not hidden.
 
-    Distances of pixels are more than 16 bits can hold, so the bias is made in float32 under autocast too. Neither it nor
-    the hidden numbers behind it, of which a query has (height + width) x ``hidden_dims``, exist for all queries at once
-    where they are many: queries are taken in slices, each of which is computed again for the gradients.
+    Distances of pixels are more than 16 bits can hold, so the bias is made in float32 under autocast too. Neither it
+    nor the hidden numbers behind it, of which a query has (height + width) x ``hidden_dims``, exist for all queries at
+    once where they are many: queries are taken in slices, each of which is computed again for the gradients.
 
     Args:
         embed_dims: Channels of queries and tokens.

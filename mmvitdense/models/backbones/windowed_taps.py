@@ -23,10 +23,10 @@ class WindowedTaps(HoldsViT, InitializedModule):
     """The maps of a ViT after some blocks side by side, of the image or of windows of it.
 
     With windows, the image is cut into ``num_windows`` rows and columns of windows whose sides are multiples of the
-    patch, the last ones smaller. The ViT sees each window, and the whole image shrunk to the size of a window, whose map
-    is stretched to that of all windows and stands before it (``dinov3/eval/detection/models/windows.py`` of
-    facebookresearch/dinov3). So the ViT runs ``num_windows**2 + 1`` times, on images of the size that it was trained
-    with. Of small images there are fewer windows.
+    patch, the last ones smaller. The ViT sees each window, and the whole image shrunk to the size of a window, whose
+    map is stretched to that of all windows and stands before it (``dinov3/eval/detection/models/windows.py`` of
+    facebookresearch/dinov3). So the ViT runs ``num_windows**2 + 1`` times, on images nearer to the size that it was
+    trained with. Small images have fewer windows.
 
     The ViT keeps its options: ``vit=dict(frozen_stages='all')`` keeps it as it is.
 

@@ -33,8 +33,9 @@ def decode(references: Tensor, deltas: Tensor, limits: Tensor) -> Tensor:
 
 
 def encode(references: Tensor, boxes: Tensor) -> Tensor:
-    """The differences that a model learns, which are not quite those that ``decode`` turns back: as published, the sizes
-    of the references count a tenth of a pixel more.
+    """The differences that a model learns, of boxes to references, whose sizes count a tenth of a pixel more.
+
+    So ``decode`` does not quite turn them back, as published.
 
     Args:
         references: Middle and size in pixels, ... x 4.

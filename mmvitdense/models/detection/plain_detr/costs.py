@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mmdet.models.task_modules.assigners import BaseMatchCost
+from mmdet.models.task_modules.assigners.match_cost import BaseMatchCost
 from mmdet.structures.bbox import bbox_xyxy_to_cxcywh
 from mmengine.structures import InstanceData
 from torch import Tensor
@@ -14,7 +14,7 @@ from .boxes import encode
 
 @TASK_UTILS.register_module()
 class BoxDeltaL1Cost(BaseMatchCost):
-    """Sum of the absolute errors of the differences that were predicted (``models/matcher.py`` of impiga/Plain-DETR)."""
+    """Sum of the absolute errors of the predicted differences (``models/matcher.py`` of impiga/Plain-DETR)."""
 
     def __call__(
         self, pred_instances: InstanceData, gt_instances: InstanceData, img_meta: dict | None = None, **kwargs

@@ -26,9 +26,9 @@ class PlainDETR(DetectionTransformer):
 
     The map (``WindowedTaps``, then a projection as ``neck``) passes an encoder. Its output gives proposals at several
     strides, of which those with the highest logit of class 0 become the boxes of queries, whose contents are learned
-    (mixed selection); the decoder refines the boxes in pixels (``dinov3/eval/detection`` of facebookresearch/dinov3 with
-    ``reparam``, ``two_stage``, ``mixed_selection`` and ``look_forward_twice``). In training there are more queries,
-    matched to several predictions for each object, which the others do not see.
+    (mixed selection); the decoder refines the boxes in pixels (``dinov3/eval/detection`` of facebookresearch/dinov3
+    with ``reparam``, ``two_stage``, ``mixed_selection`` and ``look_forward_twice``). In training there are more
+    queries, several of which are matched to each object, and which the others do not see.
 
     The padding of a batch is hidden from the encoder and nearly so from the decoder; the ViT sees it.
 

@@ -144,7 +144,7 @@ class PlainDecoder(DetrTransformerDecoder):
         self.post_norm = nn.LayerNorm(self.embed_dims)
 
     def init_weights(self) -> None:
-        """As published: matrices of linear layers from a normal distribution, that of query, key and value by Xavier."""
+        """As published: linear layers from a normal distribution, query, key and value of ``self_attn`` by Xavier."""
         super().init_weights()
         for module in self.modules():
             if isinstance(module, nn.MultiheadAttention):
@@ -178,8 +178,8 @@ class PlainDecoder(DetrTransformerDecoder):
             reg_branches: What makes differences to the boxes, one for each layer.
 
         Returns:
-            Normed queries after each layer, L x B x Q x C; L + 1 boxes, the first ones and those after each layer, which
-            know of that layer for the gradients; and the L differences between them.
+            Normed queries after each layer, L x B x Q x C; L + 1 boxes, the first ones and those after each layer,
+            whose gradients reach that layer alone; and the L differences between them.
         """
         key = memory + memory_pos
         states, boxes, differences = [], [references], []
