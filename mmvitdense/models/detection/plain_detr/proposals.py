@@ -23,23 +23,23 @@ class MultiStrideProposals(BaseModule):
 
     Args:
         embed_dims: Channels of the map.
-        scales: Strides in strides of the map, powers of two.
+        factors: Strides in strides of the map, powers of two.
         min_size: Side of the anchors of the first stride in pixels, doubled with each that follows.
 
     Raises:
-        ValueError: A scale is no power of two.
+        ValueError: A factor is no power of two.
     """
 
     def __init__(
         self,
         embed_dims: int,
-        scales: Sequence[float] = (0.5, 1, 2, 4),
+        factors: Sequence[float] = (0.5, 1, 2, 4),
         min_size: float = 50,
         init_cfg: dict | None = None,
     ):
         super().__init__(init_cfg)
-        self.scales, self.min_size = tuple(scales), min_size
-        self.projections = nn.ModuleList(_projection(embed_dims, scale) for scale in scales)
+        self.factors, self.min_size = tuple(factors), min_size
+        self.projections = nn.ModuleList(_projection(embed_dims, factor) for factor in factors)
         self.output = nn.Linear(embed_dims, embed_dims)
         self.norm = nn.LayerNorm(embed_dims)
 
@@ -76,7 +76,7 @@ class MultiStrideProposals(BaseModule):
 
     def _anchors(self, index: int, size: torch.Size, geometry: MapGeometry) -> Tensor:
         """h*w x 4."""
-        stride, side = self.scales[index] * geometry.stride, self.min_size * 2.0**index
+        stride, side = self.factors[index] * geometry.stride, self.min_size * 2.0**index
         rows, columns = (
             (torch.arange(length, dtype=torch.float32, device=geometry.limits.device) + 0.5) * stride for length in size
         )
@@ -84,13 +84,15 @@ class MultiStrideProposals(BaseModule):
         return torch.stack([x, y, torch.full_like(x, side), torch.full_like(x, side)], dim=-1).flatten(0, 1)
 
 
-def _projection(embed_dims: int, scale: float) -> nn.Module:
+def _projection(embed_dims: int, factor: float) -> nn.Module:
     """From the stride of the map to so many times it."""
-    ratio = scale if scale >= 1 else 1 / scale
+    if factor <= 0:
+        raise ValueError(f'factors got {factor}; expected powers of two, such as 0.5, 1 and 2.')
+    ratio = factor if factor >= 1 else 1 / factor
     times = int(ratio).bit_length() - 1
     if ratio != 2**times:
-        raise ValueError(f'scales got {scale}; expected powers of two, such as 0.5, 1 and 2.')
-    kind = nn.Conv2d if scale > 1 else nn.ConvTranspose2d
+        raise ValueError(f'factors got {factor}; expected powers of two, such as 0.5, 1 and 2.')
+    kind = nn.Conv2d if factor > 1 else nn.ConvTranspose2d
     layers = []
     for number in range(times):
         if number:
