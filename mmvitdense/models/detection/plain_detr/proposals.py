@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
+import torch.nn.functional as F
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
@@ -17,9 +19,9 @@ class MultiStrideProposals(BaseModule):
     """Features and anchors of a map at several strides (Plain-DETR; ``dinov3/eval/detection/models/transformer.py``).
 
     The map is doubled by transposed convolutions and halved by convolutions of 2 x 2, as often as a stride asks for,
-    with a norm and a GELU between two of them. Each place has one square anchor. Where one of the four numbers of an
-    anchor is not between a hundredth and 99 hundredths of the size of the image, the features are zero and all four
-    numbers are the longer side of the padded image.
+    with a norm and a GELU between two of them; a map too small for a stride is padded. Each place has one square
+    anchor. Where one of the four numbers of an anchor is not between a hundredth and 99 hundredths of the size of the
+    image, the features are zero and all four numbers are the longer side of the padded image.
 
     Args:
         embed_dims: Channels of the map.
@@ -61,7 +63,7 @@ class MultiStrideProposals(BaseModule):
             Features, B x N x C, and anchors (middle and size in pixels), B x N x 4; those of the first stride first.
         """
         memory_map = memory.transpose(1, 2).unflatten(-1, geometry.grid)
-        maps = [projection(memory_map) for projection in self.projections]
+        maps = [projection(_at_least(memory_map, factor)) for factor, projection in zip(self.factors, self.projections)]
         sizes = [level.shape[-2:] for level in maps]
         features = torch.cat([level.flatten(2).transpose(1, 2) for level in maps], dim=1)
         anchors = torch.cat([self._anchors(index, size, geometry) for index, size in enumerate(sizes)])
@@ -82,6 +84,12 @@ class MultiStrideProposals(BaseModule):
         )
         y, x = torch.meshgrid(rows, columns, indexing='ij')
         return torch.stack([x, y, torch.full_like(x, side), torch.full_like(x, side)], dim=-1).flatten(0, 1)
+
+
+def _at_least(memory_map: Tensor, side: float) -> Tensor:
+    """The map with zeros at the bottom and on the right where it is too small for one place of a stride."""
+    height, width = (max(math.ceil(side) - length, 0) for length in memory_map.shape[-2:])
+    return F.pad(memory_map, (0, width, 0, height)) if height or width else memory_map
 
 
 def _projection(embed_dims: int, factor: float) -> nn.Module:
