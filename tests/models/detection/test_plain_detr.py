@@ -16,6 +16,7 @@ from mmengine.config import Config
 from mmengine.registry import DefaultScope
 from mmengine.structures import InstanceData
 
+from mmvitdense.apis.convert import convert_read
 from mmvitdense.checkpoints import CheckpointError, convert, detect
 from mmvitdense.checkpoints.formats.plain_detr import COCO_CATEGORIES
 from mmvitdense.layers import box_attention
@@ -184,6 +185,20 @@ class TestFiles:
         assert (form.name, form.trunk(alone), form.trunk(GOLDEN['sd'])) == ('Plain-DETR', 'missing', None)
         expected = {name for name in detector().state_dict() if not name.startswith('backbone.')}
         assert convert(alone).keys() == expected
+
+    def test_joined_with_the_file_of_its_trunk(self, tmp_path):
+        """As `tools/convert.py HEAD OUT --trunk VIT` does it."""
+        prefix, parts = 'backbone.0._backbone.backbone.', ({}, {})
+        for name, tensor in GOLDEN['sd'].items():
+            parts[name.startswith(prefix)][name.removeprefix(prefix)] = tensor
+        torch.save(parts[1], tmp_path / 'vit.pth')
+        joined = convert_read(parts[0], 'head.pth', trunk=tmp_path / 'vit.pth').weights
+        expected = convert(GOLDEN['sd'])
+        assert expected.keys() <= joined.keys()
+        assert all(torch.equal(joined[name], tensor) for name, tensor in expected.items())
+        left = detector().load_state_dict(joined, strict=False)
+        assert not left.missing_keys
+        assert {name.split('.')[2] for name in left.unexpected_keys} <= {'mask_token', 'local_cls_norm'}
 
     @pytest.mark.parametrize(
         ('name', 'message'),
