@@ -2,6 +2,7 @@
 
 from .attention import Attention
 from .block import TransformerBlock
+from .box_attention import BoxAttention
 from .conv_propagation import ConvPropagation
 from .ffn import Mlp, SwiGLU
 from .holds_vit import HoldsViT, held_vit
@@ -43,6 +44,7 @@ __all__ = [
     'AttentionPosition',
     'BatchNorm2d',
     'BiasTable',
+    'BoxAttention',
     'ConvPatchEmbed',
     'ConvPropagation',
     'DecomposedTables',

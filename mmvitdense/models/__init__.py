@@ -3,7 +3,18 @@
 from mmvitdense.layers import LayerNorm2d
 from mmvitdense.registry import MODELS
 
-from .backbones import LiftedViT, MIMDet, PlainViT, TimmViT, ViTAdapter, ViTCoMer, ViTHook, ViTTaps, VPNeXtViT
+from .backbones import (
+    LiftedViT,
+    MIMDet,
+    PlainViT,
+    TimmViT,
+    ViTAdapter,
+    ViTCoMer,
+    ViTHook,
+    ViTTaps,
+    VPNeXtViT,
+    WindowedTaps,
+)
 from .mask_transformers import PEM, PMT, EoMT, KMaX
 from .necks import SFP, ExtraAttention, LiFT, SimpleFeaturePyramid, ViTFPN
 from .tuning import LiFTPretraining, add_lora, load_peft, merge_lora, remove_lora, save_peft, unmerge_lora
@@ -32,6 +43,7 @@ __all__ = [
     'ViTFPN',
     'ViTHook',
     'ViTTaps',
+    'WindowedTaps',
     'add_lora',
     'load_peft',
     'merge_lora',
