@@ -113,3 +113,4 @@ PARAM_SCHEDULERS = Registry(
     'parameter scheduler', parent=root.PARAM_SCHEDULERS, scope=_SCOPE, locations=['mmvitdense.engine']
 )
 TRANSFORMS = Registry('transform', parent=root.TRANSFORMS, scope=_SCOPE, locations=['mmvitdense.datasets.transforms'])
+TASK_UTILS = Registry('task util', parent=root.TASK_UTILS, scope=_SCOPE, locations=['mmvitdense.models.detection'])

@@ -3,8 +3,19 @@
 from mmvitdense.layers import LayerNorm2d
 from mmvitdense.registry import MODELS
 
-from .backbones import LiftedViT, MIMDet, PlainViT, TimmViT, ViTAdapter, ViTCoMer, ViTHook, ViTTaps, VPNeXtViT
-from .mask_transformers import PEM, PMT, EoMT
+from .backbones import (
+    LiftedViT,
+    MIMDet,
+    PlainViT,
+    TimmViT,
+    ViTAdapter,
+    ViTCoMer,
+    ViTHook,
+    ViTTaps,
+    VPNeXtViT,
+    WindowedTaps,
+)
+from .mask_transformers import PEM, PMT, EoMT, KMaX
 from .necks import NAF, SFP, ChannelMapperWithPooling, ExtraAttention, LiFT, MapUpsampler, SimpleFeaturePyramid, ViTFPN
 from .tuning import (
     LiFTPretraining,
@@ -28,6 +39,7 @@ __all__ = [
     'ChannelMapperWithPooling',
     'EoMT',
     'ExtraAttention',
+    'KMaX',
     'LayerNorm2d',
     'LiFT',
     'LiFTPretraining',
@@ -44,6 +56,7 @@ __all__ = [
     'ViTFPN',
     'ViTHook',
     'ViTTaps',
+    'WindowedTaps',
     'add_lora',
     'load_peft',
     'merge_lora',
