@@ -101,8 +101,7 @@ class Artist:
         if label < len(self._palette):
             red, green, blue = self._palette[label]
         else:
-            hue = label * 0.618034 % 1  # steps by the golden ratio never come close to an earlier hue
-            red, green, blue = (round(255 * value) for value in colorsys.hsv_to_rgb(hue, 0.75, 0.9))
+            red, green, blue = _distinct_colour(label)
         return int(blue), int(green), int(red)
 
     def _draw_map(self, picture: np.ndarray, labels: np.ndarray, names: bool) -> dict[int, int]:
@@ -158,6 +157,16 @@ class Artist:
         cv2.rectangle(picture, (left, bottom - height - base), (left + width + 2, bottom), colour, cv2.FILLED)
         ink = (0, 0, 0) if np.dot(colour, (0.114, 0.587, 0.299)) > 140 else (255, 255, 255)
         cv2.putText(picture, text, (left + 1, bottom - base + 1), _FONT, scale, ink, 1, cv2.LINE_AA)
+
+
+def distinct_colours(number: int) -> list[tuple[int, int, int]]:
+    """As many colours (red, green, blue) that can be told apart."""
+    return [_distinct_colour(label) for label in range(number)]
+
+
+def _distinct_colour(label: int) -> tuple[int, int, int]:
+    hue = label * 0.618034 % 1  # steps by the golden ratio never come close to an earlier hue
+    return tuple(round(255 * value) for value in colorsys.hsv_to_rgb(hue, 0.75, 0.9))
 
 
 def as_picture(pixels: np.ndarray) -> np.ndarray:

@@ -7,7 +7,6 @@ from contextvars import ContextVar
 
 from mmengine.logging import print_log
 
-
 _heard: ContextVar[list[str] | None] = ContextVar('heard warnings of data', default=None)
 
 

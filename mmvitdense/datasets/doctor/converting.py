@@ -71,7 +71,7 @@ def convert(found: Found, parts: Parts, target: str, task: str, copy: bool = Fal
         DataError: The folder cannot be used, or a label map holds what is no class.
     """
     place = osp.abspath(target)
-    _check_target(found, place)
+    check_target(found, place)
     partial = osp.join(osp.dirname(place), f'.{osp.basename(place)}.partial-{uuid.uuid4().hex[:8]}')
     os.makedirs(partial)
     try:
@@ -109,7 +109,7 @@ def unique_names(images: list[tuple[Split, int]], stems: bool = False) -> list[s
     return unique
 
 
-def _check_target(found: Found, place: str) -> None:
+def check_target(found: Found, place: str) -> None:
     root = osp.abspath(found.root if osp.isdir(found.root) else osp.dirname(found.root))
     if osp.join(place, '').startswith(osp.join(osp.realpath(root), '')) or osp.join(place, '').startswith(
         osp.join(root, '')

@@ -28,9 +28,7 @@ def read(files: Files, paths: list[str], options: Options) -> Found:
     pairs, bare, strays = find_pairs(_Without(files, {path for path in paths if not path.endswith(end)}))
     names = tuple(CityscapesDataset.METAINFO['classes'])
     trained = range(len(_TRAINED)) if end == _ENDS[0] else _TRAINED
-    values = (
-        {value: IGNORED for value in range(256)} if end == _ENDS[0] else {value: IGNORED for value in range(-1, _ALL)}
-    )
+    values = dict.fromkeys(range(256), IGNORED) if end == _ENDS[0] else dict.fromkeys(range(-1, _ALL), IGNORED)
     values |= {value: number for number, value in enumerate(trained)}
     return read_pairs(files, 'Cityscapes', pairs, bare, strays, lambda *_: LabelTable(names, values))
 
