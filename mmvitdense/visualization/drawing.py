@@ -21,6 +21,7 @@ from .scenes import Scene, prediction_scene, truth_scene
 _LEGIBLE = 512  # pixels; smaller images are enlarged by a whole factor
 _MASK_OPACITY = 0.45
 _MAP_OPACITY = 0.55
+_GREY = (90, 90, 90)
 _ROWS = 256  # of a map that are looked at together
 _LOOKED_AT = 512  # points along a side of a region that are compared
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
@@ -159,9 +160,9 @@ class Artist:
         cv2.putText(picture, text, (left + 1, bottom - base + 1), _FONT, scale, ink, 1, cv2.LINE_AA)
 
 
-def distinct_colours(number: int) -> list[tuple[int, int, int]]:
-    """As many colours (red, green, blue) that can be told apart."""
-    return [_distinct_colour(label) for label in range(number)]
+def class_colours(classes: Sequence[str]) -> list[tuple[int, int, int]]:
+    """Colours (red, green, blue) that can be told apart, and grey for what is called background."""
+    return [_GREY if name.lower() == 'background' else _distinct_colour(label) for label, name in enumerate(classes)]
 
 
 def _distinct_colour(label: int) -> tuple[int, int, int]:

@@ -13,7 +13,7 @@ from mmvitdense.datasets.checks.heads import class_options
 from mmvitdense.datasets.checks.masks_needed import box_options
 from mmvitdense.datasets.checks.source import find_sources, type_name
 from mmvitdense.datasets.doctor import Layout
-from mmvitdense.visualization.drawing import distinct_colours
+from mmvitdense.visualization.drawing import class_colours
 from mmvitdense.whole_files import written_whole
 
 from ..config import load_config
@@ -86,15 +86,22 @@ def _described(layout: Layout) -> str:
 
 def _has_palette(cfg: Any) -> bool:
     """Whether the recipe has colours for its own classes, which would be taken for those of others."""
-    return any('palette' in (source.option('metainfo') or {}) for split in _SPLITS for source in find_sources(cfg, split))
+    return any(
+        'palette' in (source.option('metainfo') or {}) for split in _SPLITS for source in find_sources(cfg, split)
+    )
 
 
 def _metainfo(cfg: Any, layout: Layout) -> dict[str, Any]:
     classes = tuple(layout.classes)
-    palette = {'palette': distinct_colours(len(classes))} if _has_palette(cfg) else {}
+    palette = {'palette': class_colours(classes)} if _has_palette(cfg) else {}
     if layout.task != 'panoptic':
         return {'classes': classes, **palette}
-    return {'classes': classes, **palette, 'thing_classes': classes[: layout.things], 'stuff_classes': classes[layout.things :]}
+    return {
+        'classes': classes,
+        **palette,
+        'thing_classes': classes[: layout.things],
+        'stuff_classes': classes[layout.things :],
+    }
 
 
 def _data_options(cfg: Any, layout: Layout) -> dict[str, Any]:

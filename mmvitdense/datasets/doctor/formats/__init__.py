@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from ...checks.messages import DataError
 from ..files import Files
-from . import ade20k, cityscapes, coco, label_maps, voc, yolo
+from . import ade20k, cityscapes, coco, coco_panoptic, label_maps, voc, yolo
 from .contract import DataFormat, Options
 
 FORMATS: tuple[DataFormat, ...] = (
     coco.FORMAT,
+    coco_panoptic.FORMAT,
     voc.FORMAT,
     yolo.FORMAT,
     cityscapes.FORMAT,

@@ -38,7 +38,7 @@ def read(files: Files, paths: list[str], options: Options) -> Found:
             f'{len(mine)} files hold {f"the split {several[0]!r}" if several[0] else "images of no split"}, '
             f'{listed(mine, 3)}: give the file to use, one a split.'
         )
-    classes = _classes(splits, problems)
+    classes = classes_of(splits, problems)
     if options.classes and options.classes != classes:
         problems.stop(
             f'--classes names {listed(options.classes)}, and the file {listed(classes)}: mmdet numbers classes in the '
@@ -92,7 +92,8 @@ def is_panoptic(path: str) -> bool:
     return holds(path, 'segments_info')
 
 
-def _classes(splits: list[Split], problems: Problems) -> tuple[str, ...]:
+def classes_of(splits: list[Split], problems: Problems) -> tuple[str, ...]:
+    """The classes that all files name in the same order, which is noted where they do not."""
     if not splits:
         return ()
     names = [tuple(item['name'] for item in split.file.categories) for split in splits]
