@@ -1,7 +1,7 @@
 """Say what a folder of data is, what is wrong with it, and make it ready for training.
 
-Known are COCO, LVIS, Pascal VOC, YOLO, LabelMe, CVAT, exports of Roboflow, folders of images and label maps, Cityscapes,
-ADE20K and COCO panoptic. Nothing that is given is ever changed. The exit code is 2 where something has to be mended
+Known are COCO, LVIS, COCO panoptic, Pascal VOC, YOLO, exports of Roboflow, folders of images and label maps, Cityscapes
+and ADE20K. Nothing that is given is ever changed. The exit code is 2 where something has to be mended
 first; the last line says what.
 """
 

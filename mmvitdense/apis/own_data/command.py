@@ -12,7 +12,7 @@ from ..errors import InputError
 from ..files import check_output_file
 from .plain_data import as_plain_data
 from .table import as_text
-from .writing import write_config
+from .writing import check_config_file, write_config
 
 
 def run_command(arguments: argparse.Namespace) -> int:
@@ -54,7 +54,7 @@ def _check_arguments(arguments: argparse.Namespace) -> None:
     if arguments.report:
         check_output_file(arguments.report, '--report')
     if arguments.write_config:
-        check_output_file(arguments.write_config, '--write-config')
+        check_config_file(arguments.write_config)
 
 
 def _refuse(found: Found, leave_out: bool) -> None:
@@ -87,5 +87,6 @@ def _layout(found: Found, task: str, arguments: argparse.Namespace) -> Layout:
         _say(arguments, f'Converted: {arguments.convert}')
         return layout
     raise InputError(
-        f'--write-config: {found.format} as it lies in {found.root} is not what mmdet and mmseg read: add --convert DIR.'
+        f'--write-config: {found.format} as it lies in {found.root} is not what mmdet and mmseg read: add '
+        '--convert DIR.'
     )

@@ -65,9 +65,9 @@ def find_recipe(model: str, task: str) -> Recipe:
     if model.endswith('.py') and Path(model).is_file():
         return Recipe(str(Path(model).resolve()))
     name = model.removeprefix('mmvitdense::').removesuffix('.py').rpartition('/')[2]
-    asked = [
-        stem for stem in _configs() if f'{stem}_'.startswith(f'{name}_') or stem.startswith(f'{name}-') and '_' in name
-    ]
+    # `vitdet-b-mae_dino` is for dino-4scale too, but `vitdet-b` is not for vitdet-b-mae alone.
+    starts = (f'{name}_', f'{name}-') if '_' in name else (f'{name}_',)
+    asked = [stem for stem in _configs() if f'{stem}_'.startswith(starts)]
     if not asked:
         raise InputError(f'--model {model}: there is no config of this name{_nearest(name)}')
     if chosen := _best(asked, task):

@@ -42,15 +42,20 @@ def write_config(layout: Layout, model: str, path: str) -> list[str]:
         InputError: There is no such model, or the file cannot be written.
         DataError: The config and the data do not fit, which is a fault of one of them.
     """
-    if Path(path).suffix != '.py':
-        raise InputError(f'--write-config {path}: expected a file name that ends with .py.')
-    check_output_file(path, '--write-config')
+    check_config_file(path)
     recipe = find_recipe(model, layout.task)
     text, notes = config_text(layout, recipe)
     with written_whole(path) as temporary:
         temporary.write_text(text, encoding='utf-8')
         check_data(load_config(str(temporary)))
     return [*([recipe.note] if recipe.note else []), *notes]
+
+
+def check_config_file(path: str) -> None:
+    """Raise where no config could be written, before the work that it is for."""
+    if Path(path).suffix != '.py':
+        raise InputError(f'--write-config {path}: expected a file name that ends with .py.')
+    check_output_file(path, '--write-config')
 
 
 def config_text(layout: Layout, recipe: Recipe) -> tuple[str, list[str]]:

@@ -1,4 +1,4 @@
-"""The data doctor: what a folder of data is, what is wrong with it, and the same data in a layout that can be trained on."""
+"""The data doctor: what a folder of data is, what is wrong with it, and the same data as it can be trained on."""
 
 from __future__ import annotations
 

@@ -65,13 +65,13 @@ def _of_colours(
         seen += [(value, value, value) for value in found if not isinstance(value, tuple)]
     if len(seen) > _MOST_COLOURS:
         problems.stop(
-            f'The label maps are pictures of {len(seen)} and more colours, so they were smoothed or saved as JPEG: write '
-            'them again as PNG, without smoothing, with one colour a class.'
+            f'The label maps are pictures of {len(seen)} and more colours, so they were smoothed or saved as JPEG: '
+            'write them again as PNG, without smoothing, with one colour a class.'
         )
     elif not colours:
         problems.stop(
-            f'The label maps are colour pictures with the colours {listed(seen, 8)} (red, green, blue), and no table says '
-            'which class each is: write a text file with a line a class, such as "128 64 128 road", and give it with '
+            f'The label maps are colour pictures with the colours {listed(seen, 8)} (red, green, blue), and no table '
+            'says which class each is: write a text file with a line a class, such as "128 64 128 road", and give it with '
             '--table FILE.'
         )
     elif unknown := [colour for colour in seen if colour not in set(colours)]:
@@ -99,8 +99,8 @@ def _without_names(values: list[int], options: Options, problems: Problems, note
     classes = [value for value in values if value != IGNORED]
     if len(classes) > _MOST_CLASSES:
         problems.stop(
-            f'The label maps hold {len(classes)} values, {classes[0]} to {classes[-1]}: these are photographs, maps saved '
-            'as JPEG, or numbers of single objects; write the number of its class, 0 to 254, for each pixel, as PNG.'
+            f'The label maps hold {len(classes)} values, {classes[0]} to {classes[-1]}: these are photographs, maps '
+            'saved as JPEG, or numbers of single objects; write the number of its class, 0 to 254, for each pixel, as PNG.'
         )
         return None
     problems.warn(

@@ -71,11 +71,15 @@ def write_flat_yolo(root):
 def write_ultralytics(root):
     """With absolute paths of another machine, lists of images, and names as a dict."""
     makers.write_yolo(root, yaml=False)
-    lists = {split: ''.join(f'./images/{split}/{n:03d}.jpg\n' for n in numbers) for split, numbers in makers.SPLITS.items()}
+    lists = {
+        split: ''.join(f'./images/{split}/{n:03d}.jpg\n' for n in numbers) for split, numbers in makers.SPLITS.items()
+    }
     for split, text in lists.items():
         makers.write_text(root / f'{split}.txt', text)
     names = ''.join(f'  {number}: {name}\n' for number, name in enumerate(makers.NAMES))
-    makers.write_text(root / 'coco.yaml', f'path: /home/me/datasets/mine\ntrain: train.txt\nval: [val.txt]\nnames:\n{names}')
+    makers.write_text(
+        root / 'coco.yaml', f'path: /home/me/datasets/mine\ntrain: train.txt\nval: [val.txt]\nnames:\n{names}'
+    )
 
 
 def write_roboflow_coco(root):
@@ -162,7 +166,9 @@ def write_camvid(root):
 
 
 @pytest.mark.parametrize(
-    'write', [makers.write_masks, write_palette, write_sixteen_bits, write_beside, write_camvid], ids=lambda f: f.__name__
+    'write',
+    [makers.write_masks, write_palette, write_sixteen_bits, write_beside, write_camvid],
+    ids=lambda f: f.__name__,
 )
 def test_label_maps(write, tmp_path):
     write(tmp_path / 'source')
@@ -215,12 +221,20 @@ def test_cityscapes_and_ade20k(tmp_path):
 @pytest.mark.parametrize(
     ('text', 'name', 'expected'),
     [
-        ('64 128 64\tAnimal\n192 0 128 Arch way\n', 'label_colors.txt', [('Animal', (64, 128, 64)), ('Arch way', (192, 0, 128))]),
-        ('# label:color_rgb:parts:actions\nbackground:0,0,0::\ncat:250,50,83::\n', 'labelmap.txt', [('background', (0, 0, 0)), ('cat', (250, 50, 83))]),
+        (
+            '64 128 64\tAnimal\n192 0 128 Arch way\n',
+            'label_colors.txt',
+            [('Animal', (64, 128, 64)), ('Arch way', (192, 0, 128))],
+        ),
+        (
+            '# label:color_rgb:parts:actions\nbackground:0,0,0::\ncat:250,50,83::\n',
+            'labelmap.txt',
+            [('background', (0, 0, 0)), ('cat', (250, 50, 83))],
+        ),
         ('Pixel Value, Class\n0, road\n1, sky\n', '_classes.csv', [('road', None), ('sky', None)]),
         ('{"road": [1, 2, 3]}', 'classes.json', [('road', (1, 2, 3))]),
     ],
-)  # fmt: skip
+)
 def test_tables(text, name, expected, tmp_path):
     makers.write_text(tmp_path / name, text)
     names, _, colours = read_table(str(tmp_path / name))

@@ -1,4 +1,4 @@
-"""COCO and LVIS: one JSON file a split with the boxes and masks of all images (also as Roboflow and Label Studio write it)."""
+"""COCO and LVIS: one JSON file a split with the boxes and masks of all images (also as Roboflow writes it)."""
 
 from __future__ import annotations
 

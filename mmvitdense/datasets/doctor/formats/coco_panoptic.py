@@ -32,8 +32,8 @@ def read(files: Files, paths: list[str], options: Options) -> Found:
     flags = [bool(item.get('isthing', 0)) for item in splits[0].file.categories] if splits else []
     if flags != sorted(flags, reverse=True):
         problems.stop(
-            f"{splits[0].origin}: heads expect things to be numbered before stuff: sort 'categories' so that those with "
-            "'isthing': 1 come first."
+            f"{splits[0].origin}: heads expect things to be numbered before stuff: sort 'categories' so that those "
+            "with 'isthing': 1 come first."
         )
     return Found('COCO panoptic', files.name, classes, splits, problems, things=sum(flags))
 

@@ -97,7 +97,7 @@ def _split(files: Files, name: str, pairs: list, sizes: dict, censuses: dict) ->
 def _note_bare(
     files: Files, good: dict, bare: Sequence[str], strays: Sequence[str], problems: Problems, notes: list[str]
 ) -> None:
-    """Images without a map are faults in splits that have maps, and merely unlabelled where a whole split lacks them."""
+    """Images without a map are faults in splits that have maps; a whole split of them is merely unlabelled."""
     unlabelled: dict[str, int] = {}
     for image in bare:
         split = files.split(image)

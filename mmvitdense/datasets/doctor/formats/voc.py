@@ -44,10 +44,10 @@ def read(files: Files, paths: list[str], options: Options) -> Found:
             continue
         items = list(_objects(root, path, problems))
         least = min([least, *(min(box[:2]) for _, box, _ in items)])
-        parsed.append((image, split or files.split(image), path, items))
+        parsed.append((image, split or files.split(image), items))
     # The challenge counts pixels from 1; whoever has a coordinate below counts from 0.
     shift = 1 if least >= 1 else 0
-    for image, split, path, items in parsed:
+    for image, split, items in parsed:
         if objects.image(image, split) is None:
             continue
         for name, (left, top, right, bottom), hard in items:
@@ -55,7 +55,7 @@ def read(files: Files, paths: list[str], options: Options) -> Found:
             objects.add(
                 image, split, name, (left - shift, top - shift, right - left + shift, bottom - top + shift), None, hard
             )
-    _add_background(files, objects, {image for image, *_ in parsed}, {split for _, split, *_ in parsed}, listed)
+    _add_background(files, objects, {image for image, *_ in parsed}, {split for _, split, _ in parsed}, listed)
     if difficult:
         notes.append(f'{difficult} difficult objects are ignored in training and scores (iscrowd 1).')
     classes = options.classes or tuple(sorted(objects.names))

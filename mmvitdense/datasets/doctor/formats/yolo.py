@@ -194,7 +194,7 @@ def _names_in_file(files: Files) -> list[str]:
 def _images_of_lists(
     files: Files, description: dict[str, Any], paths: list[str], problems: Problems
 ) -> Iterator[tuple[str, str]]:
-    """Yield (image, split) of what ``train``, ``val`` and ``test`` of a description name: folders, lists, or several."""
+    """Yield (image, split) of what ``train``, ``val`` and ``test`` of a description name."""
     for split in SPLITS:
         value = description.get(split) or (description.get('valid') if split == 'val' else None)
         for place in [value] if isinstance(value, str) else value or ():
