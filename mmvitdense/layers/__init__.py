@@ -15,7 +15,7 @@ from .initialization import (
 from .layer_scale import LayerScale
 from .low_rank import LowRankLinear
 from .norm import BatchNorm2d, LayerNorm2d, SyncBatchNorm, build_norm2d
-from .patch_embed import PatchEmbed
+from .patch_embed import ConvPatchEmbed, PatchEmbed, build_patch_embed
 from .positions import (
     RECORD,
     AttentionPosition,
@@ -26,6 +26,7 @@ from .positions import (
     SineConvPositions,
     attention_with_relative_position,
     build_rope,
+    columns_first_pairing,
     half_pairing,
     resize_bias_table,
     resize_position_table,
@@ -42,6 +43,7 @@ __all__ = [
     'AttentionPosition',
     'BatchNorm2d',
     'BiasTable',
+    'ConvPatchEmbed',
     'ConvPropagation',
     'DecomposedTables',
     'HoldsViT',
@@ -62,7 +64,9 @@ __all__ = [
     'ValueConv',
     'attention_with_relative_position',
     'build_norm2d',
+    'build_patch_embed',
     'build_rope',
+    'columns_first_pairing',
     'constructed_undrawn',
     'draw_adapter_conv',
     'draw_vit_linear',

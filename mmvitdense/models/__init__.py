@@ -4,7 +4,7 @@ from mmvitdense.layers import LayerNorm2d
 from mmvitdense.registry import MODELS
 
 from .backbones import LiftedViT, MIMDet, PlainViT, TimmViT, ViTAdapter, ViTCoMer, ViTHook, ViTTaps, VPNeXtViT
-from .mask_transformers import PEM, PMT, EoMT
+from .mask_transformers import PEM, PMT, EoMT, KMaX
 from .necks import SFP, ExtraAttention, LiFT, SimpleFeaturePyramid, ViTFPN
 from .tuning import LiFTPretraining, add_lora, load_peft, merge_lora, remove_lora, save_peft, unmerge_lora
 
@@ -17,6 +17,7 @@ __all__ = [
     'SFP',
     'EoMT',
     'ExtraAttention',
+    'KMaX',
     'LayerNorm2d',
     'LiFT',
     'LiFTPretraining',

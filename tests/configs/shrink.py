@@ -214,8 +214,10 @@ def _thin_heads(model: ConfigDict) -> bool:
                 options[name] = value * after // before
             elif name == 'in_channels' and levels and _is_list_of(value, levels):
                 options[name] = [levels * after // before] * len(value)
-            if widths:
+            if widths and isinstance(value, int):
                 options[name] = _HEAD_COUNTS.get(name, options[name])
+        if options.get('type') == 'mmvitdense.KMaX':
+            options.update(num_layers=(1, 0, 1), channels=(16, 8, 8, 8), num_blocks=(1, 1, 1, 1))
     return bool(widths)
 
 

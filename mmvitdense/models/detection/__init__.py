@@ -6,6 +6,8 @@ from .dino import DINO
 from .early_exit import EarlyExitEncoder, EarlyExitPixelDecoder
 from .early_exit_head import EarlyExitMask2Former, EarlyExitMask2FormerHead
 from .federated_loss import FederatedLoss
+from .kmax_fusion_head import KMaXFusionHead
+from .kmax_head import KMaXHead
 from .mask_head import Detectron2MaskHead
 from .mask_transformer_head import MaskTransformerHead
 from .raw_padding import RawPaddingDetDataPreprocessor
@@ -25,6 +27,8 @@ __all__ = [
     'EarlyExitMask2FormerHead',
     'EarlyExitPixelDecoder',
     'FederatedLoss',
+    'KMaXFusionHead',
+    'KMaXHead',
     'MaskTransformerHead',
     'MultiResolutionSingleStageDetector',
     'MultiResolutionTwoStageDetector',
