@@ -98,7 +98,7 @@ def decode_heads(cfg: dict) -> Iterator[tuple[str, dict]]:
 
 
 def _wrong_weights(key: str, head: dict, classes: int, scope: str) -> Iterator[tuple[str, tuple[str, dict[str, Any]]]]:
-    """Yield (key, (what is found, {option: value} that mends it)) for losses with a list of class weights of another length."""
+    """Yield (key, (what is found, {option: value} that mends it)) of lists of class weights of another length."""
     losses = {'loss_cls': head.get('loss_cls') or _default(head, 'loss_cls', scope)}
     own = head.get('loss_decode') or {}
     parts = {'': own} if isinstance(own, dict) else {f'.{index}': part for index, part in enumerate(own)}

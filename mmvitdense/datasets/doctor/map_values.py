@@ -71,8 +71,8 @@ def _of_colours(
     elif not colours:
         problems.stop(
             f'The label maps are colour pictures with the colours {listed(seen, 8)} (red, green, blue), and no table '
-            'says which class each is: write a text file with a line a class, such as "128 64 128 road", and give it with '
-            '--table FILE.'
+            'says which class each is: write a text file with a line a class, such as "128 64 128 road", and give it '
+            'with --table FILE.'
         )
     elif unknown := [colour for colour in seen if colour not in set(colours)]:
         problems.stop(
@@ -100,7 +100,8 @@ def _without_names(values: list[int], options: Options, problems: Problems, note
     if len(classes) > _MOST_CLASSES:
         problems.stop(
             f'The label maps hold {len(classes)} values, {classes[0]} to {classes[-1]}: these are photographs, maps '
-            'saved as JPEG, or numbers of single objects; write the number of its class, 0 to 254, for each pixel, as PNG.'
+            'saved as JPEG, or numbers of single objects; write the number of its class, 0 to 254, for each pixel, as '
+            'PNG.'
         )
         return None
     problems.warn(
