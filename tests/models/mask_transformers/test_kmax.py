@@ -121,6 +121,14 @@ def test_bad_maps():
         small().eval()(maps((8, 1024), (4, 512), (2, 256), (1, 128)))
 
 
+def test_one_image_in_training():
+    with pytest.raises(
+        ValueError, match='norms the mean of each image over the batch, and got a batch of 1 in training'
+    ):
+        small()(maps(*EVEN, batch=1))
+    assert small(semantic=None)(maps(*EVEN, batch=1)).semantic is None
+
+
 def det_head(**options):
     return MODELS.build({'type': 'mmvitdense.KMaXHead', 'num_things_classes': 2, 'num_stuff_classes': 1, **options})
 
