@@ -7,6 +7,7 @@ import torch
 from mmengine.config import ConfigDict
 
 from mmvitdense.apis.convert import convert_file
+from mmvitdense.apis.doctor import diagnose, open_weights
 from mmvitdense.apis.official_weights import official_weights
 from mmvitdense.checkpoints import CheckpointError, detect
 from mmvitdense.registry import MODELS
@@ -92,7 +93,12 @@ def test_classes_of_ade20k():
         assert found[name][[0, 100, 150]].tolist() == [7, 0, 150], name
 
 
-def test_its_options_are_not_of_a_vit():
+def test_its_options_are_not_of_a_vit(tmp_path):
     weights = official_file(detector(things=3, stuff=2))
+    torch.save(weights, tmp_path / 'kmax_r50.pth')
+    found = diagnose(open_weights(str(tmp_path / 'kmax_r50.pth')))
+    assert (found.layout, found.options) == ('kMaX-DeepLab', None)
+    assert 'load_from' in found.config
+    assert 'ViTPretrained' not in found.config, 'its part of a model is no backbone'
     with pytest.raises(CheckpointError, match='a kMaX-DeepLab of 5 classes whose backbone is no ViT: build its model'):
         detect(weights).options(weights)

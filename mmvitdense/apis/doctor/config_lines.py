@@ -11,19 +11,22 @@ if TYPE_CHECKING:
     from .diagnosis import Diagnosis
 
 
-def config_lines(found: Diagnosis, address: str, whole_model: bool) -> str:
+def config_lines(found: Diagnosis, address: str, whole_model: bool, part: str = 'backbone') -> str:
     """Python that a config may contain.
 
     Args:
         found: What is known of the file.
         address: What an ``init_cfg`` names.
         whole_model: Whether the file holds a neck and heads besides.
+        part: What of a whole model its class is, see ``Format.part``; of a neck there are no lines.
     """
     if found.lacks == 'missing':
         return (
             f"# Join it with its ViT first: mmvitdense convert {address} WHOLE.pth --trunk VIT\nload_from = 'WHOLE.pth'"
         )
     lines = [f'# All weights of a model that is built as theirs:\nload_from = {address!r}'] if whole_model else []
+    if part != 'backbone':
+        return '\n'.join(lines)
     if whole_model:
         lines.append('# Or its backbone alone:')
     options: dict[str, Any] = {'type': f'mmvitdense.{found.model}'}

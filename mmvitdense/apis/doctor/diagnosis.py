@@ -133,7 +133,7 @@ def diagnose(file: WeightFile, options: Mapping[str, Any] | None = None) -> Diag
     _note_families(found, file, conversion, form.tells_options)
     if vit is not None:
         _note_presets(found, file, vit)
-    found.config = config_lines(found, file.address, conversion.whole_model)
+    found.config = config_lines(found, file.address, conversion.whole_model, form.part)
     return found
 
 

@@ -31,6 +31,7 @@ class Format:
         convert: The weights under the names of ``PlainViT``, or of ``model``; under 'backbone.' with the names of mmdet
             or mmseg beside where the file holds more than a backbone.
         model: The class of ``mmvitdense.models`` that the weights are for.
+        part: What of a detector or segmentor ``model`` is: 'backbone' or 'neck'.
         families: Families of ``PRETRAININGS`` that the file may be of, the likeliest first; () for others. Where they
             agree on an option it is known, else that of the first is a guess.
         implied: Options that this layout implies besides, over those of the families: {option: value}.
@@ -54,6 +55,7 @@ class Format:
     matches: Callable[[Weights], bool]
     convert: Callable[..., Weights]
     model: str = 'PlainViT'
+    part: str = 'backbone'
     families: Callable[[Weights], tuple[str, ...]] = lambda state_dict: ()
     implied: Callable[[Weights], dict[str, Any]] = lambda state_dict: {}
     cannot_tell: Callable[[Weights, dict[str, Any]], dict[str, str]] = lambda state_dict, options: {}

@@ -118,5 +118,7 @@ FORMAT = Format(
     about=__doc__,
     matches=matches,
     convert=convert,
+    model='KMaX',
+    part='neck',
     own_options=options,
 )
