@@ -15,8 +15,9 @@ from .initialization import (
 )
 from .layer_scale import LayerScale
 from .low_rank import LowRankLinear
+from .neighborhood import NeighborhoodAttention
 from .norm import BatchNorm2d, LayerNorm2d, SyncBatchNorm, build_norm2d
-from .patch_embed import PatchEmbed
+from .patch_embed import ConvPatchEmbed, PatchEmbed, build_patch_embed
 from .positions import (
     RECORD,
     AttentionPosition,
@@ -27,9 +28,11 @@ from .positions import (
     SineConvPositions,
     attention_with_relative_position,
     build_rope,
+    columns_first_pairing,
     half_pairing,
     resize_bias_table,
     resize_position_table,
+    rotate,
     sincos_position_table,
 )
 from .query_mask import QueryMask, QueryMasking
@@ -44,6 +47,7 @@ __all__ = [
     'BatchNorm2d',
     'BiasTable',
     'BoxAttention',
+    'ConvPatchEmbed',
     'ConvPropagation',
     'DecomposedTables',
     'HoldsViT',
@@ -51,6 +55,7 @@ __all__ = [
     'LayerScale',
     'LowRankLinear',
     'Mlp',
+    'NeighborhoodAttention',
     'PatchEmbed',
     'QueryMask',
     'QueryMasking',
@@ -64,7 +69,9 @@ __all__ = [
     'ValueConv',
     'attention_with_relative_position',
     'build_norm2d',
+    'build_patch_embed',
     'build_rope',
+    'columns_first_pairing',
     'constructed_undrawn',
     'draw_adapter_conv',
     'draw_vit_linear',
@@ -75,6 +82,7 @@ __all__ = [
     'recomputed',
     'resize_bias_table',
     'resize_position_table',
+    'rotate',
     'sincos_position_table',
     'window_merge',
     'window_partition',

@@ -91,7 +91,10 @@ def _shrink_model(config: Config) -> Config:
     model.backbone.pop('init_cfg', None)
     vit = plain_vit(model)
     vit.pop('init_cfg', None)
-    model.backbone.get('lift', {}).pop('init_cfg', None)
+    lift = model.backbone.get('lift', {})
+    lift.pop('init_cfg', None)
+    if lift.get('type') == 'mmvitdense.NAF':
+        lift.dims = HEAD_WIDTH
     side_by_side = 0
     if vit.get('type') == 'ResNet':
         _narrow_resnet(model)
@@ -226,8 +229,10 @@ def _thin_heads(model: ConfigDict) -> bool:
                 options[name] = value * after // before
             elif name == 'in_channels' and levels and _is_list_of(value, levels):
                 options[name] = [levels * after // before] * len(value)
-            if widths:
+            if widths and isinstance(value, int):
                 options[name] = _HEAD_COUNTS.get(name, options[name])
+        if options.get('type') == 'mmvitdense.KMaX':
+            options.update(num_layers=(1, 0, 1), channels=(16, 8, 8, 8), num_blocks=(1, 1, 1, 1))
     return bool(widths)
 
 

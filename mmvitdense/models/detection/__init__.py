@@ -6,6 +6,8 @@ from .dino import DINO
 from .early_exit import EarlyExitEncoder, EarlyExitPixelDecoder
 from .early_exit_head import EarlyExitMask2Former, EarlyExitMask2FormerHead
 from .federated_loss import FederatedLoss
+from .kmax_fusion_head import KMaXFusionHead
+from .kmax_head import KMaXHead
 from .mask_head import Detectron2MaskHead
 from .mask_transformer_head import MaskTransformerHead
 from .plain_detr import BoxDeltaL1Cost, PlainDETR, PlainDETRHead
@@ -27,6 +29,8 @@ __all__ = [
     'EarlyExitMask2FormerHead',
     'EarlyExitPixelDecoder',
     'FederatedLoss',
+    'KMaXFusionHead',
+    'KMaXHead',
     'MaskTransformerHead',
     'MultiResolutionSingleStageDetector',
     'MultiResolutionTwoStageDetector',
