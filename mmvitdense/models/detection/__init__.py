@@ -12,7 +12,7 @@ from .mask_head import Detectron2MaskHead
 from .mask_transformer_head import MaskTransformerHead
 from .raw_padding import RawPaddingDetDataPreprocessor
 from .several_resolutions import MultiResolutionSingleStageDetector, MultiResolutionTwoStageDetector
-from .size_aware import SizeAwareCascadeRCNN, SizeAwareMaskRCNN
+from .size_aware import SizeAwareATSS, SizeAwareCascadeRCNN, SizeAwareDINO, SizeAwareMaskRCNN, SizeAwareRetinaNet
 
 __all__ = [
     'DINO',
@@ -33,6 +33,9 @@ __all__ = [
     'MultiResolutionSingleStageDetector',
     'MultiResolutionTwoStageDetector',
     'RawPaddingDetDataPreprocessor',
+    'SizeAwareATSS',
     'SizeAwareCascadeRCNN',
+    'SizeAwareDINO',
     'SizeAwareMaskRCNN',
+    'SizeAwareRetinaNet',
 ]
