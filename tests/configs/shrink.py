@@ -44,6 +44,7 @@ _HEAD_COUNTS = {
     'num_cp': HEAD_LAYERS,
     'num_heads': HEAD_HEADS,
     'num_queries': QUERIES,
+    'num_one2many': QUERIES,
     'min_depth': 1,
 }
 
@@ -90,14 +91,21 @@ def _shrink_model(config: Config) -> Config:
     model.backbone.pop('init_cfg', None)
     vit = plain_vit(model)
     vit.pop('init_cfg', None)
-    model.backbone.get('lift', {}).pop('init_cfg', None)
+    lift = model.backbone.get('lift', {})
+    lift.pop('init_cfg', None)
+    if lift.get('type') == 'mmvitdense.NAF':
+        lift.dims = HEAD_WIDTH
+    side_by_side = 0
     if vit.get('type') == 'ResNet':
         _narrow_resnet(model)
     elif 'embed_dims' not in vit:
+        side_by_side = _side_by_side(model, vit)
         _narrow(model, vit)
     if _thin_heads(model):
         optimizer = config.optim_wrapper.optimizer
         optimizer.lr = max(optimizer.lr, HEAD_RATE)
+    if side_by_side:
+        model.neck.in_channels = [side_by_side * WIDTH]
     if 'roi_head' in model:
         _take_few_proposals(model)
     _divide_sizes(model, factor)
@@ -184,6 +192,13 @@ def _first_alike(preset: str) -> str:
 
 def _is_list_of(value: object, width: int) -> bool:
     return isinstance(value, list) and bool(value) and all(item == width for item in value)
+
+
+def _side_by_side(model: ConfigDict, vit: ConfigDict) -> int:
+    """How many maps of the ViT are one before the neck, 0 where they are not."""
+    if model.backbone.get('type') != 'mmvitdense.WindowedTaps':
+        return 0
+    return model.neck.in_channels[0] // _width(copy.deepcopy(vit))
 
 
 def _narrow_holder(model: ConfigDict) -> None:

@@ -41,6 +41,7 @@ def test_what_is_published():
         'PMT': 7,
         'kMaX-DeepLab': 2,
         'DINOv2 linear heads': 16,
+        'Plain-DETR': 1,
     }
     for entry in PUBLISHED:
         assert entry.access in ACCESS

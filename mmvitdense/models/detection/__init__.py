@@ -10,12 +10,14 @@ from .kmax_fusion_head import KMaXFusionHead
 from .kmax_head import KMaXHead
 from .mask_head import Detectron2MaskHead
 from .mask_transformer_head import MaskTransformerHead
+from .plain_detr import BoxDeltaL1Cost, PlainDETR, PlainDETRHead
 from .raw_padding import RawPaddingDetDataPreprocessor
 from .several_resolutions import MultiResolutionSingleStageDetector, MultiResolutionTwoStageDetector
 from .size_aware import SizeAwareATSS, SizeAwareCascadeRCNN, SizeAwareDINO, SizeAwareMaskRCNN, SizeAwareRetinaNet
 
 __all__ = [
     'DINO',
+    'BoxDeltaL1Cost',
     'CoATSSHead',
     'CoDETR',
     'CoDINOHead',
@@ -32,6 +34,8 @@ __all__ = [
     'MaskTransformerHead',
     'MultiResolutionSingleStageDetector',
     'MultiResolutionTwoStageDetector',
+    'PlainDETR',
+    'PlainDETRHead',
     'RawPaddingDetDataPreprocessor',
     'SizeAwareATSS',
     'SizeAwareCascadeRCNN',
