@@ -97,3 +97,32 @@ def test_overlays_are_the_heads_of_vitdet(head):
     assert overlay == {
         key: value for key, value in whole.items() if key not in ('backbone', 'neck', 'data_preprocessor', '_scope_')
     }
+
+
+@pytest.mark.parametrize(('model', 'task', 'sides', 'chosen'), [
+    ('vitdet-b-dinov3', 'instance', (200, 300), 384),
+    ('vitdet-b-dinov3', 'instance', (600, 800), None),
+    ('vit-b-mae', 'semantic', (180, 240), 256),
+    ('vit-adapter-s-deit', 'instance', (200, 300), None),
+])  # fmt: skip
+def test_sizes_of_small_images(model, task, sides, chosen, tmp_path):
+    found = layout(task)
+    found.sides = sides
+    text, notes = config_text(found, find_recipe(model, task))
+    if chosen is None:
+        assert 'pipeline' not in text
+        return
+    path = tmp_path / 'mine.py'
+    path.write_text(text)
+    cfg = load_config(str(path))
+    assert any(f'works at {chosen} pixels' in note for note in notes)
+    assert cfg.model.backbone.img_size == chosen
+    pipelines = str([cfg[f'{split}_dataloader'].dataset.pipeline for split in ('train', 'val')])
+    assert f'({chosen}, {chosen})' in pipelines
+    assert '1024' not in pipelines or task == 'semantic'
+    if task == 'semantic':
+        assert cfg.model.data_preprocessor['size'] == (chosen, chosen)
+    else:
+        assert cfg.model.data_preprocessor.pad_size_divisor == chosen
+    with torch.device('meta'):
+        build_model(cfg)
