@@ -79,6 +79,16 @@ def _initial_values_are_not_logged():
 
 
 @pytest.fixture(scope='session')
+def onnx_operators():
+    """For each export, torch parses the source of its 700 operators in ONNX anew."""
+    from torch.onnx._internal.exporter._registration import ONNXRegistry
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ONNXRegistry, 'from_torchlib', staticmethod(functools.cache(ONNXRegistry.from_torchlib)))
+        yield
+
+
+@pytest.fixture(scope='session')
 def shapes_root(tmp_path_factory):
     """A small copy of the built-in data set: 6 training and 3 validation images of 96 x 128 pixels."""
     from mmvitdense.datasets.shapes import write_shapes

@@ -194,6 +194,7 @@ def convert_read(
         notes.append(f'trunk: {len(of_trunk.weights)} tensors of {of_trunk.format_name}')
     thin = thinned(state_dict)
     weights = ours(thin)
+    notes += form.notes(thin)
     families = tuple(form.families(thin))
     conversion = Conversion(form.name, len(read), state_dict, ours, source, form.model, families=families, notes=notes)
     if layout != OURS and conversion.model != 'PlainViT':

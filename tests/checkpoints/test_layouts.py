@@ -8,7 +8,8 @@ import torch
 
 from mmvitdense.checkpoints import detect
 from mmvitdense.checkpoints.formats.describe import describe
-from mmvitdense.layers import half_pairing
+from mmvitdense.checkpoints.formats.parts.renaming import reorder_heads
+from mmvitdense.layers import columns_first_pairing, half_pairing
 from mmvitdense.models import PlainViT
 from mmvitdense.pretrainings import PRETRAININGS
 from tests.fidelity.agreement import redraw
@@ -24,9 +25,13 @@ def reference(family):
     """A small model with the options of the family, all parameters drawn anew."""
     options = {**PRETRAININGS[family].options, **SMALL, 'pretrain_img_size': 32, 'img_size': 32}
     options.setdefault('final_norm', 'last')
+    if options.get('stem'):  # its patches have one size
+        options['patch_size'] = 16
     if 'layer_scale_init' in next(iter(PRETRAININGS[family].sizes.values())):
         options['layer_scale_init'] = 0.1
     model = redraw(PlainViT(**options)).eval()
+    if family.startswith('c-radio'):  # its own code has no bias there
+        model.patch_embed.proj.bias.data.zero_()
     for block in model.blocks:
         if block.attn.without_key_bias:
             with torch.no_grad():
@@ -90,6 +95,88 @@ def official_eva02(weights):
         parts = [part.unflatten(0, (-1, 64))[:, order].flatten(0, 1) for part in (query, key)]
         turned[name] = torch.cat([*parts, value])
     return {**fused_beit(turned), 'mask_token': torch.zeros(1, 1, 192)}
+
+
+def as_columns_first(weights):
+    """Queries and keys of Perception Encoder and SAM 3."""
+    return reorder_heads(weights, columns_first_pairing(64).argsort())
+
+
+def tokens_of_radio(weights):
+    """The table of tokens, and the weights without them and without the bias that RADIO lacks."""
+    tokens = torch.cat([weights['cls_token'], weights['register_tokens']], dim=1)[0]
+    left_out = ('cls_token', 'register_tokens', 'patch_embed.proj.bias')
+    return tokens, {name: x for name, x in weights.items() if name not in left_out}
+
+
+def official_radio(weights):
+    tokens, weights = tokens_of_radio(weights)
+    kernel = weights.pop('patch_embed.proj.weight').flatten(1)
+    parts = {'embedder.weight': kernel, 'pos_embed': weights.pop('pos_embed'), 'cls_token.token': tokens}
+    weights = rename(weights, (r'\.gamma$', '.grandma')) | {f'patch_generator.{n}': x for n, x in parts.items()}
+    adaptor = {'adaptors.clip.head_mlp.0.weight': torch.zeros(2)}
+    return {**{f'radio_model.model.{name}': x for name, x in weights.items()}, **adaptor}
+
+
+def naflex_radio(weights):
+    weights = rename(weights, (r'^patch_embed\.proj', 'proj'), ('^register_tokens$', 'reg_token'))
+    weights = rename(weights, (r'^(proj\.\w+|cls_token|reg_token|pos_embed)$', r'embeds.\1'))
+    weights['embeds.proj.weight'] = weights['embeds.proj.weight'].permute(0, 2, 3, 1).flatten(1)
+    weights['embeds.pos_embed'] = weights['embeds.pos_embed'].unflatten(1, (4, 4))
+    return weights
+
+
+def transformers_radio(weights):
+    tokens, weights = tokens_of_radio(weights)
+    kernel = weights.pop('patch_embed.proj.weight').flatten(1)
+    parts = {'patch_projection.weight': kernel, 'position_embedding': weights.pop('pos_embed')}
+    rules = (
+        (r'^blocks\.', 'encoder.layer.'),
+        (r'attn\.proj\.', 'attention.o_proj.'),
+        (r'ls([12])\.gamma', r'layer_scale\1.lambda1'),
+    )
+    renamed = rename(split(weights, tuple(f'attention.{part}_proj' for part in 'qkv')), *rules)
+    return {**renamed, **{f'embeddings.{n}': x for n, x in {**parts, 'cls_register_token': tokens}.items()}}
+
+
+def official_pe(weights):
+    return {f'visual.{name}': x for name, x in openai(as_columns_first(weights)).items()}
+
+
+def official_pe_core(weights):
+    return {**official_pe(weights), 'visual.attn_pool.probe': torch.zeros(1, 1, 192)}
+
+
+def timm_pe(weights):
+    return rename(as_columns_first(weights), (r'\.ls([12])\.gamma', r'.gamma_\1'))
+
+
+def timm_pe_core(weights):
+    return {**timm_pe(weights), 'attn_pool.latent': torch.zeros(1, 1, 192)}
+
+
+def official_ecvit(weights):
+    periods = 100.0 ** (torch.arange(16) / 16)
+    return {**rename(weights, ('register_tokens', 'register_token')), 'rope_embed.periods': periods}
+
+
+def official_sam3(weights):
+    weights = rename(as_columns_first(weights), (r'^norm_pre\.', 'ln_pre.'))
+    weights['pos_embed'] = torch.cat([torch.zeros(1, 1, 192), weights['pos_embed']], dim=1)
+    return {f'detector.backbone.vision_backbone.trunk.{name}': x for name, x in weights.items()}
+
+
+def transformers_sam3(weights):
+    rules = (
+        (r'^patch_embed\.proj\.', 'embeddings.patch_embeddings.projection.'),
+        ('^pos_embed$', 'embeddings.position_embeddings'),
+        (r'^norm_pre\.', 'layer_norm.'),
+        (r'^blocks\.', 'layers.'),
+        (r'\.norm([12])\.', r'.layer_norm\1.'),
+        (r'attn\.proj\.', 'attention.o_proj.'),
+    )
+    weights = split(as_columns_first(weights), tuple(f'attention.{part}_proj' for part in 'qkv'))
+    return {f'detector_model.vision_encoder.backbone.{name}': x for name, x in rename(weights, *rules).items()}
 
 
 def transformers_vit(weights):
@@ -234,10 +321,22 @@ def beside(**others):
 
 
 MASK = {'mask_token': torch.zeros(1, 192)}
+RADIO, PE_CORE = ('c-radiov3', 'c-radiov4'), ('pe-core',)
 LAYOUTS = {
     'timm': (timm, (*PLAIN, 'deit3', *BEIT, 'dinov2-reg', 'tips', 'sam', 'clip', 'openclip', 'siglip')),
     'official': (beside(**MASK), ('dinov2', 'dinov2-reg', 'tips')),
-    'official DINOv3': (official_dinov3, ('dinov3',)),
+    'official DINOv3': (official_dinov3, ('dinov3', 'lingbot-vision')),
+    'official RADIO': (official_radio, RADIO),
+    'timm RADIO': (lambda weights: rename(weights, ('^register_tokens$', 'reg_token')), RADIO),
+    'timm RADIO of any size': (naflex_radio, RADIO),
+    'transformers RADIO': (transformers_radio, RADIO),
+    'official Perception Encoder': (official_pe, ('pe-lang', 'pe-spatial')),
+    'official PE-core': (official_pe_core, PE_CORE),
+    'timm Perception Encoder': (timm_pe, ('pe-lang', 'pe-spatial')),
+    'timm PE-core': (timm_pe_core, PE_CORE),
+    'official ECViT': (official_ecvit, ('ecvit',)),
+    'official SAM 3': (official_sam3, ('sam3',)),
+    'transformers SAM 3': (transformers_sam3, ('sam3',)),
     'official EVA-02': (official_eva02, ('eva02',)),
     'official ResFormer': (
         lambda weights: rename(weights, (r'^sine_conv\.conv', 'pos_embed.embed_layer'), ('value_conv', 'get_v')),
@@ -249,7 +348,7 @@ LAYOUTS = {
     ),
     'OpenCLIP': (openai, ('clip', 'openclip')),
     'transformers': (transformers_vit, (*PLAIN, *BEIT, 'dinov2', 'dinov2-reg', 'tips')),
-    'transformers DINOv3': (transformers_dinov3, ('dinov3',)),
+    'transformers DINOv3': (transformers_dinov3, ('dinov3', 'lingbot-vision')),
     'transformers CLIP': (transformers_clip, ('clip', 'openclip', 'siglip')),
     'transformers SAM': (transformers_sam, ('sam',)),
     'Flax': (flax, ('augreg', 'siglip')),
@@ -268,7 +367,8 @@ def test_layout_of_a_family(family, layout):
     options = PRETRAININGS[family].options
     guesses = describe(form, weights).guesses
     # Weights that no width of the table has do not determine heads, windows are a guess in SAM of one size.
-    absent = {'pos_resize': None, 'act': 'gelu', 'norm_eps': 1e-6, 'num_heads': 3, 'window_size': 14}
+    windows = options.get('window_size', 14)
+    absent = {'pos_resize': None, 'act': 'gelu', 'norm_eps': 1e-6, 'num_heads': 3, 'window_size': windows}
     assert guesses.keys() <= absent.keys()
     settled = {key: options.get(key, absent[key]) for key in guesses}
     described = describe(form, weights, settled)
@@ -276,7 +376,7 @@ def test_layout_of_a_family(family, layout):
     told = described.options
     for key, default in (('pos_resize', None), ('act', 'gelu'), ('norm_eps', 1e-6), ('rope', None), ('qkv_bias', True)):
         assert told.get(key, default) == options.get(key, default)
-    assert told['final_norm'] == options.get('final_norm', 'last')
+    assert told.get('final_norm') == options.get('final_norm', 'last')
     ours = PlainViT(**told).eval()
     ours.load_state_dict({n: x for n, x in form.converted(weights, 3).items() if n in ours.state_dict()})
     image = torch.randn(1, 3, 48, 64)

@@ -49,6 +49,7 @@ _OPTIONS = (
     (r'^norm_pre\.', 'pre_norm'),
     (r'^pos_embed$', 'pos_embed'),
     (r'^patch_embed\.proj\.bias$', 'patch_bias'),
+    (r'^patch_embed\.convs\.', 'stem'),
     (r'\.residual\.', 'conv_blocks'),
     (r'attn\.qkv\.bias$', 'qkv_bias'),
     (r'mlp\.norm\.', 'ffn_norm'),

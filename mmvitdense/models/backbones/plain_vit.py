@@ -13,10 +13,11 @@ from torch import Tensor, nn
 
 from mmvitdense.layers import (
     AttentionPosition,
-    PatchEmbed,
+    ConvPatchEmbed,
     QueryMask,
     RecordsPositions,
     SineConvPositions,
+    build_patch_embed,
     build_rope,
     constructed_undrawn,
     draw_vit_linear,
@@ -57,6 +58,8 @@ class PlainViT(RecordsPositions, BaseViT):
             table, which is resized to the grid of each image. ``img_size`` when None.
         patch_size: Side of a patch in pixels.
         in_channels: Channels of the image.
+        stem: Convolutions that make the patches, ``dict(kind='conv', norm_eval=True)``, see ``ConvPatchEmbed``; None
+            for one of the size of a patch.
         out_indices: Blocks whose output is returned, in order of depth, counted from 0, negative ones from the end.
             Blocks after the last of them never run: they are frozen, and a line of the log names them.
         drop_path_rate: Stochastic depth of the last block; grows linearly from 0 at the first.
@@ -73,10 +76,11 @@ class PlainViT(RecordsPositions, BaseViT):
         pos_embed_cls_slot: Whether the table starts with a row for the class token. By default as
             ``with_cls_token``; True without class token keeps the row of the pre-training (unused), as detectron2
             does, so that checkpoints and parameter counts agree.
-        pos_resize: How the table follows the grid, ``dict(by='size' or 'scale', offset=0.1, antialias=False,
-            mode='bicubic')``, see ``resize_position_table``. DINOv2 without registers: ``dict(by='scale')``.
-        rope: Rotary positions, ``dict(kind='dinov3' or 'eva02', ...)`` with the options of ``RopeDinov3`` or
-            ``RopeEva02``; None for none.
+        pos_resize: How the table follows the grid, ``dict(by='size', 'scale' or 'tile', offset=0.1, antialias=False,
+            mode='bicubic', align_corners=False, square=False)``, see ``resize_position_table``. DINOv2 without
+            registers: ``dict(by='scale')``.
+        rope: Rotary positions, ``dict(kind='dinov3', 'eva02' or 'axial', ...)`` with the options of ``RopeDinov3``,
+            ``RopeEva02`` or ``RopeAxial``; None for none.
         window_size: Side of the attention windows in tokens, 0 for global attention in every block; or one number for
             each block, 0 for a block that attends globally.
         global_blocks: Indices of the blocks that attend globally although there is a window. By default the last
@@ -122,6 +126,7 @@ class PlainViT(RecordsPositions, BaseViT):
         pretrain_img_size: int | Sequence[int] | None = None,
         patch_size: Count = 16,
         in_channels: Count = 3,
+        stem: dict | None = None,
         out_indices: int | Sequence[int] = -1,
         drop_path_rate: DropRate = 0.0,
         qkv_bias: bool | str = True,
@@ -179,7 +184,7 @@ class PlainViT(RecordsPositions, BaseViT):
         self.pos_grid = patch_grid('pretrain_img_size', pretrained, patch_size)
         self.pos_resize = dict(pos_resize or {})
 
-        self.patch_embed = PatchEmbed(self.embed_dims, patch_size, in_channels, patch_bias)
+        self.patch_embed = build_patch_embed(stem, self.embed_dims, patch_size, in_channels, patch_bias)
         self._add_tokens(with_cls_token, num_registers, pos_embed, pos_embed_cls_slot)
         self.sine_conv = SineConvPositions(self.embed_dims) if pos_embed == 'sine_conv' else None
         self.norm_pre = nn.LayerNorm(self.embed_dims, eps=norm_eps) if pre_norm else nn.Identity()
@@ -245,7 +250,13 @@ class PlainViT(RecordsPositions, BaseViT):
         return self.norm_pre(tokens)
 
     def patch_kernel(self) -> tuple[Tensor, Tensor | None]:
-        """See ``ViTWithPatchKernel``."""
+        """See ``ViTWithPatchKernel``.
+
+        Raises:
+            ValueError: A stem of several convolutions makes the patches.
+        """
+        if isinstance(self.patch_embed, ConvPatchEmbed):
+            raise ValueError('the patches of this ViT are made by several convolutions, expected one: leave stem out')
         return self.patch_embed.proj.weight, self.patch_embed.proj.bias
 
     def block_keys(self, tokens: Tensor, block: int) -> Tensor:
