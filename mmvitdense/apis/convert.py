@@ -20,6 +20,7 @@ from mmvitdense.checkpoints import FORMATS, CheckpointError, detect, fit_to_mode
 from mmvitdense.checkpoints.files.conversion_record import KEY
 from mmvitdense.checkpoints.files.ema_copies import split_ema_copies
 from mmvitdense.checkpoints.files.record_text import text_of_record
+from mmvitdense.checkpoints.fit.differences import rope_of
 from mmvitdense.checkpoints.fit.grids import grids_given, recorded_grids, recorded_rope, with_record
 from mmvitdense.checkpoints.fit.options import FitOptions
 from mmvitdense.checkpoints.formats.contract import Format
@@ -188,7 +189,8 @@ def convert_read(
         conversion.weights = to_timm(backbone)
     else:
         owner = 'backbone' if conversion.whole_model else ''
-        conversion.weights = with_record(weights, grids, owner, recorded_rope(state_dict, ''))
+        rope = recorded_rope(state_dict, rope_of((conversion.options or {}).get('vit', conversion.options or {})) or '')
+        conversion.weights = with_record(weights, grids, owner, rope)
     return conversion
 
 
