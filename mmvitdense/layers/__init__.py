@@ -2,6 +2,7 @@
 
 from .attention import Attention
 from .block import TransformerBlock
+from .box_attention import BoxAttention
 from .conv_propagation import ConvPropagation
 from .ffn import Mlp, SwiGLU
 from .holds_vit import HoldsViT, held_vit
@@ -14,6 +15,7 @@ from .initialization import (
 )
 from .layer_scale import LayerScale
 from .low_rank import LowRankLinear
+from .neighborhood import NeighborhoodAttention
 from .norm import BatchNorm2d, LayerNorm2d, SyncBatchNorm, build_norm2d
 from .patch_embed import ConvPatchEmbed, PatchEmbed, build_patch_embed
 from .positions import (
@@ -29,6 +31,7 @@ from .positions import (
     half_pairing,
     resize_bias_table,
     resize_position_table,
+    rotate,
     sincos_position_table,
 )
 from .query_mask import QueryMask, QueryMasking
@@ -42,6 +45,7 @@ __all__ = [
     'AttentionPosition',
     'BatchNorm2d',
     'BiasTable',
+    'BoxAttention',
     'ConvPatchEmbed',
     'ConvPropagation',
     'DecomposedTables',
@@ -50,6 +54,7 @@ __all__ = [
     'LayerScale',
     'LowRankLinear',
     'Mlp',
+    'NeighborhoodAttention',
     'PatchEmbed',
     'QueryMask',
     'QueryMasking',
@@ -75,6 +80,7 @@ __all__ = [
     'recomputed',
     'resize_bias_table',
     'resize_position_table',
+    'rotate',
     'sincos_position_table',
     'window_merge',
     'window_partition',

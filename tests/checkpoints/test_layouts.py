@@ -8,7 +8,6 @@ import torch
 
 from mmvitdense.checkpoints import detect
 from mmvitdense.checkpoints.formats.describe import describe
-from mmvitdense.checkpoints.to_timm import to_timm
 from mmvitdense.layers import half_pairing
 from mmvitdense.models import PlainViT
 from mmvitdense.pretrainings import PRETRAININGS
@@ -67,6 +66,18 @@ def fused_beit(weights):
 
 def as_map(weights):
     return {name: x.unflatten(1, (4, 4)) if name == 'pos_embed' else x for name, x in weights.items()}
+
+
+def timm(weights):
+    """Positions of the class token go into it where registers follow; SAM has a map of positions."""
+    weights = dict(weights)
+    if 'register_tokens' in weights:
+        weights['cls_token'] = weights['cls_token'] + weights['pos_embed'][:, :1]
+        weights['pos_embed'] = weights['pos_embed'][:, 1:]
+    if any(name.endswith('relative_position_bias_table') for name in weights):
+        return rename(fused_beit(weights), (r'ls([12])\.gamma', r'gamma_\1'))
+    weights = rename(weights, ('^register_tokens$', 'reg_token'))
+    return as_map(weights) if 'blocks.0.attn.rel_pos_h' in weights else weights
 
 
 def official_dinov3(weights):
@@ -306,7 +317,7 @@ def beside(**others):
 MASK = {'mask_token': torch.zeros(1, 192)}
 RADIO, PE_CORE = ('c-radiov3', 'c-radiov4'), ('pe-core',)
 LAYOUTS = {
-    'timm': (to_timm, (*PLAIN, 'deit3', *BEIT, 'dinov2-reg', 'tips', 'sam', 'clip', 'openclip', 'siglip')),
+    'timm': (timm, (*PLAIN, 'deit3', *BEIT, 'dinov2-reg', 'tips', 'sam', 'clip', 'openclip', 'siglip')),
     'official': (beside(**MASK), ('dinov2', 'dinov2-reg', 'tips')),
     'official DINOv3': (official_dinov3, ('dinov3', 'lingbot-vision')),
     'official RADIO': (official_radio, RADIO),
@@ -326,7 +337,7 @@ LAYOUTS = {
         ('resformer',),
     ),
     'official SimMIM': (
-        lambda weights: {f'encoder.{n}': x for n, x in to_timm(weights).items()} | {'decoder.0.weight': torch.zeros(1)},
+        lambda weights: {f'encoder.{n}': x for n, x in timm(weights).items()} | {'decoder.0.weight': torch.zeros(1)},
         ('simmim',),
     ),
     'OpenCLIP': (openai, ('clip', 'openclip')),

@@ -132,7 +132,7 @@ class RopeDinov3(_Rope):
         height, width = grid
         side = {'separate': None, 'min': min(grid), 'max': max(grid)}[self.normalize]
         extent = (height, width) if side is None else (side, side)
-        periods = (self.base ** self._exponents(device)).to(self.periods_dtype).float()
+        periods = self.periods(device)
         move = self._draw(device)
 
         def turn(rows: int, columns: int) -> Rotation:
@@ -141,6 +141,10 @@ class RopeDinov3(_Rope):
             return _rotation(*[2 * math.pi * axis[:, None] / periods for axis in axes])
 
         return turn(height, width), *(turn(side, side) for side in window_sizes)
+
+    def periods(self, device: torch.device) -> Tensor:
+        """Periods of the d/4 angles of an axis, in halves of the axis."""
+        return (self.base ** self._exponents(device)).to(self.periods_dtype).float()
 
     def _draw(self, device: torch.device):
         """One draw of the augmentations, as a function of the coordinates of an axis."""
