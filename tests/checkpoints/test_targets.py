@@ -26,7 +26,11 @@ EXPECTED = {
             (*PLAIN, 'deit3', 'dinov2', 'dinov2-reg', 'tips', 'clip', 'openclip', 'siglip'), 'VisionTransformer'
         ),
         **dict.fromkeys(BEIT, 'Beit'),
-        **dict.fromkeys(('dinov3', 'eva02'), 'Eva'),
+        **dict.fromkeys(('dinov3', 'lingbot-vision', 'eva02'), 'Eva'),
+        **dict.fromkeys(('c-radiov3', 'c-radiov4'), 'VisionTransformer'),
+        **dict.fromkeys(('pe-core', 'pe-lang', 'pe-spatial'), 'Eva of Perception Encoder'),
+        'ecvit': "stem=dict(kind='conv')",
+        'sam3': "these are of the kind 'axial'",
         'sam': 'VisionTransformerSAM',
         'resformer': "cannot have pos_embed='sine_conv' and value_conv=3",
     },
@@ -36,7 +40,11 @@ EXPECTED = {
         'dinov2': 'Dinov2Model',
         'dinov2-reg': 'Dinov2WithRegistersModel',
         'tips': 'Tipsv2VisionModel',
-        'dinov3': 'DINOv3ViTModel',
+        **dict.fromkeys(('dinov3', 'lingbot-vision'), 'DINOv3ViTModel'),
+        **dict.fromkeys(('c-radiov3', 'c-radiov4'), 'final_norm=None'),
+        **dict.fromkeys(('pe-core', 'pe-lang', 'pe-spatial'), 'cannot have rope=dict('),
+        'ecvit': "stem=dict(kind='conv')",
+        'sam3': 'rope=dict(',
         'clip': 'CLIPVisionModel',
         'openclip': 'CLIPVisionModel',
         'siglip': 'SiglipVisionModel',
@@ -73,6 +81,8 @@ def options_of(family):
     options = {**PRETRAININGS[family].options, **SMALL, 'pretrain_img_size': 32, 'img_size': 32}
     if 'layer_scale_init' in next(iter(PRETRAININGS[family].sizes.values())):
         options['layer_scale_init'] = 0.1
+    if options.get('stem'):
+        options['patch_size'] = 16
     if family == 'sam':
         return {**options, 'window_size': 3, 'global_blocks': (1,)}
     return {'final_norm': 'last', **options}

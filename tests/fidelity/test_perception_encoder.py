@@ -8,7 +8,8 @@ import pytest
 import torch
 from torch import nn
 
-from mmvitdense.apis.convert import convert_file, write_checkpoint
+from mmvitdense.apis.convert import convert_file
+from mmvitdense.apis.weight_files import write_conversion
 from mmvitdense.checkpoints import CheckpointError, ViTPretrained, detect, fit_to_vit, read_checkpoint
 from mmvitdense.checkpoints.formats.describe import describe
 from mmvitdense.models import PlainViT
@@ -123,10 +124,7 @@ def test_our_own_files(tmp_path, name, kept):
     options = describe(detect(golden['sd']), golden['sd'], {'num_heads': 2}).options
     model = load(golden['sd'], num_heads=2)
     if kept == 'converted':
-        conversion = convert_file(tmp_path / 'pe.pt', options={'num_heads': 2})
-        for unused in conversion.unused:
-            del conversion.weights[unused]
-        write_checkpoint(conversion.weights, tmp_path / 'own.pth', conversion.record)
+        write_conversion(convert_file(tmp_path / 'pe.pt', options={'num_heads': 2}), tmp_path / 'own.pth')
     else:
         weights = model.state_dict()
         torch.save(weights if kept == 'state dict' else dict(weights), tmp_path / 'own.pth')

@@ -38,10 +38,12 @@ def matches(state_dict: dict[str, Tensor]) -> bool:
     if 'backbone.blocks.0.attn.qkv.weight' in state_dict and parts & _HEADS:
         return True
     names = [name.removeprefix('backbone.') for name in state_dict]
-    if 'blocks.0.attn.qkv.weight' not in names or not all(_NAMES.match(name) for name in names):
+    if 'blocks.0.attn.qkv.weight' not in names:
         return False
     if _records_axial_positions(state_dict):
         return True
+    if not all(_NAMES.match(name) for name in names):
+        return False
     # Nor is there a format of timm's layout without a table of positions.
     if 'pos_embed' in names and not any(_PARTICULAR.search(name) for name in names):
         return False

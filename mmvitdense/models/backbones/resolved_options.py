@@ -20,10 +20,7 @@ _DEFAULTS = {
     for name, parameter in inspect.signature(PlainViT.__init__).parameters.items()
     if parameter.default is not inspect.Parameter.empty
 }
-_RULE = {
-    **{'by': 'size', 'offset': 0.1, 'antialias': False, 'mode': 'bicubic'},
-    **{'align_corners': False, 'square': False},
-}
+_RULE = {'by': 'size', 'offset': 0.1, 'antialias': False, 'mode': 'bicubic'}
 
 
 def resolved_options(options: Mapping[str, Any]) -> dict[str, Any]:
@@ -62,9 +59,9 @@ def resolved_options(options: Mapping[str, Any]) -> dict[str, Any]:
 
 def _rule(pos_resize: Mapping[str, Any] | None) -> dict[str, Any]:
     rule = {**_RULE, **(pos_resize or {})}
-    if rule['by'] == 'size':
+    if rule['by'] != 'scale':
         del rule['offset']
-    return rule
+    return {key: value for key, value in rule.items() if value or key not in ('align_corners', 'square')}
 
 
 def _rope(rope: Mapping[str, Any] | None) -> dict[str, Any] | None:
