@@ -14,7 +14,7 @@ from .initialization import (
 )
 from .layer_scale import LayerScale
 from .low_rank import LowRankLinear
-from .norm import BatchNorm2d, LayerNorm2d, SyncBatchNorm, build_norm2d
+from .norm import TOKEN_NORMS, BatchNorm2d, LayerNorm2d, RMSNorm, SyncBatchNorm, build_norm2d
 from .patch_embed import PatchEmbed
 from .positions import (
     RECORD,
@@ -23,6 +23,7 @@ from .positions import (
     DecomposedTables,
     RecordsPositions,
     RelativePositionBias,
+    SinCosPositions,
     SineConvPositions,
     attention_with_relative_position,
     build_rope,
@@ -38,6 +39,7 @@ from .window import pad_to_windows, window_merge, window_partition
 
 __all__ = [
     'RECORD',
+    'TOKEN_NORMS',
     'Attention',
     'AttentionPosition',
     'BatchNorm2d',
@@ -52,9 +54,11 @@ __all__ = [
     'PatchEmbed',
     'QueryMask',
     'QueryMasking',
+    'RMSNorm',
     'RecordsPositions',
     'RelativePositionBias',
     'SelfInitialized',
+    'SinCosPositions',
     'SineConvPositions',
     'SwiGLU',
     'SyncBatchNorm',

@@ -17,12 +17,21 @@ class PatchEmbed(nn.Module):
         patch_size: Side of a square patch in pixels.
         in_channels: Channels of the image.
         bias: Whether the projection has a bias (CLIP's has none).
+        norm: Norm of each patch after the projection (AIMv2); None for none.
     """
 
-    def __init__(self, embed_dims: int, patch_size: int = 16, in_channels: int = 3, bias: bool = True):
+    def __init__(
+        self,
+        embed_dims: int,
+        patch_size: int = 16,
+        in_channels: int = 3,
+        bias: bool = True,
+        norm: nn.Module | None = None,
+    ):
         super().__init__()
         self.patch_size = patch_size
         self.proj = nn.Conv2d(in_channels, embed_dims, patch_size, stride=patch_size, bias=bias)
+        self.norm = nn.Identity() if norm is None else norm
 
     def forward(self, image: Tensor) -> tuple[Tensor, tuple[int, int]]:
         """Embed ``image`` (B x in_channels x H x W); return tokens (B x h*w x C, row by row) and the grid (h, w)."""
@@ -31,4 +40,5 @@ class PatchEmbed(nn.Module):
             image = F.pad(image, (0, pad_right, 0, pad_bottom))
         maps = self.proj(image)
         # The sums of the blocks keep the layout of their first operand, so each norm would copy channels-first tokens.
-        return maps.flatten(2).transpose(1, 2).contiguous(), (maps.shape[-2], maps.shape[-1])
+        patches = self.norm(maps.flatten(2).transpose(1, 2).contiguous())
+        return patches, (maps.shape[-2], maps.shape[-1])

@@ -15,7 +15,7 @@ from mmvitdense.layers import held_vit
 
 from .grids import recorded_rope
 
-ALLOWED = ('preset', 'rope', 'num_heads', 'pos_resize')
+ALLOWED = ('preset', 'rope', 'num_heads', 'pos_resize', 'pos_embed')
 """What a model may have otherwise than its weights where the ``init_cfg`` allows it."""
 
 # Tables of rotary positions, and kernels with an axis of heads, in names of the files.
@@ -48,7 +48,9 @@ def differences(
     guessed = {path.removeprefix(VIT) for path in described.guesses}
     mine = {'rope': getattr(model.rope, 'kind', None), **_options_of(model)}
     theirs = {'rope': recorded_rope(state_dict, rope_of(options)), **_expected(options)}
-    certain = {'rope'} | ({'num_heads'} if any(_TELLS_HEADS.search(name) for name in state_dict) else set())
+    certain = {'rope', 'pos_embed'} - guessed | (
+        {'num_heads'} if any(_TELLS_HEADS.search(name) for name in state_dict) else set()
+    )
     differing = [key for key in theirs if mine[key] != theirs[key]]
     if wrong := [key for key in differing if key in certain and key not in allowed]:
         trained = ' and '.join(f'{key} {theirs[key]!r}, the model has {mine[key]!r}' for key in wrong)
@@ -92,6 +94,7 @@ def _options_of(model: nn.Module) -> dict[str, Any]:
         'norm_eps': model.blocks[0].norm1.eps,
         'qkv_bias': bias,
         'act': getattr(mlp, 'act_name', None),
+        'pos_embed': None if model.sincos is None else model.sincos.kind,
         'pos_resize': _rule(model.pos_resize),
     }
 
@@ -104,6 +107,8 @@ def _expected(options: dict[str, Any]) -> dict[str, Any]:
     if bias := options.get('qkv_bias', True):  # without any, those of the model stay zero
         expected['qkv_bias'] = bias
     # A format that says nothing of these holds weights of several kinds.
+    if str(options.get('pos_embed')).startswith('sincos'):  # there is no weight for them to be missed
+        expected['pos_embed'] = options['pos_embed']
     if 'act' in options:
         expected['act'] = options['act']
     if 'pos_resize' in options:
