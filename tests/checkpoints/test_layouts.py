@@ -321,7 +321,10 @@ def beside(**others):
 DOWN = {'gate': 'gate', 'value': 'up', 'w3': 'down'}
 MASK = {'mask_token': torch.zeros(1, 192)}
 LAYOUTS = {
-    'timm': (to_timm, (*PLAIN, 'deit3', *BEIT, 'dinov2-reg', 'tips', 'sam', 'clip', 'openclip', 'datacomp', 'siglip', 'siglip2')),
+    'timm': (
+        to_timm,
+        (*PLAIN, 'deit3', *BEIT, 'dinov2-reg', 'tips', 'sam', 'clip', 'openclip', 'datacomp', 'siglip', 'siglip2'),
+    ),
     'official': (beside(**MASK), ('dinov2', 'dinov2-reg', 'tips')),
     'official DINOv3': (official_dinov3, ('dinov3',)),
     'official EVA-02': (official_eva02, ('eva02',)),

@@ -58,7 +58,9 @@ def _compare_gradients(form, model, golden):
     """Of the parameters that the official code trains; what it lacks is zero there."""
     absent = {name: torch.zeros_like(x) for name, x in golden['sd'].items() if name not in golden['grad']}
     expected = form.convert({**absent, **golden['grad']})
-    trained = form.convert({name: torch.full_like(x, float(name in golden['grad'])) for name, x in golden['sd'].items()})
+    trained = form.convert(
+        {name: torch.full_like(x, float(name in golden['grad'])) for name, x in golden['sd'].items()}
+    )
     compared = 0
     for name, parameter in model.named_parameters():
         if not trained[name].any():

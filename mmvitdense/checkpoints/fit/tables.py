@@ -56,8 +56,9 @@ def widened(tensor: Tensor, *others: Tensor) -> Tensor:
 
 
 def _drop_computed(weights: dict[str, Tensor], sincos: SinCosPositions) -> list[str]:
-    """Take out a table that holds what the model computes; any other stays, for which the model has no place."""
-    if sines_of(weights['pos_embed']) != sincos.kind:
+    """Take out a table that holds what the model computes, or has no values; any other stays, and has no place."""
+    table = weights['pos_embed']
+    if not table.is_meta and sines_of(table) != sincos.kind:
         return []
     del weights['pos_embed']
     return [f'pos_embed -> computed at each grid ({sincos.kind}), equal at that of the file']
