@@ -119,7 +119,7 @@ PRETRAININGS: Mapping[str, Pretraining] = MappingProxyType(
             'facebookresearch/deit',
             checked_against=('timm', 'transformers', 'mmpretrain'),
         ),
-        # Pre-trained on drawn shapes, without a photograph.
+        # These two are pre-trained on drawn shapes, without a photograph; ExFractalDB comes with RCDB.
         'visualatom': Pretraining(
             _CLS,
             _archs('tiny', 'base'),
@@ -130,7 +130,7 @@ PRETRAININGS: Mapping[str, Pretraining] = MappingProxyType(
         ),
         'exfractaldb': Pretraining(
             _CLS,
-            _archs('tiny', 'base'),
+            _archs('base'),
             IMAGENET,
             'MIT',
             'masora1030/CVPR2022-Pretrained-ViT-PyTorch',

@@ -17,12 +17,13 @@ from tests.fidelity.pretraining import rename
 
 PLAIN = ('mae', 'deit', 'augreg', 'dino', 'ibot', 'visualatom', 'exfractaldb')
 BEIT = ('beit', 'beitv2')
+CLIP = ('clip', 'openclip', 'datacomp')
 # A width that is not in the table has no options of its own. Heads are those of published models of this width.
 SMALL = {'embed_dims': 192, 'num_layers': 2, 'num_heads': 3, 'feedforward_channels': 96, 'patch_size': 8}
 # Families that their sizes are a sign of, or whose heads follow from the width.
 OF_FAMILY = {
     'mae-lite': {'num_layers': 12, 'num_heads': 12},
-    **dict.fromkeys(('aimv2', 'aimv2-native'), {'embed_dims': 128, 'num_heads': 1}),
+    **{family: {'embed_dims': 128, 'num_heads': 1} for family in ('aimv2', 'aimv2-native')},
 }
 
 
@@ -323,7 +324,7 @@ MASK = {'mask_token': torch.zeros(1, 192)}
 LAYOUTS = {
     'timm': (
         to_timm,
-        (*PLAIN, 'deit3', *BEIT, 'dinov2-reg', 'tips', 'sam', 'clip', 'openclip', 'datacomp', 'siglip', 'siglip2'),
+        (*PLAIN, 'deit3', *BEIT, 'dinov2-reg', 'tips', 'sam', *CLIP, 'siglip', 'siglip2'),
     ),
     'official': (beside(**MASK), ('dinov2', 'dinov2-reg', 'tips')),
     'official DINOv3': (official_dinov3, ('dinov3',)),
@@ -345,13 +346,13 @@ LAYOUTS = {
     'timm NaFlex': (timm_naflex, ('siglip2-naflex',)),
     'Flax NaFlex': (flax_naflex, ('siglip2-naflex',)),
     'official OpenVision': (openvision, ('openvision',)),
-    'OpenCLIP': (openai, ('clip', 'openclip', 'datacomp')),
+    'OpenCLIP': (openai, CLIP),
     'transformers': (transformers_vit, (*PLAIN, 'mae-lite', *BEIT, 'dinov2', 'dinov2-reg', 'tips')),
     'transformers DINOv3': (transformers_dinov3, ('dinov3',)),
-    'transformers CLIP': (transformers_clip, ('clip', 'openclip', 'datacomp', 'siglip', 'siglip2')),
+    'transformers CLIP': (transformers_clip, (*CLIP, 'siglip', 'siglip2')),
     'transformers SAM': (transformers_sam, ('sam',)),
     'Flax': (flax, ('augreg', 'siglip', 'siglip2', 'big-vision')),
-    'mmpretrain': (mmpretrain, (*PLAIN, 'deit3', *BEIT, 'a2mim', 'dinov2', 'sam', 'clip', 'openclip', 'datacomp')),
+    'mmpretrain': (mmpretrain, (*PLAIN, 'deit3', *BEIT, 'a2mim', 'dinov2', 'sam', *CLIP)),
 }
 CASES = [(family, layout) for layout, (_, families) in LAYOUTS.items() for family in families]
 
