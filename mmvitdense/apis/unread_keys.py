@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 import re
 import sys
@@ -17,6 +18,7 @@ from .errors import InputError
 _OTHERS = ('torch', 'torchvision', 'mmengine', 'builtins', 'timm', 'transformers')
 """Libraries whose modules read no config of a model."""
 _READ = re.compile(r"""cfg(?:\.\w+)*\.(\w+)|\.(?:get|pop|setdefault)\(\s*['"](\w+)['"]|\[['"](\w+)['"]\]""")
+_WORD = re.compile(r'\w+')
 _CFGS = ('train_cfg', 'test_cfg')
 _MISTYPED = 0.75
 
@@ -37,11 +39,12 @@ def refuse_unread_keys(model: nn.Module, settings: Any) -> None:
     keys = [(f'{path}.{key}', key) for path, part in _parts(settings) for key in part]
     if not keys:
         return
-    text = _sources({type(module) for module in model.modules()})
-    unread = [(path, key) for path, key in keys if not re.search(rf'\b{re.escape(str(key))}\b', text)]
+    modules = _modules({type(module) for module in model.modules()})
+    words = frozenset().union(*map(_words, modules))
+    unread = [(path, key) for path, key in keys if not words.issuperset(_WORD.findall(str(key)))]
     if not unread:
         return
-    read = {name for found in _READ.findall(text) for name in found if name}
+    read = frozenset().union(*map(_read, modules))
     for path, key in unread:
         if hint := nearest(str(key), read, _MISTYPED):
             raise InputError(f'{path}: nothing in the model reads such a key{hint}')
@@ -58,7 +61,8 @@ def refuse_unread_rules(settings: Any) -> None:
         return
     kind = settings.get('constructor', 'DefaultOptimWrapperConstructor')
     kind = OPTIM_WRAPPER_CONSTRUCTORS.get(kind) if isinstance(kind, str) else kind
-    text = _text({base.__module__ for base in inspect.getmro(kind)}) if inspect.isclass(kind) else ''
+    modules = {base.__module__ for base in inspect.getmro(kind)} if inspect.isclass(kind) else set()
+    text = '\n'.join(map(_text, sorted(modules)))
     keys = [('optim_wrapper.paramwise_cfg', key) for key in rules]
     named = rules.get('custom_keys')
     for name, rule in named.items() if isinstance(named, dict) else ():
@@ -67,7 +71,7 @@ def refuse_unread_rules(settings: Any) -> None:
         keys += [(f'optim_wrapper.paramwise_cfg.custom_keys.{name}', key) for key in rule]
     for place, key in keys if text else ():
         if not re.search(rf"""['"]{re.escape(str(key))}['"]""", text):
-            known = {name for found in _READ.findall(text) for name in found if name}
+            known = frozenset().union(*map(_read, modules))
             raise InputError(f'{place}.{key}: {kind.__name__} reads no such key{nearest(str(key), known) or "."}')
 
 
@@ -89,24 +93,33 @@ def _plain_dicts(node: Any, path: str) -> Iterator[tuple[str, dict]]:
             yield from _plain_dicts(child, f'{path}.{number}')
 
 
-def _sources(kinds: set[type]) -> str:
-    """The text of the files that the classes of a model, or what they import, are defined in."""
+def _modules(kinds: set[type]) -> set[str]:
+    """Names of the files that the classes of a model, or what they import, are defined in."""
     classes = {base for kind in kinds for base in kind.__mro__}
     names = {kind.__module__ for kind in classes if kind.__module__.partition('.')[0] not in _OTHERS}
     imported = {
         getattr(value, '__module__', None)
-        for name in names
+        for name in names & sys.modules.keys()
         for value in vars(sys.modules[name]).values()
-        if name in sys.modules and (inspect.isfunction(value) or inspect.isclass(value))
+        if inspect.isfunction(value) or inspect.isclass(value)
     }
-    return _text(names | {name for name in imported if name and name.partition('.')[0] not in _OTHERS})
+    return names | {name for name in imported if name and name.partition('.')[0] not in _OTHERS}
 
 
-def _text(modules: set[str]) -> str:
-    texts = []
-    for name in sorted(modules & sys.modules.keys()):
-        try:
-            texts.append(inspect.getsource(sys.modules[name]))
-        except (OSError, TypeError):  # no file of Python, such as a module written in a shell
-            continue
-    return '\n'.join(texts)
+@functools.cache
+def _words(module: str) -> frozenset[str]:
+    """All words in the text of a module: a look-up for each key, not a search through megabytes."""
+    return frozenset(_WORD.findall(_text(module)))
+
+
+@functools.cache
+def _read(module: str) -> frozenset[str]:
+    """Names of what a module reads from dicts and configs."""
+    return frozenset(name for found in _READ.findall(_text(module)) for name in found if name)
+
+
+def _text(module: str) -> str:
+    try:
+        return inspect.getsource(sys.modules[module])
+    except (KeyError, OSError, TypeError):  # no file of Python, such as a module written in a shell
+        return ''

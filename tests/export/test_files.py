@@ -21,6 +21,8 @@ onnx = pytest.importorskip('onnx', reason='onnx is not installed, which exported
 pytest.importorskip('onnxscript', reason='onnxscript is not installed, which writing ONNX files needs')
 pytest.importorskip('onnxruntime', reason='onnxruntime is not installed, which running ONNX files needs')
 
+pytestmark = pytest.mark.usefixtures('onnx_operators')
+
 
 def _export(name, folder, **options):
     cfg, model = small_model(name)

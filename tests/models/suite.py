@@ -12,6 +12,7 @@ import pickle
 from collections.abc import Callable
 from typing import ClassVar
 
+import onnxruntime
 import pytest
 import torch
 from torch import Tensor, nn
@@ -150,12 +151,20 @@ class ModuleSuite:
         self.assert_same_training(compiled, model, example)
 
     @of_variants('exported')
-    def test_export(self, model, example):
-        """To operators of torch alone, with gradients switched on as they are by default."""
+    def test_export(self, model, example, onnx_operators, tmp_path):
+        """To operators of torch alone, with gradients switched on as they are by default; from there to ONNX."""
         program = torch.export.export(model, example)
         assert not [node.target for node in program.graph.nodes if 'mmvitdense' in str(node.target)]
-        for output, wanted in zip(program.module()(*example), model(*example)):
+        expected = model(*example)
+        for output, wanted in zip(program.module()(*example), expected):
             assert_within(output, wanted, 1e-4, 'output')
+        file = tmp_path / 'model.onnx'
+        torch.onnx.export(program, (), file, dynamo=True, opset_version=18, external_data=False, verbose=False)
+        session = onnxruntime.InferenceSession(file, providers=['CPUExecutionProvider'])
+        names = [entry.name for entry in session.get_inputs()]
+        outputs = session.run(None, {n: x.numpy() for n, x in zip(names, pytree.tree_leaves(example))})
+        for output, wanted in zip(outputs, expected):
+            assert_within(torch.from_numpy(output), wanted, 1e-4, 'output of ONNX')
 
     @of_variants('exported')
     @pytest.mark.filterwarnings('ignore::torch.jit.TracerWarning')
@@ -164,21 +173,6 @@ class ModuleSuite:
         assert 'mmvitdense::' not in str(traced.inlined_graph)
         for output, wanted in zip(traced(*example), model(*example)):
             assert_within(output, wanted, 1e-4, 'output')
-
-    @of_variants('exported')
-    def test_onnx(self, model, example, tmp_path):
-        """Where onnx is installed, which the tests do not require."""
-        for package in ('onnx', 'onnxscript', 'onnxruntime'):
-            pytest.importorskip(package)
-        import onnxruntime
-
-        file = tmp_path / 'model.onnx'
-        torch.onnx.export(model, example, file, dynamo=True, opset_version=18, external_data=False, verbose=False)
-        session = onnxruntime.InferenceSession(file, providers=['CPUExecutionProvider'])
-        names = [entry.name for entry in session.get_inputs()]
-        outputs = session.run(None, {n: x.numpy() for n, x in zip(names, pytree.tree_leaves(example))})
-        for output, wanted in zip(outputs, model(*example)):
-            assert_within(torch.from_numpy(output), wanted, 1e-4, 'output')
 
     def test_copies(self, options, example):
         model = self.build(options)
