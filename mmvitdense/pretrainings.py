@@ -177,7 +177,7 @@ PRETRAININGS: Mapping[str, Pretraining] = MappingProxyType(
             IMAGENET,
             'CC-BY-NC-4.0',
             'facebookresearch/moco-v3',
-            checked_against=('timm',),
+            checked_against=('the official code', 'timm'),
         ),
         'resformer': Pretraining(
             {**_CLS, 'pos_embed': 'sine_conv', 'value_conv': 3},
@@ -193,7 +193,7 @@ PRETRAININGS: Mapping[str, Pretraining] = MappingProxyType(
             IMAGENET,
             'MIT',
             'microsoft/SimMIM',
-            checked_against=('timm', 'mmpretrain'),
+            checked_against=('the official code', 'timm', 'mmpretrain'),
         ),
         'beit': Pretraining(
             _BEIT,
