@@ -90,6 +90,43 @@ _1B_OF_AIMV2 = {'embed_dims': 2048, 'num_layers': 24, 'num_heads': 16, 'feedforw
 _3B_OF_AIMV2 = {'embed_dims': 3072, 'num_layers': 24, 'num_heads': 24, 'feedforward_channels': 8192}
 _SMALL_OF_A2MIM = {'embed_dims': 768, 'num_layers': 8, 'num_heads': 8, 'feedforward_channels': 2304}
 _SO400M = {'embed_dims': 1152, 'num_layers': 27, 'num_heads': 16, 'feedforward_channels': 4304}
+_DINOV3 = {
+    **_CLS,
+    'num_registers': 4,
+    'pos_embed': None,
+    'rope': {'kind': 'dinov3'},
+    'qkv_bias': 'qv',
+    'layer_scale_init': 1e-5,
+    'norm_eps': 1e-5,
+    'final_norm': 'all',
+}
+_RADIO = {
+    **_CLS,
+    'pretrain_img_size': 2048,
+    'pos_embed_cls_slot': False,
+    'pos_resize': {'mode': 'bilinear', 'square': True},
+    'final_norm': None,
+}
+_RADIO_ALIGNED = {**_RADIO['pos_resize'], 'align_corners': True}
+_PE = {
+    **_CLS,
+    'patch_bias': False,
+    'pos_resize': {'mode': 'bilinear'},
+    'rope': {'kind': 'axial', 'offset': 1},
+    'pre_norm': True,
+    'norm_eps': 1e-5,
+    'final_norm': None,
+}
+_PE_GIGANTIC = {
+    'embed_dims': 1536,
+    'num_layers': 50,
+    'num_heads': 16,
+    'feedforward_channels': 8960,
+    'patch_size': 14,
+    'pretrain_img_size': 448,
+    'with_cls_token': False,
+    'rope': {'kind': 'axial'},
+}
 _SEVEN_BILLION = {'embed_dims': 4096, 'num_layers': 40, 'num_heads': 32, 'feedforward_channels': 8192, 'ffn': 'swiglu'}
 
 PRETRAININGS: Mapping[str, Pretraining] = MappingProxyType(
@@ -260,16 +297,7 @@ PRETRAININGS: Mapping[str, Pretraining] = MappingProxyType(
             checked_against=('timm', 'transformers'),
         ),
         'dinov3': Pretraining(
-            {
-                **_CLS,
-                'num_registers': 4,
-                'pos_embed': None,
-                'rope': {'kind': 'dinov3'},
-                'qkv_bias': 'qv',
-                'layer_scale_init': 1e-5,
-                'norm_eps': 1e-5,
-                'final_norm': 'all',
-            },
+            _DINOV3,
             {
                 **_archs('small', 'base', 'large'),
                 'small-plus': {'arch': 'small', 'ffn': 'swiglu'},
@@ -281,6 +309,95 @@ PRETRAININGS: Mapping[str, Pretraining] = MappingProxyType(
             'facebookresearch/dinov3',
             checked_against=('timm', 'transformers'),
         ),
+        # DINOv3's function, trained by others under a licence that is permissive.
+        'lingbot-vision': Pretraining(
+            {**_DINOV3, 'pretrain_img_size': 512},
+            {**_archs('small', 'base', 'large'), 'giant': {**_GIANT, 'qkv_bias': False}},
+            IMAGENET,
+            'Apache-2.0',
+            'Robbyant/lingbot-vision',
+            checked_against=('timm',),
+        ),
+        # The published code of the base and huge model of version 3 aligns corners where it resizes positions, that of
+        # the others does not.
+        'c-radiov3': Pretraining(
+            {**_RADIO, 'num_registers': 7},
+            {
+                **_archs('base', layer_scale_init=1e-5, pos_resize=_RADIO_ALIGNED),
+                **_archs('large', layer_scale_init=1e-5),
+                **_archs('huge', pos_resize=_RADIO_ALIGNED),
+                'giant': {**_GIANT, 'feedforward_channels': 6144, 'ffn': 'mlp'},
+            },
+            OPENAI,
+            'NVIDIA Open Model License',
+            'NVlabs/RADIO',
+            checked_against=('timm', 'transformers'),
+        ),
+        'c-radiov4': Pretraining(
+            {**_RADIO, 'num_registers': 9},
+            {'so400m': _SO400M, **_archs('huge')},
+            OPENAI,
+            'NVIDIA Open Model License',
+            'NVlabs/RADIO',
+            checked_against=('timm', 'transformers'),
+        ),
+        'pe-core': Pretraining(
+            {**_PE, 'final_norm': 'last'},
+            {
+                **_archs('tiny', 'small', pretrain_img_size=384),
+                **_archs('base'),
+                **_archs('large', patch_size=14, pretrain_img_size=336),
+                'gigantic': _PE_GIGANTIC,
+            },
+            HALF,
+            'Apache-2.0',
+            'facebookresearch/perception_models',
+            checked_against=('timm', 'the official code'),
+        ),
+        'pe-lang': Pretraining(
+            {**_PE, 'layer_scale_init': 0.1},
+            {
+                **_archs('large', num_layers=23, patch_size=14, pretrain_img_size=448),
+                'gigantic': {**_PE_GIGANTIC, 'num_layers': 47},
+            },
+            HALF,
+            'Apache-2.0',
+            'facebookresearch/perception_models',
+            checked_against=('timm', 'the official code'),
+        ),
+        'pe-spatial': Pretraining(
+            _PE,
+            {
+                **_archs('tiny', 'small', 'base', pretrain_img_size=512),
+                **_archs('large', patch_size=14, pretrain_img_size=448),
+                'gigantic': {**_PE_GIGANTIC, 'layer_scale_init': 0.1},
+            },
+            HALF,
+            'Apache-2.0',
+            'facebookresearch/perception_models',
+            checked_against=('timm', 'the official code'),
+        ),
+        # One register and no class token; upstream averages the maps of the last two blocks.
+        'ecvit': Pretraining(
+            {
+                'num_registers': 1,
+                'pos_embed': None,
+                'rope': {'kind': 'dinov3'},
+                'stem': {'kind': 'conv'},
+                'pretrain_img_size': 640,
+                'final_norm': None,
+            },
+            {
+                **_archs('tiny'),
+                'tiny-plus': {'embed_dims': 256, 'num_layers': 12, 'num_heads': 4, 'feedforward_channels': 1024},
+                **_archs('small'),
+                'small-plus': {'arch': 'small', 'feedforward_channels': 2304},
+            },
+            IMAGENET,
+            'Apache-2.0',
+            'Intellindust-AI-Lab/EdgeCrafter',
+            checked_against=('the official code',),
+        ),
         'sam': Pretraining(
             {'img_size': 1024, 'pretrain_img_size': 1024, 'window_size': 14, 'rel_pos': 'decomposed'},
             _archs('base', 'large', 'huge'),
@@ -288,6 +405,26 @@ PRETRAININGS: Mapping[str, Pretraining] = MappingProxyType(
             'Apache-2.0',
             'facebookresearch/segment-anything',
             checked_against=('timm', 'transformers', 'mmpretrain'),
+        ),
+        # Windows of the grid of its positions, which repeat.
+        'sam3': Pretraining(
+            {
+                'img_size': 1008,
+                'pretrain_img_size': 336,
+                'patch_size': 14,
+                'patch_bias': False,
+                'pos_resize': {'by': 'tile'},
+                'rope': {'kind': 'axial', 'pretrain_grid': 24},
+                'pre_norm': True,
+                'norm_eps': 1e-5,
+                'window_size': 24,
+                'final_norm': None,
+            },
+            {'large-plus': {'embed_dims': 1024, 'num_layers': 32, 'num_heads': 16, 'feedforward_channels': 4736}},
+            HALF,
+            'SAM License',
+            'facebookresearch/sam3',
+            checked_against=('transformers',),
         ),
         'clip': Pretraining(
             {**_CLIP, 'act': 'quick_gelu'},

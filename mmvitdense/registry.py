@@ -85,7 +85,7 @@ def _initializer(name: str) -> Callable[..., Any]:
 
 # mmengine looks up the types of init_cfg in its own registry alone. There they stand for as long as the models can be
 # imported, while what they are is imported when the first is built.
-for _name in ('LiFTPretrained', 'SinCosPositions', 'ViTPretrained'):
+for _name in ('LiFTPretrained', 'NAFPretrained', 'SinCosPositions', 'ViTPretrained'):
     root.WEIGHT_INITIALIZERS.register_module(name=_name, module=_initializer(_name))
 
 OPTIM_WRAPPER_CONSTRUCTORS = Registry(
@@ -113,3 +113,4 @@ PARAM_SCHEDULERS = Registry(
     'parameter scheduler', parent=root.PARAM_SCHEDULERS, scope=_SCOPE, locations=['mmvitdense.engine']
 )
 TRANSFORMS = Registry('transform', parent=root.TRANSFORMS, scope=_SCOPE, locations=['mmvitdense.datasets.transforms'])
+TASK_UTILS = Registry('task util', parent=root.TASK_UTILS, scope=_SCOPE, locations=['mmvitdense.models.detection'])

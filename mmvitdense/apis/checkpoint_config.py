@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib
 from collections.abc import Iterator
 from typing import Any
 
@@ -82,6 +83,8 @@ def _import_libraries(content: dict[str, Any]) -> None:
     from .build import enter_scope
 
     enter_scope(content)
+    # A library is known to the registries of mmengine once its own are there.
+    importlib.import_module(f'{content["default_scope"]}.registry')
 
 
 def _types(node: Any) -> Iterator[str]:

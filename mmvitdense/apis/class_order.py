@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 from mmengine.logging import print_log
@@ -14,7 +15,7 @@ _ADE20K_STUFF = (
 """What is stuff of the 150 classes, in the order of ADE20K's scene parsing (``stuff_classes`` of the configs in
 ``configs/dinov2/ade20k/panoptic`` of tue-mps/eomt)."""
 _NUM_ADE20K = 150
-_CLASSES = 'backbone.head.cls_embed.'
+_CLASSES = re.compile(r'^(backbone\.head\.|neck\.0\.([\w.]+\.)?)cls_embed\.')
 
 
 def in_order_of_model(weights: Mapping[str, Tensor], model: nn.Module, source: object) -> dict[str, Tensor]:
@@ -30,7 +31,7 @@ def in_order_of_model(weights: Mapping[str, Tensor], model: nn.Module, source: o
     """
     head = getattr(model, 'panoptic_head', None)
     counts = tuple(getattr(head, f'num_{kind}_classes', None) for kind in ('things', 'stuff'))
-    layers = [name for name in weights if name.startswith(_CLASSES)]
+    layers = [name for name in weights if _CLASSES.match(name)]
     if counts != (_NUM_ADE20K - len(_ADE20K_STUFF), len(_ADE20K_STUFF)) or not layers:
         return dict(weights)
     things = [number for number in range(_NUM_ADE20K) if number not in _ADE20K_STUFF]

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
-import os
-from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -14,24 +12,25 @@ import torch
 from torch import Tensor, nn
 
 from mmvitdense.apis.errors import InputError
-from mmvitdense.apis.files import check_output_file
+from mmvitdense.apis.library_export import LibraryExport, export_to
 from mmvitdense.apis.trunks import WHOLE, check_trunk, join_trunk
 from mmvitdense.checkpoints import FORMATS, CheckpointError, detect, fit_to_model, read_checkpoint
-from mmvitdense.checkpoints.files.conversion_record import KEY
 from mmvitdense.checkpoints.files.ema_copies import split_ema_copies
-from mmvitdense.checkpoints.files.record_text import text_of_record
+from mmvitdense.checkpoints.files.file_pages import FilePages
+from mmvitdense.checkpoints.files.pieces import converted_in_pieces, thinned
+from mmvitdense.checkpoints.files.reading import local_path
+from mmvitdense.checkpoints.files.shards import paths_of
 from mmvitdense.checkpoints.fit.grids import grids_given, recorded_grids, recorded_rope, with_record
 from mmvitdense.checkpoints.fit.options import FitOptions
 from mmvitdense.checkpoints.formats.contract import Format
 from mmvitdense.checkpoints.formats.describe import Description, describe
 from mmvitdense.checkpoints.formats.parts.spelling import spelled_options
-from mmvitdense.checkpoints.to_timm import to_timm
+from mmvitdense.checkpoints.targets.choice import LIBRARIES
 from mmvitdense.compat import while_tools_run
 from mmvitdense.layers import held_vit
-from mmvitdense.whole_files import allow_as_new, written_whole
 
-LAYOUTS = ('mmvitdense', 'timm')
-SUFFIXES = ('.pth', '.safetensors')
+OURS = 'mmvitdense'
+LAYOUTS = (OURS, *LIBRARIES)
 _BACKBONE = 'backbone.'
 
 
@@ -42,25 +41,51 @@ class Conversion:
     Attributes:
         format_name: Format of the file that was read.
         num_read: Tensors in it.
-        weights: What is to be written.
+        read: The tensors that are converted.
+        make: Makes what is to be written of them, or of a part of them, see ``converted_in_pieces``.
+        source: The file.
         model: Name of the class that the weights are for.
         description: Arguments of it that compute what the weights were trained with, and which of them are guesses;
             None when the weights do not determine them.
         unused: Names that a model with these options has no place for: heads, decoders, projections.
         families: Families of ``PRETRAININGS`` that the file may be of.
         whole_model: Whether the file holds a neck and heads of mmdet or mmseg besides.
+        export: The model of another library that the weights are written for.
         notes: What could not be determined.
     """
 
     format_name: str
     num_read: int
-    weights: dict[str, Tensor]
+    read: dict[str, Tensor]
+    make: Callable[[dict[str, Tensor]], dict[str, Tensor]]
+    source: str | Path
     model: str = 'PlainViT'
     description: Description | None = None
     unused: list[str] = field(default_factory=list)
     families: tuple[str, ...] = ()
     whole_model: bool = False
+    export: LibraryExport | None = None
     notes: list[str] = field(default_factory=list)
+
+    @cached_property
+    def weights(self) -> dict[str, Tensor]:
+        """What is to be written."""
+        return self.make(self.read)
+
+    @cached_property
+    def plan(self) -> dict[str, Tensor]:
+        """The same, large weights on the meta device."""
+        return self.make(thinned(self.read))
+
+    def pieces(self) -> Iterator[tuple[str, Tensor]]:
+        """Name and weight of what is to be written, made block by block."""
+        pages = [FilePages(path, self.read.values()) for path in paths_of(local_path(self.source))]
+
+        def release() -> None:
+            for part in pages:
+                part.release()
+
+        return converted_in_pieces(self.read, self.make, release)
 
     @property
     def options(self) -> dict[str, Any] | None:
@@ -77,7 +102,7 @@ class Conversion:
         return record
 
     def __str__(self) -> str:
-        lines = [f'format: {self.format_name}', f'tensors: {self.num_read} read, {len(self.weights)} converted']
+        lines = [f'format: {self.format_name}', f'tensors: {self.num_read} read, {len(self.plan)} converted']
         if self.description is not None:
             lines.append(f'options: {self.model}({spelled_options(self.description.options)})')
             lines += [f'# a guess: {_as_line(*guess)}' for guess in self.description.recorded_guesses().items()]
@@ -86,7 +111,7 @@ class Conversion:
         if self.unused:
             shown = ', '.join(self.unused[:8]) + (f' and {len(self.unused) - 8} more' if len(self.unused) > 8 else '')
             lines.append(f'not of the {"ViT" if self.model == "PlainViT" else self.model}: {shown}')
-        return '\n'.join(lines + self.notes)
+        return '\n'.join([*lines, *self.notes, *([] if self.export is None else self.export.notes)])
 
 
 def _as_line(path: str, guess: Mapping[str, str]) -> str:
@@ -132,7 +157,7 @@ def convert_file(
     Args:
         source: Path or http(s) address of the file.
         layout: 'mmvitdense' for the names of ``PlainViT`` (under 'backbone.' with the names of mmdet beside, for a
-            whole detector), 'timm' for those of timm.
+            whole detector), or a library, see ``library_export``.
         num_heads: Attention heads, for models of a size that nobody published.
         options: What is known of the model and not in the weights, such as ``dict(window_size=14)``; of a model around
             a ViT also ``dict(n_points=8, vit=dict(window_size=14))``.
@@ -141,8 +166,8 @@ def convert_file(
             'backbone.vit.'; 'none' for a layout of differences where the weights are whole.
 
     Raises:
-        CheckpointError: The file cannot be read, its format is not known, timm has no such model, or an option that is
-            given cannot be that of the weights.
+        CheckpointError: The file cannot be read, its format is not known, the library has no such model, or an option
+            that is given cannot be that of the weights.
         InputError: There is no such layout, or there are no copies.
     """
     return convert_read(read_checkpoint(source), source, layout, num_heads, options, ema, trunk)
@@ -163,17 +188,25 @@ def convert_read(
     given = {**(options or {}), **({} if num_heads is None else {'num_heads': num_heads})}
     state_dict, notes = _choose_copies(read, ema, source)
     form = detect(state_dict)
-    weights = form.converted(state_dict, given.get('num_heads'))
     lacks = form.trunk(state_dict)
     check_trunk(form, lacks, trunk, source)
+
+    def ours(part: dict[str, Tensor]) -> dict[str, Tensor]:
+        return form.converted(part, given.get('num_heads'))
+
     if trunk not in (None, WHOLE):
         of_trunk = _converted_trunk(trunk, given)
-        weights = state_dict = join_trunk(lacks, weights, of_trunk.weights)
+        state_dict, ours = join_trunk(lacks, ours(state_dict), of_trunk.weights), dict
         notes.append(f'trunk: {len(of_trunk.weights)} tensors of {of_trunk.format_name}')
-    families = tuple(form.families(state_dict))
-    conversion = Conversion(form.name, len(read), weights, form.model, families=families, notes=notes)
-    if layout == 'timm' and conversion.model != 'PlainViT':
-        raise CheckpointError(f'timm has no {conversion.model}: leave out the layout to get the names of mmvitdense')
+    thin = thinned(state_dict)
+    weights = ours(thin)
+    notes += form.notes(thin)
+    families = tuple(form.families(thin))
+    conversion = Conversion(form.name, len(read), state_dict, ours, source, form.model, families=families, notes=notes)
+    if layout != OURS and conversion.model != 'PlainViT':
+        raise CheckpointError(
+            f'{layout} has no {conversion.model}: leave out the layout to get the names of mmvitdense'
+        )
     conversion.whole_model = any(name.startswith(_BACKBONE) for name in weights)
     backbone = weights
     if conversion.whole_model:
@@ -181,13 +214,20 @@ def convert_read(
     grids = recorded_grids(state_dict, form)
     if form.tells_options:
         grids.update(_describe(conversion, form, backbone, given, grids, state_dict))
-    elif given and trunk is None:
+    elif given and trunk is None and layout == OURS:
         raise InputError(f'{source} is a file of {form.name}, which records no options: leave out {", ".join(given)}.')
-    if layout == 'timm':
-        conversion.weights = to_timm(backbone)
+    if layout != OURS:
+        if form.tells_options and conversion.description is None:
+            raise InputError(f'{layout} needs the options of the ViT of {source}; {conversion.notes[-1]}.')
+        conversion.export = export_to(layout, weights, conversion.options, source, given)
+        finish = conversion.export.write
     else:
-        owner = 'backbone' if conversion.whole_model else ''
-        conversion.weights = with_record(weights, grids, owner, recorded_rope(state_dict, ''))
+        owner, rope = 'backbone' if conversion.whole_model else '', recorded_rope(state_dict, '')
+
+        def finish(converted: dict[str, Tensor]) -> dict[str, Tensor]:
+            return with_record(converted, grids, owner, rope)
+
+    conversion.make = lambda part: finish(ours(part))
     return conversion
 
 
@@ -286,56 +326,3 @@ def _compare(backbone: dict[str, Tensor], module: nn.Module, how: FitOptions) ->
         unlike = [('the model lacks', surplus), ('the file lacks', lacking)]
         return '; '.join(f'{what} {len(names)}, first {", ".join(names[:3])}' for what, names in unlike if names), []
     return None, report.left_over
-
-
-def check_target(source: str | Path, target: str | Path) -> None:
-    """Refuse before the conversion what could not be written after it.
-
-    Raises:
-        InputError: As ``check_output_file``, or the target is the source, which may be the only copy.
-    """
-    check_output_file(target, 'The output')
-    if os.path.exists(target) and os.path.exists(source) and os.path.samefile(source, target):
-        raise InputError(f'The output {target} is the file that is read: give another name.')
-
-
-def write_checkpoint(weights: dict[str, Tensor], target: str | Path, record: Mapping[str, Any] | None = None) -> None:
-    """Write weights as a file of ``torch.save`` (.pth, under 'state_dict') or safetensors; whole or not at all.
-
-    Args:
-        weights: What is written.
-        target: The file.
-        record: What the file says of its conversion, see ``Conversion.record``.
-
-    Raises:
-        InputError: The suffix is neither, or safetensors is not installed.
-    """
-    target = Path(target)
-    if target.suffix not in SUFFIXES:
-        raise InputError(f"The output must end with {' or '.join(SUFFIXES)}, got '{target}'.")
-    weights = with_own_memory(weights)
-    with written_whole(target) as temporary:
-        if target.suffix == '.pth':
-            torch.save({'state_dict': weights, **({'meta': {KEY: dict(record)}} if record else {})}, temporary)
-            return
-        try:
-            from safetensors.torch import save_file
-        except ImportError as error:
-            raise InputError('Run `pip install safetensors` to write a .safetensors file.') from error
-        metadata = {**({KEY: json.dumps(record)} if record else {}), **text_of_record(weights)}
-        save_file(weights, temporary, metadata=metadata or None)
-        allow_as_new(temporary)
-
-
-def with_own_memory(weights: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Copy what is part of a larger tensor, or the same as another: it would be written as a whole, or refused."""
-    owned, seen = OrderedDict(), set()
-    for name, tensor in weights.items():
-        storage = tensor.untyped_storage()
-        if storage.nbytes() != tensor.nbytes or storage.data_ptr() in seen or not tensor.is_contiguous():
-            tensor = tensor.clone(memory_format=torch.contiguous_format)
-        seen.add(tensor.untyped_storage().data_ptr())
-        owned[name] = tensor
-    if hasattr(weights, '_metadata'):
-        owned._metadata = weights._metadata
-    return owned

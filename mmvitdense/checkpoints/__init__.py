@@ -6,13 +6,14 @@ from .fit.sincos_positions import SinCosPositions
 from .fit.vit import FitReport, fit_to_vit
 from .formats.detect import FORMATS, convert, detect
 from .initializer import ViTPretrained
-from .lift_initializer import LiFTPretrained
+from .upsampler_initializers import LiFTPretrained, NAFPretrained
 
 __all__ = [
     'FORMATS',
     'CheckpointError',
     'FitReport',
     'LiFTPretrained',
+    'NAFPretrained',
     'SinCosPositions',
     'ViTPretrained',
     'convert',

@@ -161,6 +161,8 @@ class ViTPretrained:
         print_log(f'{source}: {"; ".join([str(fitted.report), *notes])}', logger='current')
         if fitted.unlike:
             print_log(f'{source}: {unlike_as_text(fitted.unlike)}', logger='current', level=logging.WARNING)
+        for note in form.notes(state_dict):
+            print_log(f'{source}: {note}', logger='current', level=logging.WARNING)
         record = read_record(self.checkpoint)
         self._warn_of_guesses(record, form, state_dict, module)
         if families := record.get('families') or (() if has_record(state_dict) else form.families(state_dict)):

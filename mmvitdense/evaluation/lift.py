@@ -1,4 +1,4 @@
-"""How close LiFT comes to the map of a larger image."""
+"""How close LiFT and NAF come to the map of a larger image."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from mmvitdense.registry import METRICS
 
 @METRICS.register_module()
 class LiftMetric(BaseMetric):
-    """Means over images of the distances that ``LiFTPretraining`` predicts, for LiFT and for bilinear interpolation.
+    """Means over images of the distances that ``LiFTPretraining`` and ``NAFPretraining`` predict, for what they train
+    ('lift') and for bilinear interpolation.
 
     A distance is one less the cosine of two features: 0 where they agree.
 

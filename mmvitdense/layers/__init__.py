@@ -2,6 +2,7 @@
 
 from .attention import Attention
 from .block import TransformerBlock
+from .box_attention import BoxAttention
 from .conv_propagation import ConvPropagation
 from .ffn import Mlp, SwiGLU
 from .holds_vit import HoldsViT, held_vit
@@ -14,8 +15,9 @@ from .initialization import (
 )
 from .layer_scale import LayerScale
 from .low_rank import LowRankLinear
+from .neighborhood import NeighborhoodAttention
 from .norm import TOKEN_NORMS, BatchNorm2d, LayerNorm2d, RMSNorm, SyncBatchNorm, build_norm2d
-from .patch_embed import PatchEmbed
+from .patch_embed import ConvPatchEmbed, PatchEmbed, build_patch_embed
 from .positions import (
     RECORD,
     AttentionPosition,
@@ -27,9 +29,11 @@ from .positions import (
     SineConvPositions,
     attention_with_relative_position,
     build_rope,
+    columns_first_pairing,
     half_pairing,
     resize_bias_table,
     resize_position_table,
+    rotate,
     sincos_position_table,
 )
 from .query_mask import QueryMask, QueryMasking
@@ -44,6 +48,8 @@ __all__ = [
     'AttentionPosition',
     'BatchNorm2d',
     'BiasTable',
+    'BoxAttention',
+    'ConvPatchEmbed',
     'ConvPropagation',
     'DecomposedTables',
     'HoldsViT',
@@ -51,6 +57,7 @@ __all__ = [
     'LayerScale',
     'LowRankLinear',
     'Mlp',
+    'NeighborhoodAttention',
     'PatchEmbed',
     'QueryMask',
     'QueryMasking',
@@ -66,7 +73,9 @@ __all__ = [
     'ValueConv',
     'attention_with_relative_position',
     'build_norm2d',
+    'build_patch_embed',
     'build_rope',
+    'columns_first_pairing',
     'constructed_undrawn',
     'draw_adapter_conv',
     'draw_vit_linear',
@@ -77,6 +86,7 @@ __all__ = [
     'recomputed',
     'resize_bias_table',
     'resize_position_table',
+    'rotate',
     'sincos_position_table',
     'window_merge',
     'window_partition',

@@ -21,6 +21,7 @@ from .scenes import Scene, prediction_scene, truth_scene
 _LEGIBLE = 512  # pixels; smaller images are enlarged by a whole factor
 _MASK_OPACITY = 0.45
 _MAP_OPACITY = 0.55
+_GREY = (90, 90, 90)
 _ROWS = 256  # of a map that are looked at together
 _LOOKED_AT = 512  # points along a side of a region that are compared
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
@@ -101,8 +102,7 @@ class Artist:
         if label < len(self._palette):
             red, green, blue = self._palette[label]
         else:
-            hue = label * 0.618034 % 1  # steps by the golden ratio never come close to an earlier hue
-            red, green, blue = (round(255 * value) for value in colorsys.hsv_to_rgb(hue, 0.75, 0.9))
+            red, green, blue = _distinct_colour(label)
         return int(blue), int(green), int(red)
 
     def _draw_map(self, picture: np.ndarray, labels: np.ndarray, names: bool) -> dict[int, int]:
@@ -158,6 +158,16 @@ class Artist:
         cv2.rectangle(picture, (left, bottom - height - base), (left + width + 2, bottom), colour, cv2.FILLED)
         ink = (0, 0, 0) if np.dot(colour, (0.114, 0.587, 0.299)) > 140 else (255, 255, 255)
         cv2.putText(picture, text, (left + 1, bottom - base + 1), _FONT, scale, ink, 1, cv2.LINE_AA)
+
+
+def class_colours(classes: Sequence[str]) -> list[tuple[int, int, int]]:
+    """Colours (red, green, blue) that can be told apart, and grey for what is called background."""
+    return [_GREY if name.lower() == 'background' else _distinct_colour(label) for label, name in enumerate(classes)]
+
+
+def _distinct_colour(label: int) -> tuple[int, int, int]:
+    hue = label * 0.618034 % 1  # steps by the golden ratio never come close to an earlier hue
+    return tuple(round(255 * value) for value in colorsys.hsv_to_rgb(hue, 0.75, 0.9))
 
 
 def as_picture(pixels: np.ndarray) -> np.ndarray:

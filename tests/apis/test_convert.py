@@ -1,5 +1,6 @@
 """The conversion tool: reports, files that are whole or absent, what it refuses."""
 
+import json
 import logging
 import re
 from pathlib import Path
@@ -10,7 +11,8 @@ from torch import nn
 
 from mmvitdense import commands
 from mmvitdense.apis.checkpoint import load_model_weights
-from mmvitdense.apis.convert import convert_file, list_formats, write_checkpoint
+from mmvitdense.apis.convert import convert_file, list_formats
+from mmvitdense.apis.weight_files import write_checkpoint
 from mmvitdense.checkpoints import FORMATS, ViTPretrained, read_checkpoint
 from mmvitdense.checkpoints.files import conversion_record
 from mmvitdense.checkpoints.files.conversion_record import read_record
@@ -70,7 +72,7 @@ def test_heads_that_nobody_can_tell(run, mae):
 def test_files(run, mae, tmp_path, suffix, layout):
     path, model = mae
     target = tmp_path / 'new' / f'vit{suffix}'
-    code, output, _ = run(path, target, '--to', layout)
+    code, output, _ = run(path, target, '--to', layout, '--num-heads', 4)
     assert code == 0
     assert f'written: {target}' in output
     assert [found.name for found in target.parent.iterdir()] == [target.name]
@@ -150,7 +152,7 @@ def test_timm_has_none_of_our_own_adapters(run, tmp_path):
     torch.save(ViTCoMer(vit, conv_inplane=4, deform_num_heads=4).state_dict(), tmp_path / 'ours.pth')
     code, _, error = run(tmp_path / 'ours.pth', tmp_path / 'out.pth', '--to', 'timm')
     assert code == 2
-    assert 'timm has no layout for these weights: it has neither ViT-CoMer nor ViT-Adapter' in error
+    assert 'timm has neither ViT-CoMer nor ViT-Adapter, with which the ViT of' in error
 
 
 class TestGuesses:
@@ -271,7 +273,7 @@ def test_wrong_options(run, mae, arguments, message):
         ((), 'Give a file to read'),
         (('MAE',), 'Give a file to read and a file to write'),
         (('MAE', 'out.pkl'), r'must end with .pth or .safetensors, got'),
-        (('MAE', 'out.pth', '--to', 'keras'), "one of mmvitdense, timm, got 'keras'"),
+        (('MAE', 'out.pth', '--to', 'keras'), "one of mmvitdense, transformers, timm, detectron2, got 'keras'"),
         (('nothing.pth', 'out.pth'), r'nothing.pth does not exist'),
         (('MAE', 'out.pth', '--options', 'vit.window_size=3'), 'have no vit. before their names'),
         (('MAE', 'out.pth', '--options', 'num_heads=4', 'patch_size=0'), 'patch_size must be a whole number'),
@@ -319,3 +321,131 @@ class TestMIMDet:
         code, _, error = run(checkpoint[0], tmp_path / 'out.pth', '--to', 'timm')
         assert code == 2
         assert 'timm has no MIMDet' in error
+
+
+class TestLibraries:
+    """What is written is compared in ``tests/checkpoints/test_targets.py``."""
+
+    @pytest.fixture
+    def of_a_run(self, tmp_path):
+        """A checkpoint as mmengine's runner writes it, with a head and the text of the config."""
+        options = {**SIZES, 'with_cls_token': True, 'final_norm': 'last', 'act': 'quick_gelu'}
+        model = redraw(PlainViT(**options)).eval()
+        backbone = {'type': 'mmvitdense.PlainViT', **options, 'init_cfg': {'type': 'ViTPretrained', 'checkpoint': 'x'}}
+        weights = {f'backbone.{name}': x for name, x in model.state_dict().items()}
+        weights['decode_head.conv_seg.weight'] = torch.zeros(2, 32, 1, 1)
+        model_options = {'type': 'EncoderDecoder', 'backbone': backbone}
+        config = f"default_scope = 'mmseg'\nmodel = {model_options!r}\n"
+        torch.save({'state_dict': weights, 'meta': {'cfg': config}}, tmp_path / 'iter_8.pth')
+        return tmp_path / 'iter_8.pth', model
+
+    def test_of_a_run(self, run, of_a_run, tmp_path):
+        """Its config says what the weights do not."""
+        pytest.importorskip('mmseg')
+        transformers = pytest.importorskip('transformers')
+        folder = tmp_path / 'hf'
+        code, output, error = run(of_a_run[0], folder, '--to', 'transformers')
+        assert code == 0, error
+        assert '1 weights around the ViT are left out, first decode_head.conv_seg.weight' in output
+        assert f'written: {folder / "config.json"}' in output
+        assert f"opens with: transformers.AutoModel.from_pretrained('{folder}')" in output
+        assert json.loads((folder / 'config.json').read_text())['hidden_act'] == 'quick_gelu'
+        opened = transformers.AutoModel.from_pretrained(folder).eval()
+        image = torch.randn(1, 3, 40, 40)
+        with torch.no_grad():
+            (expected,) = of_a_run[1](image)
+            tokens = opened(image).last_hidden_state[:, 1:]
+        assert torch.allclose(tokens.transpose(1, 2).reshape(expected.shape), expected, atol=1e-4)
+
+    def test_of_a_converted_file(self, run, of_a_run, mae, tmp_path):
+        """Its record says so; a file of weights alone has to be described."""
+        run(mae[0], tmp_path / 'ours.safetensors', '--num-heads', 4, '--options', 'act=quick_gelu')
+        _, output, _ = run(tmp_path / 'ours.safetensors', tmp_path / 'back.pth', '--to', 'timm', '--num-heads', 4)
+        assert "act_layer='quick_gelu'" in output
+        vit = PlainViT(**SIZES, rel_pos='decomposed')
+        torch.save(vit.state_dict(), tmp_path / 'vit.pth')
+        code, _, error = run(tmp_path / 'vit.pth', tmp_path / 'd2.pth', '--to', 'detectron2')
+        assert code == 2
+        assert 'does not say with which options its ViT was built: give them with --options NAME=VALUE' in error
+        options = [f'{name}={value}' for name, value in {**SIZES, 'rel_pos': 'decomposed'}.items()]
+        code, output, _ = run(tmp_path / 'vit.pth', tmp_path / 'd2.pth', '--to', 'detectron2', '--options', *options)
+        assert code == 0
+        assert 'opens with: detectron2.modeling.ViT(img_size=40, patch_size=8,' in output
+        assert 'backbone.net.blocks.0.attn.rel_pos_h' in torch.load(tmp_path / 'd2.pth')['model']
+
+    @pytest.mark.parametrize(
+        ('arguments', 'message'),
+        [
+            (('out.safetensors', '--to', 'transformers'), 'The output for transformers is a folder'),
+            (('out.safetensors', '--to', 'detectron2'), 'must end with .pth, got'),
+            (('out.safetensors', '--to', 'timm', '--shard-size', '1GB'), 'timm, which reads one file'),
+            (('out.pth', '--shard-size', '1GB'), 'Several files are written as .safetensors alone'),
+            (('out.pth', '--to', 'timm'), 'timm needs the options of the ViT of'),
+            (('out.pth', '--to', 'detectron2', '--num-heads', '4'), 'detectron2 has no model that computes'),
+        ],
+    )
+    def test_refused(self, run, mae, tmp_path, arguments, message):
+        target, *others = arguments
+        code, _, error = run(mae[0], tmp_path / target, *others)
+        assert code == 2
+        assert message in error
+        assert list(tmp_path.glob('out*')) == []
+
+
+class TestShards:
+    def test_there_and_back(self, run, tmp_path):
+        """The files are small, whole, and found by their index, with the record of positions and of the conversion."""
+        vit = redraw(PlainViT(**{**SIZES, 'embed_dims': 192, 'img_size': (16, 64)}, num_registers=1))
+        torch.save(vit.state_dict(), tmp_path / 'vit.pth')
+        code, output, _ = run(tmp_path / 'vit.pth', tmp_path / 'out.safetensors', '--shard-size', '200KB')
+        assert code == 0
+        index, *parts = [Path(line.removeprefix('written: ')) for line in output.splitlines() if 'written' in line]
+        assert index.name == 'out.safetensors.index.json'
+        assert [part.name for part in parts] == [f'out-{i:05d}-of-00007.safetensors' for i in range(1, 8)]
+        one_weight = max(x.nbytes for x in vit.state_dict().values())
+        assert all(part.stat().st_size < max(200_000, one_weight) + 4000 for part in parts)
+        read = read_checkpoint(index)
+        assert all(torch.equal(read[name], x) for name, x in vit.state_dict().items())
+        assert sum(x.nbytes for x in read.values()) == json.loads(index.read_text())['metadata']['total_size']
+        assert read_record(index)['format'] == 'mmvitdense'
+        square = PlainViT(**{**SIZES, 'embed_dims': 192, 'img_size': 32}, num_registers=1)
+        ViTPretrained(index)(square)
+        assert torch.equal(square.pos_embed, resize_position_table(vit.pos_embed, (2, 8), (4, 4)))
+        code, output, _ = run(index, tmp_path / 'one.safetensors')
+        assert code == 0
+        assert all(
+            torch.equal(x, vit.state_dict()[name]) for name, x in read_checkpoint(tmp_path / 'one.safetensors').items()
+        )
+
+    @pytest.mark.parametrize('size', ['2', '0GB', 'GB', '3 TB'])
+    def test_sizes(self, run, mae, tmp_path, size):
+        with pytest.raises(SystemExit):
+            run(mae[0], tmp_path / 'out.safetensors', '--shard-size', size)
+
+
+class TestPrecision:
+    @pytest.mark.parametrize('suffix', ['.pth', '.safetensors'])
+    def test_the_error_is_stated(self, run, mae, tmp_path, suffix):
+        code, output, _ = run(mae[0], tmp_path / f'half{suffix}', '--dtype', 'bfloat16')
+        assert code == 0
+        (line,) = [line for line in output.splitlines() if line.startswith('bfloat16: ')]
+        found = re.fullmatch(
+            r'bfloat16: rounding changes \d+ weights by (\S+) .* mean, at most by (\S+) \((\S+)\)', line
+        )
+        written = read_checkpoint(tmp_path / f'half{suffix}')
+        assert {x.dtype for x in written.values()} == {torch.bfloat16}
+        source = torch.load(mae[0])['model']
+        errors = {n: ((written[n].float() - x).norm() / x.norm()).item() for n, x in source.items() if x.any()}
+        assert found[3] == max(errors, key=errors.get)
+        assert float(found[2]) == pytest.approx(max(errors.values()), rel=0.05)
+        assert float(found[1]) == pytest.approx(sum(errors.values()) / len(errors), rel=0.05)
+
+    def test_too_large(self, run, tmp_path):
+        vit = PlainViT(**SIZES, num_registers=1)
+        with torch.no_grad():
+            vit.register_tokens[0, 0, 0] = 1e6
+        torch.save(vit.state_dict(), tmp_path / 'vit.pth')
+        code, _, error = run(tmp_path / 'vit.pth', tmp_path / 'half.safetensors', '--dtype', 'float16')
+        assert code == 2
+        assert '1 numbers of register_tokens are too large for float16, the largest is 1e+06: use bfloat16' in error
+        assert [path.name for path in tmp_path.iterdir()] == ['vit.pth']

@@ -85,6 +85,7 @@ def test_a_published_size(saved, run, capsys):
     assert found['tokens'] == {'class_token': True, 'registers': 0}
     assert found['positions'] == [{'kind': 'absolute table', 'grid': [14, 14], 'image': [224, 224], 'class_rows': True}]
     assert found['facts']['mae']['licence'] == 'CC-BY-NC-4.0'
+    assert 'whose licences differ' in found['why']
     assert found['facts']['augreg']['mean'] == [127.5] * 3
     numbers = sum(tensor.numel() for tensor in model.state_dict().values())
     assert found['parameters'] == {'vit': numbers, 'file': numbers + 10}

@@ -7,8 +7,9 @@ import torch
 from mmengine.config import Config
 
 from mmvitdense.apis import build
-from mmvitdense.apis.convert import convert_file, write_checkpoint
+from mmvitdense.apis.convert import convert_file
 from mmvitdense.apis.pixels import warn_of_loaded_pixels, warn_of_pixels
+from mmvitdense.apis.weight_files import write_checkpoint
 from mmvitdense.checkpoints import ViTPretrained
 from mmvitdense.models import PlainViT
 

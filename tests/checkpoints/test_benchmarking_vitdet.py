@@ -9,7 +9,8 @@ from mmengine.config import Config
 from mmengine.registry import MODELS, DefaultScope
 from mmengine.runner import load_checkpoint
 
-from mmvitdense.apis.convert import convert_file, write_checkpoint
+from mmvitdense.apis.convert import convert_file
+from mmvitdense.apis.weight_files import write_checkpoint
 from mmvitdense.checkpoints import CheckpointError, convert, detect, initializer
 from mmvitdense.checkpoints.formats.benchmarking_vitdet import FORMAT as BENCHMARKING_VITDET
 from mmvitdense.models import PlainViT

@@ -6,6 +6,7 @@ import torch
 from mmvitdense.checkpoints import CheckpointError, ViTPretrained, convert, detect
 from mmvitdense.checkpoints.formats.describe import describe
 from mmvitdense.checkpoints.formats.detectron2_vitdet import FORMAT as DETECTRON2_VITDET
+from mmvitdense.checkpoints.formats.dinov3 import families_of
 from mmvitdense.checkpoints.formats.eva02 import FORMAT as EVA02
 from mmvitdense.checkpoints.formats.mimdet import FORMAT as MIMDET
 from mmvitdense.checkpoints.formats.timm_vit import FORMAT as TIMM_VIT
@@ -205,6 +206,22 @@ class TestHeads:
         loaded = PlainViT(**VIT, with_cls_token=True, rope={'kind': 'eva02'}, qkv_bias='qv', ffn='swiglu', img_size=32)
         ViTPretrained(tmp_path / 'eva02.pth')(loaded)
         assert torch.equal(loaded.blocks[1].attn.qkv.weight, model.blocks[1].attn.qkv.weight)
+
+
+@pytest.mark.parametrize(
+    ('preset', 'families'),
+    [
+        ('lingbot-vision-giant', ('lingbot-vision',)),
+        ('lingbot-vision-small', ('dinov3', 'lingbot-vision')),
+        ('dinov3-huge-plus', ('dinov3',)),
+        ('dinov3-7b', ('dinov3',)),
+    ],
+)
+def test_whose_dinov3_it_is(preset, families):
+    """Of the giant alone the names and shapes tell; both licences are to be read for the others."""
+    with torch.device('meta'):
+        weights = PlainViT(preset=preset, num_layers=1).state_dict()
+    assert families_of(weights) == families
 
 
 class TestTimm:

@@ -8,9 +8,11 @@ import torch
 from mmengine.config import Config
 from mmengine.registry import MODELS, DefaultScope
 
-from mmvitdense.checkpoints import convert, detect
+from mmvitdense.apis.library_export import export_to
+from mmvitdense.checkpoints import CheckpointError, convert, detect
 from mmvitdense.checkpoints.formats.detectron2_vitdet import FORMAT as DETECTRON2_VITDET
 from mmvitdense.checkpoints.formats.parts.detectron2_heads import rename_heads
+from mmvitdense.checkpoints.targets.detectron2.heads import around_names
 
 ROOT = Path(__file__).parents[2]
 # (embed_dims, blocks, heads, global blocks, entries of the official files of Mask R-CNN and of the cascade)
@@ -97,7 +99,31 @@ def test_every_name_of_the_detector(size, cascade, dataset):
     }
     official = {**weights, **settings}
     assert detect(official) is DETECTRON2_VITDET
-    assert {name: tuple(tensor.shape) for name, tensor in convert(official).items()} == expected
+    converted = convert(official)
+    assert {name: tuple(tensor.shape) for name, tensor in converted.items()} == expected
+    vit = {name: value for name, value in config.model.backbone.items() if name != 'type'}
+    back = export_to('detectron2', converted, vit, 'a file', {}).write(converted)
+    assert {name: tuple(x.shape) for name, x in back.items()} == {
+        n: x for n, x in shapes.items() if 'fed_loss' not in n
+    }
+
+
+@pytest.mark.parametrize('cascade', [False, True], ids=['mask-rcnn', 'cascade'])
+def test_every_tensor_comes_back(cascade):
+    """Numbers under detectron2's names, to ours and to detectron2's again."""
+    official = {name: torch.tensor([float(i)]) for i, name in enumerate(official_shapes('b', cascade))}
+    official['roi_heads.mask_head.predictor.bias'] = torch.zeros(80)
+    converted = convert(official)
+    around = {name: x for name, x in converted.items() if not name.startswith('backbone.')}
+    back = around_names(around, patch_size=16)
+    expected = {name: x for name, x in official.items() if not name.startswith('backbone.net.')}
+    assert back.keys() == expected.keys()
+    assert all(torch.equal(back[name], x) for name, x in expected.items())
+
+
+def test_what_detectron2_does_not_have():
+    with pytest.raises(CheckpointError, match='detectron2 has no neck.extra.0.0.weight in its ViTDet'):
+        around_names({'neck.extra.0.0.weight': torch.zeros(1)}, patch_size=16)
 
 
 def test_stages_keep_their_places():

@@ -5,7 +5,6 @@ import pytest
 import torch
 
 from mmvitdense.checkpoints import CheckpointError, convert, detect, read_checkpoint
-from mmvitdense.checkpoints.formats.clip import FORMAT as CLIP
 from mmvitdense.checkpoints.formats.detectron2_vitdet import FORMAT as DETECTRON2_VITDET
 from mmvitdense.checkpoints.formats.plain_vit import FORMAT as PLAIN_VIT
 from mmvitdense.checkpoints.formats.sam import FORMAT as SAM
@@ -81,8 +80,10 @@ def test_tips_as_it_is_published(vit, tmp_path):
     vit.update(register_tokens=torch.zeros(1, 1, 16), mask_token=torch.zeros(1, 16))
     np.savez(tmp_path / 'tips.npz', **{name: tensor.numpy() for name, tensor in vit.items()})
     weights = read_checkpoint(tmp_path / 'tips.npz')
-    assert detect(weights) is TIPS
-    assert_same(convert(weights), vit)
+    text = {'text_encoder.token_embedding.weight': torch.zeros(3), 'temperature': torch.zeros(1)}
+    for found in (weights, {**with_prefix('vision_encoder.', weights), **text}):
+        assert detect(found) is TIPS
+        assert_same(convert(found), vit)
 
 
 class TestOwn:
@@ -181,9 +182,8 @@ class TestTurnedAway:
     @pytest.mark.parametrize(
         'name',
         [
-            *('vit_pe_core_tiny_patch16_384', 'vit_pe_spatial_tiny_patch16_512', 'vit_pe_lang_large_patch14_448'),
             *('vit_base_patch16_rope_224', 'vit_betwixt_patch16_rope_reg4_gap_256', 'vit_small_resnet26d_224'),
-            *('vit_srelpos_small_patch16_224', 'hiera_small_abswin_256'),
+            *('vit_srelpos_small_patch16_224', 'hiera_small_abswin_256', 'sam2_hiera_tiny'),
         ],
     )
     def test_models_of_timm_that_compute_something_else(self, name):
@@ -193,22 +193,19 @@ class TestTurnedAway:
             weights = timm.create_model(name).state_dict()
         message = 'no known ViT format|convolutional network|a Hiera'
         for prefix in ('', 'visual.trunk.'):
-            with pytest.raises(CheckpointError, match='a Perception Encoder' if '_pe_' in name else message):
+            with pytest.raises(CheckpointError, match=message):
                 detect(with_prefix(prefix, weights))
 
-    @pytest.mark.parametrize('sign', ['probe', 'no last norm', 'no class token'])
-    def test_perception_encoders_under_their_own_names(self, sign):
-        """CLIP's, with rotary positions that are not in the file."""
-        parts = ('class_embedding', 'positional_embedding', 'conv1.weight', 'ln_pre.weight', 'ln_post.weight')
-        weights = {name: torch.zeros(1) for name in (*parts, 'transformer.resblocks.0.attn.in_proj_weight')}
-        assert detect(with_prefix('visual.', weights)) is CLIP
-        if sign == 'probe':
-            weights['attn_pool.probe'] = torch.zeros(1)
-        else:
-            del weights['ln_post.weight' if sign == 'no last norm' else 'class_embedding']
-        for prefix in ('', 'visual.', 'module.visual.'):
-            with pytest.raises(CheckpointError, match='a Perception Encoder'):
-                detect(with_prefix(prefix, weights))
+    def test_radio_whose_weights_are_products(self):
+        """Its training keeps a matrix, its norm and a factor apart."""
+        part = 'blocks.0.attn.proj.parametrizations.weight.original'
+        weights = {'patch_generator.embedder.weight': torch.zeros(1), part: torch.zeros(1)}
+        with pytest.raises(CheckpointError, match='are products of others .* take the averages of the same file'):
+            detect(with_prefix('base_model.', weights))
+
+    def test_tips_of_jax(self):
+        with pytest.raises(CheckpointError, match='the file of the same weights for PyTorch'):
+            detect({'ToTokenSequence_0/embedding/kernel': torch.zeros(1), 'encoder_norm/scale': torch.zeros(1)})
 
     def test_other_families(self):
         message = (
@@ -237,6 +234,8 @@ class TestTurnedAway:
             ('backbone.bottom_up.res2.0.conv1.weight', 'a ResNet'),  # detectron2
             ('backbone.layer1.0.conv1.weight query_embed.weight', 'a DETR'),
             ('base.layers.0.q_proj.lora_A.weight', 'LoRA'),
+            ('token_embedding.weight transformer.resblocks.0.ln_1.weight', 'the text tower'),  # TIPS
+            ('text_model.embeddings.token_embedding.weight', 'the text tower'),
         ],
     )
     def test_what_strangers_look_like(self, name, what):

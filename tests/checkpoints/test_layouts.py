@@ -8,8 +8,8 @@ import torch
 
 from mmvitdense.checkpoints import SinCosPositions, detect
 from mmvitdense.checkpoints.formats.describe import describe
-from mmvitdense.checkpoints.to_timm import to_timm
-from mmvitdense.layers import half_pairing, sincos_position_table
+from mmvitdense.checkpoints.formats.parts.renaming import reorder_heads
+from mmvitdense.layers import columns_first_pairing, half_pairing, sincos_position_table
 from mmvitdense.models import PlainViT
 from mmvitdense.pretrainings import PRETRAININGS
 from tests.fidelity.agreement import redraw
@@ -32,11 +32,15 @@ def reference(family):
     options = {**PRETRAININGS[family].options, **SMALL, 'pretrain_img_size': 32, 'img_size': 32}
     options.update(OF_FAMILY.get(family, {}))
     options.setdefault('final_norm', 'last')
+    if options.get('stem'):  # its patches have one size
+        options['patch_size'] = 16
     if 'layer_scale_init' in next(iter(PRETRAININGS[family].sizes.values())):
         options['layer_scale_init'] = 0.1
     model = redraw(PlainViT(**options)).eval()
     if family == 'mae-lite':
         SinCosPositions()(model)
+    if family.startswith('c-radio'):  # its own code has no bias there
+        model.patch_embed.proj.bias.data.zero_()
     for block in model.blocks:
         if block.attn.without_key_bias:
             with torch.no_grad():
@@ -74,6 +78,18 @@ def as_map(weights):
     return {name: x.unflatten(1, (4, 4)) if name == 'pos_embed' else x for name, x in weights.items()}
 
 
+def timm(weights):
+    """Positions of the class token go into it where registers follow; SAM has a map of positions."""
+    weights = dict(weights)
+    if 'register_tokens' in weights:
+        weights['cls_token'] = weights['cls_token'] + weights['pos_embed'][:, :1]
+        weights['pos_embed'] = weights['pos_embed'][:, 1:]
+    if any(name.endswith('relative_position_bias_table') for name in weights):
+        return rename(fused_beit(weights), (r'ls([12])\.gamma', r'gamma_\1'))
+    weights = rename(weights, ('^register_tokens$', 'reg_token'))
+    return as_map(weights) if 'blocks.0.attn.rel_pos_h' in weights else weights
+
+
 def official_dinov3(weights):
     bias = torch.tensor([1.0, 0.0, 1.0]).repeat_interleave(192)
     masks = {f'blocks.{i}.attn.qkv.bias_mask': bias for i in range(2)}
@@ -88,6 +104,88 @@ def official_eva02(weights):
         parts = [part.unflatten(0, (-1, 64))[:, order].flatten(0, 1) for part in (query, key)]
         turned[name] = torch.cat([*parts, value])
     return {**fused_beit(turned), 'mask_token': torch.zeros(1, 1, 192)}
+
+
+def as_columns_first(weights):
+    """Queries and keys of Perception Encoder and SAM 3."""
+    return reorder_heads(weights, columns_first_pairing(64).argsort())
+
+
+def tokens_of_radio(weights):
+    """The table of tokens, and the weights without them and without the bias that RADIO lacks."""
+    tokens = torch.cat([weights['cls_token'], weights['register_tokens']], dim=1)[0]
+    left_out = ('cls_token', 'register_tokens', 'patch_embed.proj.bias')
+    return tokens, {name: x for name, x in weights.items() if name not in left_out}
+
+
+def official_radio(weights):
+    tokens, weights = tokens_of_radio(weights)
+    kernel = weights.pop('patch_embed.proj.weight').flatten(1)
+    parts = {'embedder.weight': kernel, 'pos_embed': weights.pop('pos_embed'), 'cls_token.token': tokens}
+    weights = rename(weights, (r'\.gamma$', '.grandma')) | {f'patch_generator.{n}': x for n, x in parts.items()}
+    adaptor = {'adaptors.clip.head_mlp.0.weight': torch.zeros(2)}
+    return {**{f'radio_model.model.{name}': x for name, x in weights.items()}, **adaptor}
+
+
+def naflex_radio(weights):
+    weights = rename(weights, (r'^patch_embed\.proj', 'proj'), ('^register_tokens$', 'reg_token'))
+    weights = rename(weights, (r'^(proj\.\w+|cls_token|reg_token|pos_embed)$', r'embeds.\1'))
+    weights['embeds.proj.weight'] = weights['embeds.proj.weight'].permute(0, 2, 3, 1).flatten(1)
+    weights['embeds.pos_embed'] = weights['embeds.pos_embed'].unflatten(1, (4, 4))
+    return weights
+
+
+def transformers_radio(weights):
+    tokens, weights = tokens_of_radio(weights)
+    kernel = weights.pop('patch_embed.proj.weight').flatten(1)
+    parts = {'patch_projection.weight': kernel, 'position_embedding': weights.pop('pos_embed')}
+    rules = (
+        (r'^blocks\.', 'encoder.layer.'),
+        (r'attn\.proj\.', 'attention.o_proj.'),
+        (r'ls([12])\.gamma', r'layer_scale\1.lambda1'),
+    )
+    renamed = rename(split(weights, tuple(f'attention.{part}_proj' for part in 'qkv')), *rules)
+    return {**renamed, **{f'embeddings.{n}': x for n, x in {**parts, 'cls_register_token': tokens}.items()}}
+
+
+def official_pe(weights):
+    return {f'visual.{name}': x for name, x in openai(as_columns_first(weights)).items()}
+
+
+def official_pe_core(weights):
+    return {**official_pe(weights), 'visual.attn_pool.probe': torch.zeros(1, 1, 192)}
+
+
+def timm_pe(weights):
+    return rename(as_columns_first(weights), (r'\.ls([12])\.gamma', r'.gamma_\1'))
+
+
+def timm_pe_core(weights):
+    return {**timm_pe(weights), 'attn_pool.latent': torch.zeros(1, 1, 192)}
+
+
+def official_ecvit(weights):
+    periods = 100.0 ** (torch.arange(16) / 16)
+    return {**rename(weights, ('register_tokens', 'register_token')), 'rope_embed.periods': periods}
+
+
+def official_sam3(weights):
+    weights = rename(as_columns_first(weights), (r'^norm_pre\.', 'ln_pre.'))
+    weights['pos_embed'] = torch.cat([torch.zeros(1, 1, 192), weights['pos_embed']], dim=1)
+    return {f'detector.backbone.vision_backbone.trunk.{name}': x for name, x in weights.items()}
+
+
+def transformers_sam3(weights):
+    rules = (
+        (r'^patch_embed\.proj\.', 'embeddings.patch_embeddings.projection.'),
+        ('^pos_embed$', 'embeddings.position_embeddings'),
+        (r'^norm_pre\.', 'layer_norm.'),
+        (r'^blocks\.', 'layers.'),
+        (r'\.norm([12])\.', r'.layer_norm\1.'),
+        (r'attn\.proj\.', 'attention.o_proj.'),
+    )
+    weights = split(as_columns_first(weights), tuple(f'attention.{part}_proj' for part in 'qkv'))
+    return {f'detector_model.vision_encoder.backbone.{name}': x for name, x in rename(weights, *rules).items()}
 
 
 def transformers_vit(weights):
@@ -312,7 +410,7 @@ def official_mae_lite(weights):
 
 
 def official_ccvit(weights):
-    return {**to_timm(weights), 'cls_pt_lm_head.weight': torch.zeros(192, 192), **MASK}
+    return {**timm(weights), 'cls_pt_lm_head.weight': torch.zeros(192, 192), **MASK}
 
 
 def beside(**others):
@@ -321,20 +419,29 @@ def beside(**others):
 
 DOWN = {'gate': 'gate', 'value': 'up', 'w3': 'down'}
 MASK = {'mask_token': torch.zeros(1, 192)}
+RADIO, PE_CORE = ('c-radiov3', 'c-radiov4'), ('pe-core',)
 LAYOUTS = {
-    'timm': (
-        to_timm,
-        (*PLAIN, 'deit3', *BEIT, 'dinov2-reg', 'tips', 'sam', *CLIP, 'siglip', 'siglip2'),
-    ),
+    'timm': (timm, (*PLAIN, 'deit3', *BEIT, 'dinov2-reg', 'tips', 'sam', *CLIP, 'siglip', 'siglip2')),
     'official': (beside(**MASK), ('dinov2', 'dinov2-reg', 'tips')),
-    'official DINOv3': (official_dinov3, ('dinov3',)),
+    'official DINOv3': (official_dinov3, ('dinov3', 'lingbot-vision')),
+    'official RADIO': (official_radio, RADIO),
+    'timm RADIO': (lambda weights: rename(weights, ('^register_tokens$', 'reg_token')), RADIO),
+    'timm RADIO of any size': (naflex_radio, RADIO),
+    'transformers RADIO': (transformers_radio, RADIO),
+    'official Perception Encoder': (official_pe, ('pe-lang', 'pe-spatial')),
+    'official PE-core': (official_pe_core, PE_CORE),
+    'timm Perception Encoder': (timm_pe, ('pe-lang', 'pe-spatial')),
+    'timm PE-core': (timm_pe_core, PE_CORE),
+    'official ECViT': (official_ecvit, ('ecvit',)),
+    'official SAM 3': (official_sam3, ('sam3',)),
+    'transformers SAM 3': (transformers_sam3, ('sam3',)),
     'official EVA-02': (official_eva02, ('eva02',)),
     'official ResFormer': (
         lambda weights: rename(weights, (r'^sine_conv\.conv', 'pos_embed.embed_layer'), ('value_conv', 'get_v')),
         ('resformer',),
     ),
     'official SimMIM': (
-        lambda weights: {f'encoder.{n}': x for n, x in to_timm(weights).items()} | {'decoder.0.weight': torch.zeros(1)},
+        lambda weights: {f'encoder.{n}': x for n, x in timm(weights).items()} | {'decoder.0.weight': torch.zeros(1)},
         ('simmim',),
     ),
     'official MAE-Lite': (official_mae_lite, ('mae-lite',)),
@@ -348,7 +455,7 @@ LAYOUTS = {
     'official OpenVision': (openvision, ('openvision',)),
     'OpenCLIP': (openai, CLIP),
     'transformers': (transformers_vit, (*PLAIN, 'mae-lite', *BEIT, 'dinov2', 'dinov2-reg', 'tips')),
-    'transformers DINOv3': (transformers_dinov3, ('dinov3',)),
+    'transformers DINOv3': (transformers_dinov3, ('dinov3', 'lingbot-vision')),
     'transformers CLIP': (transformers_clip, (*CLIP, 'siglip', 'siglip2')),
     'transformers SAM': (transformers_sam, ('sam',)),
     'Flax': (flax, ('augreg', 'siglip', 'siglip2', 'big-vision')),
@@ -367,8 +474,8 @@ def test_layout_of_a_family(family, layout):
     options = PRETRAININGS[family].options
     guesses = describe(form, weights).guesses
     # Weights that no width of the table has do not determine heads, windows are a guess in SAM of one size.
-    absent = {'pos_resize': None, 'act': 'gelu', 'norm_eps': 1e-6, 'num_heads': model.num_heads, 'window_size': 14}
-    absent |= {'pos_embed': 'absolute'}
+    absent = {'act': 'gelu', 'norm_eps': 1e-6, 'num_heads': model.num_heads, 'pos_embed': 'absolute'}
+    absent |= {'pos_resize': None, 'window_size': options.get('window_size', 14)}
     assert guesses.keys() <= absent.keys()
     settled = {key: options.get(key, absent[key]) for key in guesses}
     described = describe(form, weights, settled)
@@ -380,7 +487,7 @@ def test_layout_of_a_family(family, layout):
         defaults['pos_resize'] = None
     for key, default in defaults.items():
         assert told.get(key, default) == options.get(key, default)
-    assert told['final_norm'] == options.get('final_norm', 'last')
+    assert told.get('final_norm') == options.get('final_norm', 'last')
     ours = PlainViT(**told).eval()
     ours.load_state_dict({n: x for n, x in form.converted(weights, 3).items() if n in ours.state_dict()})
     image = torch.randn(1, 3, 48, 64)

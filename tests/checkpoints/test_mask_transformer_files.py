@@ -5,8 +5,9 @@ import re
 import pytest
 import torch
 
-from mmvitdense.apis.convert import convert_file, write_checkpoint
+from mmvitdense.apis.convert import convert_file
 from mmvitdense.apis.errors import InputError
+from mmvitdense.apis.weight_files import write_checkpoint
 from mmvitdense.checkpoints import CheckpointError, detect
 from mmvitdense.models import PMT, EoMT
 from tests.fidelity.agreement import redraw

@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from mmvitdense.apis.checkpoint import load_model_weights
-from mmvitdense.apis.convert import convert_file, write_checkpoint
+from mmvitdense.apis.convert import convert_file
+from mmvitdense.apis.weight_files import write_checkpoint
 from mmvitdense.checkpoints import CheckpointError, ViTPretrained
 from mmvitdense.checkpoints.files import conversion_record
 from mmvitdense.checkpoints.fit import unconfirmed

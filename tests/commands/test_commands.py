@@ -27,7 +27,9 @@ def test_the_example_of_the_help_is_a_command_line(name, capsys):
     commands.parser_of(name, None).parse_args(arguments)
 
 
-@pytest.mark.parametrize('name', ['train', 'test', 'predict', 'convert', 'browse', 'shapes', 'config', 'export'])
+@pytest.mark.parametrize(
+    'name', ['train', 'test', 'predict', 'convert', 'browse', 'shapes', 'config', 'export', 'data']
+)
 def test_a_tool_is_its_command(name, monkeypatch, capsys):
     source = (ROOT / 'tools' / f'{TOOLS.get(name, name)}.py').read_text()
     assert re.search(rf"sys.exit\(tool\('{name}'\)\)", source)

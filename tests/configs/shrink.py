@@ -44,6 +44,7 @@ _HEAD_COUNTS = {
     'num_cp': HEAD_LAYERS,
     'num_heads': HEAD_HEADS,
     'num_queries': QUERIES,
+    'num_one2many': QUERIES,
     'min_depth': 1,
 }
 
@@ -90,14 +91,21 @@ def _shrink_model(config: Config) -> Config:
     model.backbone.pop('init_cfg', None)
     vit = plain_vit(model)
     vit.pop('init_cfg', None)
-    model.backbone.get('lift', {}).pop('init_cfg', None)
+    lift = model.backbone.get('lift', {})
+    lift.pop('init_cfg', None)
+    if lift.get('type') == 'mmvitdense.NAF':
+        lift.dims = HEAD_WIDTH
+    side_by_side = 0
     if vit.get('type') == 'ResNet':
         _narrow_resnet(model)
     elif 'embed_dims' not in vit:
+        side_by_side = _side_by_side(model, vit)
         _narrow(model, vit)
     if _thin_heads(model):
         optimizer = config.optim_wrapper.optimizer
         optimizer.lr = max(optimizer.lr, HEAD_RATE)
+    if side_by_side:
+        model.neck.in_channels = [side_by_side * WIDTH]
     if 'roi_head' in model:
         _take_few_proposals(model)
     _divide_sizes(model, factor)
@@ -186,6 +194,13 @@ def _is_list_of(value: object, width: int) -> bool:
     return isinstance(value, list) and bool(value) and all(item == width for item in value)
 
 
+def _side_by_side(model: ConfigDict, vit: ConfigDict) -> int:
+    """How many maps of the ViT are one before the neck, 0 where they are not."""
+    if model.backbone.get('type') != 'mmvitdense.WindowedTaps':
+        return 0
+    return model.neck.in_channels[0] // _width(copy.deepcopy(vit))
+
+
 def _narrow_holder(model: ConfigDict) -> None:
     """Narrow what a model holds beside its ViT: a decoder, or four stages of one block each."""
     backbone = model.backbone
@@ -214,8 +229,10 @@ def _thin_heads(model: ConfigDict) -> bool:
                 options[name] = value * after // before
             elif name == 'in_channels' and levels and _is_list_of(value, levels):
                 options[name] = [levels * after // before] * len(value)
-            if widths:
+            if widths and isinstance(value, int):
                 options[name] = _HEAD_COUNTS.get(name, options[name])
+        if options.get('type') == 'mmvitdense.KMaX':
+            options.update(num_layers=(1, 0, 1), channels=(16, 8, 8, 8), num_blocks=(1, 1, 1, 1))
     return bool(widths)
 
 

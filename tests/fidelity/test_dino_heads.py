@@ -8,8 +8,9 @@ from mmengine.registry import DefaultScope
 from torch import nn
 
 from mmvitdense.apis.checkpoint import load_model_weights
-from mmvitdense.apis.convert import convert_file, write_checkpoint
+from mmvitdense.apis.convert import convert_file
 from mmvitdense.apis.errors import InputError
+from mmvitdense.apis.weight_files import write_checkpoint
 from mmvitdense.checkpoints import CheckpointError, ViTPretrained, convert
 from mmvitdense.models import ViTTaps
 from mmvitdense.registry import MODELS

@@ -53,6 +53,7 @@ class TestDinov3:
 
     @pytest.mark.parametrize('options', [{}, {'swiglu_mlp': True, 'swiglu_align_to': 8}, {'qkv_bias': False}])
     def test_timm(self, size, options):
+        """LingBot-Vision in timm is the same, its giant gated and without biases."""
         oracle = self.oracle(**options)
         compare(oracle.forward_features, oracle.state_dict(), 'DINOv3', size)
 

@@ -6,4 +6,5 @@ dinov3 = dict(
     base='https://huggingface.co/timm/vit_base_patch16_dinov3_qkvb.lvd1689m/resolve/main/model.safetensors',
     large='https://huggingface.co/timm/vit_large_patch16_dinov3_qkvb.lvd1689m/resolve/main/model.safetensors',
     huge_plus='https://huggingface.co/timm/vit_huge_plus_patch16_dinov3_qkvb.lvd1689m/resolve/main/model.safetensors',
+    seven_billion='https://huggingface.co/timm/vit_7b_patch16_dinov3.lvd1689m/resolve/main/model.safetensors',
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from mmvitdense.checkpoints.formats.parts.spelling import spelled
+from mmvitdense.pretrainings import PRESETS
 
 if TYPE_CHECKING:
     from .diagnosis import Diagnosis
@@ -28,6 +29,7 @@ def config_lines(found: Diagnosis, address: str, whole_model: bool) -> str:
     options: dict[str, Any] = {'type': f'mmvitdense.{found.model}'}
     if found.presets:
         options['preset'] = found.presets[0]
+        options.update(_own_grid(found))
         if len(found.presets) > 1:
             lines.append(f'# As likely: {", ".join(found.presets[1:])}')
     elif found.options is not None:
@@ -46,3 +48,12 @@ def config_lines(found: Diagnosis, address: str, whole_model: bool) -> str:
             '# with the type and the padding of the task'
         )
     return '\n'.join(lines)
+
+
+def _own_grid(found: Diagnosis) -> dict[str, Any]:
+    """The size of the images of its table of positions, where it is not that of the preset: nothing is resized then."""
+    image = next((position['image'] for position in found.positions if position.get('image')), None)
+    known = PRESETS[found.presets[0]]['pretrain_img_size']
+    if image is None or image == [known, known]:
+        return {}
+    return {'pretrain_img_size': image[0] if image[0] == image[1] else tuple(image)}

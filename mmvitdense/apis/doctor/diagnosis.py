@@ -16,10 +16,11 @@ from mmvitdense.checkpoints.files.ema_copies import split_ema_copies
 from mmvitdense.checkpoints.fit.differences import rope_of
 from mmvitdense.checkpoints.fit.grids import recorded_grids, recorded_rope
 from mmvitdense.checkpoints.fit.structure import structure
-from mmvitdense.checkpoints.formats.contract import Format
+from mmvitdense.checkpoints.formats.contract import Format, Pixels
 from mmvitdense.checkpoints.formats.describe import VIT
 from mmvitdense.checkpoints.formats.parts.adapter_parts import trunk_of
 from mmvitdense.checkpoints.formats.parts.families import FAMILY_OPTIONS
+from mmvitdense.checkpoints.formats.parts.patches import patch_sides
 from mmvitdense.compat import while_tools_run
 from mmvitdense.layers.positions.sincos import SINES
 from mmvitdense.models import PlainViT
@@ -51,6 +52,7 @@ class Diagnosis:
         families: Families of ``PRETRAININGS`` that it may be of, the likeliest first.
         certainty: 'recorded', 'sure', 'likely', 'one of several', 'doubtful' or 'unknown'.
         why: A sentence on how sure that is.
+        pixels: Mean and standard deviation of the pixels that the file itself has, None for those of its family.
         facts: {family: its licence, source and pixel statistics}.
         presets: Presets that take the file, which was tried.
         sizes: Options of ``PlainViT`` that are sizes.
@@ -77,6 +79,7 @@ class Diagnosis:
     families: list[str] = field(default_factory=list)
     certainty: str = 'unknown'
     why: str = ''
+    pixels: Pixels | None = None
     facts: dict[str, dict[str, Any]] = field(default_factory=dict)
     presets: list[str] = field(default_factory=list)
     sizes: dict[str, Any] = field(default_factory=dict)
@@ -112,6 +115,7 @@ def diagnose(file: WeightFile, options: Mapping[str, Any] | None = None) -> Diag
     found.containers, found.beside = file.containers, file.beside
     found.ema_copies = len(split_ema_copies(file.tensors)[1])
     found.notes = [note for note in conversion.notes if not note.startswith(f'{found.ema_copies} copies')]
+    found.pixels = form.pixels(file.tensors)
     for tensor in file.tensors.values():
         kind = str(tensor.dtype).removeprefix('torch.')
         found.dtypes[kind] = found.dtypes.get(kind, 0) + tensor.numel()
@@ -179,7 +183,7 @@ def _note_vit(found: Diagnosis, file: WeightFile, form: Format, vit: Mapping[str
     """Sizes, tokens and positions."""
     options = (found.options or {}).get('vit', found.options or {})
     parts = structure(vit, recorded_rope(file.tensors, rope_of(options)))
-    patch_size = vit['patch_embed.proj.weight'].shape[-1]
+    patch_size = patch_sides(vit)[1]
     seen = {'embed_dims': parts['embed_dims'], 'num_layers': parts['num_layers'], 'patch_size': patch_size}
     found.sizes = {name: value for name in _SIZES if (value := options.get(name, seen.get(name))) is not None}
     found.tokens = {'class_token': parts['cls_token'], 'registers': parts['registers']}
@@ -200,8 +204,8 @@ def _note_families(found: Diagnosis, file: WeightFile, conversion: Conversion, t
         name: {
             'licence': PRETRAININGS[name].licence,
             'source': f'https://github.com/{PRETRAININGS[name].source}',
-            'mean': list(PRETRAININGS[name].pixels[0]),
-            'std': list(PRETRAININGS[name].pixels[1]),
+            'mean': list((found.pixels or PRETRAININGS[name].pixels)[0]),
+            'std': list((found.pixels or PRETRAININGS[name].pixels)[1]),
         }
         for name in families
     }
@@ -216,6 +220,8 @@ def _note_families(found: Diagnosis, file: WeightFile, conversion: Conversion, t
     elif len(families) > 1:
         found.certainty = 'one of several'
         found.why = f'names, shapes and tables are those of {len(families)} families, the likeliest first'
+        if len({fact['licence'] for fact in found.facts.values()}) > 1:
+            found.why += ', whose licences differ: where the file comes from says which it is'
     elif guessed := sorted(FAMILY_OPTIONS & {path.removeprefix(VIT) for path in found.guesses}):
         found.certainty = 'likely'
         found.why = f'no other family has these names and shapes, but {", ".join(guessed)} may be otherwise'

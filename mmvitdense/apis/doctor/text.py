@@ -36,7 +36,8 @@ def _of_file(found: Diagnosis) -> Iterator[tuple[str, str]]:
     if found.sizes:
         yield 'sizes', ', '.join(f'{name}={value!r}' for name, value in found.sizes.items())
         token = 'a class token' if found.tokens['class_token'] else 'no class token'
-        yield 'tokens', f'{token}, {found.tokens["registers"] or "no"} registers'
+        registers = found.tokens['registers']
+        yield 'tokens', f'{token}, {registers or "no"} register{"" if registers == 1 else "s"}'
         yield 'positions', '; '.join(map(position_as_text, found.positions)) or 'none'
     for name, fact in found.facts.items():
         mean, std = ([round(value, 3) for value in fact[key]] for key in ('mean', 'std'))

@@ -10,8 +10,8 @@ from typing import Any
 
 from torch import Tensor
 
-from mmvitdense.apis.convert import with_own_memory
 from mmvitdense.apis.errors import InputError
+from mmvitdense.apis.weight_files import with_own_memory
 from mmvitdense.checkpoints.files.record_text import text_of_record
 from mmvitdense.whole_files import allow_as_new, written_whole
 

@@ -11,6 +11,7 @@ from typing import Any
 from mmengine.logging import print_log
 
 from .reading import CheckpointError, local_path, read_file
+from .shards import paths_of
 
 KEY = 'conversion'
 """Where the record is: in the 'meta' of a file of torch.save, as JSON in the metadata of safetensors."""
@@ -21,6 +22,7 @@ def read_record(path_or_url: str | os.PathLike) -> dict[str, Any]:
     path = local_path(path_or_url)
     if path.endswith('.pth'):
         return record_of(read_file(path))
+    path = str(paths_of(path)[0])
     if not path.endswith('.safetensors'):  # nothing else is written by a conversion
         return {}
     try:

@@ -29,7 +29,7 @@ from .wrapped import listed_members, unwrapped, wrapped_file
 # The first of these that a file has is opened, and what it holds likewise.
 CONTAINERS = (
     *('model_ema', 'state_dict_ema', 'model', 'state_dict', 'teacher', 'target_encoder', 'module', 'network'),
-    *('ema', 'encoder', 'student', 'params'),
+    *('ema', 'encoder', 'student', 'params', 'weights'),
 )
 # What unpicklers say of an object that they do not let through: torch's, then ours.
 _REFUSALS = (r'GLOBAL (\S+)', r'asks for (the attribute .+?);', r'WeightsUnpickler error: (.+)', r'(TorchScript .+)')

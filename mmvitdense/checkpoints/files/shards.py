@@ -24,13 +24,9 @@ def load_parts(index: str | Path, load: Callable[[str], OrderedDict]) -> Ordered
     Raises:
         BrokenIndexError: It is no index, names a file elsewhere, a part is missing, or lacks a weight.
     """
-    try:
-        places = json.loads(Path(index).read_text(encoding='utf-8'))['weight_map']
-        names = sorted({str(name) for name in places.values()})
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise BrokenIndexError(f'{index} is no index of weights: copy or fetch it again.') from error
+    places = _places(index)
     state = OrderedDict()
-    for name in names:
+    for name in sorted(set(places.values())):
         path = Path(index).parent / name
         # A name is one of a file beside the index, and no way out of the folder.
         if Path(name).name != name or not path.is_file():
@@ -45,3 +41,23 @@ def load_parts(index: str | Path, load: Callable[[str], OrderedDict]) -> Ordered
             'one model, copy or fetch them again.'
         )
     return state
+
+
+def paths_of(path: str | Path) -> list[Path]:
+    """The files of weights that a path stands for: the parts of an index, or the file itself.
+
+    Raises:
+        BrokenIndexError: As ``load_parts``.
+    """
+    if not str(path).endswith(SUFFIX):
+        return [Path(path)]
+    return [Path(path).parent / name for name in sorted(set(_places(path).values()))]
+
+
+def _places(index: str | Path) -> dict[str, str]:
+    """{weight: name of its part}."""
+    try:
+        places = json.loads(Path(index).read_text(encoding='utf-8'))['weight_map']
+        return {str(weight): str(name) for weight, name in places.items()}
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise BrokenIndexError(f'{index} is no index of weights: copy or fetch it again.') from error

@@ -46,11 +46,10 @@ def differences(
     described = description_for(form, state_dict, model)
     options = options_of_vit(described)
     guessed = {path.removeprefix(VIT) for path in described.guesses}
-    mine = {'rope': getattr(model.rope, 'kind', None), **_options_of(model)}
-    theirs = {'rope': recorded_rope(state_dict, rope_of(options)), **_expected(options)}
-    certain = {'rope', 'pos_embed'} - guessed | (
-        {'num_heads'} if any(_TELLS_HEADS.search(name) for name in state_dict) else set()
-    )
+    mine = {'rope': _rope_of_model(model), **_options_of(model)}
+    theirs = {'rope': recorded_rope(state_dict, _rope(**(options.get('rope') or {}))), **_expected(options)}
+    certain = {'rope'} | ({'pos_embed'} - guessed)
+    certain |= {'num_heads'} if any(_TELLS_HEADS.search(name) for name in state_dict) else set()
     differing = [key for key in theirs if mine[key] != theirs[key]]
     if wrong := [key for key in differing if key in certain and key not in allowed]:
         trained = ' and '.join(f'{key} {theirs[key]!r}, the model has {mine[key]!r}' for key in wrong)
@@ -84,6 +83,20 @@ def options_of_vit(described: Description) -> dict[str, Any]:
 def rope_of(options: Mapping[str, Any]) -> str | None:
     """Kind of rotary positions in options of ``PlainViT``."""
     return (options.get('rope') or {}).get('kind')
+
+
+def _rope(kind: str | None = None, offset: int = 0, pretrain_grid: int | None = None, **_: Any) -> str | None:
+    """One spelling for rotary positions that every tensor fits, and that compute something else."""
+    if kind != 'axial':
+        return kind
+    return f'axial from {offset}{f" spanning {pretrain_grid}" if pretrain_grid else ""}'
+
+
+def _rope_of_model(model: nn.Module) -> str | None:
+    rope = model.rope
+    if getattr(rope, 'kind', None) != 'axial':
+        return getattr(rope, 'kind', None)
+    return _rope('axial', rope.offset, rope.pretrain_grid)
 
 
 def _options_of(model: nn.Module) -> dict[str, Any]:
@@ -121,4 +134,5 @@ def _rule(pos_resize: dict[str, Any]) -> str:
     by = pos_resize.get('by', 'size')
     offset = f' with offset {pos_resize.get("offset", 0.1)}' if by == 'scale' else ''
     mode = f', {pos_resize["mode"]}' if pos_resize.get('mode', 'bicubic') != 'bicubic' else ''
-    return f'by {by}{offset}{mode}{", antialias" if pos_resize.get("antialias") else ""}'
+    flags = ''.join(f', {name}' for name in ('antialias', 'align_corners', 'square') if pos_resize.get(name))
+    return f'by {by}{offset}{mode}{flags}'

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from mmvitdense.checkpoints.files.reading import CheckpointError
 from mmvitdense.checkpoints.formats.contract import Format
+from mmvitdense.checkpoints.formats.parts.patches import patch_sides
 from mmvitdense.checkpoints.formats.parts.sines import sines_of
 from mmvitdense.layers import held_vit
 from mmvitdense.layers.positions.table_rows import square_side
@@ -28,6 +29,7 @@ _SIGNS = {
     'sine_conv': 'sine_conv.conv.weight',
     'value_conv': 'blocks.0.attn.value_conv.weight',
     'pre_norm': 'norm_pre.weight',
+    'stem': 'patch_embed.convs.0.conv.weight',
     'patch_bias': 'patch_embed.proj.bias',
     'patch_norm': 'patch_embed.norm.weight',
     'layer_scale': 'blocks.0.ls1.gamma',
@@ -48,6 +50,7 @@ _CALLED = {
     'sine_conv': 'convolved sines as positions',
     'value_conv': 'convolutions of the values',
     'pre_norm': 'a norm before the blocks',
+    'stem': 'a stem of convolutions',
     'patch_bias': 'a bias of the patch embedding',
     'patch_norm': 'a norm of the patches',
     'rms_norm': 'norms by the root mean square',
@@ -137,7 +140,7 @@ def check_preset(
 
 def _check_patch_size(form: Format, weights: Mapping[str, Tensor], vit: nn.Module, presets: Sequence[str]) -> None:
     """Refuse patches of a size that neither the preset has nor the options of the model, to which they are resized."""
-    height, width = weights['patch_embed.proj.weight'].shape[2:]
+    height, width = patch_sides(weights)
     if height != width or height in (vit.patch_size, PRESETS[vit.preset]['patch_size']):
         return
     known = [name for name in presets if PRESETS[name]['patch_size'] == height]

@@ -50,6 +50,7 @@ _OPTIONS = (
     (r'^pos_embed$', 'pos_embed'),
     (r'^patch_embed\.proj\.bias$', 'patch_bias'),
     (r'^patch_embed\.norm\.', 'patch_norm'),
+    (r'^patch_embed\.convs\.', 'stem'),
     (r'\.residual\.', 'conv_blocks'),
     (r'attn\.qkv\.bias$', 'qkv_bias'),
     (r'attn\.proj\.bias$', 'proj_bias'),

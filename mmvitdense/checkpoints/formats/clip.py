@@ -7,12 +7,13 @@ from torch import Tensor
 from mmvitdense.checkpoints.files.prefix import strip_prefix
 
 from .contract import Format
+from .parts.perception import has_own_signs
 from .parts.renaming import rename
 
 ANCHOR = 'conv1.weight'
 BLOCK = 'transformer.resblocks.0.attn.in_proj_weight'
 _SETTINGS_OF_OPENAI = ('input_resolution', 'context_length', 'vocab_size')
-_RULES = (
+RULES = (
     (r'^class_embedding$', 'cls_token'),
     (r'^positional_embedding$', 'pos_embed'),
     (r'^conv1\.', 'patch_embed.proj.'),
@@ -34,14 +35,14 @@ def matches(state_dict: dict[str, Tensor]) -> bool:
 
 
 def is_tower(state_dict: dict[str, Tensor]) -> bool:
-    """The same with or without that norm."""
+    """The same with or without that norm; a Perception Encoder is none."""
     body = strip_prefix(state_dict, ANCHOR)
-    return body is not None and {BLOCK, 'positional_embedding'} <= body.keys()
+    return body is not None and {BLOCK, 'positional_embedding'} <= body.keys() and not has_own_signs(body)
 
 
 def convert(state_dict: dict[str, Tensor]) -> dict[str, Tensor]:
     """Rename to the layout of ``PlainViT``; the projection into the common space keeps its name."""
-    weights = rename(strip_prefix(state_dict, ANCHOR), _RULES)
+    weights = rename(strip_prefix(state_dict, ANCHOR), RULES)
     weights['pos_embed'] = weights['pos_embed'][None]
     weights['cls_token'] = weights['cls_token'].reshape(1, 1, -1)
     return weights

@@ -17,6 +17,7 @@ from .parts.families import guesses_of_families
 from .parts.implied_options import implied_options
 
 Weights = dict[str, Tensor]
+Pixels = tuple[tuple[float, ...], tuple[float, ...]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,6 +40,9 @@ class Format:
         tells_options: Whether options can be read off files of this layout at all.
         trunk: What a file lacks of its ViT: 'missing' where it has only what stands on one, 'added' where the weights
             of its ViT are differences to published ones; None for a whole file.
+        notes: What the weights compute otherwise than the published model, in sentences.
+        pixels: Mean and standard deviation of the pixels, RGB in 0..255, that the file itself has; None for those of
+            its family.
         generation: Which of several generations of a model a file is of, in words; '' where there is one.
         tells_heads: Whether a file determines the number of heads.
         ordered_by_heads: Whether ``convert`` takes ``num_heads``, by which channels change places.
@@ -56,6 +60,8 @@ class Format:
     own_options: Callable[..., dict[str, Any]] | None = None
     tells_options: bool = True
     trunk: Callable[[Weights], str | None] = lambda state_dict: None
+    notes: Callable[[Weights], tuple[str, ...]] = lambda state_dict: ()
+    pixels: Callable[[Weights], Pixels | None] = lambda state_dict: None
     generation: Callable[[Weights], str] = lambda state_dict: ''
     tells_heads: Callable[[Weights], bool] = lambda state_dict: False
     ordered_by_heads: bool = False

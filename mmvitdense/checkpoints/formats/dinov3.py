@@ -1,4 +1,4 @@
-"""DINOv3 in its own layout and in timm's: rotary positions, registers, no bias of the keys."""
+"""DINOv3 and LingBot-Vision in their own layout and in timm's: rotary positions, registers, no bias of the keys."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ from .contract import Format
 from .parts.timm_names import block_names, body_of, convert_body
 
 PERIODS = 'rope_embed.periods'
+# Channels of the only size of LingBot-Vision whose networks are gated; DINOv3's have 384, 1280 and 4096.
+_GIANT = 1536
 _OFFICIAL = re.compile(
     r'(norm[12]|attn\.(qkv|proj)|mlp\.(fc[12]|w[123]))\.(weight|bias)|ls[12]\.gamma|attn\.qkv\.bias_mask'
 )
@@ -55,9 +57,28 @@ def _mask(body: dict[str, Tensor], name: str) -> Tensor:
     return mask if mask.isfinite().all() else torch.cat([ones, 0 * ones, ones])
 
 
+def families(state_dict: dict[str, Tensor]) -> tuple[str, ...]:
+    """DINOv3 and LingBot-Vision, which small to large models do not distinguish; see ``families_of``."""
+    return families_of(convert(state_dict))
+
+
+def families_of(weights: dict[str, Tensor]) -> tuple[str, ...]:
+    """Whose blocks these are, given names of ``PlainViT``: gated ones are the giant's of LingBot-Vision, or DINOv3's.
+
+    The licences differ, and nothing in a file with other blocks says whose it is.
+    """
+    if 'blocks.0.mlp.w3.weight' not in weights:
+        return 'dinov3', 'lingbot-vision'
+    return ('lingbot-vision',) if weights['patch_embed.proj.weight'].shape[0] == _GIANT else ('dinov3',)
+
+
 def implied(state_dict: dict[str, Tensor]) -> dict[str, Any]:
     """The heads, and the rounding of the periods, where these are in the file."""
-    body = body_of(state_dict)
+    return periods_of(body_of(state_dict))
+
+
+def periods_of(body: dict[str, Tensor]) -> dict[str, Any]:
+    """Options that the periods of rotary positions show, as many as a quarter of the channels of a head."""
     if PERIODS not in body:
         return {}
     periods, width = body[PERIODS], body['patch_embed.proj.weight'].shape[0]
@@ -86,7 +107,7 @@ FORMAT = Format(
     about=__doc__,
     matches=matches,
     convert=convert,
-    families=lambda state_dict: ('dinov3',),
+    families=families,
     implied=implied,
     tells_heads=tells_heads,
 )

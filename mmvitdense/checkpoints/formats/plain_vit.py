@@ -12,7 +12,7 @@ from .parts.adapter_parts import VIT, find_adapter, holds_adapter
 _PROJECTION = 'patch_embed.proj.weight'
 _HEADS = {'neck', 'rpn_head', 'roi_head', 'bbox_head', 'decode_head', 'panoptic_head'}
 _NAMES = re.compile(
-    r'^(pos_embed|sine_conv\.conv\.\w+|cls_token|register_tokens|patch_embed\.proj\.\w+|norm(_pre)?\.\w+|blocks\.\d+\.('
+    r'^(pos_embed|sine_conv\.conv\.\w+|cls_token|register_tokens|patch_embed\.(proj|convs\.\d+\.(conv|norm))\.\w+|norm(_pre)?\.\w+|blocks\.\d+\.('
     r'norm[12]\.\w+|attn\.((qkv|proj|inner_norm|value_conv)\.\w+|rel_pos_[hw]|relative_position_bias_table)|'
     r'mlp\.(fc[12]|w12|w3|norm)\.\w+|ls[12]\.gamma|residual\.\w+\.\w+)|'
     r'(rel_pos_bias|window_rel_pos_bias\.\d+)\.relative_position_bias_table)$'

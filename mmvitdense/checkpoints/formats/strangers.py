@@ -33,6 +33,7 @@ _SIGNS = (
         r'(^|\.)(patch_embed[1-4]\.proj|block[1-4]\.\d+\.attn|patch_embeddings\.\d\.proj(ection)?|'
         r'blocks\.\d+\.attn\.(kv|sr)|sequence_reduction(\.sequence_reduction)?)\.',
     ),
+    ('the text tower of a CLIP, SigLIP or TIPS', r'(^|\.)(token_embedding\.weight$|text_model\.)'),
     (
         'a language model',
         r'(^|\.)(embed_tokens|word_embeddings|tok_embeddings|token_embd|wte|lm_head)\.weight$|^shared\.weight$',

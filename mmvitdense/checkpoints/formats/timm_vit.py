@@ -14,17 +14,18 @@ from torch import Tensor
 
 from mmvitdense.layers.positions.table_rows import square_side
 
-from . import tips
+from . import radio, tips
 from .contract import Format
 from .dinov2 import is_dinov2
 from .parts.families import has_size_of_mae_lite, mae_families, plain_families
+from .parts.perception import has_timm_signs
 from .parts.timm_names import block_names, body_of, convert_body
 
 _BLOCK = re.compile(r'(norm[12]|attn\.(qkv|proj)|mlp\.fc[12])\.\w+|gamma_[12]|ls[12]\.gamma')
 # Signs of families that have the same blocks and something else before them: registers of official code, other
 # positions, a convolutional stem.
 _FOREIGN = re.compile(
-    r'^(register_token|storage_tokens|rope|rel_pos_bias|shared_rel_pos|pos_embed_|patch_embed\.(?!proj\.))|(^|\.)periods$'
+    r'^(register_token|storage_tokens|ln_pre|rope|rel_pos_bias|shared_rel_pos|pos_embed_|patch_embed\.(?!proj\.))|(^|\.)periods$'
 )
 
 
@@ -33,7 +34,12 @@ def matches(state_dict: dict[str, Tensor]) -> bool:
     body = body_of(state_dict)
     if body is None or 'pos_embed' not in body or body['pos_embed'].ndim != 3:
         return False
-    if is_dinov2(body) or tips.matches(state_dict) or any(_FOREIGN.search(name) for name in body):
+    if (
+        is_dinov2(body)
+        or tips.matches(state_dict)
+        or has_timm_signs(body)
+        or any(_FOREIGN.search(name) for name in body)
+    ):
         return False
     if 'blocks.0.mlp.fc1.weight' in body and _is_packed(body):
         return False
@@ -47,10 +53,12 @@ def convert(state_dict: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def families(state_dict: dict[str, Tensor]) -> tuple[str, ...]:
-    """What names and the table of positions leave; none for RADIO, InternViT and others of timm's own."""
+    """What names and the table of positions leave; none for InternViT and others of timm's own."""
     body, weights = body_of(state_dict), convert(state_dict)
     if 'norm_pre.weight' in weights:
         return 'openclip', 'datacomp', 'clip'
+    if _is_radio(body):
+        return radio.families_of(weights)
     if 'reg_token' in body:
         return ()
     if 'cls_token' not in weights:
@@ -69,15 +77,16 @@ def families(state_dict: dict[str, Tensor]) -> tuple[str, ...]:
 
 def implied(state_dict: dict[str, Tensor]) -> dict[str, Any]:
     """The rule of timm for ViTs of its own."""
-    return {'pos_resize': {'antialias': True}} if 'reg_token' in body_of(state_dict) else {}
+    body = body_of(state_dict)
+    return {'pos_resize': {'antialias': True}} if 'reg_token' in body and not _is_radio(body) else {}
 
 
 def cannot_tell(state_dict: dict[str, Tensor], options: dict[str, Any]) -> dict[str, str]:
     """The resizing of positions of no known family, and what ViTs of timm under the same names have otherwise."""
     body, weights = body_of(state_dict), convert(state_dict)
     found = {}
-    if 'reg_token' in body:
-        found['pos_resize'] = 'that of timm; RADIO itself resizes bilinearly to a square and crops'
+    if _is_radio(body):
+        found.update(radio.unsure_of_corners(weights))
     elif not families(state_dict):
         found['pos_resize'] = 'of no known family; most ViTs of timm have dict(antialias=True)'
     elif 'cls_token' not in weights:
@@ -85,6 +94,23 @@ def cannot_tell(state_dict: dict[str, Tensor], options: dict[str, Any]) -> dict[
     if 'gamma_1' in block_names(body):
         found['rope'] = 'DeiT III has none; vit_*_rope_ape of timm has the same names and rotary positions'
     return found
+
+
+def notes(state_dict: dict[str, Tensor]) -> tuple[str, ...]:
+    """What timm has left out of RADIO."""
+    if not _is_radio(body_of(state_dict)):
+        return ()
+    return (
+        'timm has resized the positions of RADIO to one size of images, from which those of others are not exact: '
+        'take the file of NVIDIA, or that of naflexvit_*_radio_*, for other sizes',
+    )
+
+
+def _is_radio(body: dict[str, Tensor]) -> bool:
+    """Whether there are the tokens of RADIO and no last norm."""
+    if not {'cls_token', 'reg_token'} <= body.keys() or {'norm.weight', 'fc_norm.weight'} & body.keys():
+        return False
+    return 1 + body['reg_token'].shape[1] in radio.VERSIONS
 
 
 def _is_packed(body: dict[str, Tensor]) -> bool:
@@ -100,4 +126,5 @@ FORMAT = Format(
     families=families,
     implied=implied,
     cannot_tell=cannot_tell,
+    notes=notes,
 )

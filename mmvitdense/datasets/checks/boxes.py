@@ -26,15 +26,15 @@ def check_boxes(source: DataSource, file: CocoFile, wanted: np.ndarray) -> None:
     """
     x, y, width, height = file.boxes.T
     limits = file.sizes[file.image_index]
-    reach = np.maximum.reduce([-x, -y, x + width - limits[:, 0], y + height - limits[:, 1]])
-    if (absurd := wanted & (reach > _ABSURD * limits.max(1))).any():
+    reach = _reach(file)
+    if (absurd := wanted & absurd_boxes(file)).any():
         first = int(np.flatnonzero(absurd)[0])
         raise DataError(
             f'{source.key}: {int(absurd.sum())} of {int(wanted.sum())} boxes in {file.path} lie far out of their '
             f'images: {file.describe(first)} has the box {_listed(file.boxes[first])} in an image of '
             f'{limits[first, 0]:.0f}x{limits[first, 1]:.0f}; correct these annotations, or take them out.'
         )
-    far = (reach > 2) & (reach > _FAR * np.where((reach == -x) | (reach == x + width - limits[:, 0]), *limits.T))
+    far = far_out(file)
     outside = (x + width > 1.01 * limits[:, 0] + 1) | (y + height > 1.01 * limits[:, 1] + 1)
     like_corners = (width > x) & (height > y) & (width <= limits[:, 0] + 1) & (height <= limits[:, 1] + 1)
     corners = (
@@ -66,6 +66,34 @@ def check_boxes(source: DataSource, file: CocoFile, wanted: np.ndarray) -> None:
             f'their images, {file.describe(first)} for one with {_listed(file.boxes[first])} in '
             f'{limits[first, 0]:.0f}x{limits[first, 1]:.0f} pixels.'
         )
+
+
+def far_out(file: CocoFile) -> np.ndarray:
+    """Which boxes reach so far out of their images that neither rounding nor hidden parts explain it, M bool."""
+    x, _, width, _ = file.boxes.T
+    limits = file.sizes[file.image_index]
+    reach = _reach(file)
+    side = np.where((reach == -x) | (reach == x + width - limits[:, 0]), *limits.T)
+    return (reach > 2) & (reach > _FAR * side)
+
+
+def absurd_boxes(file: CocoFile) -> np.ndarray:
+    """Which boxes reach out of their images by several sides of them, M bool."""
+    return _reach(file) > _ABSURD * file.sizes[file.image_index].max(1)
+
+
+def off_image(file: CocoFile) -> np.ndarray:
+    """Which boxes do not touch their images, M bool."""
+    x, y, width, height = file.boxes.T
+    limits = file.sizes[file.image_index]
+    return (x >= limits[:, 0]) | (y >= limits[:, 1]) | (x + width <= 0) | (y + height <= 0)
+
+
+def _reach(file: CocoFile) -> np.ndarray:
+    """How far each box reaches out of its image, M, in pixels; negative inside."""
+    x, y, width, height = file.boxes.T
+    limits = file.sizes[file.image_index]
+    return np.maximum.reduce([-x, -y, x + width - limits[:, 0], y + height - limits[:, 1]])
 
 
 def _listed(box: np.ndarray) -> str:

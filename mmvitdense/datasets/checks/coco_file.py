@@ -90,17 +90,39 @@ def read_coco(path: str) -> CocoFile:
     with _no_garbage_collection():
         reader = MaskReader()
         data = _parse(path, reader)
-        reader.finish()
-        _name_files_of_lvis(data)
-        images = _records(data, 'images', ('id', 'file_name', 'height', 'width'), path)
-        if not images:
-            raise DataError(f"{path} has no images: its list 'images' is empty, so give a file that names some.")
-        categories = _records(data, 'categories', ('id', 'name'), path)
-        if not categories:
-            raise DataError(f"{path} has no categories: its list 'categories' must name each class with an id.")
-        annotations, panoptic = _flat_annotations(data, path)
-        _check_values(path, images, categories, annotations)
-        return _columns(path, images, categories, annotations, panoptic, reader)
+        return _whole_file(path, data, reader)
+
+
+def coco_file(path: str, data: dict) -> CocoFile:
+    """Judge the content of a COCO file that was made in memory, which stays as it is.
+
+    Args:
+        path: What messages call it.
+        data: As ``json.load`` would return it.
+
+    Raises:
+        DataError: As for ``read_coco``.
+    """
+    reader = MaskReader()
+    annotations = [
+        {**item, 'segmentation': reader.add(item['segmentation'])} if 'segmentation' in item else item
+        for item in data['annotations']
+    ]
+    return _whole_file(path, {**data, 'annotations': annotations}, reader)
+
+
+def _whole_file(path: str, data: dict, reader: MaskReader) -> CocoFile:
+    reader.finish()
+    _name_files_of_lvis(data)
+    images = _records(data, 'images', ('id', 'file_name', 'height', 'width'), path)
+    if not images:
+        raise DataError(f"{path} has no images: its list 'images' is empty, so give a file that names some.")
+    categories = _records(data, 'categories', ('id', 'name'), path)
+    if not categories:
+        raise DataError(f"{path} has no categories: its list 'categories' must name each class with an id.")
+    annotations, panoptic = _flat_annotations(data, path)
+    _check_values(path, images, categories, annotations)
+    return _columns(path, images, categories, annotations, panoptic, reader)
 
 
 def _name_files_of_lvis(data: dict) -> None:

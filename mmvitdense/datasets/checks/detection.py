@@ -37,8 +37,8 @@ def check_coco(source: DataSource, cfg: dict, read: Reader, scored: bool, **imag
     path = check_file(source, 'ann_file')
     folder = check_folder(source, 'img')
     file = read(path)
-    _check_ids(file)
-    _check_file_names(file)
+    check_ids_agree(file)
+    check_file_names(file)
     classes = class_names(source) or ()
     names = [category['name'] for category in file.categories]
     annotated = set(file.category_index.tolist())
@@ -52,11 +52,12 @@ def check_coco(source: DataSource, cfg: dict, read: Reader, scored: bool, **imag
         check_boxes(source, file, file.of_classes(classes))
     check_images_exist(source, folder, file.file_names, path)
     sizes = decode_images(source, [osp.join(folder, name) for name in file.file_names], file.image_ids, **images)
-    _check_sizes(source, file, sizes)
+    check_sizes(source, file, sizes)
     return classes, file
 
 
-def _check_ids(file: CocoFile) -> None:
+def check_ids_agree(file: CocoFile) -> None:
+    """Raise where ids are not unique, or name an image or a category that the file does not have."""
     for kind, ids in (
         ('images', file.image_ids),
         ('categories', [item['id'] for item in file.categories]),
@@ -83,7 +84,8 @@ def _check_ids(file: CocoFile) -> None:
         )
 
 
-def _check_file_names(file: CocoFile) -> None:
+def check_file_names(file: CocoFile) -> None:
+    """Warn where several images have the name of one file."""
     if len(set(file.file_names)) < len(file.file_names):
         name, count = Counter(file.file_names).most_common(1)[0]
         ids = [value for value, of_image in zip(file.image_ids, file.file_names, strict=True) if of_image == name]
@@ -93,7 +95,7 @@ def _check_file_names(file: CocoFile) -> None:
         )
 
 
-def _check_sizes(source: DataSource, file: CocoFile, sizes: dict[int, tuple[int, int]]) -> None:
+def check_sizes(source: DataSource, file: CocoFile, sizes: dict[int, tuple[int, int]]) -> None:
     """Raise or warn where images have another size than the file states.
 
     Args:

@@ -37,24 +37,41 @@ def check_num_classes(source: DataSource, cfg: dict, classes: int, things: int |
         classes: Number of classes of the data.
         things: For panoptic data, how many of the classes are things.
     """
+    if wrong := _wrong_numbers(cfg, classes, things):
+        _check_same_number(source, cfg, classes)
+        found = ', '.join(f'{key} is {value}' for key, (value, _) in wrong.items())
+        options = ' '.join(
+            f'{option}={_as_option(value)}' for _, changes in wrong.values() for option, value in changes.items()
+        )
+        data = f'{classes} classes' if things is None else f'{things} thing and {classes - things} stuff classes'
+        raise DataError(f'The data of {source.key} has {data}, but {found}: set --cfg-options {options}')
+
+
+def class_options(cfg: dict, classes: int, things: int | None = None) -> dict[str, Any]:
+    """Return {option: value} of all that a config has to change to predict so many classes.
+
+    Arguments as for ``check_num_classes``.
+    """
+    return {
+        name: value for _, changes in _wrong_numbers(cfg, classes, things).values() for name, value in changes.items()
+    }
+
+
+def _wrong_numbers(cfg: dict, classes: int, things: int | None) -> dict[str, tuple[str, dict[str, Any]]]:
+    """Return {what is wrong: (what it is, {option: value} that mends it)}."""
     scope = cfg.get('default_scope') or 'mmengine'
-    wrong = {}
+    wrong: dict[str, tuple[str, dict[str, Any]]] = {}
     for key, head in _heads(cfg.get('model') or {}, 'model'):
         expected = dict(_expected(key, head, classes, things, scope))
         for name, number in expected.items():
             found = head[name] if name in head else _default(head, name, scope)
             if isinstance(found, int) and found != number:
-                wrong[f'{key}.{name}'] = (str(found), f'{key}.{name}={number}')
+                wrong[f'{key}.{name}'] = (str(found), {f'{key}.{name}': number})
             elif name not in head and constructor_requires(registered_class(MODELS, head, scope), name):
-                wrong[f'{key}.{name}'] = ('not given', f'{key}.{name}={number}')
+                wrong[f'{key}.{name}'] = ('not given', {f'{key}.{name}': number})
         if expected and _name(key) != _BACKBONE:
             wrong.update(_wrong_weights(key, head, sum(expected.values()), scope))
-    if wrong:
-        _check_same_number(source, cfg, classes)
-        found = ', '.join(f'{key} is {value}' for key, (value, _) in wrong.items())
-        options = ' '.join(option for _, option in wrong.values())
-        data = f'{classes} classes' if things is None else f'{things} thing and {classes - things} stuff classes'
-        raise DataError(f'The data of {source.key} has {data}, but {found}: set --cfg-options {options}')
+    return wrong
 
 
 def _check_same_number(source: DataSource, cfg: dict, classes: int) -> None:
@@ -80,8 +97,8 @@ def decode_heads(cfg: dict) -> Iterator[tuple[str, dict]]:
             yield key, head
 
 
-def _wrong_weights(key: str, head: dict, classes: int, scope: str) -> Iterator[tuple[str, tuple[str, str]]]:
-    """Yield (key, (what is found, options that mend it)) for losses with a list of class weights of another length."""
+def _wrong_weights(key: str, head: dict, classes: int, scope: str) -> Iterator[tuple[str, tuple[str, dict[str, Any]]]]:
+    """Yield (key, (what is found, {option: value} that mends it)) of lists of class weights of another length."""
     losses = {'loss_cls': head.get('loss_cls') or _default(head, 'loss_cls', scope)}
     own = head.get('loss_decode') or {}
     parts = {'': own} if isinstance(own, dict) else {f'.{index}': part for index, part in enumerate(own)}
@@ -96,15 +113,19 @@ def _wrong_weights(key: str, head: dict, classes: int, scope: str) -> Iterator[t
             mended = {'class_weight': _weights(weights, expected, classes)}
             # What is not in the config is not merged into but replaced, so all of it has to be written.
             mended = mended if name.partition('.')[0] in head else {**loss, **mended}
-            options = ' '.join(f'{key}.{name}.{option}={value}' for option, value in mended.items())
+            options = {f'{key}.{name}.{option}': value for option, value in mended.items()}
             yield f'{key}.{name}.class_weight', (f'a list of {len(weights)}', options)
 
 
-def _weights(weights: Sequence[float], number: int, classes: int) -> str:
+def _weights(weights: Sequence[float], number: int, classes: int) -> list[float]:
     """Return a list of class weights of another length, the last of ``classes + 1`` kept for 'no object'."""
     usual = Counter(weights).most_common(1)[0][0]
     kept = [weights[-1]] if number > classes else []
-    return repr([usual] * (number - len(kept)) + kept).replace(' ', '')
+    return [usual] * (number - len(kept)) + kept
+
+
+def _as_option(value: Any) -> str:
+    return repr(value).replace(' ', '') if isinstance(value, list) else str(value)
 
 
 def _expected(key: str, head: dict, classes: int, things: int | None, scope: str) -> Iterator[tuple[str, int]]:

@@ -68,6 +68,26 @@ def decode_images(
         sample = evenly_spaced(list(range(len(paths))), _MAX_FILES)
         return {index: image_size(paths[index], source.key) for index in sample}
     options = {'flag': loader.get('color_type', 'color'), 'backend': loader.get('imdecode_backend', 'cv2')}
+    found, problems = decode_some(paths, every, options)
+    _tell(source, paths, ids, found, problems, allowed)
+    return {index: (width, height) for index, (width, height, _) in found.items()}
+
+
+def decode_some(
+    paths: Sequence[str], every: bool, options: dict[str, str] | None = None
+) -> tuple[dict[int, Found], dict[int, str]]:
+    """Decode an even sample of images, or all, and remember those that are whole.
+
+    Args:
+        paths: The image files.
+        every: As for ``decode_images``.
+        options: ``flag`` and ``backend`` of ``decode_image``; colours by OpenCV by default.
+
+    Returns:
+        {index: width, height and rows that are missing} of images that can be read, and {index: what is wrong} of the
+        others that were looked at.
+    """
+    options = options or {'flag': 'color', 'backend': 'cv2'}
     cache = ImageCache(f'{osp.abspath(osp.commonpath([osp.dirname(osp.abspath(path)) for path in paths]))} {options}')
     found: dict[int, Found] = {}
     problems: dict[int, str] = {}
@@ -81,8 +101,7 @@ def decode_images(
     finally:
         if time.monotonic() - started > _WORTH_REMEMBERING:
             cache.save()
-    _tell(source, paths, ids, found, problems, allowed)
-    return {index: (width, height) for index, (width, height, _) in found.items()}
+    return found, problems
 
 
 def image_size(path: str, key: str) -> tuple[int, int]:

@@ -119,15 +119,28 @@ class LabelMaps:
             raise
 
 
-def _values(path: str, source: DataSource) -> np.ndarray:
-    """Read a label map as mmseg does: H x W, uint8."""
+def read_label_map(path: str, key: str) -> tuple[str, np.ndarray]:
+    """Read the pixels of a label map as they are stored, and Pillow's name of their kind.
+
+    Args:
+        path: The file.
+        key: What is read, for the message.
+
+    Raises:
+        DataError: It cannot be read.
+    """
     try:
         if not osp.isfile(path):  # a pipe has no end
             raise OSError('it is no file')
         with Image.open(path) as image:
-            mode, values = image.mode, np.asarray(image)
+            return image.mode, np.asarray(image)
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise DataError(f'{source.key}: {path} cannot be read as a label map ({error}): replace it.') from None
+        raise DataError(f'{key}: {path} cannot be read as a label map ({error}): replace it.') from None
+
+
+def _values(path: str, source: DataSource) -> np.ndarray:
+    """Read a label map as mmseg does: H x W, uint8."""
+    mode, values = read_label_map(path, source.key)
     if values.ndim != 2:
         raise DataError(
             f'{source.key}: {path} is a colour picture ({mode}); the pixels of a label map are class numbers: convert '

@@ -12,7 +12,7 @@ from .coco_file import CocoFile
 from .coco_masks import NO_MASK
 from .messages import DataError
 from .metrics import metrics_of, wanted_kinds
-from .source import DataSource, registered_class, type_name
+from .source import DataSource, find_sources, registered_class, type_name
 
 Found = tuple[DataSource, tuple[str, ...], CocoFile]
 
@@ -49,6 +49,28 @@ def check_masks_needed(cfg: dict, found: Sequence[Found], later: Sequence[DataSo
         )
     _check_training(model, found)
     _check_scored(cfg, model, found, later)
+
+
+def box_options(cfg: dict) -> dict[str, Any]:
+    """Return {option: value} with which a detector of masks learns boxes alone, and boxes alone are scored.
+
+    Args:
+        cfg: The whole config, of a detector whose masks are made by ``roi_head.mask_head``.
+
+    Raises:
+        DataError: Its masks are made by something that it cannot do without.
+    """
+    model = cfg.get('model') or {}
+    if not (model.get('roi_head') or {}).get('mask_head'):
+        raise DataError(f'{model.get("type")} cannot be trained on boxes alone: take a model of boxes.')
+    changes: dict[str, Any] = {'model.roi_head.mask_head': None}
+    for split in ('train', 'val', 'test'):
+        for source in find_sources(cfg, split):
+            changes |= dict.fromkeys(_mask_loaders(source), False)
+            for key, metric in metrics_of(source, cfg) if split != 'train' else ():
+                if _scores_masks(metric):
+                    changes[f'{key}.metric'] = 'bbox'
+    return changes
 
 
 def _lacks_masks(_: DataSource, classes: tuple[str, ...], file: CocoFile) -> bool:

@@ -1,9 +1,13 @@
 """What checks say: the error that stops a run, lines for the log, and lists short enough to read."""
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 
 from mmengine.logging import print_log
+
+_heard: ContextVar[list[str] | None] = ContextVar('heard warnings of data', default=None)
 
 
 class DataError(ValueError):
@@ -17,7 +21,22 @@ def note(message: str) -> None:
 
 def warn(message: str) -> None:
     """Log what looks wrong but does not stop a run."""
+    heard = _heard.get()
+    if heard is not None:
+        heard.append(message)
+        return
     print_log(message, logger='current', level=logging.WARNING)
+
+
+@contextmanager
+def warnings_heard() -> Iterator[list[str]]:
+    """Inside, warnings are put into the list that this gives and not into the log."""
+    heard: list[str] = []
+    token = _heard.set(heard)
+    try:
+        yield heard
+    finally:
+        _heard.reset(token)
 
 
 def listed(items: Iterable, limit: int = 10) -> str:

@@ -46,7 +46,7 @@ def name_faults(file: CocoFile, chosen: np.ndarray, key: str, allowed: Collectio
         share: How many of the chosen may have such faults.
     """
     faults = {index: fault for index, fault in file.mask_faults.items() if chosen[index]}
-    faults |= _misplaced(file, chosen)
+    faults |= misplaced_masks(file, chosen)
     if not faults:
         return
     fatal = {index: fault for index, fault in faults.items() if fault not in allowed}
@@ -57,8 +57,8 @@ def name_faults(file: CocoFile, chosen: np.ndarray, key: str, allowed: Collectio
     warn(f'{message}; what cannot be decoded of them is left out.')
 
 
-def _misplaced(file: CocoFile, chosen: np.ndarray) -> dict[int, str]:
-    """Return {annotation: fault} of masks of another size than their image, or far out of it."""
+def misplaced_masks(file: CocoFile, chosen: np.ndarray) -> dict[int, str]:
+    """Return {annotation: fault} of the chosen masks of another size than their image, or far out of it."""
     width, height = file.sizes[file.image_index].T
     left, top, right, bottom = file.mask_numbers.T
     suspects = (file.masks == RLE) & ((left != height) | (top != width))

@@ -28,14 +28,14 @@ def check_segments(source: DataSource, file: CocoFile) -> None:
             lacks a segment that the file lists. Segments that the file does not list are warned of.
     """
     option = f'{source.key}.data_prefix.seg'
-    if unlisted := _check_pictures(source, file, check_folder(source, 'seg'), option):
+    if unlisted := check_pictures(source, file, check_folder(source, 'seg'), option):
         warn(
             f'{source.key}: {len(unlisted)} pictures of segments, {unlisted[0]} for one, have colours that {file.path} '
             'does not list; those pixels are ignored in training. Black is for pixels without a segment.'
         )
 
 
-def _check_pictures(source: DataSource, file: CocoFile, folder: str, option: str) -> list[str]:
+def check_pictures(source: DataSource, file: CocoFile, folder: str, option: str) -> list[str]:
     """Return those of a sample of pictures in a folder that have segments of which the file knows nothing."""
     unlisted = []
     for index in evenly_spaced(list(range(len(file.file_names))), _MAX_PICTURES):
@@ -77,7 +77,7 @@ def check_panoptic_metrics(source: DataSource, cfg: dict, file: CocoFile) -> Non
                 f'--cfg-options {key}.seg_prefix={expected}'
             )
         if '://' not in folder and not osp.samefile(folder, expected or '.'):
-            _check_pictures(source, file, folder, f'{key}.seg_prefix')
+            check_pictures(source, file, folder, f'{key}.seg_prefix')
 
 
 def check_things(source: DataSource, key: str, classes: tuple[str, ...], file: CocoFile, truth: CocoFile) -> None:

@@ -29,7 +29,8 @@ class MaskTransformer(nn.Module):
 
     def __init__(self, detector: MaskFormer, pixels: nn.Module, pasted: bool = False):
         super().__init__()
-        if not isinstance(detector.panoptic_head, MaskTransformerHead):
+        # One that predicts otherwise, such as that of kMaX-DeepLab, has other masks and segments.
+        if getattr(type(detector.panoptic_head), 'predict', None) is not MaskTransformerHead.predict:
             raise ExportError(
                 f'The panoptic_head is a {type(detector.panoptic_head).__name__}; what can be exported of MaskFormer '
                 'is EoMT and PMT, with MaskTransformerHead.'

@@ -15,35 +15,35 @@ def resize_position_table(
     offset: float = 0.1,
     antialias: bool = False,
     mode: str = 'bicubic',
+    align_corners: bool = False,
+    square: bool = False,
 ) -> Tensor:
-    """Resize a table of patch positions, with the corners not aligned.
+    """Resize a table of patch positions, or repeat it.
 
     Published models differ in how they do it, by several percent of the size of the features. The defaults are what
     MAE, BEiT and detectron2's ``get_abs_pos`` do. ``antialias=True`` is what timm, OpenCLIP and DINOv2 with registers
     do; it smooths where the table shrinks and changes the cubic kernel also where it grows. ``by='scale'`` is what
-    DINO, iBOT and DINOv2 without registers do. ``mode='bilinear', antialias=True`` is what TIPS does. Computed in
-    float32 or wider whatever the storage type and autocast, because 16 bits lose the differences between neighbouring
-    positions.
+    DINO, iBOT and DINOv2 without registers do. ``mode='bilinear', antialias=True`` is what TIPS does,
+    ``mode='bilinear'`` what Perception Encoder does, with ``square=True`` what RADIO does, and ``by='tile'`` what SAM 3
+    does. Computed in float32 or wider whatever the storage type and autocast, because 16 bits lose the differences
+    between neighbouring positions.
 
     Args:
         table: 1 x source_h*source_w x C, without rows for class or register tokens.
         source: Grid of the table, (rows, columns).
         target: Grid wanted, (rows, columns).
         by: 'size' samples at the ratio of the grids, 'scale' at the factor (target + offset) / source. The size is
-            that of ``target`` for both.
+            that of ``target`` for both. 'tile' repeats the table and resizes nothing.
         offset: See ``by``.
         antialias: Whether to smooth.
         mode: 'bicubic' or 'bilinear'; bilinearly by 'size' alone.
+        align_corners: Whether the first and last positions of both grids coincide; by 'size' alone.
+        square: Whether an oblong target is the upper left of a square of its longer side; by 'size' alone.
 
     Returns:
         1 x target_h*target_w x C in the type of ``table``; ``table`` itself where the grids are equal.
     """
-    if by not in ('size', 'scale'):
-        raise ValueError(f"a position table is resized by 'size' or 'scale', got {by!r}")
-    if mode not in ('bicubic', 'bilinear') or (mode, by) == ('bilinear', 'scale'):
-        raise ValueError(
-            f"a position table is resized with mode 'bicubic', or by 'size' 'bilinear', got {mode!r} by {by!r}"
-        )
+    check_resizing(by, antialias, mode, align_corners, square)
     if table.shape[1] != source[0] * source[1]:
         raise ValueError(
             f'the position table has {table.shape[1]} rows, which is not the {source[0]} x {source[1]} grid given for '
@@ -53,11 +53,36 @@ def resize_position_table(
         return table
     image = table if table.dtype == torch.float64 else table.float()
     image = image.reshape(1, source[0], source[1], -1).permute(0, 3, 1, 2)
-    if by == 'size':
-        image = F.interpolate(image, size=tuple(target), mode=mode, align_corners=False, antialias=antialias)
+    if by == 'tile':
+        repeats = [-(-int(new) // old) for new, old in zip(target, source)]
+        image = image.tile(1, 1, *repeats)[..., : target[0], : target[1]]
+    elif by == 'size':
+        size = (max(target), max(target)) if square else tuple(target)
+        corners = {'align_corners': align_corners, 'antialias': antialias}
+        image = F.interpolate(image, size=size, mode=mode, **corners)[..., : target[0], : target[1]]
     else:
         # What F.interpolate calls with a factor, but with the size given: rounding the size down from the factor, as it
         # does, is one short at some sizes (14 -> 61 without offset).
         resize = torch.ops.aten._upsample_bicubic2d_aa if antialias else torch.ops.aten.upsample_bicubic2d
         image = resize(image, list(target), False, *((new + offset) / old for new, old in zip(target, source)))
     return image.flatten(2).transpose(1, 2).to(table.dtype)
+
+
+def check_resizing(
+    by: str = 'size',
+    antialias: bool = False,
+    mode: str = 'bicubic',
+    align_corners: bool = False,
+    square: bool = False,
+) -> None:
+    """Raise ValueError for options of ``resize_position_table`` that are unknown or exclude each other."""
+    if by not in ('size', 'scale', 'tile'):
+        raise ValueError(f"a position table is resized by 'size', 'scale' or 'tile', got {by!r}")
+    if mode not in ('bicubic', 'bilinear') or (mode == 'bilinear' and by != 'size'):
+        raise ValueError(
+            f"a position table is resized with mode 'bicubic', or by 'size' 'bilinear', got {mode!r} by {by!r}"
+        )
+    if by != 'size' and (align_corners or square):
+        raise ValueError(f"align_corners and square are of by='size' alone, got by={by!r}: leave them out")
+    if by == 'tile' and antialias:
+        raise ValueError("antialias is of a table that is resized, not of one that is repeated, got by='tile'")

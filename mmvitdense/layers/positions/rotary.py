@@ -1,8 +1,9 @@
-"""Rotary positions of patches (RoFormer, arXiv 2104.09864) as DINOv3 and EVA-02 define them in two dimensions.
+"""Rotary positions of patches (RoFormer, arXiv 2104.09864) as DINOv3, EVA-02, Perception Encoder and SAM 3 define
+them in two dimensions.
 
 Each head has d channels; its d/2 angles come half from the row and half from the column of a patch. Channel m is
-rotated together with channel m + d/2, as in DINOv3. EVA-02 pairs the channels 2m and 2m + 1, which is the same function
-once the rows of the query and key projections are permuted, see ``half_pairing``.
+rotated together with channel m + d/2, as in DINOv3. The others pair the channels 2m and 2m + 1, which is the same
+function once the rows of the query and key projections are permuted, see ``half_pairing``.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from mmvitdense.option_types import Count, Factor, NotNegative, Positive, options_checked
+from mmvitdense.option_types import Count, CountOrZero, Factor, NotNegative, Positive, options_checked
 
 NORMALIZATIONS = ('separate', 'min', 'max')
 
@@ -47,6 +48,11 @@ def half_pairing(num_channels: int) -> Tensor:
     Rows of the query and key projections taken in this order make ``rotate`` compute what interleaved code does.
     """
     return torch.arange(num_channels).unflatten(0, (-1, 2)).T.flatten()
+
+
+def columns_first_pairing(num_channels: int) -> Tensor:
+    """As ``half_pairing``, of code that has the angles of columns before those of rows besides."""
+    return half_pairing(num_channels).unflatten(0, (2, 2, -1)).flip(1).flatten()
 
 
 class _Rope(nn.Module):
@@ -120,7 +126,7 @@ class RopeDinov3(_Rope):
         height, width = grid
         side = {'separate': None, 'min': min(grid), 'max': max(grid)}[self.normalize]
         extent = (height, width) if side is None else (side, side)
-        periods = (self.base ** self._exponents(device)).to(self.periods_dtype).float()
+        periods = self.periods(device)
         move = self._draw(device)
 
         def turn(rows: int, columns: int) -> Rotation:
@@ -129,6 +135,10 @@ class RopeDinov3(_Rope):
             return _rotation(*[2 * math.pi * axis[:, None] / periods for axis in axes])
 
         return turn(height, width), *(turn(side, side) for side in window_sizes)
+
+    def periods(self, device: torch.device) -> Tensor:
+        """Periods of the d/4 angles of an axis, in halves of the axis."""
+        return (self.base ** self._exponents(device)).to(self.periods_dtype).float()
 
     def _draw(self, device: torch.device):
         """One draw of the augmentations, as a function of the coordinates of an axis."""
@@ -143,10 +153,52 @@ class RopeDinov3(_Rope):
         return lambda axis, index: (axis + shift[index]) * factor[index]
 
 
-class RopeEva02(_Rope):
+class RopeAxial(_Rope):
+    """Rotary positions by the index of a patch, in half pairing, rows before columns.
+
+    Perception Encoder counts from 1 beside a class token and from 0 without one, at whatever size of image
+    (facebookresearch/perception_models ``core/vision_encoder/rope.py:Rope2D``). SAM 3 scales indices so that a map, and
+    a window, spans the grid of the pre-training (facebookresearch/sam3 ``sam3/model/vitdet.py``), of square maps alone;
+    here the longer side of others spans it. Both have columns before rows and pair the channels 2m and 2m + 1, see
+    ``columns_first_pairing``.
+
+    Args:
+        head_dims: Channels of a head.
+        theta: Base of the frequencies.
+        offset: Index of the first row and column.
+        pretrain_grid: Side of the grid that the longer side of any map, or window, spans; None for indices as they are.
+    """
+
+    kind = 'axial'
+
+    @options_checked
+    def __init__(
+        self, head_dims: int, theta: Positive = 1e4, offset: CountOrZero = 0, pretrain_grid: Count | None = None
+    ):
+        super().__init__(head_dims)
+        self.theta, self.offset, self.pretrain_grid = theta, offset, pretrain_grid
+
+    def forward(self, grid, window_sizes, device):
+        frequencies = self.theta ** -self._exponents(device)
+
+        def turn(rows: int, columns: int) -> Rotation:
+            axes = [torch.arange(n, dtype=torch.float32, device=device) + self.offset for n in (rows, columns)]
+            if self.pretrain_grid is not None:
+                spans = self._spans(rows, columns)
+                axes = [axis * self.pretrain_grid / max(span, 1) for axis, span in zip(axes, spans)]
+            return _rotation(*[axis[:, None] * frequencies for axis in axes])
+
+        return turn(*grid), *(turn(side, side) for side in window_sizes)
+
+    def _spans(self, rows: int, columns: int) -> tuple[int, int]:
+        """How many rows, and how many columns, the grid of the pre-training becomes."""
+        return max(rows, columns), max(rows, columns)
+
+
+class RopeEva02(RopeAxial):
     """Rotary positions of EVA-02 (``EVA-02/asuka/rope.py``), in half pairing.
 
-    Coordinates are scaled so that any map, or window, spans the grid of the pre-training.
+    Coordinates are scaled so that each side of any map, or window, spans the grid of the pre-training.
 
     Args:
         head_dims: Channels of a head.
@@ -158,21 +210,10 @@ class RopeEva02(_Rope):
 
     @options_checked
     def __init__(self, head_dims: int, theta: Positive = 1e4, pretrain_grid: Count = 16):
-        super().__init__(head_dims)
-        self.theta = theta
-        self.pretrain_grid = pretrain_grid
+        super().__init__(head_dims, theta, pretrain_grid=pretrain_grid)
 
-    def forward(self, grid, window_sizes, device):
-        frequencies = self.theta ** -self._exponents(device)
-
-        def turn(rows: int, columns: int) -> Rotation:
-            axes = [
-                torch.arange(n, dtype=torch.float32, device=device) * self.pretrain_grid / max(n, 1)
-                for n in (rows, columns)
-            ]
-            return _rotation(*[axis[:, None] * frequencies for axis in axes])
-
-        return turn(*grid), *(turn(side, side) for side in window_sizes)
+    def _spans(self, rows: int, columns: int) -> tuple[int, int]:
+        return rows, columns
 
 
 def _rotation(row_angles: Tensor, column_angles: Tensor) -> Rotation:
@@ -183,11 +224,11 @@ def _rotation(row_angles: Tensor, column_angles: Tensor) -> Rotation:
     return Rotation(angles.cos(), angles.sin())
 
 
-KINDS = {rope.kind: rope for rope in (RopeDinov3, RopeEva02)}
+KINDS = {rope.kind: rope for rope in (RopeDinov3, RopeEva02, RopeAxial)}
 
 
-def build_rope(options: dict, head_dims: int) -> RopeDinov3 | RopeEva02:
-    """Build the rotary positions of ``dict(kind='dinov3' or 'eva02', ...)`` for heads of ``head_dims`` channels."""
+def build_rope(options: dict, head_dims: int) -> RopeDinov3 | RopeAxial:
+    """Build the rotary positions of ``dict(kind=..., ...)``, one of ``KINDS``, for heads of ``head_dims`` channels."""
     options = dict(options)
     kind = options.pop('kind', None)
     if kind not in KINDS:

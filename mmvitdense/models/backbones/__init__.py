@@ -10,6 +10,7 @@ from .vit_comer import ViTCoMer
 from .vit_hook import ViTHook
 from .vit_taps import ViTTaps
 from .vpnext_vit import VPNeXtViT
+from .windowed_taps import WindowedTaps
 
 __all__ = [
     'BaseViT',
@@ -26,4 +27,5 @@ __all__ = [
     'ViTTaps',
     'ViTWithKeys',
     'ViTWithPatchKernel',
+    'WindowedTaps',
 ]

@@ -1,4 +1,4 @@
-"""The map of a ViT at twice its resolution or more, made by LiFT (arXiv 2403.14625)."""
+"""The map of a ViT at twice its resolution or more, made by LiFT (arXiv 2403.14625) or NAF (2511.18452)."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from mmvitdense.layers import HoldsViT, constructed_undrawn
 from mmvitdense.models.initialized_module import InitializedModule
+from mmvitdense.models.necks.map_upsampler import MapUpsampler
 from mmvitdense.option_types import Count
 from mmvitdense.registry import MODELS
 
@@ -22,34 +23,37 @@ from .vit_sizes import block_indices
 
 @MODELS.register_module()
 class LiftedViT(HoldsViT, InitializedModule):
-    """One map of a ViT, doubled by ``LiFT`` once or several times, of an image of any size.
+    """One map of a ViT, doubled once or several times with the help of the image, which may be of any size.
 
-    With ``facet='key'``, the last block and ``num_iters`` of up to 4 (patches of 16) or 3 (of 8) it is what
-    saksham-s/lift computes (``lift_extractor.py``): before each further pass the image is doubled bilinearly, and the
-    weights are the same. The ViT keeps its options: ``vit=dict(frozen_stages='all')`` keeps it as it is.
+    With ``LiFT``, ``facet='key'``, the last block and ``num_iters`` of up to 4 (patches of 16) or 3 (of 8) it is what
+    saksham-s/lift computes (``lift_extractor.py``). With ``NAF`` and the normed output of the last block it is what
+    valeoai/NAF does, whose weights fit any ViT. The ViT keeps its options: ``vit=dict(frozen_stages='all')`` keeps it
+    as it is.
 
     Args:
         vit: A ViT or its config, of a ``PlainViT`` if without type.
-        lift: Options of ``LiFT`` but for its sizes, such as ``init_cfg``; or the module.
+        lift: What makes the map denser: options of a ``LiFT``, or with a type of another ``MapUpsampler`` such as
+            ``NAF``, but for those that the ViT decides; or the module.
         num_iters: How often the map is doubled.
         layer: The block whose features are taken, negative from the end.
-        facet: 'token' for its output, 'key' for the keys of its attention. Those have the order of the official code,
+        facet: 'token' for its output, 'key' for the keys of its attention. Those have the order of LiFT's code,
             the heads of each channel side by side; the rest of that block has no use: freeze the ViT.
         norm: Whether the final norm is applied to the output of the block; not for keys.
-        frozen_lift: Whether LiFT is kept as it is, its batch norms in evaluation.
-        keep_maps: Whether the map of the ViT and those of all passes are returned, from coarse to fine; else the last.
-        init_cfg: As in mmengine; weights of ViT and LiFT belong into theirs.
+        frozen_lift: Whether the upsampler is kept as it is, in evaluation.
+        keep_maps: Whether the map of the ViT and those of each doubling are returned, from coarse to fine; else the
+            last.
+        init_cfg: As in mmengine; weights of ViT and upsampler belong into theirs.
 
     Raises:
-        TypeError: The ViT does not give the keys that are asked for.
-        ValueError: There is no such block, no final norm to apply, or LiFT has other sizes than the ViT.
+        TypeError: The ViT does not give the keys that are asked for, or ``lift`` is no ``MapUpsampler``.
+        ValueError: There is no such block, no final norm to apply, or the upsampler does not fit the ViT.
     """
 
     @constructed_undrawn
     def __init__(
         self,
         vit: dict[str, Any] | nn.Module,
-        lift: dict[str, Any] | nn.Module | None = None,
+        lift: dict[str, Any] | MapUpsampler | None = None,
         num_iters: Count = 1,
         layer: int = -1,
         facet: Literal['token', 'key'] = 'token',
@@ -68,17 +72,18 @@ class LiftedViT(HoldsViT, InitializedModule):
         self.num_iters, self.facet, self.norm, self.keep_maps = num_iters, facet, norm, keep_maps
         _check(self.vit, facet, norm)
         self.lift = self._built(lift)
+        self.lift.check_channels(self.embed_dims)
         self.frozen_lift = frozen_lift
         if frozen_lift:
             freeze([self.lift])
 
     def init_weights(self) -> None:
-        """As mmengine; a LiFT that is frozen as it was drawn is warned of."""
+        """As mmengine; an upsampler that is frozen as it was drawn is warned of."""
         super().init_weights()
         if self.frozen_lift and not self.lift.init_cfg and not self.init_cfg:
             print_log(
-                'LiFT is frozen with the weights that it was built with: unless a checkpoint brings others, give '
-                "lift=dict(init_cfg=dict(type='LiFTPretrained', checkpoint=...)) or frozen_lift=False",
+                f'{type(self.lift).__name__} is frozen with the weights that it was built with: unless a checkpoint '
+                f'brings others, give lift=dict({self.lift.weights_advice}) or frozen_lift=False',
                 logger='current',
                 level=logging.WARNING,
             )
@@ -91,13 +96,10 @@ class LiftedViT(HoldsViT, InitializedModule):
             with s = 1, 2 and so on.
         """
         image = self.padded(image)
-        found = [self.features(image)]
-        for number in range(self.num_iters):
-            if number:
-                size = (2 * image.shape[-2], 2 * image.shape[-1])
-                image = F.interpolate(image, size, mode='bilinear', align_corners=False)
-            found.append(self.lift(image, found[-1]))
-        return tuple(found) if self.keep_maps else (found[-1],)
+        maps = self.features(image)
+        if not self.keep_maps:
+            return tuple(self.lift.denser(image, maps, [self.num_iters]))
+        return maps, *self.lift.denser(image, maps, range(1, self.num_iters + 1))
 
     def padded(self, image: Tensor) -> Tensor:
         """The image with zeros at the bottom and on the right up to whole patches, as ViTs pad it."""
@@ -105,7 +107,7 @@ class LiftedViT(HoldsViT, InitializedModule):
         return F.pad(image, (0, right, 0, bottom)) if bottom or right else image
 
     def features(self, image: Tensor) -> Tensor:
-        """The map that LiFT starts from, B x embed_dims x h x w."""
+        """The map that is made denser, B x embed_dims x h x w."""
         if self.facet == 'token':
             return self.vit.intermediate(image, [self.layer], self.norm)[0]
         tokens, grid = self.vit.embed(image)
@@ -122,20 +124,23 @@ class LiftedViT(HoldsViT, InitializedModule):
         return self
 
     def get_layer_depth(self, param_name: str, prefix: str = '') -> tuple[int, int]:
-        """Depth of a parameter of the ViT; LiFT is behind it."""
+        """Depth of a parameter of the ViT; the upsampler is behind it."""
         return self.vit.get_layer_depth(param_name, f'{prefix}vit.')
 
-    def _built(self, lift: dict[str, Any] | nn.Module | None) -> nn.Module:
-        sizes = {'in_channels': self.embed_dims, 'patch_size': self.patch_size}
-        if not isinstance(lift, nn.Module):
-            options = {'type': 'mmvitdense.LiFT', **(lift or {})}
+    def _built(self, lift: dict[str, Any] | MapUpsampler | None) -> MapUpsampler:
+        of_vit = {'in_channels': self.embed_dims, 'patch_size': self.patch_size}
+        options = {} if isinstance(lift, nn.Module) else {'type': 'mmvitdense.LiFT', **(lift or {})}
+        kind = type(lift) if isinstance(lift, nn.Module) else MODELS.get(options['type'])
+        if not (isinstance(kind, type) and issubclass(kind, MapUpsampler)):
+            raise TypeError(f'lift must be a MapUpsampler such as LiFT or NAF, got {options.get("type", kind)}')
+        sizes = {name: of_vit[name] for name in kind.of_vit}
+        if options:
             given = {name: options[name] for name in sizes if name in options}
-            lift = MODELS.build({**options, **sizes})
         else:
             given = {name: getattr(lift, name) for name in sizes}
         if wrong := {name: value for name, value in given.items() if value != sizes[name]}:
-            raise ValueError(f'LiFT is given {wrong}, and the ViT has {sizes}: leave them out of lift')
-        return lift
+            raise ValueError(f'{kind.__name__} is given {wrong}, and the ViT has {sizes}: leave them out of lift')
+        return MODELS.build({**options, **sizes}) if options else lift
 
 
 def _check(vit: nn.Module, facet: str, norm: bool) -> None:
@@ -146,4 +151,4 @@ def _check(vit: nn.Module, facet: str, norm: bool) -> None:
     if norm and isinstance(vit.norm, nn.Identity):
         raise ValueError("norm=True needs a ViT with a final norm: give vit=dict(final_norm='all'), or norm=False")
     if vit.in_channels != 3:
-        raise ValueError(f'LiFT reads images of 3 channels, the ViT has in_channels={vit.in_channels}')
+        raise ValueError(f'upsamplers read images of 3 channels, the ViT has in_channels={vit.in_channels}')

@@ -14,11 +14,12 @@ from torch import Tensor, nn
 from mmvitdense.layers import (
     TOKEN_NORMS,
     AttentionPosition,
-    PatchEmbed,
+    ConvPatchEmbed,
     QueryMask,
     RecordsPositions,
     SinCosPositions,
     SineConvPositions,
+    build_patch_embed,
     build_rope,
     constructed_undrawn,
     draw_vit_linear,
@@ -60,6 +61,8 @@ class PlainViT(RecordsPositions, BaseViT):
             table, which is resized to the grid of each image. ``img_size`` when None.
         patch_size: Side of a patch in pixels.
         in_channels: Channels of the image.
+        stem: Convolutions that make the patches, ``dict(kind='conv', norm_eval=True)``, see ``ConvPatchEmbed``; None
+            for one of the size of a patch.
         out_indices: Blocks whose output is returned, in order of depth, counted from 0, negative ones from the end.
             Blocks after the last of them never run: they are frozen, and a line of the log names them.
         drop_path_rate: Stochastic depth of the last block; grows linearly from 0 at the first.
@@ -79,10 +82,11 @@ class PlainViT(RecordsPositions, BaseViT):
         pos_embed_cls_slot: Whether the table starts with a row for the class token. By default as
             ``with_cls_token``; True without class token keeps the row of the pre-training (unused), as detectron2
             does, so that checkpoints and parameter counts agree.
-        pos_resize: How the table follows the grid, ``dict(by='size' or 'scale', offset=0.1, antialias=False,
-            mode='bicubic')``, see ``resize_position_table``. DINOv2 without registers: ``dict(by='scale')``.
-        rope: Rotary positions, ``dict(kind='dinov3' or 'eva02', ...)`` with the options of ``RopeDinov3`` or
-            ``RopeEva02``; None for none.
+        pos_resize: How the table follows the grid, ``dict(by='size', 'scale' or 'tile', offset=0.1, antialias=False,
+            mode='bicubic', align_corners=False, square=False)``, see ``resize_position_table``. DINOv2 without
+            registers: ``dict(by='scale')``.
+        rope: Rotary positions, ``dict(kind='dinov3', 'eva02' or 'axial', ...)`` with the options of ``RopeDinov3``,
+            ``RopeEva02`` or ``RopeAxial``; None for none.
         window_size: Side of the attention windows in tokens, 0 for global attention in every block; or one number for
             each block, 0 for a block that attends globally.
         global_blocks: Indices of the blocks that attend globally although there is a window. By default the last
@@ -129,6 +133,7 @@ class PlainViT(RecordsPositions, BaseViT):
         pretrain_img_size: int | Sequence[int] | None = None,
         patch_size: Count = 16,
         in_channels: Count = 3,
+        stem: dict | None = None,
         out_indices: int | Sequence[int] = -1,
         drop_path_rate: DropRate = 0.0,
         qkv_bias: bool | str = True,
@@ -193,7 +198,7 @@ class PlainViT(RecordsPositions, BaseViT):
 
         build_norm = TOKEN_NORMS[norm]
         of_patches = build_norm(self.embed_dims, eps=norm_eps) if patch_norm else None
-        self.patch_embed = PatchEmbed(self.embed_dims, patch_size, in_channels, patch_bias, of_patches)
+        self.patch_embed = build_patch_embed(stem, self.embed_dims, patch_size, in_channels, patch_bias, of_patches)
         self._add_tokens(with_cls_token, num_registers, pos_embed, pos_embed_cls_slot)
         self.sine_conv = SineConvPositions(self.embed_dims) if pos_embed == 'sine_conv' else None
         self.sincos = SinCosPositions(self.embed_dims, pos_embed) if pos_embed in SINES else None
@@ -265,9 +270,15 @@ class PlainViT(RecordsPositions, BaseViT):
         return self.norm_pre(tokens)
 
     def patch_kernel(self) -> tuple[Tensor, Tensor | None]:
-        """See ``ViTWithPatchKernel``."""
+        """See ``ViTWithPatchKernel``.
+
+        Raises:
+            ValueError: More than a kernel makes the patches.
+        """
+        if isinstance(self.patch_embed, ConvPatchEmbed):
+            raise ValueError('the patches of this ViT are made by several convolutions, expected one: leave stem out')
         if not isinstance(self.patch_embed.norm, nn.Identity):
-            raise ValueError('patch_norm=True has a norm after the kernel of the patches: take a ViT without it here')
+            raise ValueError('the patches of this ViT are normed after their convolution: leave patch_norm out')
         return self.patch_embed.proj.weight, self.patch_embed.proj.bias
 
     def block_keys(self, tokens: Tensor, block: int) -> Tensor:

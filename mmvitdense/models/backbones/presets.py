@@ -63,6 +63,7 @@ def structure_of(preset: str) -> dict[str, Any]:
         'relative': 'bias' if relative == 'bias_shared' else relative,
         'rope': options.get('rope', {}).get('kind'),
         'pre_norm': options.get('pre_norm', False),
+        'stem': options.get('stem') is not None,
         'patch_bias': options.get('patch_bias', True),
         'patch_norm': options.get('patch_norm', False),
         'rms_norm': options.get('norm') == 'rms',

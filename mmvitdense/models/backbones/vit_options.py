@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from numbers import Integral, Real
 
+from mmvitdense.layers.positions.absolute import check_resizing
+
 CHOICES = {
     'pos_embed': ('absolute', 'sine_conv', 'sincos_mae', 'sincos_bv', None),
     'rel_pos': ('decomposed', 'bias', 'bias_shared', None),
@@ -12,7 +14,7 @@ CHOICES = {
     'norm': ('layer', 'rms'),
     'final_norm': ('all', 'last', None),
 }
-_POS_RESIZE = ('by', 'offset', 'antialias', 'mode')
+_POS_RESIZE = ('by', 'offset', 'antialias', 'mode', 'align_corners', 'square')
 
 
 def check_sizes(**sizes: int) -> None:
@@ -46,5 +48,6 @@ def check_positions(pos_resize: dict | None, rope: dict | None, rel_pos: str | N
     """Raise ValueError for options of positions that are unknown or exclude each other."""
     if unknown := sorted(set(pos_resize or {}) - set(_POS_RESIZE)):
         raise ValueError(f'pos_resize has the unknown keys {unknown}: expected some of {_POS_RESIZE}')
+    check_resizing(**{key: value for key, value in (pos_resize or {}).items() if key != 'offset'})
     if rope and rel_pos == 'decomposed':
         raise ValueError("rope and rel_pos='decomposed' exclude each other: no published model has both")

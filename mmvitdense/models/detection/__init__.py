@@ -6,14 +6,18 @@ from .dino import DINO
 from .early_exit import EarlyExitEncoder, EarlyExitPixelDecoder
 from .early_exit_head import EarlyExitMask2Former, EarlyExitMask2FormerHead
 from .federated_loss import FederatedLoss
+from .kmax_fusion_head import KMaXFusionHead
+from .kmax_head import KMaXHead
 from .mask_head import Detectron2MaskHead
 from .mask_transformer_head import MaskTransformerHead
+from .plain_detr import BoxDeltaL1Cost, PlainDETR, PlainDETRHead
 from .raw_padding import RawPaddingDetDataPreprocessor
 from .several_resolutions import MultiResolutionSingleStageDetector, MultiResolutionTwoStageDetector
 from .size_aware import SizeAwareCascadeRCNN, SizeAwareMaskRCNN
 
 __all__ = [
     'DINO',
+    'BoxDeltaL1Cost',
     'CoATSSHead',
     'CoDETR',
     'CoDINOHead',
@@ -25,9 +29,13 @@ __all__ = [
     'EarlyExitMask2FormerHead',
     'EarlyExitPixelDecoder',
     'FederatedLoss',
+    'KMaXFusionHead',
+    'KMaXHead',
     'MaskTransformerHead',
     'MultiResolutionSingleStageDetector',
     'MultiResolutionTwoStageDetector',
+    'PlainDETR',
+    'PlainDETRHead',
     'RawPaddingDetDataPreprocessor',
     'SizeAwareCascadeRCNN',
     'SizeAwareMaskRCNN',

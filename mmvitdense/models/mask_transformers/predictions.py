@@ -17,12 +17,16 @@ class MaskPredictions(NamedTuple):
         image_size: (height, width) of the images in pixels; None from a decoder that sees maps alone.
         covered: (height, width) of the images padded at the bottom and on the right to whole patches, or to whole
             places of a map.
+        features: Of kMaX-DeepLab in training, for each of the masks: B x C x h x w, of length 1 at each place.
+        semantic: Of kMaX-DeepLab in training: logits of classes at the places of a map of the backbone.
     """
 
     classes: tuple[Tensor, ...]
     masks: tuple[Tensor, ...]
     image_size: tuple[int, int] | None
     covered: tuple[int, int]
+    features: tuple[Tensor, ...] = ()
+    semantic: Tensor | None = None
 
     def pixel_masks(self) -> Tensor:
         """The last masks, resized bilinearly, as B x Q x height x width of the images, or of what is covered where the

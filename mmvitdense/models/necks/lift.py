@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import ClassVar
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mmvitdense.layers import BatchNorm2d, constructed_undrawn
-from mmvitdense.models.initialized_module import InitializedModule
 from mmvitdense.option_types import Count
 from mmvitdense.registry import MODELS
+
+from .map_upsampler import MapUpsampler
 
 _STEM = 32
 
 
 @MODELS.register_module()
-class LiFT(InitializedModule):
+class LiFT(MapUpsampler):
     """A convolutional network from an image and its map to a map of the same features, twice as dense.
 
     Layers and names of parameters are those of ``lift.py`` of saksham-s/lift, whose files load as they are. For patches
@@ -33,6 +37,9 @@ class LiFT(InitializedModule):
     Raises:
         ValueError: ``in_channels`` is odd.
     """
+
+    of_vit: ClassVar[tuple[str, ...]] = ('in_channels', 'patch_size')
+    weights_advice: ClassVar[str] = "init_cfg=dict(type='LiFTPretrained', checkpoint=...)"
 
     @constructed_undrawn
     def __init__(self, in_channels: Count, patch_size: Count, init_cfg: dict | list[dict] | None = None):
@@ -67,6 +74,18 @@ class LiFT(InitializedModule):
         fine = self._on_grid(self.image_convs_1(image), (2 * grid[0], 2 * grid[1]))
         maps = torch.cat([maps, self.image_convs_2(fine)], dim=1)
         return self.outc(self.up1(maps, fine))
+
+    def denser(self, image: Tensor, maps: Tensor, doublings: Sequence[int]) -> list[Tensor]:
+        """As in the base: pass by pass with the same weights, the image doubled bilinearly before each further one."""
+        found = []
+        for number in range(1, max(doublings) + 1):
+            if number > 1:
+                size = (2 * image.shape[-2], 2 * image.shape[-1])
+                image = F.interpolate(image, size, mode='bilinear', align_corners=False)
+            maps = self(image, maps)
+            if number in doublings:
+                found.append(maps)
+        return found
 
     def _on_grid(self, fine: Tensor, grid: tuple[int, int]) -> Tensor:
         """Features of a quarter of the image's size at twice the grid of the map."""

@@ -3,6 +3,7 @@
 from .context_replay import ContextReplayHead
 from .dpt_head import DPTSegHead
 from .iml_head import EdgeWeightedBCELoss, IMLHead
+from .kmax_head import KMaXSegHead
 from .linear_head import LinearSegHead
 from .mask2former_head import Mask2FormerSegHead
 from .mask_transformer_head import MaskTransformerSegHead
@@ -15,6 +16,7 @@ __all__ = [
     'DPTSegHead',
     'EdgeWeightedBCELoss',
     'IMLHead',
+    'KMaXSegHead',
     'LinearSegHead',
     'Mask2FormerSegHead',
     'MaskTransformerSegHead',

@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 
 from mmvitdense.layers import resize_position_table, sincos_position_table
+from mmvitdense.models import PlainViT
 
 
 def bicubic_matrix(source, target, a=-0.75, ratio=None):
@@ -96,9 +97,52 @@ def test_antialias(target):
     np.testing.assert_allclose(resized.numpy().reshape(*target, 3), expected, atol=1e-5)
 
 
-def test_an_unknown_rule_is_named():
-    with pytest.raises(ValueError, match="'size' or 'scale', got 'area'"):
-        resize_position_table(torch.randn(1, 4, 2), (2, 2), (3, 3), by='area')
+def linear_matrix(source, target, align_corners):
+    """target x source weights of linear interpolation."""
+    matrix = np.zeros((target, source))
+    for i in range(target):
+        step = (source - 1) / max(target - 1, 1) if align_corners else source / target
+        position = i * step if align_corners else min(max((i + 0.5) * step - 0.5, 0), source - 1)
+        first = min(int(position), source - 2)
+        matrix[i, first : first + 2] = 1 - (position - first), position - first
+    return matrix
+
+
+@pytest.mark.parametrize('align_corners', [False, True])
+@pytest.mark.parametrize('target', [(3, 9), (7, 4), (5, 2)])
+def test_upper_left_of_a_square(target, align_corners):
+    table = torch.randn(1, 5 * 5, 3)
+    rule = {'mode': 'bilinear', 'square': True, 'align_corners': align_corners}
+    resized = resize_position_table(table, (5, 5), target, **rule)
+    matrix = linear_matrix(5, max(target), align_corners)
+    expected = np.einsum('ya,xb,abc->yxc', matrix, matrix, table.double().numpy().reshape(5, 5, 3))
+    np.testing.assert_allclose(resized.numpy().reshape(*target, 3), expected[: target[0], : target[1]], atol=1e-5)
+
+
+@pytest.mark.parametrize('target', [(5, 7), (8, 8), (3, 9), (2, 4)])
+def test_tiles(target):
+    table = torch.randn(1, 3 * 4, 2)
+    resized = resize_position_table(table, (3, 4), target, by='tile').reshape(*target, 2)
+    for row in range(target[0]):
+        for column in range(target[1]):
+            assert torch.equal(resized[row, column], table[0, row % 3 * 4 + column % 4])
+
+
+@pytest.mark.parametrize(
+    ('rule', 'message'),
+    [
+        ({'by': 'area'}, "'size', 'scale' or 'tile', got 'area'"),
+        ({'by': 'tile', 'square': True}, "by='size' alone, got by='tile'"),
+        ({'by': 'scale', 'align_corners': True}, "by='size' alone, got by='scale'"),
+        ({'by': 'tile', 'antialias': True}, 'not of one that is repeated'),
+    ],
+)
+def test_rules_that_mean_nothing_are_named(rule, message):
+    """By the function, and by the model before it is built."""
+    with pytest.raises(ValueError, match=message):
+        resize_position_table(torch.randn(1, 4, 2), (2, 2), (3, 3), **rule)
+    with pytest.raises(ValueError, match=message):
+        PlainViT(pos_resize=rule)
 
 
 def test_as_interpolate_does():

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from mmvitdense.layers import build_rope, half_pairing
+from mmvitdense.layers import build_rope, columns_first_pairing, half_pairing
 from mmvitdense.layers.positions.rotary import Rotation, rotate
 
 CPU = torch.device('cpu')
@@ -46,6 +46,20 @@ def test_angles_of_eva02(grid):
         assert_same_angles(rotation, expected)
 
 
+@pytest.mark.parametrize('options', [{'offset': 1}, {'pretrain_grid': 6}])
+def test_angles_by_the_index(options):
+    """As it is, or such that the longer side, and a window, spans the grid of the pre-training."""
+    whole, window = build_rope({'kind': 'axial', 'theta': 1000.0, **options}, 12)((3, 5), (2,), CPU)
+    for rotation, (height, width) in ((whole, (3, 5)), (window, (2, 2))):
+        factor = options.get('pretrain_grid', width) / width
+        expected = [
+            [(i + options.get('offset', 0)) * factor * 1000.0 ** (-2 * j / 6) for i in (y, x) for j in range(3)]
+            for y in range(height)
+            for x in range(width)
+        ]
+        assert_same_angles(rotation, expected)
+
+
 def test_windows_of_dinov3_keep_the_distances_of_the_image():
     whole, window = build_rope({'kind': 'dinov3'}, 16)((6, 9), (3,), CPU)
     whole, window = angles(whole).reshape(6, 9, 8), angles(window).reshape(3, 3, 8)
@@ -69,15 +83,17 @@ def test_rotation_is_a_product_of_complex_numbers():
     torch.testing.assert_close(rotate(tokens, Rotation(turn.cos(), turn.sin())), expected)
 
 
-def test_half_pairing_replaces_neighbouring_channels():
+@pytest.mark.parametrize('pairing', [half_pairing, columns_first_pairing])
+def test_pairing_replaces_neighbouring_channels(pairing):
     """Logits of interleaved rotation, written out, are those of ``rotate`` on permuted channels."""
     query, key, turn = torch.randn(6, 8).double(), torch.randn(6, 8).double(), torch.randn(6, 4).double()
+    theirs = turn if pairing is half_pairing else torch.cat(turn.chunk(2, dim=1)[::-1], dim=1)
 
     def interleaved(tokens):
-        numbers = torch.complex(tokens[:, 0::2], tokens[:, 1::2]) * torch.polar(torch.ones_like(turn), turn)
+        numbers = torch.complex(tokens[:, 0::2], tokens[:, 1::2]) * torch.polar(torch.ones_like(theirs), theirs)
         return torch.stack([numbers.real, numbers.imag], dim=-1).flatten(1)
 
-    order, rotation = half_pairing(8), Rotation(turn.cos(), turn.sin())
+    order, rotation = pairing(8), Rotation(turn.cos(), turn.sin())
     assert sorted(order.tolist()) == list(range(8))
     ours = rotate(query[:, order], rotation) @ rotate(key[:, order], rotation).T
     torch.testing.assert_close(ours, interleaved(query) @ interleaved(key).T)
@@ -142,7 +158,8 @@ class TestAugmentation:
 @pytest.mark.parametrize(
     ('options', 'message'),
     [
-        ({'kind': 'axial'}, r"kind of rope must be one of .*dinov3.*eva02.* got 'axial'"),
+        ({'kind': 'mixed'}, r"kind of rope must be one of .*dinov3.*eva02.*axial.* got 'mixed'"),
+        ({'kind': 'axial', 'offset': -1}, 'offset .*-1'),
         ({'kind': 'dinov3', 'normalize': 'area'}, "normalize of rope must be one of .*'area'"),
         ({'kind': 'dinov3', 'periods_dtype': 'int8'}, "periods_dtype of rope must be .*'int8'"),
     ],

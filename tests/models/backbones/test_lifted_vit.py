@@ -1,11 +1,12 @@
-"""The suite of backbones for LiftedViT, what stays frozen, its weights; fidelity is in ``fidelity/test_lift.py``."""
+"""The suite of backbones for LiftedViT, what is frozen, weights of LiFT and NAF; fidelity is in ``tests/fidelity``."""
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 from mmvitdense.checkpoints import CheckpointError
-from mmvitdense.models import LiFT, LiftedViT, LiFTPretraining, PlainViT, SimpleFeaturePyramid
+from mmvitdense.models import NAF, LiFT, LiftedViT, LiFTPretraining, NAFPretraining, PlainViT, SimpleFeaturePyramid
 from tests.fidelity.agreement import redraw
 from tests.models.suite import BackboneSuite, of_variants
 
@@ -21,6 +22,7 @@ VIT = {
     'with_cls_token': True,
     'final_norm': 'all',
 }
+NAF_OPTIONS = {'type': 'mmvitdense.NAF', 'dims': 32, 'img_layers': 1, 'window': 3}
 # Of the last block the keys alone are used, and no final norm.
 IDLE = {
     *('norm.weight', 'norm.bias'),
@@ -42,13 +44,15 @@ class TestLiftedViT(BackboneSuite):
     variants = {
         'twice': {'vit': VIT, 'num_iters': 2, 'norm': True, 'frozen_lift': False, 'keep_maps': True},
         'keys': {'vit': VIT, 'facet': 'key', 'frozen_lift': False},
+        'naf': {'vit': VIT, 'lift': NAF_OPTIONS, 'num_iters': 2, 'norm': True, 'frozen_lift': False},
     }
     compiled = {
         'twice': {'vit': {**VIT, 'num_layers': 1}, 'num_iters': 2, 'frozen_lift': False},
         'keys': {'vit': {**VIT, 'num_layers': 2}, 'facet': 'key', 'frozen_lift': False},
+        'naf': {'vit': {**VIT, 'num_layers': 1}, 'lift': NAF_OPTIONS, 'num_iters': 2, 'frozen_lift': False},
     }
-    exported = ('twice',)
-    of_tokens = ('twice',)
+    exported = {'twice': variants['twice'], 'naf': compiled['naf']}
+    of_tokens = ('twice', 'naf')
     without_gradient = {'keys': {f'vit.{name}' for name in IDLE}}
 
     def build(self, options):
@@ -65,7 +69,8 @@ class TestLiftedViT(BackboneSuite):
 
     def shapes(self, options, batch, size):
         rows, columns = (-(-side // 8) for side in size)
-        scales = (1, 2, 4) if options.get('keep_maps') else (2,)
+        last = 2 ** options.get('num_iters', 1)
+        scales = (1, 2, 4) if options.get('keep_maps') else (last,)
         return [(batch, 24, scale * rows, scale * columns) for scale in scales]
 
 
@@ -78,6 +83,66 @@ def test_any_patch_and_number_of_passes(patch, passes):
     assert found.shape == (1, 24, 2 * 2**passes, 3 * 2**passes)
     levels = SimpleFeaturePyramid(24, 32, scale_factors=(2, 1, 0.5), num_outs=4)([found])
     assert [level.shape[-1] for level in levels] == [-(-6 * 2**passes // 2**i) for i in range(4)]
+
+
+def test_one_naf_for_any_vit():
+    """Of other widths and patches, in several passes: each is made of the map of the ViT, and the scale of that."""
+    naf = redraw(NAF(dims=32, img_layers=1, window=3)).eval()
+    for vit in (VIT, {**VIT, 'patch_size': 14, 'embed_dims': 32, 'pretrain_img_size': 28}):
+        model = LiftedViT(vit, naf, num_iters=3, keep_maps=True).eval()
+        redraw(model.vit)
+        image = torch.randn(1, 3, 4 * vit['patch_size'], 3 * vit['patch_size'])
+        maps = model(image)
+        assert [tuple(each.shape[-2:]) for each in maps] == [(4, 3), (8, 6), (16, 12), (32, 24)]
+        for found in maps[1:]:
+            torch.testing.assert_close(found, naf(image, maps[0], tuple(found.shape[-2:])))
+        found, other = maps[2], torch.randn_like(maps[0])
+        torch.testing.assert_close(naf(image, 2 * maps[0] + other, (16, 12)), 2 * found + naf(image, other, (16, 12)))
+        torch.testing.assert_close(naf(image, torch.full_like(other, 3.0), (16, 12)), torch.full_like(found, 3.0))
+        near = F.max_pool2d(F.pad(maps[0], (1,) * 4, mode='replicate'), 5, 1, padding=2)[..., 1:-1, 1:-1]
+        assert (found <= F.interpolate(near, scale_factor=4, mode='nearest') + 1e-5).all(), 'a mean of a window'
+    with pytest.raises(ValueError, match='maps of 27 channels: they must be a multiple of the heads'):
+        LiftedViT({**VIT, 'embed_dims': 27, 'num_heads': 3}, naf)
+
+
+def test_heads_of_naf_share_the_channels():
+    """In their order: channels of one head may change places, those of two may not."""
+    naf, image, maps = redraw(NAF(dims=32, window=3)).eval(), torch.randn(1, 3, 32, 32), torch.randn(1, 8, 4, 4)
+    found = naf(image, maps, (8, 8))
+    for order, same in (([1, 0, 2, 3, 4, 5, 6, 7], True), ([0, 2, 1, 3, 4, 5, 6, 7], False)):
+        assert torch.allclose(naf(image, maps[:, order], (8, 8)), found[:, order], atol=1e-6) == same
+
+
+def test_naf_sees_pixels_of_imagenet():
+    """Whatever the ViT sees; and the largest image is kept in proportion where that is asked for."""
+    naf, maps = redraw(NAF(dims=32, window=3)).eval(), torch.randn(1, 8, 2, 4)
+    pixels = 255 * torch.rand(1, 3, 64, 128)
+    mean, std = (torch.tensor(values)[:, None, None] for values in (naf.mean, naf.std))
+    wanted = naf((pixels - mean) / std, maps, (4, 8))
+    half = redraw(NAF(dims=32, window=3, mean=(127.5,) * 3, std=(127.5,) * 3)).eval()
+    torch.testing.assert_close(half(pixels / 127.5 - 1, maps, (4, 8)), wanted, rtol=1e-4, atol=1e-4)
+    seen = []
+    for keep_aspect in (False, True):
+        limited = NAF(dims=32, keep_aspect=keep_aspect)
+        limited.image_encoder.register_forward_pre_hook(lambda _, args: seen.append(tuple(args[0].shape[-2:])))
+        limited(pixels, maps, (4, 8))
+    assert seen == [(16, 16), (16, 32)]
+
+
+def test_naf_between_whole_multiples():
+    """As NATTEN has it, or of the nearest whole multiple; and in training with positions that are drawn anew."""
+    image, maps = torch.randn(1, 3, 40, 40), torch.randn(1, 8, 5, 5)
+    naf = redraw(NAF(dims=32, window=3, fractional='bilinear')).eval()
+    found = naf(image, maps, (13, 12))
+    wanted = F.interpolate(naf(image, maps, (15, 10)), (13, 12), mode='bilinear')
+    torch.testing.assert_close(found, wanted)
+    assert not torch.allclose(redraw(NAF(dims=32, window=3)).eval()(image, maps, (13, 12)), found)
+    naf.train()
+    assert not torch.allclose(naf(image, maps, (10, 10)), naf(image, maps, (10, 10)))
+    naf.eval()
+    torch.testing.assert_close(naf(image, maps, (13, 12)), wanted)
+    with pytest.raises(ValueError, match=r'a map of \(5, 5\) is to become one of \(4, 10\)'):
+        naf(image, maps, (4, 9))
 
 
 def test_the_image_matters_where_the_map_is_the_same():
@@ -119,6 +184,8 @@ class Mute(nn.Module):
         ({'vit': VIT, 'num_iters': 0}, 'num_iters'),
         ({'vit': VIT, 'lift': {'in_channels': 32}}, "LiFT is given {'in_channels': 32}"),
         ({'vit': VIT, 'lift': LiFT(24, 16)}, "LiFT is given {'patch_size': 16}"),
+        ({'vit': VIT, 'lift': {**NAF_OPTIONS, 'dims': 40}}, 'dims must be a multiple of 16'),
+        ({'vit': VIT, 'lift': {**NAF_OPTIONS, 'fractional': 'floor'}}, "fractional must be 'natten' or 'bilinear'"),
         ({'vit': {**VIT, 'embed_dims': 27, 'num_heads': 3}}, 'in_channels must be even'),
     ],
 )
@@ -128,6 +195,8 @@ def test_what_cannot_be(options, words):
 
 
 def test_no_keys_and_no_fitting_image():
+    with pytest.raises(TypeError, match='must be a MapUpsampler such as LiFT or NAF, got mmvitdense.PlainViT'):
+        LiftedViT(VIT, {'type': 'mmvitdense.PlainViT'})
     with pytest.raises(TypeError, match='Mute has none'):
         LiftedViT(Mute(), facet='key')
     with pytest.raises(ValueError, match=r'the image must be \(16, 24\)'):
@@ -177,13 +246,38 @@ class TestWeights:
             self.load(path)
 
 
+class TestWeightsOfNAF:
+    def load(self, path, **options):
+        init = {'type': 'NAFPretrained', 'checkpoint': str(path)}
+        model = LiftedViT(VIT, {**NAF_OPTIONS, **options, 'init_cfg': init})
+        model.init_weights()
+        return model.lift.state_dict()
+
+    def test_released_and_own_files(self, tmp_path):
+        naf = redraw(NAF(dims=32, img_layers=1, window=3), seed=5)
+        released = {**naf.state_dict(), 'image_encoder.rope.periods': 100 ** (torch.arange(2) / 2)}
+        torch.save(released, tmp_path / 'naf.pth')
+        trained = NAFPretraining(LiftedViT({**VIT, 'frozen_stages': 'all'}, naf, frozen_lift=False))
+        torch.save({'state_dict': trained.state_dict(), 'meta': {}}, tmp_path / 'iter_1.pth')
+        for file in ('naf.pth', 'iter_1.pth'):
+            loaded = self.load(tmp_path / file)
+            assert all(torch.equal(loaded[name], value) for name, value in naf.state_dict().items())
+        with pytest.raises(CheckpointError, match='has 2 rotary periods up to 10, the NAF has 2 up to 31.62'):
+            self.load(tmp_path / 'naf.pth', rope_base=1000.0)
+        with pytest.raises(CheckpointError, match='of a NAF of other sizes: .* give the model the dims of the file'):
+            self.load(tmp_path / 'iter_1.pth', dims=64)
+        with pytest.raises(CheckpointError, match=r"lacks \['image_encoder.encoder.2"):
+            self.load(tmp_path / 'naf.pth', img_layers=2)
+
+
 def test_a_frozen_lift_without_weights_is_warned_of(monkeypatch):
     logged = []
     monkeypatch.setattr('mmvitdense.models.backbones.lifted_vit.print_log', lambda text, **_: logged.append(text))
     LiftedViT(VIT, frozen_lift=False).init_weights()
     assert logged == []
     LiftedViT(VIT).init_weights()
-    assert 'give lift=dict(init_cfg=' in logged[0]
+    assert 'LiFT is frozen with the weights that it was built with' in logged[0]
+    assert "give lift=dict(init_cfg=dict(type='LiFTPretrained'" in logged[0]
 
 
 def test_training_that_cannot_be():
@@ -191,7 +285,12 @@ def test_training_that_cannot_be():
         LiFTPretraining(LiftedViT(VIT, frozen_lift=False))
     with pytest.raises(ValueError, match='give the backbone frozen_lift=False'):
         LiFTPretraining(LiftedViT({**VIT, 'frozen_stages': 'all'}))
-    model = LiFTPretraining(LiftedViT({**VIT, 'frozen_stages': 'all'}, frozen_lift=False))
+    frozen = {**VIT, 'frozen_stages': 'all'}
+    with pytest.raises(ValueError, match='NAFPretraining trains NAF: give the backbone frozen_lift=False'):
+        NAFPretraining(LiftedViT(frozen, NAF_OPTIONS))
+    with pytest.raises(ValueError, match='factor must be above 0 and at most 1'):
+        NAFPretraining(LiftedViT(frozen, NAF_OPTIONS, frozen_lift=False), factor=(0.6, 0.25))
+    model = LiFTPretraining(LiftedViT(frozen, frozen_lift=False))
     with pytest.raises(ValueError, match='multiples of 32, 4 patches'):
         model(torch.randn(2, 3, 48, 32), mode='loss')
     with pytest.raises(ValueError, match="mode must be 'loss'"):

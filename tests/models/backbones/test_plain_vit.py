@@ -143,6 +143,23 @@ class TestPlainViT(BackboneSuite):
             'global_blocks': (1, 3),
             'final_norm': 'last',
         },
+        'sam3': {
+            **SMALL,
+            'pretrain_img_size': 24,
+            'patch_bias': False,
+            'pos_resize': {'by': 'tile'},
+            'rope': {'kind': 'axial', 'pretrain_grid': 3},
+            'pre_norm': True,
+            'window_size': 3,
+            'global_blocks': (1, 3),
+        },
+        'radio': {
+            **SMALL,
+            'with_cls_token': True,
+            'num_registers': 3,
+            'pos_embed_cls_slot': False,
+            'pos_resize': {'mode': 'bilinear', 'square': True},
+        },
         'clip': {
             **SMALL,
             'patch_size': 8,
@@ -187,6 +204,36 @@ class TestPlainViT(BackboneSuite):
         image = torch.randn(2, 3, 32, 48)
         with torch.no_grad():
             assert_within(torch.compile(model, fullgraph=True)(image)[0], model(image)[0], 1e-4, 'output')
+
+
+class TestWithAStem(BackboneSuite):
+    model_class = PlainViT
+    patch_size = 16
+    variants = {
+        'ecvit': {
+            **SMALL,
+            'patch_size': 16,
+            'img_size': 64,
+            'stem': {'kind': 'conv'},
+            'num_registers': 1,
+            'pos_embed': None,
+            'rope': {'kind': 'dinov3'},
+        }
+    }
+    compiled = exported = ()
+    kept_when_recomputing = 0.8  # the maps of the stem stay
+
+    def strides_and_channels(self, options):
+        return [(16, 32)]
+
+    @pytest.mark.parametrize('options', [{'patch_size': 8}, {'patch_bias': False}, {'stem': {'kind': 'pool'}}], ids=str)
+    def test_options_that_it_excludes(self, options):
+        with pytest.raises(ValueError, match='a stem of kind|kind of stem'):
+            PlainViT(**{**self.variants['ecvit'], **options})
+
+    def test_it_has_no_kernel_of_patches(self):
+        with pytest.raises(ValueError, match='made by several convolutions'):
+            PlainViT(**self.variants['ecvit']).patch_kernel()
 
 
 class TestArchitectures:

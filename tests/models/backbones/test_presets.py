@@ -32,6 +32,13 @@ TIMM = {
     'dinov3-large': 'vit_large_patch16_dinov3_qkvb',
     'dinov3-huge-plus': 'vit_huge_plus_patch16_dinov3_qkvb',
     'dinov3-7b': 'vit_7b_patch16_dinov3',
+    'lingbot-vision-small': 'vit_small_patch16_lingbot',
+    'lingbot-vision-giant': 'vit_giant_patch16_lingbot',
+    'c-radiov3-giant': 'naflexvit_giant_patch16_radio_v3',
+    'c-radiov4-so400m': 'naflexvit_so400m_patch16_radio_v4',
+    'pe-core-small': 'vit_pe_core_small_patch16_384',
+    'pe-lang-large': 'vit_pe_lang_large_patch14_448',
+    'pe-spatial-gigantic': 'vit_pe_spatial_gigantic_patch14_448',
     'sam-base': 'samvit_base_patch16',
     'sam-large': 'samvit_large_patch16',
     'sam-huge': 'samvit_huge_patch16',
@@ -78,8 +85,9 @@ def test_shapes_of_timm(preset, name):
         pytest.skip(f'this timm has no {name}')
     with torch.device('meta'):
         weights = timm.create_model(name, num_classes=0).state_dict()
-    # timm gives SAM no norm at the end.
-    model = build(preset, final_norm=None if preset.startswith('sam') else 'last')
+    # timm gives SAM no norm at the end, and others where the table says nothing.
+    last = None if preset.startswith('sam') else 'last'
+    model = build(preset, final_norm=PRESETS[preset].get('final_norm', last))
     kept, report = fit_to_vit(detect(weights).convert(weights), model)
     assert report.missing == []
     assert report.resized == []

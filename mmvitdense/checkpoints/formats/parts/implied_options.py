@@ -12,6 +12,7 @@ from mmvitdense.checkpoints.files.reading import CheckpointError
 from mmvitdense.layers.positions.table_rows import CLASS_OFFSETS, num_offsets, square_table
 
 from .families import options_of_families
+from .patches import patch_sides
 from .window_plan import table_sides, window_plan
 
 # Published widths and their heads, by embed_dims; formats with other heads for a width say so themselves.
@@ -42,15 +43,15 @@ def implied_options(
     Raises:
         CheckpointError: The number of heads, or the grid of a table that is no square, cannot be determined.
     """
-    projection = weights['patch_embed.proj.weight']
+    patch_size = patch_sides(weights)[1]
     grid_is_known = 'pretrain_img_size' in given or 'pretrain_img_size' in known
     options = {
-        'embed_dims': projection.shape[0],
+        'embed_dims': weights['patch_embed.proj.weight'].shape[0],
         'num_layers': 1 + max(int(match[1]) for name in weights if (match := _BLOCK.match(name))),
-        'patch_size': projection.shape[-1],
-        **_embedding(weights, projection.shape[-1], grid_is_known),
+        'patch_size': patch_size,
+        **_embedding(weights, patch_size, grid_is_known),
         **_block(weights),
-        **_relative_positions(weights, projection.shape[-1], grid_is_known),
+        **_relative_positions(weights, patch_size, grid_is_known),
         **_convolutional_propagation(weights),
     }
     of_family = options_of_families(families, weights)
@@ -85,6 +86,8 @@ def _embedding(weights: dict[str, Tensor], patch_size: int, grid_is_known: bool)
         options['patch_norm'] = True
     if 'norm_pre.weight' in weights:
         options['pre_norm'] = True
+    if 'patch_embed.convs.0.conv.weight' in weights:
+        options['stem'] = {'kind': 'conv'}
     if 'norm.weight' in weights:
         options['final_norm'] = 'last'
     table = weights.get('pos_embed')

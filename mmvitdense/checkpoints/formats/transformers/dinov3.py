@@ -1,10 +1,11 @@
-"""DINOv3 of ``transformers`` (``DINOv3ViTModel``), with plain and gated feed-forward networks."""
+"""DINOv3 and LingBot-Vision under the names of ``transformers`` (``DINOv3ViTModel``), networks plain or gated."""
 
 from __future__ import annotations
 
 from torch import Tensor
 
 from mmvitdense.checkpoints.formats.contract import Format
+from mmvitdense.checkpoints.formats.dinov3 import families_of
 
 from .names import body_of, convert_body, has_blocks
 
@@ -26,5 +27,5 @@ FORMAT = Format(
     about=__doc__,
     matches=matches,
     convert=convert,
-    families=lambda state_dict: ('dinov3',),
+    families=lambda state_dict: families_of(convert(state_dict)),
 )

@@ -1,0 +1,6 @@
+_base_ = './vit-s-dinov3_plain-detr_24e_coco.py'
+
+model = dict(
+    backbone=dict(vit=dict(preset='dinov3-base', init_cfg=dict(checkpoint=_base_.dinov3.base))),
+    neck=dict(in_channels=[3072]),
+)

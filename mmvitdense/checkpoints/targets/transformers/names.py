@@ -1,0 +1,62 @@
+"""Names and settings that the ViTs of transformers have in common, as files have them (those of transformers 4)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from mmvitdense.checkpoints.formats.parts.renaming import rename
+from mmvitdense.checkpoints.targets.contract import Options, Weights
+from mmvitdense.checkpoints.targets.parts import side_of, split_qkv
+
+ACTIVATIONS = {'gelu': 'gelu', 'gelu_tanh': 'gelu_pytorch_tanh', 'quick_gelu': 'quick_gelu'}
+PLAIN_RULE = {'by': 'size', 'antialias': False, 'mode': 'bicubic'}
+MASK_TOKEN = 'mask_token'
+SOME = range(1, 10**6)
+"""Numbers of registers of models that have at least one."""
+
+_PARTS = tuple(f'attention.attention.{part}' for part in ('query', 'key', 'value'))
+_TOP = (
+    (r'^(cls_token|register_tokens|mask_token)$', r'embeddings.\1'),
+    (r'^pos_embed$', 'embeddings.position_embeddings'),
+    (r'^patch_embed\.proj\.', 'embeddings.patch_embeddings.projection.'),
+    (r'^norm\.', 'layernorm.'),
+    (r'^blocks\.', 'encoder.layer.'),
+    (r'\.attn\.proj\.', '.attention.output.dense.'),
+)
+
+
+def encoder_names(weights: Weights, *rules: tuple[str, str], key_bias: bool = True) -> Weights:
+    """Names of an encoder whose layers are 'encoder.layer.0.attention.attention.query' and so on.
+
+    Args:
+        weights: Names of ``PlainViT``.
+        rules: For what the model calls otherwise.
+        key_bias: Whether keys have a bias.
+    """
+    return rename(split_qkv(weights, _PARTS, key_bias), (*_TOP, *rules))
+
+
+def with_mask_token(weights: Weights, *shape: int) -> Weights:
+    """With the mask token that the model has, of zeros where the weights lack it, of this shape."""
+    token = weights.get(MASK_TOKEN)
+    like = weights['patch_embed.proj.weight']
+    token = torch.zeros(shape, dtype=like.dtype) if token is None else token.reshape(shape)
+    return {**weights, MASK_TOKEN: token}
+
+
+def common(model: str, model_type: str, options: Options) -> dict[str, Any]:
+    """What config.json has of every ViT."""
+    return {
+        'architectures': [model],
+        'model_type': model_type,
+        'hidden_size': options['embed_dims'],
+        'num_hidden_layers': options['num_layers'],
+        'num_attention_heads': options['num_heads'],
+        'hidden_act': ACTIVATIONS[options['act']],
+        'layer_norm_eps': options['norm_eps'],
+        'image_size': side_of(options),
+        'patch_size': options['patch_size'],
+        'num_channels': options['in_channels'],
+    }
