@@ -190,7 +190,7 @@ class TestPlainViT(BackboneSuite):
             'out_indices': (1,),
         },
     }
-    exported = ('prefix-tokens-and-windows', 'simmim', 'dinov3', 'aimv2', 'resformer-in-windows')
+    exported = ('prefix-tokens-and-windows', 'simmim', 'dinov3', 'resformer-in-windows')
 
     def strides_and_channels(self, options):
         indices = options.get('out_indices', (3,))
