@@ -16,7 +16,7 @@ from .initialization import (
 from .layer_scale import LayerScale
 from .low_rank import LowRankLinear
 from .neighborhood import NeighborhoodAttention
-from .norm import BatchNorm2d, LayerNorm2d, SyncBatchNorm, build_norm2d
+from .norm import TOKEN_NORMS, BatchNorm2d, LayerNorm2d, RMSNorm, SyncBatchNorm, build_norm2d
 from .patch_embed import ConvPatchEmbed, PatchEmbed, build_patch_embed
 from .positions import (
     RECORD,
@@ -25,6 +25,7 @@ from .positions import (
     DecomposedTables,
     RecordsPositions,
     RelativePositionBias,
+    SinCosPositions,
     SineConvPositions,
     attention_with_relative_position,
     build_rope,
@@ -41,6 +42,7 @@ from .window import pad_to_windows, window_merge, window_partition
 
 __all__ = [
     'RECORD',
+    'TOKEN_NORMS',
     'Attention',
     'AttentionPosition',
     'BatchNorm2d',
@@ -58,9 +60,11 @@ __all__ = [
     'PatchEmbed',
     'QueryMask',
     'QueryMasking',
+    'RMSNorm',
     'RecordsPositions',
     'RelativePositionBias',
     'SelfInitialized',
+    'SinCosPositions',
     'SineConvPositions',
     'SwiGLU',
     'SyncBatchNorm',

@@ -106,8 +106,6 @@ def _in_neighbouring_pairs(weights: Weights, channels: int) -> Weights:
 def refuses(weights: Weights, options: Options) -> str | None:
     """Other rotary positions, a bias of the keys, what a gated network alone has."""
     rope = options['rope']
-    if rope['kind'] not in (_DINOV3, _EVA02):
-        return f'has rotary positions of DINOv3 and EVA-02 alone, and these are of the kind {rope["kind"]!r}'
     if rope.get('normalize', 'separate') != 'separate':
         return f"has rotary positions of normalize='separate' alone, and these have {rope['normalize']!r}"
     if has_key_bias(weights):
@@ -140,7 +138,7 @@ TARGET = Target(
         'ffn': ('mlp', 'swiglu'),
         'ffn_norm': ANY,
         'attn_inner_norm': ANY,
-        'rope': Where(lambda rope: rope is not None),
+        'rope': Where(lambda rope: rope is not None and rope['kind'] in (_DINOV3, _EVA02)),
         'layer_scale_init': ANY,
         'pre_norm': ANY,
         'final_norm': ANY,
