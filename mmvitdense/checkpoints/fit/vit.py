@@ -49,9 +49,13 @@ _OPTIONS = (
     (r'^norm_pre\.', 'pre_norm'),
     (r'^pos_embed$', 'pos_embed'),
     (r'^patch_embed\.proj\.bias$', 'patch_bias'),
+    (r'^patch_embed\.norm\.', 'patch_norm'),
     (r'^patch_embed\.convs\.', 'stem'),
     (r'\.residual\.', 'conv_blocks'),
     (r'attn\.qkv\.bias$', 'qkv_bias'),
+    (r'attn\.proj\.bias$', 'proj_bias'),
+    (r'mlp\.(fc[12]|w12|w3)\.bias$', 'ffn_bias'),
+    (r'^(norm|norm_pre|blocks\.\d+\.norm[12])\.bias$', 'norm'),
     (r'mlp\.norm\.', 'ffn_norm'),
     (r'inner_norm\.', 'attn_inner_norm'),
 )
