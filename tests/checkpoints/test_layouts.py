@@ -493,3 +493,20 @@ def test_layout_of_a_family(family, layout):
 def test_every_family_has_a_layout():
     """MoCo v3 has fixed positions, which make it known: see ``test_heads_of_moco_v3_small``."""
     assert {family for family, _ in CASES} == set(PRETRAININGS) - {'mocov3'}
+
+
+@pytest.mark.parametrize('tables', [False, True])
+def test_mae_lite_fine_tuned(tables):
+    """Nothing but its size and the norm of the mean says that its heads are twelve; with tables these do."""
+    options = {'rel_pos': 'bias', 'qkv_bias': 'qv'} if tables else {}
+    with torch.device('meta'):
+        model = PlainViT('tiny', num_heads=12, with_cls_token=True, final_norm='last', **options)
+        weights = rename(model.state_dict(), (r'^norm\.', 'fc_norm.'))
+        weights = fused_beit(weights) if tables else weights
+    form = detect(weights)
+    assert form.families(weights)[0] == 'mae-lite'
+    found = describe(form, weights).options
+    assert found['num_heads'] == 12
+    assert found.get('qkv_bias', True) == options.get('qkv_bias', True)
+    with torch.device('meta'):
+        assert PlainViT(**found).state_dict().keys() == form.convert(weights).keys()

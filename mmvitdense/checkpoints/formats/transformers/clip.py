@@ -14,7 +14,7 @@ _RULES = (
     (r'^embeddings\.class_embedding$', 'cls_token'),
     (r'^embeddings\.position_embedding\.weight$', 'pos_embed'),
     (r'^embeddings\.patch_embedding\.', 'patch_embed.proj.'),
-    (r'^pre_layrnorm\.', 'norm_pre.'),  # spelled so
+    (r'^pre_laye?rnorm\.', 'norm_pre.'),  # spelled so in CLIP, and well in OWL-ViT
     (r'^post_layernorm\.', 'norm.'),
     (r'^encoder\.layers\.', 'blocks.'),
     (r'^(blocks\.\d+\.)layer_norm([12])\.', r'\1norm\2.'),
@@ -26,7 +26,9 @@ _RULES = (
 def matches(state_dict: dict[str, Tensor]) -> bool:
     """Whether there is one patch embedding with the blocks of these towers beside it."""
     body = strip_prefix(state_dict, ANCHOR)
-    return body is not None and BLOCK in body and body[ANCHOR].ndim != 2  # SigLIP 2 NaFlex has a linear layer
+    if body is None or not {BLOCK, 'embeddings.position_embedding.weight'} <= body.keys():
+        return False  # MLCD has rotary positions instead of a table
+    return body[ANCHOR].ndim != 2  # SigLIP 2 NaFlex has a linear layer
 
 
 def convert(state_dict: dict[str, Tensor]) -> dict[str, Tensor]:
