@@ -1,7 +1,7 @@
 """Links that lead out of docs/, such as ../configs/vit, which a repository shows and the built pages cannot.
 
-The built page has the text of such a link, and its path in the repository where the text does not say it. A path that is
-not there is a warning, with which the build ends.
+The built page has the text of such a link, and its path in the repository where the text does not say it. A path that
+is not there is a warning, with which the build ends.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Lists of what is public, with signatures and docstrings, in the place of `<!-- reference: ... -->` on a page.
 
-The source is read, not imported: a page needs neither torch nor OpenMMLab. `<!-- reference: registered FOLDER ... -->` lists the
-classes below these folders of the package that a registry has; `<!-- reference: exported MODULE -->` what the `__all__`
-of a package names; `<!-- reference: defined MODULE -->` the public classes and functions of a file.
+The source is read, not imported: a page needs neither torch nor OpenMMLab. `<!-- reference: registered FOLDER ... -->`
+lists the classes below these folders of the package that a registry has; `<!-- reference: exported MODULE -->` what the
+`__all__` of a package names; `<!-- reference: defined MODULE -->` the public classes and functions of a file.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from sphinx.application import Sphinx
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / 'mmvitdense'
 _PLACE = re.compile(r'<!-- reference: (\w+) ([^>]*?) -->')
-_Definition = ast.ClassDef | ast.FunctionDef
+_Definition = ast.ClassDef | ast.FunctionDef | ast.Assign
 
 
 class Entry(NamedTuple):
-    """One class or function."""
+    """One class or function, or another name for one."""
 
     name: str
     module: str
@@ -39,7 +39,12 @@ def filled(text: str) -> str:
 def registered(*folders: str) -> list[Entry]:
     """Classes below folders of the package that stand in a registry, by name."""
     files = (file for folder in folders for file in sorted((PACKAGE / folder).rglob('*.py')))
-    found = [entry for file in files for entry in _public(file) if _is_registered(entry.node)]
+    found = [
+        entry._replace(name=_registered_name(entry))
+        for file in files
+        for entry in _public(file)
+        if _is_registered(entry.node)
+    ]
     return sorted(found, key=lambda entry: entry.name.lower())
 
 
@@ -51,7 +56,7 @@ def exported(package: str) -> list[Entry]:
     """
     folder = PACKAGE.joinpath(*package.split('.')[1:])
     tree = _parsed(folder / '__init__.py')
-    lists = [node.value for node in tree.body if isinstance(node, ast.Assign) and _targets(node) == ['__all__']]
+    lists = [node.value for node in tree.body if isinstance(node, ast.Assign) and _name(node) == '__all__']
     here = {entry.name: entry for file in sorted(folder.glob('*.py')) for entry in _public(file)}
     names = ast.literal_eval(lists[0])
     if absent := [name for name in names if name not in here]:
@@ -61,12 +66,16 @@ def exported(package: str) -> list[Entry]:
 
 def defined(module: str) -> list[Entry]:
     """The public classes and functions of one file."""
-    return list(_public(PACKAGE.joinpath(*module.split('.')[1:]).with_suffix('.py')))
+    found = _public(PACKAGE.joinpath(*module.split('.')[1:]).with_suffix('.py'))
+    return [entry for entry in found if not isinstance(entry.node, ast.Assign)]
 
 
 def described(entry: Entry) -> str:
     """A heading, the signature and the docstring of an entry, and of the methods of a class that has some."""
-    lines = [f'\n### {entry.name}\n\n`{entry.module}`\n', _code(f'{entry.name}{_signature(entry.node)}')]
+    lines = [f'\n### {entry.name}\n\n`{entry.module}`\n']
+    if isinstance(entry.node, ast.Assign):
+        return ''.join([*lines, _code(ast.unparse(entry.node))])
+    lines.append(_code(f'{entry.name}{_signature(entry.node)}'))
     if text := ast.get_docstring(entry.node):
         lines.append(_code(text))
     for method in entry.node.body if isinstance(entry.node, ast.ClassDef) and not _is_registered(entry.node) else ():
@@ -96,8 +105,9 @@ def _arguments(function: ast.FunctionDef) -> str:
 def _public(file: Path) -> Iterator[Entry]:
     module = '.'.join(file.relative_to(ROOT).with_suffix('').parts)
     for node in _parsed(file).body:
-        if isinstance(node, (ast.ClassDef, ast.FunctionDef)) and not node.name.startswith('_'):
-            yield Entry(node.name, module, node)
+        name = _name(node)
+        if name and not name.startswith('_'):
+            yield Entry(name, module, node)
 
 
 @cache
@@ -105,12 +115,19 @@ def _parsed(file: Path) -> ast.Module:
     return ast.parse(file.read_text('utf-8'))
 
 
-def _targets(node: ast.Assign) -> list[str]:
-    return [target.id for target in node.targets if isinstance(target, ast.Name)]
+def _name(node: ast.stmt) -> str:
+    if isinstance(node, ast.Assign):
+        return getattr(node.targets[0], 'id', '')
+    return node.name if isinstance(node, (ast.ClassDef, ast.FunctionDef)) else ''
 
 
 def _is_registered(node: _Definition) -> bool:
-    return any(_word(each) == 'register_module' for each in node.decorator_list)
+    return any(_word(each) == 'register_module' for each in getattr(node, 'decorator_list', ()))
+
+
+def _registered_name(entry: Entry) -> str:
+    given = [key.value for each in entry.node.decorator_list if isinstance(each, ast.Call) for key in each.keywords]
+    return next((value.value for value in given if isinstance(getattr(value, 'value', None), str)), entry.name)
 
 
 def _word(decorator: ast.expr) -> str:

@@ -14,7 +14,9 @@ from mmvitdense.project_files import project_folder
 
 from .pretraining_rows import preset_rows, pretraining_rows
 
-_BLOCK = re.compile(r'(<!-- (models|families|pretrainings|presets|choices): ?(.*?)-->\n)(.*?)(<!-- end of \2 -->)', re.DOTALL)
+_BLOCK = re.compile(
+    r'(<!-- (models|families|pretrainings|presets|choices): ?(.*?)-->\n)(.*?)(<!-- end of \2 -->)', re.DOTALL
+)
 _SPEED = 'Images A Second'
 
 
