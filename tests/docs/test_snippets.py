@@ -1,7 +1,7 @@
 """Every block of the README and of docs/ is run, or stands here with what runs it or why nothing does.
 
-A block of Python runs here by what it is: a config is opened, options of a backbone build it without memory, all else is
-executed. A line of a shell is parsed by the program that it calls.
+A block of Python runs here by what it is: a config is opened, options of a backbone build it without memory, all else
+is executed. A line of a shell is parsed by the program that it calls, and the list says which test runs that program.
 """
 
 import re
@@ -11,7 +11,7 @@ import torch
 from mmengine.config import Config
 from mmengine.registry import MODELS, DefaultScope
 
-from mmvitdense import ops
+from mmvitdense import commands, ops
 from tests.docs.snippets import (
     PAGES,
     ROOT,
@@ -24,6 +24,7 @@ from tests.docs.snippets import (
 
 # (page, a phrase of the block): the test that runs it.
 RUN_BY = {
+    ('docs/command.md', 'from_pretrained'): 'tests/apis/test_pretrained.py::test_the_snippet_of_the_page_runs',
     ('README.md', 'Inferencer'): 'tests/apis/test_inference.py::test_the_lines_of_the_readme_and_the_docs',
     ('docs/inference.md', 'Inferencer'): 'tests/apis/test_inference.py::test_the_lines_of_the_readme_and_the_docs',
     ('docs/inference.md', 'result.draw'): 'tests/apis/test_inference.py::test_the_lines_of_the_readme_and_the_docs',
@@ -37,11 +38,30 @@ RUN_BY = {
     ('docs/finetuning.md', ''): 'tests/docs/test_finetuning.py',
 }
 # The same: why nothing runs it.
-NOT_RUN = {
-    (
-        'docs/command.md',
-        'from_pretrained',
-    ): 'needs a published model; tests/apis/test_pretrained.py calls each function',
+NOT_RUN: dict[tuple[str, str], str] = {}
+# Lines of a shell that are run here, as they need nothing.
+RUN_HERE = ('mmvitdense info', 'mmvitdense zoo vit-comer', 'python tools/convert.py --list')
+# The other programs: a test that runs one with data and weights of its own, or why nothing does.
+PROGRAMS = {
+    'mmvitdense data': 'tests/integration/test_own_data.py',
+    'mmvitdense train': 'tests/integration/test_own_data.py',
+    'mmvitdense test': 'tests/integration/test_own_data.py',
+    'mmvitdense publish': 'tests/apis/test_pretrained.py',
+    'mmvitdense predict': 'tests/apis/test_demo.py',
+    'mmvitdense export': 'tests/export/test_files.py',
+    'mmvitdense convert': 'tests/apis/test_convert.py',
+    'mmvitdense doctor': 'tests/apis/test_doctor.py',
+    'mmvitdense shapes': 'tests/datasets/test_shapes.py',
+    'python tools/train.py': 'tests/integration/test_detection.py',
+    'python tools/test.py': 'tests/integration/test_detection.py',
+    'python tools/print_config.py': 'tests/apis/test_standalone.py',
+    'python tools/convert.py': 'tests/apis/test_convert.py',
+    'python tools/benchmark_models.py': 'tests/tools/test_benchmark_models.py',
+    'python tools/benchmark_ops.py': 'not run: minutes of timing',
+    'torchrun --nproc_per_node': 'tests/integration/test_segmentation.py',
+    'bash tools/quickstart.sh': 'not run: minutes; tests/integration takes its steps',
+    'bash tools/run_tests.sh': 'not run: it is this suite',
+    'pip install': 'not run: needs a registry',
 }
 # Options of programs that are not ours.
 OTHERS = {'--shm-size', '--no-build-isolation', '--nproc_per_node', '--dist', '--numprocesses'}
@@ -66,9 +86,16 @@ def listed(snippet, table):
     return found[0] if found else None
 
 
+def runner_of(words):
+    if ' '.join(words) in RUN_HERE:
+        return __name__
+    found = [runner for program, runner in PROGRAMS.items() if ' '.join(words).startswith(program)]
+    return found[0]
+
+
 def how_it_is_run(snippet):
     if snippet.language == 'bash':
-        return 'parsed by ' + __name__
+        return '; '.join(dict.fromkeys(runner_of(words) for words in command_lines(snippet)))
     return listed(snippet, RUN_BY) or listed(snippet, NOT_RUN) or __name__
 
 
@@ -114,6 +141,16 @@ def test_the_list_names_blocks_that_are_there():
 def test_shell(snippet):
     for words in command_lines(snippet):
         check_line(words)
+        runner = runner_of(words)
+        assert runner == __name__ or runner.startswith('not run: ') or (ROOT / runner).is_file()
+
+
+@pytest.mark.parametrize('line', RUN_HERE)
+def test_lines_that_need_nothing(line, capsys):
+    assert any(line.split() in command_lines(snippet) for snippet in snippets('bash'))
+    command = line.removeprefix('mmvitdense ').replace('python tools/convert.py', 'convert')
+    assert commands.main(command.split()) == 0
+    assert len(capsys.readouterr().out.splitlines()) > 5
 
 
 @pytest.mark.parametrize(
