@@ -14,7 +14,7 @@ from .mask_transformer_head import MaskTransformerHead
 from .plain_detr import BoxDeltaL1Cost, PlainDETR, PlainDETRHead
 from .raw_padding import RawPaddingDetDataPreprocessor
 from .several_resolutions import MultiResolutionSingleStageDetector, MultiResolutionTwoStageDetector
-from .size_aware import SizeAwareCascadeRCNN, SizeAwareMaskRCNN
+from .size_aware import SizeAwareATSS, SizeAwareCascadeRCNN, SizeAwareDINO, SizeAwareMaskRCNN, SizeAwareRetinaNet
 
 __all__ = [
     'DINO',
@@ -39,6 +39,9 @@ __all__ = [
     'PlainDETR',
     'PlainDETRHead',
     'RawPaddingDetDataPreprocessor',
+    'SizeAwareATSS',
     'SizeAwareCascadeRCNN',
+    'SizeAwareDINO',
     'SizeAwareMaskRCNN',
+    'SizeAwareRetinaNet',
 ]
