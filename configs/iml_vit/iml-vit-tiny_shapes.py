@@ -43,7 +43,7 @@ test_pipeline = [
     dict(type='PackSegInputs', meta_keys=_base_.meta_keys),
 ]
 train_dataloader = dict(
-    batch_size=2,
+    batch_size=8,
     num_workers=0,
     persistent_workers=False,
     sampler=dict(_delete_=True, type='InfiniteSampler', shuffle=True),
@@ -55,7 +55,7 @@ val_dataloader = dict(
     dataset=dict(data_root=f'{data_root}/validation', pipeline=test_pipeline),
 )
 test_dataloader = val_dataloader
-max_iters = 1400
+max_iters = 600
 train_cfg = dict(type='IterBasedTrainLoop', max_iters=max_iters, val_interval=max_iters)
 val_cfg = dict(type='ValLoop')
 test_cfg = dict(type='TestLoop')

@@ -8,6 +8,7 @@ never cut.
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import NamedTuple
 
 import torch
@@ -52,9 +53,9 @@ class NeighborhoodAttention(nn.Module):
             ValueError: The fine map is smaller than the coarse one, or channels are no multiple of the heads.
         """
         self._check(query, key, value)
-        tables = [_windows(*sides, self.window) for sides in zip(query.shape[-2:], key.shape[-2:])]
-        rows, columns = (table.cells.to(query.device) for table in tables)
-        (tall, wide), width = (table.sharing for table in tables), key.shape[-1]
+        sides = zip(query.shape[-2:], key.shape[-2:])
+        (rows, tall), (columns, wide) = (_windows(*each, self.window, query.device) for each in sides)
+        width = key.shape[-1]
         # B x windows x heads x places that share one x d
         query = query.unflatten(-1, (-1, wide)).unflatten(-3, (-1, tall)).unflatten(1, (self.num_heads, -1))
         query = query.permute(0, 3, 5, 1, 4, 6, 2).flatten(4, 5).flatten(1, 2)
@@ -74,7 +75,9 @@ class NeighborhoodAttention(nn.Module):
     def _attend(self, query: Tensor, key: Tensor, value: Tensor, cells: Tensor) -> Tensor:
         """Places that share a window, B x n x heads x places x d, to the cells of it, n x cells."""
         key, value = (maps[:, cells].unflatten(-1, (self.num_heads, -1)).transpose(2, 3) for maps in (key, value))
-        with torch.autocast(query.device.type, enabled=False):
+        kind = query.device.type
+        # The meta device has none that could be on.
+        with torch.autocast(kind, enabled=False) if kind != 'meta' else nullcontext():
             logits = _wide(query) @ _wide(key).transpose(-2, -1) * query.shape[-1] ** -0.5
             return logits.softmax(-1).to(value.dtype) @ value
 
@@ -99,21 +102,22 @@ class _Windows(NamedTuple):
     sharing: int
 
 
-def _windows(fine: int, coarse: int, side: int) -> _Windows:
+def _windows(fine: int, coarse: int, side: int, device: torch.device) -> _Windows:
     """The windows along an axis, as NATTEN chooses them with the dilation ``fine // coarse``."""
     side = min(side, coarse)
-    steps = torch.arange(side)
+    steps = torch.arange(side, device=device)
     if fine % coarse == 0:
-        starts = (torch.arange(coarse) - side // 2).clamp(0, coarse - side)
+        starts = (torch.arange(coarse, device=device) - side // 2).clamp(0, coarse - side)
         return _Windows(starts[:, None] + steps, fine // coarse)
     dilation = fine // coarse
-    place = torch.arange(fine)
+    place = torch.arange(fine, device=device)
     residue = place % dilation
     in_class = (fine - residue + dilation - 1) // dilation
     starts = torch.minimum((place // dilation - side // 2).clamp(min=0), in_class - side)
     places = residue[:, None] + dilation * (starts[:, None] + steps)
     # By torch's own rounding, which is what the stretched map would be made with.
-    nearest = F.interpolate(torch.arange(coarse, dtype=torch.float32)[None, None], size=fine, mode='nearest-exact')
+    cells = torch.arange(coarse, dtype=torch.float32, device=device)[None, None]
+    nearest = F.interpolate(cells, size=fine, mode='nearest-exact')
     return _Windows(nearest[0, 0].long()[places], 1)
 
 

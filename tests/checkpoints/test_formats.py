@@ -276,6 +276,8 @@ class TestTurnedAway:
             ('base.layers.0.q_proj.lora_A.weight', 'LoRA'),
             ('token_embedding.weight transformer.resblocks.0.ln_1.weight', 'the text tower'),  # TIPS
             ('text_model.embeddings.token_embedding.weight', 'the text tower'),
+            ('image_encoder.encoder.0.weight image_encoder.sem_encoder.0.weight', 'a NAF'),
+            ('up1.up.weight up1.conv_1.double_conv.0.weight', 'a LiFT'),
         ],
     )
     def test_what_strangers_look_like(self, name, what):

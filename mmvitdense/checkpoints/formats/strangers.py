@@ -56,6 +56,8 @@ _SIGNS = (
         r'(^|\.)(blocks\.\d+\.\d+\.(conv_dw|conv_pw)|features\.\d+\.(\d+\.)?(conv|block)\.\d)',
     ),
     ('a RegNet', r'(^|\.)s[1-4]\.b\d+\.conv1\.|(^|\.)trunk_output\.block\d'),
+    ("a NAF, which lift=dict(init_cfg=dict(type='NAFPretrained', ...)) loads", r'(^|\.)image_encoder\.sem_encoder\.\d'),
+    ("a LiFT, which lift=dict(init_cfg=dict(type='LiFTPretrained', ...)) loads", r'(^|\.)up1\.conv_1\.double_conv\.'),
     ('a VGG or an AlexNet', r'^features\.\d+\.(weight|bias)$'),
 )
 _COMPILED = tuple((what, re.compile(pattern)) for what, pattern in _SIGNS)

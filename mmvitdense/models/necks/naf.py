@@ -136,10 +136,8 @@ class NAF(MapUpsampler):
     def _as_imagenet(self, image: Tensor) -> Tensor:
         if (self.mean, self.std) == (_MEAN, _STD):
             return image
-        mean, std, wanted_mean, wanted_std = (
-            image.new_tensor(values)[:, None, None] for values in (self.mean, self.std, _MEAN, _STD)
-        )
-        return (image * std + mean - wanted_mean) / wanted_std
+        changes = zip(image.unbind(1), self.mean, self.std, _MEAN, _STD, strict=True)
+        return torch.stack([(x * std + mean - wanted) / wanted_std for x, mean, std, wanted, wanted_std in changes], 1)
 
     def _limited(self, image: Tensor, size: tuple[int, int]) -> Tensor:
         limits = [self.image_limit * side for side in size]
