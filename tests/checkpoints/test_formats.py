@@ -260,6 +260,7 @@ class TestTurnedAway:
             ('backbone.stages.0.blocks.0.conv_dw.weight', 'a ConvNeXt'),
             ('model.stages.0.layers.0.depthwise_conv.weight', 'a ConvNeXt'),
             ('image_encoder.trunk.pos_embed_window', 'a Hiera'),  # SAM 2
+            ('radio_model.model.levels.0.blocks.0.conv1.weight', 'a FasterViT or an E-RADIO'),
             ('encoder.stages.0.layers.0.attn.qkv.weight', 'a Hiera'),
             ('layers.0.self_attn.q_proj.weight embed_tokens.weight', 'a language model'),
             ('h.0.attn.c_attn.weight transformer.wte.weight', 'a language model'),

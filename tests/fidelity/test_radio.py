@@ -153,6 +153,18 @@ def test_what_the_file_says(oracle, tmp_path):
     assert list(unsure) == ([] if form.families(weights) == ('c-radiov4',) else ['pos_resize'])
 
 
+def test_gains_of_one_are_none(oracle):
+    """transformers has LayerScale in all models; the huge ones were published without."""
+    weights = {name: torch.ones_like(x) if 'lambda1' in name else x for name, x in oracle.state_dict().items()}
+    form = detect(weights)
+    assert 'layer_scale_init' not in describe(form, weights, {'num_heads': 2}).options
+    image = torch.rand(2, 3, 48, 24)
+    with torch.no_grad():
+        expected = torch.func.functional_call(oracle, weights, (image,)).features
+    found = patches(load(weights, 'transformers RADIO'), normed(image, form, weights))
+    assert_within(found, expected, OUTPUTS, 'patches')
+
+
 def test_an_earlier_release_is_of_no_family():
     """Its licence is another, and its base model has no LayerScale."""
     sizes = {'embed_dims': 768, 'num_heads': 2, 'num_layers': 1, 'feedforward_channels': 8, 'pretrain_img_size': 32}

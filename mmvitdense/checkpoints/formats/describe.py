@@ -13,6 +13,7 @@ from typing import Any
 from torch import Tensor
 
 from mmvitdense.checkpoints.files.reading import CheckpointError
+from mmvitdense.pretrainings import ARCHITECTURES, PRESETS
 
 from .contract import Format
 from .parts.implied_options import check_heads
@@ -21,11 +22,15 @@ from .parts.spelling import spelled
 VIT = 'vit.'
 # Values are read of small tensors alone: tables, periods, masks.
 _SMALL = 1 << 20
-# Width and depth of published models, whose number of heads is known by them.
-_PUBLISHED = {
-    *((192, 12), (384, 12), (768, 12), (1024, 24), (1152, 27), (1280, 32), (1408, 40), (1536, 40), (1664, 48)),
-    *((1792, 64), (4096, 40)),
-}
+
+
+def _width_and_depth(options: Mapping[str, Any]) -> tuple[int, int]:
+    width, depth, *_ = ARCHITECTURES[options.get('arch', 'base')]
+    return options.get('embed_dims', width), options.get('num_layers', depth)
+
+
+# Width and depth of published models, whose number of heads is known by them: those of the table, and others.
+_PUBLISHED = {*map(_width_and_depth, PRESETS.values()), (1408, 40), (1664, 48), (1792, 64)}
 _TABLES = ('attn.rel_pos_h', 'relative_position_bias_table')
 
 

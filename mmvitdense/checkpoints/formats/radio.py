@@ -33,7 +33,7 @@ _BLOCK = re.compile(
 )
 _RULES = (
     (r'\.grandma$', '.gamma'),
-    (r'\.layer_scale([12])\.lambda1$', r'.ls\1.gamma'),  # transformers writes gains of one where there are none
+    (r'\.layer_scale([12])\.lambda1$', r'.ls\1.gamma'),  # as transformers writes it
     (r'^patch_generator\.pos_embed$', 'pos_embed'),
     (r'^patch_generator\.embedder\.', 'patch_embed.proj.'),
 )
@@ -55,7 +55,13 @@ def convert(state_dict: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def with_tokens(weights: dict[str, Tensor], tokens: Tensor) -> dict[str, Tensor]:
-    """Add a table of tokens as class token and registers, and the bias of the patch embedding that RADIO lacks."""
+    """Add a table of tokens as class token and registers, and the bias of the patch embedding that RADIO lacks.
+
+    Gains that are all one, which transformers has where there is no LayerScale, are taken out.
+    """
+    gains = [name for name in weights if name.endswith(('.ls1.gamma', '.ls2.gamma'))]
+    if all(not weights[name].is_meta and bool((weights[name] == 1).all()) for name in gains):
+        weights = {name: tensor for name, tensor in weights.items() if name not in gains}
     kernel = weights['patch_embed.proj.weight']
     weights.setdefault('patch_embed.proj.bias', torch.zeros_like(kernel[:, 0, 0, 0]))
     return {**weights, 'cls_token': tokens[None, :1], 'register_tokens': tokens[None, 1:]}

@@ -33,6 +33,7 @@ _SIGNS = (
         'a Hiera',
         r'(^|\.)(blocks\.\d+\.proj\.(proj\.)?weight|pos_embed_win(dow)?|encoder\.stages\.\d+\.layers\.\d+\.attn\.qkv\.weight)$',
     ),
+    ('a FasterViT or an E-RADIO', r'(^|\.)levels\.\d+\.blocks\.\d+\.'),
     ('a multiscale ViT (MViT)', r'(^|\.)attn\.(pool_[qkv]|norm_[qkv])\.|(^|\.)pool_[qkv]\.weight$'),
     (
         'a pyramid of attention (SegFormer, PVT)',
