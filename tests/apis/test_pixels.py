@@ -8,6 +8,7 @@ from mmengine.config import Config
 
 from mmvitdense.apis import build
 from mmvitdense.apis.convert import convert_file
+from mmvitdense.apis.errors import InputError
 from mmvitdense.apis.pixels import warn_of_loaded_pixels, warn_of_pixels
 from mmvitdense.apis.weight_files import write_checkpoint
 from mmvitdense.checkpoints import ViTPretrained
@@ -41,6 +42,16 @@ def warnings(monkeypatch):
 def test_nothing_to_tell(warnings, preset, changes):
     warn_of_pixels(config(preset, **{**IMAGENET, **changes}))
     assert warnings == []
+
+
+@pytest.mark.parametrize(('name', 'count'), [('mean', 3), ('std', 1)])
+def test_statistics_of_other_channels_are_refused(warnings, name, count):
+    """Three would not go into 13 channels, and one would be spread over them."""
+    given = {'mean': [0.0] * 13, 'std': [255.0] * 13, name: [1.0] * count}
+    cfg = config('dinov2-small', **given)
+    cfg.model.backbone.vit.in_channels = 13
+    with pytest.raises(InputError, match=f'has {name} of {count} channels, the ViT has in_channels=13'):
+        warn_of_pixels(cfg)
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,12 @@ def patch_sides(weights: Mapping[str, Tensor]) -> tuple[int, int]:
     return height, width
 
 
+def image_channels(weights: Mapping[str, Tensor]) -> int:
+    """Channels of the image, from names of ``PlainViT``."""
+    first = _STEM.format(0)
+    return weights[first if first in weights else 'patch_embed.proj.weight'].shape[1]
+
+
 def kernel_of_rows(rows: Tensor, channels_last: bool = False, in_channels: int = 3) -> Tensor:
     """Make a matrix that projects flattened square patches a kernel.
 
