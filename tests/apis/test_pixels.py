@@ -122,7 +122,11 @@ def loaded(tmp_path):
     ('sign', 'changes', 'shown'),
     [
         ('ibot', HALF, 'had mean=[123.675, 116.28, 103.53] and std=[58.395, 57.12, 57.375] (ibot)'),
-        ('plain', UNIT, '(deit, mae, dino, ibot) or mean=[127.5, 127.5, 127.5] and std=[127.5, 127.5, 127.5] (augreg)'),
+        (
+            'plain',
+            UNIT,
+            'ibot, visualatom, exfractaldb) or mean=[127.5, 127.5, 127.5] and std=[127.5, 127.5, 127.5] (augreg)',
+        ),
         ('ibot', {}, None),
         ('plain', HALF, None),
         ('plain', {'mean': [1.0] * 4, 'std': [1.0] * 4}, None),

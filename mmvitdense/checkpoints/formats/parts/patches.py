@@ -1,4 +1,4 @@
-"""The size of the patches, which a stem of several convolutions shows by their number, and the channels of the image."""
+"""The size of the patches, which a stem of several convolutions shows by their number, and the image's channels."""
 
 from __future__ import annotations
 
