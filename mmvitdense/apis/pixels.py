@@ -24,7 +24,7 @@ def warn_of_pixels(cfg: Any) -> None:
 
 
 def check_channels(cfg: Any) -> None:
-    """Refuse means and deviations of another number of channels than the ViT takes, which would be spread over them.
+    """Refuse means and deviations of another number of channels than the ViT takes; one is that of all channels.
 
     Raises:
         InputError: They are of another number.
@@ -40,10 +40,10 @@ def check_channels(cfg: Any) -> None:
         return
     for name in ('mean', 'std'):
         values = preprocessor.get(name)
-        if values is not None and len(values) != channels:
+        if values is not None and len(values) not in (1, channels):
             raise InputError(
                 f'The data_preprocessor has {name} of {len(values)} channels, the ViT has in_channels={channels}: give '
-                'as many numbers as channels.'
+                'one number for all of them, and normalise bands apart with mmvitdense.StretchBands.'
             )
 
 

@@ -53,8 +53,8 @@ class LoadBands:
 class StretchBands:
     """Make 0..255 of each band the range of two deviations around its mean, and cut off what is beyond.
 
-    So the pre-trainings on SSL4EO-S12 have their pixels (zhu-xlab/softcon); all bands then have ``mean=[0] * C`` and
-    ``std=[255] * C`` in the ``data_preprocessor``.
+    So the pre-trainings on SSL4EO-S12 have their pixels (zhu-xlab/softcon); the ``data_preprocessor`` then has
+    ``mean=[0.0]`` and ``std=[255.0]``, one number for all bands.
 
     Args:
         mean: Of each band.
