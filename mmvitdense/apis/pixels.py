@@ -9,6 +9,7 @@ from typing import Any
 from mmengine.logging import print_log
 from torch import nn
 
+from mmvitdense.apis.errors import InputError
 from mmvitdense.checkpoints.initializer import LoadedWeights
 from mmvitdense.pretrainings import IMAGENET, PRESETS, PRETRAININGS, family_of
 
@@ -16,9 +17,34 @@ _CLOSE = 0.05
 
 
 def warn_of_pixels(cfg: Any) -> None:
-    """Log what ``differing_pixels`` finds."""
+    """Log what ``differing_pixels`` finds; refuse what ``check_channels`` does."""
+    check_channels(cfg)
     for text in differing_pixels(cfg):
         print_log(text, logger='current', level=logging.WARNING)
+
+
+def check_channels(cfg: Any) -> None:
+    """Refuse means and deviations of another number of channels than the ViT takes; one is that of all channels.
+
+    Raises:
+        InputError: They are of another number.
+    """
+    preprocessor = cfg.model.get('data_preprocessor') or cfg.get('data_preprocessor')
+    backbone = cfg.model.get('backbone')
+    if not isinstance(preprocessor, Mapping) or not isinstance(backbone, Mapping):
+        return
+    inner = backbone.get('vit')
+    inner = inner if isinstance(inner, Mapping) else {}
+    channels = backbone.get('in_channels') or inner.get('in_channels')
+    if channels is None:
+        return
+    for name in ('mean', 'std'):
+        values = preprocessor.get(name)
+        if values is not None and len(values) not in (1, channels):
+            raise InputError(
+                f'The data_preprocessor has {name} of {len(values)} channels, the ViT has in_channels={channels}: give '
+                'one number for all of them, and normalise bands apart with mmvitdense.StretchBands.'
+            )
 
 
 def differing_pixels(cfg: Any) -> list[str]:

@@ -20,6 +20,7 @@ from .files.conversion_record import read_record, warn_of_guesses
 from .files.file_pages import FilePages
 from .files.pieces import thinned
 from .files.reading import CheckpointError, local_path, read_checkpoint
+from .fit.channels import REPEAT
 from .fit.differences import ALLOWED, differences
 from .fit.grids import has_record, recorded_grids
 from .fit.init_info import note_initialization
@@ -93,6 +94,9 @@ class ViTPretrained:
         checkpoint: Path or http(s) address of the file.
         patch_resize: How a patch embedding is resized where the model has another patch size: 'pinv', 'pinv_antialias'
             or 'bilinear', see ``resize_patch_embedding``.
+        channels: How a patch embedding is fitted to a model of another number of channels: 'repeat' as timm does, or a
+            channel of the file for each of the model, such as (3, 2, 1) for RGB of Sentinel-2, see ``fit_channels``.
+            Without, such a file is refused.
         fold_layer_scale: Whether the gains of LayerScale are multiplied into the layers before it, for a model
             without LayerScale.
         as_initialized: Weights that stay as the model initialises them, whether or not the file has them: names, their
@@ -127,7 +131,10 @@ class ViTPretrained:
         allow: Sequence[str] = (),
         family: str | None = None,
         known: Sequence[str] = (),
+        channels: str | Sequence[int] | None = None,
     ):
+        if isinstance(channels, str) and channels != REPEAT:
+            raise ValueError(f'channels must be {REPEAT!r} or a list of channels of the file, got {channels!r}')
         lists = {'as_initialized': as_initialized, 'unused': unused, 'allow': allow, 'known': known}
         for option, value in lists.items():
             if isinstance(value, str):
@@ -141,6 +148,7 @@ class ViTPretrained:
         self.checkpoint = checkpoint
         self.family = family
         self.patch_resize = patch_resize
+        self.channels = channels if channels is None or isinstance(channels, str) else tuple(channels)
         self.fold_layer_scale = fold_layer_scale
         self.as_initialized = tuple(as_initialized)
         self.unused = tuple(unused)
@@ -222,6 +230,7 @@ class ViTPretrained:
     def _fit_options(self, form: Format, state_dict: Mapping[str, Tensor]) -> FitOptions:
         return FitOptions(
             patch_resize=self.patch_resize,
+            channels=self.channels,
             as_initialized=self.as_initialized,
             unused=self.unused,
             pos_grid=self.pos_grid,

@@ -8,6 +8,7 @@ from mmengine.config import Config
 
 from mmvitdense.apis import build
 from mmvitdense.apis.convert import convert_file
+from mmvitdense.apis.errors import InputError
 from mmvitdense.apis.pixels import warn_of_loaded_pixels, warn_of_pixels
 from mmvitdense.apis.weight_files import write_checkpoint
 from mmvitdense.checkpoints import ViTPretrained
@@ -41,6 +42,18 @@ def warnings(monkeypatch):
 def test_nothing_to_tell(warnings, preset, changes):
     warn_of_pixels(config(preset, **{**IMAGENET, **changes}))
     assert warnings == []
+
+
+@pytest.mark.parametrize('name', ['mean', 'std'])
+def test_statistics_of_other_channels_are_refused(warnings, name):
+    """Those of RGB; one number is that of all channels."""
+    given = {'mean': [0.0], 'std': [255.0]}
+    cfg = config('dinov2-small', **given)
+    cfg.model.backbone.vit.in_channels = 13
+    warn_of_pixels(cfg)
+    cfg.model.data_preprocessor[name] = [1.0] * 3
+    with pytest.raises(InputError, match=f'has {name} of 3 channels, the ViT has in_channels=13: give one number'):
+        warn_of_pixels(cfg)
 
 
 @pytest.mark.parametrize('naf', [{}, {'mean': [127.5] * 3, 'std': [127.5] * 3}])
@@ -111,7 +124,11 @@ def loaded(tmp_path):
     ('sign', 'changes', 'shown'),
     [
         ('ibot', HALF, 'had mean=[123.675, 116.28, 103.53] and std=[58.395, 57.12, 57.375] (ibot)'),
-        ('plain', UNIT, '(deit, mae, dino, ibot) or mean=[127.5, 127.5, 127.5] and std=[127.5, 127.5, 127.5] (augreg)'),
+        (
+            'plain',
+            UNIT,
+            'ibot, visualatom, exfractaldb) or mean=[127.5, 127.5, 127.5] and std=[127.5, 127.5, 127.5] (augreg)',
+        ),
         ('ibot', {}, None),
         ('plain', HALF, None),
         ('plain', {'mean': [1.0] * 4, 'std': [1.0] * 4}, None),

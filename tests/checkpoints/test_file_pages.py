@@ -9,6 +9,7 @@ import torch
 
 from mmvitdense.checkpoints import initializer, read_checkpoint
 from mmvitdense.checkpoints.files.file_pages import FilePages
+from mmvitdense.checkpoints.files.safetensors_writing import write_safetensors
 from mmvitdense.models import PlainViT
 from tests.fidelity.agreement import redraw
 
@@ -40,6 +41,20 @@ def test_memory_falls_and_the_values_stay(tmp_path, weights):
     assert resident(path) > 4_000_000
     FilePages(path, read.values()).release()
     assert resident(path) < 100_000
+    assert all(torch.equal(read[name], weights[name]) for name in weights)
+
+
+@linux
+def test_parts_of_an_index(tmp_path, weights):
+    """Those of all files fall."""
+    dtypes = dict.fromkeys(weights, torch.float32)
+    index, *parts = write_safetensors(tmp_path / 'w.safetensors', weights, weights.items(), dtypes, shard_size=1)
+    assert len(parts) == 2
+    read = read_checkpoint(index)
+    assert all(torch.equal(read[name], weights[name]) for name in weights)
+    assert sum(resident(part) for part in parts) > 5_000_000
+    FilePages(index, read.values()).release()
+    assert sum(resident(part) for part in parts) < 100_000
     assert all(torch.equal(read[name], weights[name]) for name in weights)
 
 

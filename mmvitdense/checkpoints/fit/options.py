@@ -16,6 +16,7 @@ class FitOptions:
 
     Attributes:
         patch_resize: 'pinv', 'pinv_antialias' or 'bilinear', see ``resize_patch_embedding``.
+        channels: How a patch embedding is fitted to another number of channels, see ``fit_channels``; None refuses it.
         as_initialized: Patterns of names of the model (see ``name_patterns``) that stay as they are initialised.
         unused: Patterns of names of the converted weights that the model is meant to ignore.
         pos_grid: (rows, columns) of the tables of positions, where the user gives it.
@@ -25,6 +26,7 @@ class FitOptions:
     """
 
     patch_resize: str = 'pinv'
+    channels: str | tuple[int, ...] | None = None
     as_initialized: tuple[str, ...] = ()
     unused: tuple[str, ...] = ()
     pos_grid: Grid | None = None

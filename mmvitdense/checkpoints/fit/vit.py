@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from mmvitdense.checkpoints.files.reading import CheckpointError
 
+from .channels import fit_channels
 from .grids import grids_of_record
 from .options import FitOptions
 from .patch_size import resize_patch_embedding
@@ -118,7 +119,7 @@ def fit_to_vit(
     weights = {name: value for name, value in state_dict.items() if not how.stays(name)}
     report = FitReport()
     expected = model.state_dict()
-    report.resized += _fit_patch_embedding(weights, expected, how.patch_resize)
+    report.resized += _fit_patch_embedding(weights, expected, how)
     report.resized += fit_tables(weights, model, how)
     # A table that blocks share may have given them theirs.
     weights = {name: value for name, value in weights.items() if not how.stays(name)}
@@ -135,18 +136,22 @@ def fit_to_vit(
     return kept, report
 
 
-def _fit_patch_embedding(weights: dict[str, Tensor], expected: Mapping[str, Tensor], mode: str) -> list[str]:
+def _fit_patch_embedding(weights: dict[str, Tensor], expected: Mapping[str, Tensor], how: FitOptions) -> list[str]:
     weight, wanted = weights.get('patch_embed.proj.weight'), expected.get('patch_embed.proj.weight')
     if weight is None or wanted is None:
         return []
     if 'patch_embed.proj.bias' in expected and 'patch_embed.proj.bias' not in weights:
         # CLIP has none, which is the same as zeros.
         weights['patch_embed.proj.bias'] = torch.zeros(len(weight))
+    lines = []
+    if weight.shape[1] != wanted.shape[1] and len(weight) == len(wanted):
+        lines.append(f'patch_embed {weight.shape[1]} -> {wanted.shape[1]} channels ({how.channels})')
+        weight = weights['patch_embed.proj.weight'] = fit_channels(weight, wanted.shape[1], how.channels)
     source, target = tuple(weight.shape[2:]), tuple(wanted.shape[2:])
     if source == target or weight.shape[:2] != wanted.shape[:2]:
-        return []
-    weights['patch_embed.proj.weight'] = resize_patch_embedding(weight, target, mode)
-    return [f'patch_embed {source[0]}x{source[1]} -> {target[0]}x{target[1]} pixels ({mode})']
+        return lines
+    weights['patch_embed.proj.weight'] = resize_patch_embedding(weight, target, how.patch_resize)
+    return [*lines, f'patch_embed {source[0]}x{source[1]} -> {target[0]}x{target[1]} pixels ({how.patch_resize})']
 
 
 def _check_missing(weights: Mapping[str, Tensor], model: nn.Module, missing: list[str], prefix: str) -> None:

@@ -1,5 +1,6 @@
 """Transforms of pipelines that mmcv, mmdet and mmseg lack."""
 
+from .bands import LoadBands, StretchBands
 from .byte_seg_map import ByteSegMap
 from .color_jitter import ColorJitter
 from .exit_scores import LoadExitScores
@@ -14,6 +15,7 @@ __all__ = [
     'ByteSegMap',
     'ColorJitter',
     'FitWithin',
+    'LoadBands',
     'LoadExitScores',
     'LoadManipulationMask',
     'ManipulationEdge',
@@ -28,4 +30,5 @@ __all__ = [
     'RandomQuarterTurn',
     'RandomScale',
     'Redraw',
+    'StretchBands',
 ]

@@ -12,11 +12,12 @@ from mmvitdense.checkpoints.files.reading import CheckpointError
 from mmvitdense.layers.positions.table_rows import CLASS_OFFSETS, num_offsets, square_table
 
 from .families import options_of_families
-from .patches import patch_sides
+from .patches import image_channels, patch_sides
 from .window_plan import table_sides, window_plan
 
 # Published widths and their heads, by embed_dims; formats with other heads for a width say so themselves.
 _HEADS = {192: 3, 384: 6, 768: 12, 1024: 16, 1152: 16, 1280: 16, 1408: 16, 1536: 24, 1664: 16, 1792: 16, 4096: 32}
+_RGB = 3
 _BLOCK = re.compile(r'^blocks\.(\d+)\.')
 _RESIDUAL = re.compile(r'^blocks\.(\d+)\.residual\.conv(\d)\.')
 # By the number of convolutions.
@@ -54,6 +55,8 @@ def implied_options(
         **_relative_positions(weights, patch_size, grid_is_known),
         **_convolutional_propagation(weights),
     }
+    if (channels := image_channels(weights)) != _RGB:
+        options['in_channels'] = channels
     of_family = options_of_families(families, weights)
     heads = of_family.pop('num_heads', None)
     options.update(of_family)

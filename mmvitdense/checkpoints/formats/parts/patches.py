@@ -1,4 +1,4 @@
-"""The size of the patches, which a stem of several convolutions shows by their number."""
+"""The size of the patches, which a stem of several convolutions shows by their number, and the image's channels."""
 
 from __future__ import annotations
 
@@ -18,3 +18,9 @@ def patch_sides(weights: Mapping[str, Tensor]) -> tuple[int, int]:
         return 2 ** (halvings + 1), 2 ** (halvings + 1)
     height, width = weights['patch_embed.proj.weight'].shape[2:]
     return height, width
+
+
+def image_channels(weights: Mapping[str, Tensor]) -> int:
+    """Channels of the image, from names of ``PlainViT``."""
+    first = _STEM.format(0)
+    return weights[first if first in weights else 'patch_embed.proj.weight'].shape[1]
