@@ -19,7 +19,6 @@ from mmvitdense.checkpoints.files.ema_copies import split_ema_copies
 from mmvitdense.checkpoints.files.file_pages import FilePages
 from mmvitdense.checkpoints.files.pieces import converted_in_pieces, thinned
 from mmvitdense.checkpoints.files.reading import local_path
-from mmvitdense.checkpoints.files.shards import paths_of
 from mmvitdense.checkpoints.fit.grids import grids_given, recorded_grids, recorded_rope, with_record
 from mmvitdense.checkpoints.fit.options import FitOptions
 from mmvitdense.checkpoints.formats.contract import Format
@@ -79,13 +78,8 @@ class Conversion:
 
     def pieces(self) -> Iterator[tuple[str, Tensor]]:
         """Name and weight of what is to be written, made block by block."""
-        pages = [FilePages(path, self.read.values()) for path in paths_of(local_path(self.source))]
-
-        def release() -> None:
-            for part in pages:
-                part.release()
-
-        return converted_in_pieces(self.read, self.make, release)
+        pages = FilePages(local_path(self.source), self.read.values())
+        return converted_in_pieces(self.read, self.make, pages.release)
 
     @property
     def options(self) -> dict[str, Any] | None:

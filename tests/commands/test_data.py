@@ -77,3 +77,20 @@ def test_what_is_left_out(capsys):
     assert data('voc', '--convert', 'out', '--leave-out') == 0
     with open('out/annotations/instances_train.json') as file:
         assert len(json.load(file)['annotations']) == 6
+
+
+def test_what_can_be_trained_on_as_it_lies(capsys):
+    makers.write_coco('coco')
+    makers.write_masks('masks')
+    assert data('masks', '--convert', 'maps') == 0
+    model = ('--write-config', 'mine.py', '--model')
+    assert data('coco', *model, 'vitdet-tiny') == 0
+    with open('mine.py') as file:
+        text = file.read()
+    assert "data_root = 'coco/'" in text
+    assert "ann_file='annotations/instances_train.json'" in text
+    assert "data_prefix=dict(img='train/')" in text
+    assert data('maps', *model, 'vit-tiny') == 0
+    with open('mine.py') as file:
+        assert "img_path='images/training'" in file.read()
+    assert 'Nothing wrong was found' in capsys.readouterr().out

@@ -178,7 +178,7 @@ class TestEveryConfig:
                     assert segments.shape == (1, 96, 128)
                     head = small.model.panoptic_head
                     assert (segments % 1000).max() <= head.num_things_classes + head.num_stuff_classes
-                if 'mask_head' in small.model.get('roi_head', {}) or 'panoptic_head' in small.model:
+                if small.model.get('roi_head', {}).get('mask_head') or 'panoptic_head' in small.model:
                     assert predicted.masks.shape == (len(predicted), 96, 128)
                 assert predicted.bboxes.shape == (len(predicted), 4)
                 if "'clip_border': False" not in str(small.model.to_dict()):  # Sparse R-CNN's boxes reach outside

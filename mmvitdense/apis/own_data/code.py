@@ -11,7 +11,7 @@ _STEP = '    '
 
 
 class Code(str):
-    """Text that stands in a config as it is."""
+    """Text that stands in a config as it is; as a key, what a dict starts from, of which no value is written."""
 
     __slots__ = ()
 
@@ -50,8 +50,12 @@ def as_code(value: Any, used: int, depth: int) -> str:
     if isinstance(value, Mapping):
         by_name = _has_names(value)
         opening, closing = ('dict(', ')') if by_name else ('{', '}')
-        keys = [f'{key}=' if by_name else f'{key!r}: ' for key in value]
-        rows = [key + as_code(part, len(inner) + len(key), depth + 1) for key, part in zip(keys, value.values())]
+        rows = []
+        for key, part in value.items():
+            start = f'{key}=' if by_name else f'{key!r}: '
+            rows.append(
+                str(key) if isinstance(key, Code) else start + as_code(part, len(inner) + len(start), depth + 1)
+            )
     else:
         rows = [as_code(part, len(inner), depth + 1) for part in value]
     together = ', '.join(rows)
@@ -65,7 +69,8 @@ def _one_line(value: Any) -> str:
         return str(value)
     if isinstance(value, Mapping):
         if _has_names(value):
-            return f'dict({", ".join(f"{key}={_one_line(part)}" for key, part in value.items())})'
+            parts = (key if isinstance(key, Code) else f'{key}={_one_line(part)}' for key, part in value.items())
+            return f'dict({", ".join(parts)})'
         return '{' + ', '.join(f'{key!r}: {_one_line(part)}' for key, part in value.items()) + '}'
     if isinstance(value, list):
         return f'[{", ".join(map(_one_line, value))}]'
@@ -75,4 +80,7 @@ def _one_line(value: Any) -> str:
 
 
 def _has_names(value: Mapping) -> bool:
-    return all(isinstance(key, str) and key.isidentifier() and not keyword.iskeyword(key) for key in value)
+    return all(
+        isinstance(key, Code) or (isinstance(key, str) and key.isidentifier() and not keyword.iskeyword(key))
+        for key in value
+    )

@@ -6,7 +6,7 @@ import argparse
 import json
 
 from mmvitdense.datasets.checks import DataError
-from mmvitdense.datasets.doctor import FORMATS, Found, Layout, Options, convert, look, parts_of
+from mmvitdense.datasets.doctor import FORMATS, Found, Layout, Options, convert, layout_in_place, look, parts_of
 
 from ..errors import InputError
 from ..files import check_output_file
@@ -85,6 +85,8 @@ def _layout(found: Found, task: str, arguments: argparse.Namespace) -> Layout:
     if arguments.convert:
         layout = convert(found, parts, arguments.convert, task, arguments.copy)
         _say(arguments, f'Converted: {arguments.convert}')
+        return layout
+    if layout := layout_in_place(found, parts, task, arguments.paths[0]):
         return layout
     raise InputError(
         f'--write-config: {found.format} as it lies in {found.root} is not what mmdet and mmseg read: add '

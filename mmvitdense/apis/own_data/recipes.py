@@ -4,35 +4,13 @@ from __future__ import annotations
 
 import difflib
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 
-from mmvitdense.project_files import project_folder
+from mmvitdense.config_names import WITHOUT_MASKS, best_config, config_names
 
 from ..errors import InputError
+from .heads import CASCADE, OVERLAYS
 
-_INSTANCES = ('mask-rcnn', 'cascade-mask-rcnn', 'mask2former-instance', 'instance', 'htc')
-_WITHOUT_MASKS = ('mask-rcnn', 'cascade-mask-rcnn')
-"""Heads for instances that learn boxes alone where their mask head is taken out."""
-HEADS = {
-    'detection': (
-        *('faster-rcnn', 'mask-rcnn', 'cascade-rcnn', 'cascade-mask-rcnn', 'dino-4scale', 'dino-5scale', 'dino'),
-        *('co-dino', 'retinanet', 'atss', 'gfl', 'sparse-rcnn'),
-    ),
-    'instance': _INSTANCES,
-    'semantic': (
-        *('upernet', 'upernet-multilevel', 'upernet-pyramid', 'semantic', 'mask2former', 'linear', 'segmenter', 'dpt'),
-        *('vpnext', 'setr-pup', 'fcn', 'pem', 'linear-ms'),
-    ),
-    'panoptic': ('panoptic', 'mask2former-panoptic', 'pem'),
-}
-"""Heads by task, those first that a person would start from."""
-_DATA = {
-    'detection': ('coco', 'shapes'),
-    'instance': ('coco', 'shapes'),
-    'panoptic': ('coco', 'ade20k-panoptic', 'shapes'),
-    'semantic': ('ade20k', 'coco-stuff164k', 'cityscapes', 'pascal-context59', 'voc2012', 'shapes'),
-}
 _WORDS = {
     'detection': 'boxes',
     'instance': 'instances',
@@ -48,11 +26,13 @@ class Recipe:
     Attributes:
         config: What `_base_` calls it, and `load_config` reads.
         boxes_alone: Whether its masks have to be taken out, as the data has none.
+        head: One of `OVERLAYS`, or `CASCADE`, in the place of its heads; '' to keep them.
         note: What was taken in the place of what was asked for; '' where it was this.
     """
 
     config: str
     boxes_alone: bool = False
+    head: str = ''
     note: str = ''
 
 
@@ -67,14 +47,16 @@ def find_recipe(model: str, task: str) -> Recipe:
     name = model.removeprefix('mmvitdense::').removesuffix('.py').rpartition('/')[2]
     # `vitdet-b-mae_dino` is for dino-4scale too, but `vitdet-b` is not for vitdet-b-mae alone.
     starts = (f'{name}_', f'{name}-') if '_' in name else (f'{name}_',)
-    asked = [stem for stem in _configs() if f'{stem}_'.startswith(starts)]
+    asked = [stem for stem in config_names() if f'{stem}_'.startswith(starts)]
+    if task == 'detection' and not (asked and best_config(asked, task)) and (other := _other_head(name)):
+        return other
     if not asked:
         raise InputError(f'--model {model}: there is no config of this name{_nearest(name)}')
-    if chosen := _best(asked, task):
+    if chosen := best_config(asked, task):
         return _recipe(chosen, task)
     trunk = name.partition('_')[0].partition('-')[2]
-    same = [stem for stem in _configs() if stem.partition('_')[0].partition('-')[2] == trunk]
-    if trunk and (chosen := _best(same, task)):
+    same = [stem for stem in config_names() if stem.partition('_')[0].partition('-')[2] == trunk]
+    if trunk and (chosen := best_config(same, task)):
         note = f'No config of {model} is for {_WORDS[task]}: {chosen} has the same ViT.'
         return _recipe(chosen, task, note)
     raise InputError(
@@ -83,38 +65,28 @@ def find_recipe(model: str, task: str) -> Recipe:
 
 
 def _recipe(stem: str, task: str, note: str = '') -> Recipe:
-    return Recipe(_configs()[stem], task == 'detection' and stem.split('_')[1] in _WITHOUT_MASKS, note)
+    return Recipe(config_names()[stem], task == 'detection' and stem.split('_')[1] in WITHOUT_MASKS, note=note)
 
 
-def _best(stems: list[str], task: str) -> str | None:
-    """The config of a task that a person would start from."""
-    found = []
-    for stem in stems:
-        parts = stem.split('_')
-        data = next((place for place, name in enumerate(_DATA[task]) if parts[-1].startswith(name)), None)
-        # ADE20K is for both kinds of segmentation, and so are some heads.
-        fits = task != 'semantic' or 'panoptic' not in parts[-1]
-        if task == 'semantic' and parts[-1] == 'shapes' and 'panoptic' in parts:
-            fits = False
-        if len(parts) > 2 and parts[1] in HEADS[task] and data is not None and fits:
-            found.append((HEADS[task].index(parts[1]), data, len(stem), stem))
-    return min(found)[-1] if found else None
+def _other_head(name: str) -> Recipe | None:
+    """The trunk of a Mask R-CNN with another head that no config has: `vit-adapter-b-deit_retinanet`."""
+    model, _, head = name.partition('_')
+    if head == 'faster-rcnn':
+        head = ''
+    elif head not in (*OVERLAYS, CASCADE):
+        return None
+    trunks = [
+        stem for stem in config_names() if stem.startswith(f'{model}_mask-rcnn_') and best_config([stem], 'instance')
+    ]
+    return Recipe(config_names()[min(trunks, key=len)], boxes_alone=True, head=head) if trunks else None
 
 
 def _models(task: str) -> list[str]:
-    models = {stem.partition('_')[0] for stem in _configs() if _best([stem], task)}
+    models = {stem.partition('_')[0] for stem in config_names() if best_config([stem], task)}
     return sorted(models)
 
 
 def _nearest(name: str) -> str:
-    models = sorted({stem.partition('_')[0] for stem in _configs()})
+    models = sorted({stem.partition('_')[0] for stem in config_names()})
     close = difflib.get_close_matches(name.partition('_')[0], models, n=3)
     return f'; did you mean {" or ".join(close)}?' if close else '; `mmvitdense zoo` lists all that there are.'
-
-
-@lru_cache(maxsize=1)
-def _configs() -> dict[str, str]:
-    """{name of a config: what `_base_` calls it}."""
-    folder = project_folder('configs') / 'configs'
-    paths = [path for path in sorted(folder.glob('*/*.py')) if path.parent.name != '_base_']
-    return {path.stem: f'mmvitdense::{path.parent.name}/{path.name}' for path in paths}

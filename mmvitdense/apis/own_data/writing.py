@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import os
 import os.path as osp
+import re
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +21,16 @@ from ..config import load_config
 from ..errors import InputError
 from ..files import check_output_file
 from .code import Code, assignment, nested
+from .heads import DENSE_HEADS, model_with_head, needs_find_unused, overlay_of
 from .recipes import Recipe, find_recipe
 from .schedule import short_schedule
 from .sizes import fitted_sizes
 
+_WITHOUT = """[
+    dict(step, **{{name: False for name in ('with_mask', 'by_mask') if name in step}})
+    for step in _base_.{key}
+]"""
+"""The pipeline of a recipe that loads no masks."""
 _SPLITS = ('train', 'val', 'test')
 
 
@@ -64,6 +71,14 @@ def config_text(layout: Layout, recipe: Recipe) -> tuple[str, list[str]]:
     changes = _boxes_alone(cfg) if recipe.boxes_alone else {}
     cfg.merge_from_dict(changes)
     classes = class_options(cfg, len(layout.classes), layout.things)
+    if recipe.head in DENSE_HEADS:
+        # The model is another one as a whole.
+        changes = {key: value for key, value in changes.items() if not key.startswith('model.')}
+        classes = {'model': model_with_head(load_config(recipe.config), recipe.head, len(layout.classes))}
+        classes |= {'find_unused_parameters': True} if needs_find_unused(cfg) else {}
+    elif recipe.head:
+        changes['model.roi_head.type'] = 'mmvitdense.Detectron2CascadeRoIHead'
+        changes['model.roi_head.bbox_head.reg_class_agnostic'] = True
     sizes, notes = fitted_sizes(cfg, layout)
     schedule, note = short_schedule(cfg, layout.images['train'])
     data = _data_options(cfg, layout)
@@ -71,15 +86,23 @@ def config_text(layout: Layout, recipe: Recipe) -> tuple[str, list[str]]:
     whole = nested(_with_whole_lists(cfg, options))
     for key, value in data.items():
         whole[key] = _merged(whole.get(key), value)
+    first = ('model', *(f'{split}_pipeline' for split in _SPLITS))
+    whole = {name: whole[name] for name in (*(name for name in first if name in whole), *whole)}
+    if whole.get('test_dataloader') == 'val_dataloader':
+        whole.pop('test_pipeline', None)
     lines = [
         f'# {_described(layout)}',
-        assignment('_base_', recipe.config),
+        assignment('_base_', _bases(recipe)),
         '',
         assignment('data_root', osp.join(layout.root, '').replace(os.sep, '/')),
         assignment('metainfo', _metainfo(cfg, layout)),
         *(assignment(name, value) for name, value in whole.items()),
     ]
     return '\n'.join(lines) + '\n', [*notes, *([note] if note else [])]
+
+
+def _bases(recipe: Recipe) -> str | list[str]:
+    return [recipe.config, overlay_of(recipe.head)] if recipe.head in DENSE_HEADS else recipe.config
 
 
 def _described(layout: Layout) -> str:
@@ -158,7 +181,7 @@ def _boxes_alone(cfg: Any) -> dict[str, Any]:
 def _with_whole_lists(cfg: Any, options: dict[str, Any]) -> dict[str, Any]:
     """Options with no number among their keys: a config cannot change a part of a list, so such lists are whole."""
     changed = copy.deepcopy(cfg)
-    changed.merge_from_dict(options)
+    changed.merge_from_dict(copy.deepcopy(options))
     whole: dict[str, Any] = {}
     for key, value in options.items():
         parts = key.split('.')
@@ -167,8 +190,18 @@ def _with_whole_lists(cfg: Any, options: dict[str, Any]) -> dict[str, Any]:
             whole[key] = value
             continue
         key = '.'.join(parts[:number])
+        if _switched_off(key, options):
+            variable = f'{parts[0].partition("_")[0]}_pipeline'
+            whole[variable], whole[key] = Code(_WITHOUT.format(key=key)), Code(variable)
+            continue
         whole[key] = _plain(_at(changed, parts[:number]))
     return whole
+
+
+def _switched_off(key: str, options: dict[str, Any]) -> bool:
+    """Whether all that changes in a list is that its transforms load and look at no masks."""
+    inside = {name[len(key) + 1 :]: value for name, value in options.items() if name.startswith(f'{key}.')}
+    return all(re.fullmatch(r'\d+\.(with_mask|by_mask)', name) and value is False for name, value in inside.items())
 
 
 def _at(cfg: Any, parts: list[str]) -> Any:

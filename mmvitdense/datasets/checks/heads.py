@@ -19,8 +19,8 @@ _CLASS_HEADS = (
     'bbox_head', 'mask_head', 'mask_iou_head', 'point_head', 'query_head', 'kernel_update_head', *_DECODE_HEADS,
 )  # fmt: skip
 _THING_HEADS = ('panoptic_head', 'panoptic_fusion_head', 'semantic_head')
-# Counts the classes where its class says so (``counts_classes``), as mask transformers do.
-_BACKBONE = 'backbone'
+# These count the classes where their class says so (``counts_classes``), as mask transformers do.
+_TRUNK = ('backbone', 'neck')
 # Predicts edges, not classes.
 _EXCEPTIONS = ('STDCHead',)
 
@@ -69,7 +69,7 @@ def _wrong_numbers(cfg: dict, classes: int, things: int | None) -> dict[str, tup
                 wrong[f'{key}.{name}'] = (str(found), {f'{key}.{name}': number})
             elif name not in head and constructor_requires(registered_class(MODELS, head, scope), name):
                 wrong[f'{key}.{name}'] = ('not given', {f'{key}.{name}': number})
-        if expected and _name(key) != _BACKBONE:
+        if expected and _name(key) not in _TRUNK:
             wrong.update(_wrong_weights(key, head, sum(expected.values()), scope))
     return wrong
 
@@ -97,7 +97,7 @@ def decode_heads(cfg: dict) -> Iterator[tuple[str, dict]]:
             yield key, head
 
 
-def _wrong_weights(key: str, head: dict, classes: int, scope: str) -> Iterator[tuple[str, tuple[str, dict[str, Any]]]]:
+def _wrong_weights(key: str, head: dict, classes: int, scope: str) -> Iterator[tuple[str, tuple[str, dict]]]:
     """Yield (key, (what is found, {option: value} that mends it)) of lists of class weights of another length."""
     losses = {'loss_cls': head.get('loss_cls') or _default(head, 'loss_cls', scope)}
     own = head.get('loss_decode') or {}
@@ -131,7 +131,7 @@ def _as_option(value: Any) -> str:
 def _expected(key: str, head: dict, classes: int, things: int | None, scope: str) -> Iterator[tuple[str, int]]:
     """Yield (argument, value it should have) for a head."""
     name = _name(key)
-    if name == _BACKBONE:
+    if name in _TRUNK:
         if getattr(registered_class(MODELS, head, scope), 'counts_classes', False):
             yield 'num_classes', classes
     elif name in _CLASS_HEADS and type_name(head) not in _EXCEPTIONS:
@@ -151,7 +151,7 @@ def _heads(value: Any, key: str) -> Iterator[tuple[str, dict]]:
         for index, part in enumerate(value):
             yield from _heads(part, f'{key}.{index}')
     elif isinstance(value, dict):
-        if _name(key) in (_BACKBONE, *_CLASS_HEADS, *_THING_HEADS) and 'type' in value:
+        if _name(key) in (*_TRUNK, *_CLASS_HEADS, *_THING_HEADS) and 'type' in value:
             yield key, value
         for name, part in value.items():
             yield from _heads(part, f'{key}.{name}')

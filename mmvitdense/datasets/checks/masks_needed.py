@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os.path as osp
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
+from mmvitdense.config_names import WITHOUT_MASKS, best_config, config_names
 from mmvitdense.registry import MODELS
 
 from .coco_file import CocoFile
@@ -42,10 +44,12 @@ def check_masks_needed(cfg: dict, found: Sequence[Found], later: Sequence[DataSo
         )
         if needs := _needs_masks(model, used):
             raise DataError(
-                f'{message}, and {needs} is trained on them: add outlines to the file, or take a model of boxes.'
+                f'{message}, and {needs} is trained on them: add outlines to the file, or take a model of boxes, such '
+                f'as {_config_of_boxes(cfg)}.'
             )
         raise DataError(
-            f'{message}: add outlines to the file, or use boxes alone with --cfg-options {" ".join(changes)}'
+            f'{message}: add outlines to the file, take {_config_of_boxes(cfg)}, or use boxes alone with --cfg-options '
+            f'{" ".join(changes)}'
         )
     _check_training(model, found)
     _check_scored(cfg, model, found, later)
@@ -71,6 +75,15 @@ def box_options(cfg: dict) -> dict[str, Any]:
                 if _scores_masks(metric):
                     changes[f'{key}.metric'] = 'bbox'
     return changes
+
+
+def _config_of_boxes(cfg: dict) -> str:
+    """The shipped config of boxes for the model of a config, or for another where there is none for it."""
+    model = Path(getattr(cfg, 'filename', None) or '').stem.partition('_')[0]
+    names = [name for name in config_names() if not name.endswith('_shapes')]
+    of_boxes = [name for name in names if name.split('_')[1] not in WITHOUT_MASKS]
+    own = best_config([name for name in of_boxes if name.partition('_')[0] == model], 'detection')
+    return config_names()[own or best_config(of_boxes, 'detection')]
 
 
 def _lacks_masks(_: DataSource, classes: tuple[str, ...], file: CocoFile) -> bool:

@@ -9,6 +9,7 @@ from .converting import Layout, convert
 from .files import Files
 from .formats import FORMATS, Options, recognise
 from .found import Found, Split
+from .in_place import layout_in_place
 from .judging import judge
 from .problems import Problem, Problems
 from .splitting import parts_of
@@ -56,6 +57,7 @@ __all__ = [
     'Split',
     'SplitCounts',
     'convert',
+    'layout_in_place',
     'look',
     'parts_of',
     'totals',

@@ -8,18 +8,15 @@ import os.path as osp
 import shutil
 import uuid
 from collections import Counter
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import cv2
 import numpy as np
 
-from mmvitdense.mask_codes import encode
-
 from ..checks.messages import DataError
 from .files import plain
 from .found import Found, Split
-from .objects import bounds
 from .splitting import Parts
 
 RECORD = 'data.json'
@@ -51,7 +48,6 @@ class Layout:
     suffix: str = '.jpg'
     sides: tuple[int, int] = (0, 0)
     small: float = 0.0
-    notes: list[str] = field(default_factory=list)
 
 
 def convert(found: Found, parts: Parts, target: str, task: str, copy: bool = False) -> Layout:
@@ -141,7 +137,7 @@ def _put(source: str, target: str, copy: bool) -> None:
 def _write_objects(found: Found, parts: Parts, root: str, task: str, copy: bool) -> Layout:
     splits, sizes, areas = {}, [], []
     for name, images in parts.items():
-        data, kept = _coco(found, images, masks=task == 'instance')
+        data = _coco(found, images, masks=task == 'instance')
         ann_file = f'annotations/instances_{name}.json'
         os.makedirs(osp.join(root, 'annotations'), exist_ok=True)
         Path(root, ann_file).write_text(json.dumps(data), encoding='utf-8')
@@ -150,19 +146,18 @@ def _write_objects(found: Found, parts: Parts, root: str, task: str, copy: bool)
             sizes.append((image['width'], image['height']))
         areas += [item['area'] for item in data['annotations']]
         splits[name] = {'ann_file': ann_file, 'img': f'{name}/'}
-        del kept
     return Layout(
         root,
         task,
         list(found.classes),
         splits,
         {name: len(images) for name, images in parts.items()},
-        sides=_sides(sizes),
+        sides=median_sides(sizes),
         small=float(np.mean(np.array(areas) < 32**2)) if areas else 0.0,
     )
 
 
-def _coco(found: Found, images: list[tuple[Split, int]], masks: bool) -> tuple[dict, int]:
+def _coco(found: Found, images: list[tuple[Split, int]], masks: bool) -> dict:
     """The content of a COCO file of some images, which get new ids."""
     names = unique_names(images)
     categories = [{'id': number, 'name': name} for number, name in enumerate(found.classes, start=1)]
@@ -189,7 +184,7 @@ def _coco(found: Found, images: list[tuple[Split, int]], masks: bool) -> tuple[d
             if not masks:
                 item.pop('segmentation', None)
             data['annotations'].append(item)
-    return data, len(data['annotations'])
+    return data
 
 
 def _write_maps(found: Found, parts: Parts, root: str, task: str, copy: bool) -> Layout:
@@ -205,7 +200,7 @@ def _write_maps(found: Found, parts: Parts, root: str, task: str, copy: bool) ->
             _put(split.images[index], osp.join(root, splits[name]['img'], stem + suffix), copy)
             sizes.append(split.sizes[index])
     counts = {name: len(images) for name, images in parts.items()}
-    return Layout(root, task, list(found.classes), splits, counts, suffix=suffix, sides=_sides(sizes))
+    return Layout(root, task, list(found.classes), splits, counts, suffix=suffix, sides=median_sides(sizes))
 
 
 def write_map(path: str, labels: np.ndarray) -> None:
@@ -240,7 +235,7 @@ def _write_panoptic(found: Found, parts: Parts, root: str, task: str, copy: bool
         Path(root, f'{folder}.json').write_text(json.dumps(data), encoding='utf-8')
         splits[name] = {'ann_file': f'{folder}.json', 'img': f'{name}/', 'seg': f'{folder}/'}
     counts = {name: len(images) for name, images in parts.items()}
-    return Layout(root, task, list(found.classes), splits, counts, found.things, sides=_sides(sizes))
+    return Layout(root, task, list(found.classes), splits, counts, found.things, sides=median_sides(sizes))
 
 
 def _common_suffix(paths: list[str]) -> str:
@@ -248,9 +243,7 @@ def _common_suffix(paths: list[str]) -> str:
     return Counter(osp.splitext(path)[1].lower() for path in paths).most_common(1)[0][0]
 
 
-def _sides(sizes: list) -> tuple[int, int]:
+def median_sides(sizes: list | np.ndarray) -> tuple[int, int]:
+    """The (short, long) side of images of these (width, height), at the median."""
     values = np.array(sizes).reshape(-1, 2)
     return (int(np.median(values.min(1))), int(np.median(values.max(1)))) if len(values) else (0, 0)
-
-
-__all__ = ['RECORD', 'Layout', 'bounds', 'convert', 'encode', 'unique_names']

@@ -6,6 +6,7 @@ from .dino import DINO
 from .early_exit import EarlyExitEncoder, EarlyExitPixelDecoder
 from .early_exit_head import EarlyExitMask2Former, EarlyExitMask2FormerHead
 from .federated_loss import FederatedLoss
+from .htc_tta import HTCTTAModel
 from .kmax_fusion_head import KMaXFusionHead
 from .kmax_head import KMaXHead
 from .mask_head import Detectron2MaskHead
@@ -13,7 +14,7 @@ from .mask_transformer_head import MaskTransformerHead
 from .plain_detr import BoxDeltaL1Cost, PlainDETR, PlainDETRHead
 from .raw_padding import RawPaddingDetDataPreprocessor
 from .several_resolutions import MultiResolutionSingleStageDetector, MultiResolutionTwoStageDetector
-from .size_aware import SizeAwareCascadeRCNN, SizeAwareMaskRCNN
+from .size_aware import SizeAwareATSS, SizeAwareCascadeRCNN, SizeAwareDINO, SizeAwareMaskRCNN, SizeAwareRetinaNet
 
 __all__ = [
     'DINO',
@@ -29,6 +30,7 @@ __all__ = [
     'EarlyExitMask2FormerHead',
     'EarlyExitPixelDecoder',
     'FederatedLoss',
+    'HTCTTAModel',
     'KMaXFusionHead',
     'KMaXHead',
     'MaskTransformerHead',
@@ -37,6 +39,9 @@ __all__ = [
     'PlainDETR',
     'PlainDETRHead',
     'RawPaddingDetDataPreprocessor',
+    'SizeAwareATSS',
     'SizeAwareCascadeRCNN',
+    'SizeAwareDINO',
     'SizeAwareMaskRCNN',
+    'SizeAwareRetinaNet',
 ]

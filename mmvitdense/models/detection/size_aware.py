@@ -6,11 +6,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from mmdet.models.detectors import CascadeRCNN, MaskRCNN
+from mmdet.models.detectors import ATSS, CascadeRCNN, MaskRCNN, RetinaNet
 from mmdet.structures import DetDataSample
 from torch import Tensor
 
 from mmvitdense.registry import MODELS
+
+from .dino import DINO
 
 
 class SizeAwareMixin:
@@ -59,3 +61,18 @@ class SizeAwareMaskRCNN(SizeAwareMixin, MaskRCNN):
 @MODELS.register_module()
 class SizeAwareCascadeRCNN(SizeAwareMixin, CascadeRCNN):
     """mmdet's ``CascadeRCNN`` with a backbone that takes ``image_sizes``, such as ``MIMDet``."""
+
+
+@MODELS.register_module()
+class SizeAwareRetinaNet(SizeAwareMixin, RetinaNet):
+    """mmdet's ``RetinaNet`` with a backbone that takes ``image_sizes``, such as ``MIMDet``."""
+
+
+@MODELS.register_module()
+class SizeAwareATSS(SizeAwareMixin, ATSS):
+    """mmdet's ``ATSS`` with a backbone that takes ``image_sizes``, such as ``MIMDet``."""
+
+
+@MODELS.register_module()
+class SizeAwareDINO(SizeAwareMixin, DINO):
+    """``DINO`` with a backbone that takes ``image_sizes``, such as ``MIMDet``."""

@@ -59,6 +59,9 @@ class KMaX(InitializedModule):
         ValueError: An option does not fit the number of maps, or a width not the heads.
     """
 
+    # Its num_classes are those of the data, which is checked before a training.
+    counts_classes = True
+
     @constructed_undrawn
     def __init__(
         self,

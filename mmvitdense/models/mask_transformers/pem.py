@@ -52,6 +52,9 @@ class PEM(InitializedModule):
         ValueError: There are not four maps, or ``embed_dims`` does not fit.
     """
 
+    # Its num_classes are those of the data, which is checked before a training.
+    counts_classes = True
+
     @constructed_undrawn
     def __init__(
         self,

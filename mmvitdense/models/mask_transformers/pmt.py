@@ -114,6 +114,9 @@ class PMT(HoldsViT, InitializedModule):
         'the decoder was trained on'
     )
 
+    # Its num_classes are those of the data, which is checked before a training.
+    counts_classes = True
+
     @constructed_undrawn
     def __init__(
         self,

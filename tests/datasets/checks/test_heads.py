@@ -92,6 +92,11 @@ def test_mask_transformers(coco, segmentation, refused, mended):
     cfg = segmentation.config()
     cfg.model.backbone = dict(type='mmvitdense.EoMT', num_classes=150)
     mended(cfg, refused(cfg))
+    # PEM and kMaX-DeepLab stand behind a pyramid, as the last of several necks.
+    cfg.model.neck = [dict(type='mmvitdense.SimpleFeaturePyramid'), dict(type='mmvitdense.PEM', num_classes=150)]
+    message = refused(cfg)
+    assert message.endswith('--cfg-options model.neck.1.num_classes=3')
+    mended(cfg, message)
 
 
 def test_segmentation_heads(segmentation, refused, mended):

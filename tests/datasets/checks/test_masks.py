@@ -154,6 +154,7 @@ class TestDataWithoutMasks:
         message = refused(cfg)
         assert 'model.panoptic_head is trained on them' in message
         assert '--cfg-options' not in message
+        assert 'such as mmvitdense::vitdet/vitdet-b-mae_faster-rcnn_lsj-100e_coco.py' in message
 
     def test_a_test_leaves_training_alone(self, cfg, refused, mended):
         message = refused(cfg, splits=['test'])

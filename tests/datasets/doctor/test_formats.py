@@ -96,9 +96,47 @@ def write_one_coco(root):
     makers.write_text(root / 'result.json', json.dumps(makers.coco_content(range(6), first=0)))
 
 
+def write_labelme(root):
+    for number in range(6):
+        makers.write_image(root / f'{number:03d}.jpg', makers.photograph(number))
+        shapes = [
+            {'label': makers.NAMES[label], 'points': [[x + w, y + h], [x, y]], 'shape_type': 'rectangle'}
+            for label, x, y, w, h in makers.objects(number)
+        ]
+        shapes[0].update(
+            shape_type='polygon',
+            points=[[x + dx * w, y + dy * h] for _, x, y, w, h in makers.objects(number)[:1] for dx, dy in CORNERS],
+        )
+        text = json.dumps({'shapes': shapes, 'imagePath': f'..\\photos\\{number:03d}.jpg', 'imageData': None})
+        makers.write_text(root / f'{number:03d}.json', text)
+
+
+CORNERS = [(0, 0), (1, 0), (1, 1), (0, 1)]
+
+
+def write_cvat(root):
+    """Boxes, polygons and a mask."""
+    images = []
+    for number in range(6):
+        makers.write_image(root / f'images/{number:03d}.jpg', makers.photograph(number))
+        (a, x, y, w, h), (b, left, top, width, height) = makers.objects(number)
+        points = ';'.join(f'{x + dx * w},{y + dy * h}' for dx, dy in CORNERS)
+        second = f'<box label="{makers.NAMES[b]}" xtl="{left}" ytl="{top}" xbr="{left + width}" ybr="{top + height}"/>'
+        if number == 1:
+            place = f'left="{left}" top="{top}" width="{width}" height="{height}"'
+            second = f'<mask label="{makers.NAMES[b]}" rle="0, {width * height}" {place}/>'
+        first = f'<polygon label="{makers.NAMES[a]}" points="{points}"/>'
+        images.append(f'<image id="{number}" name="{number:03d}.jpg">{first}{second}</image>')
+    labels = ''.join(f'<label><name>{name}</name></label>' for name in makers.NAMES)
+    text = f'<annotations><meta><task><labels>{labels}</labels></task></meta>{"".join(images)}</annotations>'
+    makers.write_text(root / 'annotations.xml', text)
+
+
 @pytest.mark.parametrize(
     ('write', 'name'),
     [
+        (write_labelme, 'LabelMe'),
+        (write_cvat, 'CVAT'),
         (makers.write_voc, 'Pascal VOC'),
         (write_roboflow_voc, 'Pascal VOC'),
         (write_nested_voc, 'Pascal VOC'),

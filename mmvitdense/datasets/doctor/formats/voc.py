@@ -13,6 +13,7 @@ from ..objects import Objects
 from ..problems import Problems
 from ..texts import read_lines, read_xml
 from .contract import DataFormat, Options
+from .labelme import classes_of_objects
 
 _HEAD = 4096
 
@@ -58,12 +59,7 @@ def read(files: Files, paths: list[str], options: Options) -> Found:
     _add_background(files, objects, {image for image, *_ in parsed}, {split for _, split, _ in parsed}, listed)
     if difficult:
         notes.append(f'{difficult} difficult objects are ignored in training and scores (iscrowd 1).')
-    classes = options.classes or tuple(sorted(objects.names))
-    if foreign := [name for name in objects.names if name not in classes]:
-        notes.append(
-            f'Objects of {", ".join(map(repr, sorted(foreign)))} are left out, as --classes does not name them.'
-        )
-    return Found('Pascal VOC', files.name, classes, objects.splits(classes), problems, notes)
+    return Found('Pascal VOC', files.name, *classes_of_objects(objects, options, notes), problems, notes)
 
 
 def _objects(root: ElementTree.Element, path: str, problems: Problems) -> Iterator[tuple[str, list[float], bool]]:
