@@ -8,8 +8,7 @@ import torch
 
 from mmvitdense.checkpoints import SinCosPositions, detect
 from mmvitdense.checkpoints.formats.describe import describe
-from mmvitdense.checkpoints.formats.parts.renaming import reorder_heads
-from mmvitdense.layers import columns_first_pairing, half_pairing, sincos_position_table
+from mmvitdense.layers import half_pairing, sincos_position_table
 from mmvitdense.models import PlainViT
 from mmvitdense.pretrainings import PRETRAININGS
 from tests.fidelity.agreement import redraw
@@ -106,11 +105,6 @@ def official_eva02(weights):
     return {**fused_beit(turned), 'mask_token': torch.zeros(1, 1, 192)}
 
 
-def as_columns_first(weights):
-    """Queries and keys of Perception Encoder and SAM 3."""
-    return reorder_heads(weights, columns_first_pairing(64).argsort())
-
-
 def tokens_of_radio(weights):
     """The table of tokens, and the weights without them and without the bias that RADIO lacks."""
     tokens = torch.cat([weights['cls_token'], weights['register_tokens']], dim=1)[0]
@@ -149,7 +143,7 @@ def transformers_radio(weights):
 
 
 def official_pe(weights):
-    return {f'visual.{name}': x for name, x in openai(as_columns_first(weights)).items()}
+    return {f'visual.{name}': x for name, x in openai(weights).items()}
 
 
 def official_pe_core(weights):
@@ -157,7 +151,7 @@ def official_pe_core(weights):
 
 
 def timm_pe(weights):
-    return rename(as_columns_first(weights), (r'\.ls([12])\.gamma', r'.gamma_\1'))
+    return rename(weights, (r'\.ls([12])\.gamma', r'.gamma_\1'))
 
 
 def timm_pe_core(weights):
@@ -170,7 +164,7 @@ def official_ecvit(weights):
 
 
 def official_sam3(weights):
-    weights = rename(as_columns_first(weights), (r'^norm_pre\.', 'ln_pre.'))
+    weights = rename(weights, (r'^norm_pre\.', 'ln_pre.'))
     weights['pos_embed'] = torch.cat([torch.zeros(1, 1, 192), weights['pos_embed']], dim=1)
     return {f'detector.backbone.vision_backbone.trunk.{name}': x for name, x in weights.items()}
 
@@ -184,7 +178,7 @@ def transformers_sam3(weights):
         (r'\.norm([12])\.', r'.layer_norm\1.'),
         (r'attn\.proj\.', 'attention.o_proj.'),
     )
-    weights = split(as_columns_first(weights), tuple(f'attention.{part}_proj' for part in 'qkv'))
+    weights = split(weights, tuple(f'attention.{part}_proj' for part in 'qkv'))
     return {f'detector_model.vision_encoder.backbone.{name}': x for name, x in rename(weights, *rules).items()}
 
 

@@ -22,7 +22,7 @@ BEIT = ('beit', 'simmim', 'a2mim')
 RADIO, PE = ('c-radiov3', 'c-radiov4'), ('pe-core', 'pe-lang', 'pe-spatial')
 SINES = ('openvision', 'big-vision')
 NOT_IN_TIMM = {
-    **dict.fromkeys((*PE, 'sam3'), "kind='axial')"),
+    'sam3': "kind='axial')",
     **dict.fromkeys(SINES, "pos_embed='sincos_bv'"),
     'ecvit': "stem=dict(kind='conv')",
     'aimv2': "proj_bias=False and ffn_bias=False and patch_norm=True and norm='rms'",
@@ -32,6 +32,7 @@ NOT_IN_TIMM = {
 NOT_IN_TRANSFORMERS = {
     **NOT_IN_TIMM,
     **dict.fromkeys(RADIO, 'final_norm=None'),
+    **dict.fromkeys(PE, "kind='axial')"),
     **dict.fromkeys(('aimv2', 'aimv2-native'), 'proj_bias=False and ffn_bias=False and patch_norm=True'),
     'eva02': "cannot have ffn='swiglu' and rope=dict(",
     'resformer': "pos_embed='sine_conv'",
@@ -45,6 +46,7 @@ EXPECTED = {
         ),
         **dict.fromkeys(BEIT, 'Beit'),
         **dict.fromkeys(('dinov3', 'eva02'), 'Eva'),
+        **dict.fromkeys(PE, 'Eva of Perception Encoder'),
         'sam': 'VisionTransformerSAM',
         **NOT_IN_TIMM,
     },
@@ -54,8 +56,7 @@ EXPECTED = {
         'dinov2': 'Dinov2Model',
         'dinov2-reg': 'Dinov2WithRegistersModel',
         'tips': 'Tipsv2VisionModel',
-        'dinov3': 'DINOv3ViTModel',
-        'lingbot-vision': 'DINOv3ViTModel',
+        **dict.fromkeys(('dinov3', 'lingbot-vision'), 'DINOv3ViTModel'),
         'clip': 'CLIPVisionModel',
         'openclip': 'CLIPVisionModel',
         'siglip': 'SiglipVisionModel',

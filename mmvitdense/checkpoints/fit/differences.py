@@ -12,6 +12,7 @@ from mmvitdense.checkpoints.files.reading import CheckpointError
 from mmvitdense.checkpoints.formats.contract import Format
 from mmvitdense.checkpoints.formats.describe import VIT, Description, describe
 from mmvitdense.layers import held_vit
+from mmvitdense.layers.positions.rotary import KINDS
 
 from .grids import recorded_rope
 
@@ -46,8 +47,11 @@ def differences(
     described = description_for(form, state_dict, model)
     options = options_of_vit(described)
     guessed = {path.removeprefix(VIT) for path in described.guesses}
-    mine = {'rope': _rope_of_model(model), **_options_of(model)}
-    theirs = {'rope': recorded_rope(state_dict, _rope(**(options.get('rope') or {}))), **_expected(options)}
+    rope = recorded_rope(state_dict, _rope(**(options.get('rope') or {})))
+    # A record has the kind alone.
+    own_rope = getattr(model.rope, 'kind', None) if rope in KINDS else _rope_of_model(model)
+    mine = {'rope': own_rope, **_options_of(model)}
+    theirs = {'rope': rope, **_expected(options)}
     certain = {'rope'} | ({'pos_embed'} - guessed)
     certain |= {'num_heads'} if any(_TELLS_HEADS.search(name) for name in state_dict) else set()
     differing = [key for key in theirs if mine[key] != theirs[key]]

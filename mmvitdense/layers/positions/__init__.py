@@ -6,7 +6,7 @@ from .attention_position import AttentionPosition, OwnsTables, PositionTables
 from .bias import BiasTable, RelativePositionBias, resize_bias_table
 from .decomposed import DecomposedTables, attention_with_relative_position, with_mask
 from .recorded import RECORD, RecordsPositions
-from .rotary import build_rope, columns_first_pairing, half_pairing, rotate
+from .rotary import build_rope, half_pairing, rotate
 from .sincos import SinCosPositions, sincos_position_table
 from .sine_conv import SineConvPositions
 
@@ -23,7 +23,6 @@ __all__ = [
     'SineConvPositions',
     'attention_with_relative_position',
     'build_rope',
-    'columns_first_pairing',
     'half_pairing',
     'resize_bias_table',
     'resize_position_table',
