@@ -45,7 +45,7 @@ EXPECTED = {
             'VisionTransformer',
         ),
         **dict.fromkeys(BEIT, 'Beit'),
-        **dict.fromkeys(('dinov3', 'lingbot-vision', 'eva02'), 'Eva'),
+        **dict.fromkeys(('dinov3', 'eva02'), 'Eva'),
         **dict.fromkeys(PE, 'Eva of Perception Encoder'),
         'sam': 'VisionTransformerSAM',
         **NOT_IN_TIMM,
