@@ -106,8 +106,8 @@ class ViTPretrained:
             several, such as 'deit'. A preset says as much.
         known: Options of the model that are right although nothing in the file confirms them, such as
             ('n_points', 'vit.window_size'): without, a warning names them.
-        allow: What the model may have otherwise than its weights, some of 'preset', 'rope', 'num_heads' and
-            'pos_resize'.
+        allow: What the model may have otherwise than its weights, some of 'preset', 'rope', 'num_heads',
+            'pos_resize' and 'pos_embed' (sines that are computed).
 
     Raises:
         ValueError: An entry of ``as_initialized``, ``unused`` or ``allow`` names nothing.
