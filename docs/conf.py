@@ -13,7 +13,7 @@ html_theme = 'furo'
 html_show_copyright = False
 html_static_path = ['static']
 html_css_files = ['pages.css']
-extensions = ['myst_parser', 'reference', 'links_out']
+extensions = ['myst_parser', 'reference', 'links_out', 'threads']
 exclude_patterns = ['extensions', 'static']
 # Headings are targets of links, as on the pages of a repository.
 myst_heading_anchors = 3

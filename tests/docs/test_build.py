@@ -28,6 +28,7 @@ def test_it_is_built_without_warnings(tmp_path, monkeypatch):
     assert 'href="../configs' not in ''.join(pages.values())
     assert 'scale_factors: Sequence[Positive]=(4, 2, 1, 0.5),\n' in pages['api']
     assert 'soft_nms(' in pages['api']
+    assert 'href="https://github.com/open-mmlab/mmcv/issues/2059"' in pages['troubleshooting']
 
 
 def test_links_out_of_the_pages():

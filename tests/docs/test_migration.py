@@ -18,7 +18,7 @@ def without_weights(node):
 
 @pytest.mark.parametrize('section', SECTIONS, ids=lambda section: section.splitlines()[0])
 def test_the_example_is_the_config(section):
-    (path,) = {match for match in re.findall(r'\((\.\./configs/\w+/[\w-]+\.py)\)', section)}
+    (path,) = set(re.findall(r'\((\.\./configs/\w+/[\w-]+\.py)\)', section))
     model = without_weights(Config.fromfile(ROOT / 'docs' / path).model.to_dict())
     example = {}
     exec(re.search(r'```python\n(.*?)```', section, re.DOTALL)[1], example)
