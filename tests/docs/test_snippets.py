@@ -131,6 +131,14 @@ def test_python(snippet, tmp_path):
             ops.set_backend(backend)
 
 
+@pytest.mark.parametrize('page', PAGES, ids=lambda page: page.name)
+def test_no_block_hides(page):
+    """Code stands in blocks of a known language; blocks without one show what is printed."""
+    for language, text in re.findall(r'^```(\S*).*?\n(.*?)^```', page.read_text(), re.DOTALL | re.MULTILINE):
+        assert language in ('python', 'bash', '', '{toctree}')
+        assert language or not re.search(r'^(mmvitdense|python|pip|bash|torchrun|import|from \S+ import) ', text, re.MULTILINE)
+
+
 def test_the_list_names_blocks_that_are_there():
     blocks = snippets('python')
     for page, phrase in (*RUN_BY, *NOT_RUN):
