@@ -11,8 +11,10 @@ author = 'the authors of mmvitdense'
 html_title = 'mmvitdense'
 html_theme = 'furo'
 html_show_copyright = False
-extensions = ['myst_parser', 'reference', 'links_out']
-exclude_patterns = ['extensions']
+html_static_path = ['static']
+html_css_files = ['pages.css']
+extensions = ['myst_parser', 'reference', 'links_out', 'threads']
+exclude_patterns = ['extensions', 'static']
 # Headings are targets of links, as on the pages of a repository.
 myst_heading_anchors = 3
 # Code blocks of output and of shells are shown as they are.

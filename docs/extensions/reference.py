@@ -11,6 +11,7 @@ import ast
 import re
 from collections.abc import Iterator
 from functools import cache
+from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,6 +19,8 @@ from sphinx.application import Sphinx
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / 'mmvitdense'
+_LONGEST = 80
+"""Characters of a signature that stands in one line."""
 _PLACE = re.compile(r'<!-- reference: (\w+) ([^>]*?) -->')
 _Definition = ast.ClassDef | ast.FunctionDef | ast.Assign
 
@@ -97,8 +100,12 @@ def _signature(node: _Definition) -> str:
 
 
 def _arguments(function: ast.FunctionDef) -> str:
-    signature = ast.unparse(function.args)
-    signature = re.sub(r'^(self|cls)(, )?', '', signature)
+    signature = re.sub(r'^(self|cls)(, )?', '', ast.unparse(function.args))
+    if len(signature) > _LONGEST:
+        depth = list(accumulate((letter in '([{') - (letter in ')]}') for letter in signature))
+        ends = [place for place, letter in enumerate(signature) if letter == ',' and not depth[place]]
+        parts = [signature[begin:end].strip(' ,') for begin, end in pairwise([0, *ends, len(signature)])]
+        signature = ''.join(f'\n    {part},' for part in parts) + '\n'
     return f'({signature})' + (f' -> {ast.unparse(function.returns)}' if function.returns else '')
 
 

@@ -26,7 +26,9 @@ def test_it_is_built_without_warnings(tmp_path, monkeypatch):
     assert pages.keys() >= {path.stem for path in DOCS.glob('*.md')}
     assert 'configs/finetuning' in pages['finetuning']
     assert 'href="../configs' not in ''.join(pages.values())
-    assert 'SimpleFeaturePyramid(in_channels: Count, out_channels: Count=256' in pages['api']
+    assert 'scale_factors: Sequence[Positive]=(4, 2, 1, 0.5),\n' in pages['api']
+    assert 'soft_nms(' in pages['api']
+    assert 'href="https://github.com/open-mmlab/mmcv/issues/2059"' in pages['troubleshooting']
 
 
 def test_links_out_of_the_pages():

@@ -63,6 +63,7 @@ PROGRAMS = {
     'bash tools/run_tests.sh': 'not run: it is this suite',
     'pip install': 'not run: needs a registry',
 }
+CODE = re.compile(r'^(mmvitdense|python|pip|bash|torchrun|import|from \S+ import) ', re.MULTILINE)
 # Options of programs that are not ours.
 OTHERS = {'--shm-size', '--no-build-isolation', '--nproc_per_node', '--dist', '--numprocesses'}
 
@@ -129,6 +130,14 @@ def test_python(snippet, tmp_path):
             run_python(snippet, tmp_path)
         finally:
             ops.set_backend(backend)
+
+
+@pytest.mark.parametrize('page', PAGES, ids=lambda page: page.name)
+def test_no_block_hides(page):
+    """Code stands in blocks of a known language; blocks without one show what is printed."""
+    for language, text in re.findall(r'^```(\S*).*?\n(.*?)^```', page.read_text(), re.DOTALL | re.MULTILINE):
+        assert language in ('python', 'bash', '', '{toctree}')
+        assert language or not CODE.search(text)
 
 
 def test_the_list_names_blocks_that_are_there():
