@@ -15,7 +15,7 @@ from setuptools.command.develop import develop
 
 ROOT = Path(__file__).resolve().parent
 MIM_CONTENT = ('configs', 'tools', 'model-index.yml')
-EXTRAS = ('onedl', 'openmmlab', 'tests', 'optional', 'build')
+EXTRAS = ('onedl', 'openmmlab', 'tests', 'docs', 'optional', 'build')
 
 
 def read_requirements(name: str) -> list[str]:

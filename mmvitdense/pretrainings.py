@@ -18,6 +18,8 @@ ARCHITECTURES = {
     'base': (768, 12, 12, 3072),
     'large': (1024, 24, 16, 4096),
     'huge': (1280, 32, 16, 5120),
+    'giant': (1408, 40, 16, 6144),
+    'gigantic': (1664, 48, 16, 8192),
 }
 """{name of an architecture: its sizes}."""
 
@@ -57,6 +59,12 @@ def _archs(*names: str, **options: Any) -> dict[str, dict[str, Any]]:
     return {name: {'arch': name, **options} for name in names}
 
 
+def _at_sides(name: str, options: dict[str, Any], first: int, *others: int) -> dict[str, dict[str, Any]]:
+    """One size at several sides of the image, which all but the first have in their names."""
+    names = {name: first, **{f'{name}-{side}': side for side in others}}
+    return {name: {**options, 'pretrain_img_size': side} for name, side in names.items()}
+
+
 _CLS = {'with_cls_token': True}
 # The rule that timm and OpenCLIP resize positions by.
 _SMOOTH = {'pos_resize': {'antialias': True}}
@@ -66,6 +74,21 @@ _DINOV2 = {**_CLS, 'patch_size': 14, 'pretrain_img_size': 518, 'layer_scale_init
 _CLIP = {**_CLS, **_SMOOTH, 'patch_bias': False, 'pre_norm': True, 'norm_eps': 1e-5}
 _GIANT = {'embed_dims': 1536, 'num_layers': 40, 'num_heads': 24, 'feedforward_channels': 4096, 'ffn': 'swiglu'}
 _GIANT_OF_SIGLIP = {'embed_dims': 1536, 'num_layers': 40, 'num_heads': 16, 'feedforward_channels': 6144}
+_AIMV2 = {
+    'patch_size': 14,
+    'patch_norm': True,
+    'norm': 'rms',
+    'norm_eps': 1e-5,
+    'qkv_bias': False,
+    'proj_bias': False,
+    'ffn_bias': False,
+    'ffn': 'swiglu',
+}
+_LARGE_OF_AIMV2 = {'embed_dims': 1024, 'num_layers': 24, 'num_heads': 8, 'feedforward_channels': 2816}
+_HUGE_OF_AIMV2 = {'embed_dims': 1536, 'num_layers': 24, 'num_heads': 12, 'feedforward_channels': 4096}
+_1B_OF_AIMV2 = {'embed_dims': 2048, 'num_layers': 24, 'num_heads': 16, 'feedforward_channels': 5632}
+_3B_OF_AIMV2 = {'embed_dims': 3072, 'num_layers': 24, 'num_heads': 24, 'feedforward_channels': 8192}
+_SMALL_OF_A2MIM = {'embed_dims': 768, 'num_layers': 8, 'num_heads': 8, 'feedforward_channels': 2304}
 _SO400M = {'embed_dims': 1152, 'num_layers': 27, 'num_heads': 16, 'feedforward_channels': 4304}
 _DINOV3 = {
     **_CLS,
@@ -116,6 +139,15 @@ PRETRAININGS: Mapping[str, Pretraining] = MappingProxyType(
             'facebookresearch/mae',
             checked_against=('timm', 'transformers', 'mmpretrain'),
         ),
+        # With narrow heads, and a decoder of one block.
+        'mae-lite': Pretraining(
+            _CLS,
+            _archs('tiny', num_heads=12),
+            IMAGENET,
+            'Apache-2.0',
+            'wangsr126/mae-lite',
+            checked_against=('the official code', 'transformers'),
+        ),
         'deit': Pretraining(
             _CLS,
             _archs('tiny', 'small', 'base'),
@@ -123,6 +155,23 @@ PRETRAININGS: Mapping[str, Pretraining] = MappingProxyType(
             'Apache-2.0',
             'facebookresearch/deit',
             checked_against=('timm', 'transformers', 'mmpretrain'),
+        ),
+        # These two are pre-trained on drawn shapes, without a photograph; ExFractalDB comes with RCDB.
+        'visualatom': Pretraining(
+            _CLS,
+            _archs('tiny', 'base'),
+            IMAGENET,
+            'MIT',
+            'masora1030/CVPR2023-FDSL-on-VisualAtom',
+            checked_against=('timm',),
+        ),
+        'exfractaldb': Pretraining(
+            _CLS,
+            _archs('base'),
+            IMAGENET,
+            'MIT',
+            'masora1030/CVPR2022-Pretrained-ViT-PyTorch',
+            checked_against=('timm',),
         ),
         'deit3': Pretraining(
             {**_CLS, 'pos_embed_cls_slot': False, 'layer_scale_init': 1e-6},
@@ -165,7 +214,7 @@ PRETRAININGS: Mapping[str, Pretraining] = MappingProxyType(
             IMAGENET,
             'CC-BY-NC-4.0',
             'facebookresearch/moco-v3',
-            checked_against=('timm',),
+            checked_against=('the official code', 'timm'),
         ),
         'resformer': Pretraining(
             {**_CLS, 'pos_embed': 'sine_conv', 'value_conv': 3},
@@ -181,7 +230,7 @@ PRETRAININGS: Mapping[str, Pretraining] = MappingProxyType(
             IMAGENET,
             'MIT',
             'microsoft/SimMIM',
-            checked_against=('timm', 'mmpretrain'),
+            checked_against=('the official code', 'timm', 'mmpretrain'),
         ),
         'beit': Pretraining(
             _BEIT,
@@ -198,6 +247,23 @@ PRETRAININGS: Mapping[str, Pretraining] = MappingProxyType(
             'MIT',
             'microsoft/unilm',
             checked_against=('timm', 'transformers', 'mmpretrain'),
+        ),
+        'ccvit': Pretraining(
+            _BEIT,
+            {**_archs('base', layer_scale_init=0.1), **_archs('large', layer_scale_init=1e-5)},
+            IMAGENET,
+            'none stated',
+            'Cakeyan/CCViT_Public',
+            checked_against=('the official code',),
+        ),
+        # Also the SimMIM of OpenMixup. 'small' is as wide as 'base' and less deep.
+        'a2mim': Pretraining(
+            {**_BEIT, 'pos_embed': 'absolute', 'layer_scale_init': 0.1},
+            {**_archs('base', 'large'), 'small': _SMALL_OF_A2MIM},
+            IMAGENET,
+            'Apache-2.0',
+            'Westlake-AI/A2MIM',
+            checked_against=('the official code',),
         ),
         'dinov2': Pretraining(
             {**_DINOV2, **_SCALED},
@@ -380,6 +446,8 @@ PRETRAININGS: Mapping[str, Pretraining] = MappingProxyType(
                 'base-patch32': {'arch': 'base', 'patch_size': 32},
                 'large-patch14': {'arch': 'large', 'patch_size': 14},
                 'huge-patch14': {'arch': 'huge', 'patch_size': 14},
+                'giant-patch14': {'arch': 'giant', 'patch_size': 14},
+                'gigantic-patch14': {'arch': 'gigantic', 'patch_size': 14},
             },
             OPENAI,
             'MIT',
@@ -397,6 +465,97 @@ PRETRAININGS: Mapping[str, Pretraining] = MappingProxyType(
             HALF,
             'Apache-2.0',
             'google-research/big_vision',
+            checked_against=('timm', 'transformers'),
+        ),
+        # The same function as SigLIP's, at more sizes. timm has the exact GELU for some of them; transformers and
+        # big_vision the one approximated by tanh for all.
+        'siglip2': Pretraining(
+            {'act': 'gelu_tanh'},
+            {
+                'base-patch32': {'arch': 'base', 'patch_size': 32, 'pretrain_img_size': 256},
+                **_at_sides('base-patch16', {'arch': 'base'}, 224, 256, 384, 512),
+                **_at_sides('large-patch16', {'arch': 'large'}, 256, 384, 512),
+                **_at_sides('so400m-patch14', {**_SO400M, 'patch_size': 14}, 224, 384),
+                **_at_sides('so400m-patch16', _SO400M, 256, 384, 512),
+                **_at_sides('giant-patch16', _GIANT_OF_SIGLIP, 256, 384),
+            },
+            HALF,
+            'Apache-2.0',
+            'google-research/big_vision',
+            checked_against=('timm', 'transformers'),
+        ),
+        # Images keep their shape: the table is resized to the grid of each.
+        'siglip2-naflex': Pretraining(
+            {
+                'act': 'gelu_tanh',
+                'pos_resize': {'mode': 'bilinear', 'antialias': True},
+                'pretrain_img_size': 256,
+            },
+            {'base-patch16': {'arch': 'base'}, 'so400m-patch16': _SO400M},
+            HALF,
+            'Apache-2.0',
+            'google-research/big_vision',
+            checked_against=('timm', 'transformers'),
+        ),
+        # Trained with images of one size each; timm's rule for others.
+        'aimv2': Pretraining(
+            {**_AIMV2, **_SMOOTH},
+            {
+                **_at_sides('large', _LARGE_OF_AIMV2, 224, 336, 448),
+                **_at_sides('huge', _HUGE_OF_AIMV2, 224, 336, 448),
+                **_at_sides('1b', _1B_OF_AIMV2, 224, 336, 448),
+                **_at_sides('3b', _3B_OF_AIMV2, 224, 336, 448),
+            },
+            OPENAI,
+            'Apple Sample Code License',
+            'apple/ml-aim',
+            checked_against=('the official code', 'timm', 'transformers'),
+        ),
+        'aimv2-native': Pretraining(
+            {**_AIMV2, 'pos_embed': 'sincos_mae'},
+            {'large': _LARGE_OF_AIMV2},
+            OPENAI,
+            'Apple Sample Code License',
+            'apple/ml-aim',
+            checked_against=('the official code', 'transformers'),
+        ),
+        # ``pos_resize`` is for pos_embed='absolute', with which the port to PyTorch resizes the table of the file.
+        'openvision': Pretraining(
+            {**_CLS, **_SMOOTH, 'pos_embed': 'sincos_bv', 'patch_bias': False},
+            {
+                **{
+                    f'{arch}-patch{patch}': {'arch': arch, 'patch_size': patch}
+                    for arch in ('tiny', 'small', 'base')
+                    for patch in (16, 8)
+                },
+                **{f'{arch}-patch14': {'arch': arch, 'patch_size': 14} for arch in ('large', 'huge', 'giant')},
+                'so400m-patch14': {**_SO400M, 'patch_size': 14},
+            },
+            IMAGENET,
+            'Apache-2.0',
+            'UCSC-VLAA/OpenVision',
+            checked_against=('the official code', 'timm'),
+        ),
+        # Better plain ViT baselines (arXiv 2205.01580): neither a class token nor a table of positions.
+        'big-vision': Pretraining(
+            {'pos_embed': 'sincos_bv', 'act': 'gelu_tanh'},
+            _archs('small'),
+            HALF,
+            'Apache-2.0',
+            'google-research/big_vision',
+            checked_against=('timm',),
+        ),
+        'datacomp': Pretraining(
+            _CLIP,
+            {
+                'base-patch16': {'arch': 'base'},
+                'base-patch32': {'arch': 'base', 'patch_size': 32},
+                'base-patch32-256': {'arch': 'base', 'patch_size': 32, 'pretrain_img_size': 256},
+                'large-patch14': {'arch': 'large', 'patch_size': 14},
+            },
+            OPENAI,
+            'MIT',
+            'mlfoundations/datacomp',
             checked_against=('timm', 'transformers'),
         ),
         'eva02': Pretraining(

@@ -27,6 +27,10 @@ TIMM = {
     'clip': 'vit_base_patch16_clip_224.openai',
     'openclip': 'vit_base_patch16_clip_224.laion2b',
     'siglip': 'vit_base_patch16_siglip_224.webli',
+    'siglip2': 'vit_base_patch16_siglip_224.v2_webli',
+    'siglip2-naflex': 'naflexvit_base_patch16_siglip.v2_webli',
+    'aimv2': 'aimv2_large_patch14_224.apple_pt',
+    'datacomp': 'vit_base_patch16_clip_224.datacompxl',
     'eva02': 'eva02_base_patch14_224.mim_in22k',
 }
 

@@ -1,7 +1,9 @@
-"""Write the tables of models in the READMEs and model-index.yml from the metafiles, and those of docs/weights.md.
+"""Write the tables of models in the READMEs, docs/models.md and model-index.yml from the metafiles, and those of
+docs/weights.md.
 
 In a README, a table stands between `<!-- models: NAME-PATTERN ... -->` and `<!-- end of models -->`; the patterns, as
-of file names, choose models of the folder in the order of the metafile. The tables of docs/weights.md are those of
+of file names, choose models of the folder in the order of the metafile. On docs/models.md, `<!-- choices: TASK on DATA
+SET -->` has all with such a published result, smallest first. The tables of docs/weights.md are those of
 `mmvitdense.pretrainings`. `--check` writes nothing and ends with 1 where something is not up to date.
 """
 

@@ -17,4 +17,5 @@ model = dict(
     test_cfg=dict(max_per_image=20),
 )
 train_dataloader = dict(batch_size=4)
+optim_wrapper = dict(paramwise_cfg=_base_.tiny_rates)
 default_hooks = dict(checkpoint=dict(interval=_base_.max_iters), logger=dict(interval=50))

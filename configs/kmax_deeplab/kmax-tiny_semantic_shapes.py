@@ -16,4 +16,5 @@ model = dict(
     test_cfg=dict(_delete_=True, mode='whole'),
 )
 train_dataloader = dict(batch_size=4)
+optim_wrapper = dict(paramwise_cfg=_base_.tiny_rates)
 default_hooks = dict(checkpoint=dict(interval=_base_.max_iters), logger=dict(interval=50))

@@ -26,5 +26,4 @@ model = dict(
     test_cfg=dict(max_per_img=30),
 )
 train_dataloader = dict(batch_size=4)
-optim_wrapper = dict(optimizer=dict(lr=5e-4))
 default_hooks = dict(checkpoint=dict(interval=_base_.max_iters), logger=dict(interval=50))

@@ -5,6 +5,7 @@ _base_ = [
     '../_base_/runtime_detection_epochs.py',
     '../_base_/sizes/adapter-large.py',
     '../_base_/pretrainings/augreg.py',
+    '../_base_/tta_htc.py',
 ]
 
 model = dict(
@@ -26,3 +27,8 @@ model = dict(
 # Of the attention before the pyramid.
 model['neck'] = _base_.model.neck
 model['neck'][0]['drop_path_rate'] = 0.4
+# Views of this one are at most 1600 pixels long.
+tta_pipeline = _base_.tta_pipeline
+tta_pipeline[1]['transforms'][0] = [
+    dict(type='Resize', scale=(1600, short), keep_ratio=True) for short in (600, 800, 1000, 1200, 1400, 1600)
+]

@@ -5,6 +5,7 @@ _base_ = [
     '../_base_/runtime_detection_epochs.py',
     '../_base_/sizes/adapter-large-beit.py',
     '../_base_/pretrainings/beit.py',
+    '../_base_/tta_htc.py',
 ]
 
 model = dict(

@@ -7,6 +7,7 @@ _base_ = [
     '../_base_/runtime_detection.py',
     '../_base_/sizes/adapter-large-beit.py',
     '../_base_/pretrainings/beitv2.py',
+    '../_base_/tta_htc.py',
 ]
 
 neck = _base_.model.neck

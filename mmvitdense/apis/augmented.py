@@ -28,7 +28,7 @@ def augment_tests(cfg: Any) -> None:
     if type_name(cfg.tta_model) == 'DetTTAModel' and (head := _head_of_masks(cfg.model)):
         raise InputError(
             f'--tta: DetTTAModel of mmdet merges boxes alone, and {head} predicts masks; test without --tta, or a '
-            'detector of boxes.'
+            'detector of boxes, or a hybrid task cascade by mmvitdense.HTCTTAModel.'
         )
     if type_name(cfg.tta_model) == 'SegTTAModel' and (cfg.model.get('test_cfg') or {}).get('keep_logits') is False:
         raise InputError(

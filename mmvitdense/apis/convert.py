@@ -19,7 +19,7 @@ from mmvitdense.checkpoints.files.ema_copies import split_ema_copies
 from mmvitdense.checkpoints.files.file_pages import FilePages
 from mmvitdense.checkpoints.files.pieces import converted_in_pieces, thinned
 from mmvitdense.checkpoints.files.reading import local_path
-from mmvitdense.checkpoints.files.shards import paths_of
+from mmvitdense.checkpoints.fit.differences import rope_of
 from mmvitdense.checkpoints.fit.grids import grids_given, recorded_grids, recorded_rope, with_record
 from mmvitdense.checkpoints.fit.options import FitOptions
 from mmvitdense.checkpoints.formats.contract import Format
@@ -79,13 +79,8 @@ class Conversion:
 
     def pieces(self) -> Iterator[tuple[str, Tensor]]:
         """Name and weight of what is to be written, made block by block."""
-        pages = [FilePages(path, self.read.values()) for path in paths_of(local_path(self.source))]
-
-        def release() -> None:
-            for part in pages:
-                part.release()
-
-        return converted_in_pieces(self.read, self.make, release)
+        pages = FilePages(local_path(self.source), self.read.values())
+        return converted_in_pieces(self.read, self.make, pages.release)
 
     @property
     def options(self) -> dict[str, Any] | None:
@@ -222,7 +217,9 @@ def convert_read(
         conversion.export = export_to(layout, weights, conversion.options, source, given)
         finish = conversion.export.write
     else:
-        owner, rope = 'backbone' if conversion.whole_model else '', recorded_rope(state_dict, '')
+        owner = 'backbone' if conversion.whole_model else ''
+        options_of_vit = (conversion.options or {}).get('vit', conversion.options or {})
+        rope = recorded_rope(state_dict, rope_of(options_of_vit) or '')
 
         def finish(converted: dict[str, Tensor]) -> dict[str, Tensor]:
             return with_record(converted, grids, owner, rope)

@@ -10,7 +10,7 @@ from mmengine.logging import print_log
 from torch import nn
 
 from mmvitdense.checkpoints.initializer import LoadedWeights
-from mmvitdense.pretrainings import PRESETS, PRETRAININGS, family_of
+from mmvitdense.pretrainings import IMAGENET, PRESETS, PRETRAININGS, family_of
 
 _CLOSE = 0.05
 
@@ -24,6 +24,8 @@ def warn_of_pixels(cfg: Any) -> None:
 def differing_pixels(cfg: Any) -> list[str]:
     """One sentence for each preset whose pixels are normalised otherwise than by the ``data_preprocessor``.
 
+    And one for each ``NAF`` that takes them for others.
+
     Args:
         cfg: A config with a ``model``. Mean and deviation are compared in RGB, whatever the order that they are given
             in; images of other than three channels are of no account.
@@ -32,7 +34,13 @@ def differing_pixels(cfg: Any) -> list[str]:
     if given is None:
         return []
     pixels = {preset: PRETRAININGS[family_of(preset)].pixels for preset in _presets(cfg.model)}
+    guides = [_in_rgb({'mean': IMAGENET[0], 'std': IMAGENET[1], **naf, 'bgr_to_rgb': True}) for naf in _nafs(cfg.model)]
     return [
+        f'the data_preprocessor has {_both(given)} (RGB), NAF takes the pixels for {_both(taken)}: '
+        'give lift=dict(mean=..., std=...) what the data_preprocessor has'
+        for taken in guides
+        if not _are_close(given, taken)
+    ] + [
         f'the data_preprocessor has {_both(given)} (RGB), the pre-training of preset {preset!r} had {_both(wanted)}: '
         'give it these unless the weights are from elsewhere'
         for preset, wanted in pixels.items()
@@ -84,6 +92,17 @@ def _presets(part: Any) -> Iterator[str]:
     if isinstance(part, (list, tuple)):
         for inner in part:
             yield from _presets(inner)
+
+
+def _nafs(part: Any) -> Iterator[Mapping]:
+    """Options of each ``NAF`` in a config, at whatever depth."""
+    if isinstance(part, Mapping):
+        if str(part.get('type')).removeprefix('mmvitdense.') == 'NAF':
+            yield part
+        part = list(part.values())
+    if isinstance(part, (list, tuple)):
+        for inner in part:
+            yield from _nafs(inner)
 
 
 def _given(cfg: Any) -> tuple[tuple[float, ...], tuple[float, ...]] | None:

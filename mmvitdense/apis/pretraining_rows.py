@@ -46,6 +46,7 @@ def _positions(preset: str, options: Mapping[str, Any]) -> str:
     shared = ', shared by the blocks' if options.get('rel_pos') == 'bias_shared' else ''
     kinds = {
         f'table of {side} x {side}': parts['positions'],
+        'sines, computed': str(options.get('pos_embed')).startswith('sincos'),
         'sines through a convolution': parts['sine_conv'],
         f'rotary ({parts["rope"]})': parts['rope'],
         f'biases of {side} x {side}{shared}': parts['relative'] == 'bias',

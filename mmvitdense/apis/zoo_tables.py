@@ -14,7 +14,9 @@ from mmvitdense.project_files import project_folder
 
 from .pretraining_rows import preset_rows, pretraining_rows
 
-_BLOCK = re.compile(r'(<!-- (models|families|pretrainings|presets): ?(.*?)-->\n)(.*?)(<!-- end of \2 -->)', re.DOTALL)
+_BLOCK = re.compile(
+    r'(<!-- (models|families|pretrainings|presets|choices): ?(.*?)-->\n)(.*?)(<!-- end of \2 -->)', re.DOTALL
+)
 _SPEED = 'Images A Second'
 
 
@@ -33,7 +35,8 @@ def write_tables(write: bool = True) -> list[str]:
     root = (project_folder('configs') / 'configs').resolve().parent
     metafiles = sorted(path.relative_to(root).as_posix() for path in root.glob('configs/*/metafile.yml'))
     texts = {root / INDEX: 'Import:\n' + ''.join(f'  - {name}\n' for name in metafiles)}
-    for readme in [root / 'README.md', root / 'docs' / 'weights.md', *sorted(root.glob('configs/*/README.md'))]:
+    pages = [root / 'README.md', root / 'docs' / 'models.md', root / 'docs' / 'weights.md']
+    for readme in [*pages, *sorted(root.glob('configs/*/README.md'))]:
         if not readme.is_file():  # an installed package has none of its own
             continue
         texts[readme] = _BLOCK.sub(
@@ -53,6 +56,9 @@ def _filled(match: re.Match, readme: Path, root: Path, metafiles: Sequence[str])
         table = presets_table()
     elif kind == 'families':
         table = families_table(read_metafile(root / name) for name in metafiles)
+    elif kind == 'choices':
+        task, _, dataset = patterns.strip().partition(' on ')
+        table = choices_table((entry for name in metafiles for entry in entries_of(root / name)), task, dataset)
     else:
         entries = entries_of(readme.with_name('metafile.yml'))
         chosen = []
@@ -77,6 +83,31 @@ def models_table(entries: Sequence[ZooEntry]) -> str:
         speed = [str(entry.metadata.get(_SPEED, '-'))] if fast else []
         config = f'[{entry.name}]({entry.name}.py)'
         rows.append([config, _millions(entry), _billions(entry), *results, *speed, _weights(entry)])
+    return _table(head, rows)
+
+
+def choices_table(entries: Iterable[ZooEntry], task: str, dataset: str) -> str:
+    """A line for each model with a published result in a task on a data set, smallest first: size, speed, licence.
+
+    Raises:
+        ValueError: No model has such a result.
+    """
+    results = [(entry, _metrics(entry, task, dataset)) for entry in entries if entry.access]
+    results = [result for result in results if result[1]]
+    results.sort(key=lambda result: (result[0].metadata.get('Parameters', 0), result[0].name))
+    if not results:
+        raise ValueError(f'no model has a published result in {task} on {dataset}')
+    metrics = list(dict.fromkeys(name for _, figures in results for name in figures))
+    fast = ['images a second'] if any(_SPEED in entry.metadata for entry, _ in results) else []
+    rows = []
+    for entry, figures in results:
+        number = entry.metadata.get('Parameters')
+        memory = f'{number * 4 / 1e9:.2f} GB' if number else '-'
+        speed = [str(entry.metadata.get(_SPEED, '-'))] if fast else []
+        row = [f'[{entry.name}](../configs/{entry.config.removeprefix("configs/")})', _millions(entry), memory]
+        row += [_billions(entry), *(str(figures.get(name, '-')) for name in metrics), *speed]
+        rows.append([*row, entry.access, _one_line(entry.licence or '-')])
+    head = ['model', 'parameters', 'in float32', 'multiply-adds', *metrics, *fast, 'weights', 'licence']
     return _table(head, rows)
 
 
@@ -117,8 +148,13 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return ''.join(f'| {" | ".join(line)} |\n'.replace(' --- ', '---') for line in lines)
 
 
-def _metrics(entry: ZooEntry) -> dict[str, float]:
-    return {name: value for result in entry.results for name, value in result.metrics.items()}
+def _metrics(entry: ZooEntry, task: str | None = None, dataset: str | None = None) -> dict[str, float]:
+    results = (result for result in entry.results if task is None or (result.task, result.dataset) == (task, dataset))
+    return {name: value for result in results for name, value in result.metrics.items()}
+
+
+def _one_line(text: str) -> str:
+    return ' '.join(text.split()).replace('|', '/')
 
 
 def _millions(entry: ZooEntry) -> str:

@@ -18,6 +18,7 @@ from mmvitdense.registry import WEIGHT_INITIALIZERS
 
 from .files.conversion_record import read_record, warn_of_guesses
 from .files.file_pages import FilePages
+from .files.pieces import thinned
 from .files.reading import CheckpointError, local_path, read_checkpoint
 from .fit.differences import ALLOWED, differences
 from .fit.grids import has_record, recorded_grids
@@ -57,7 +58,7 @@ class FittedWeights(NamedTuple):
 
     Attributes:
         form: Format of the file.
-        state_dict: What was read.
+        state_dict: What was read, large weights on the meta device.
         weights: What the model loads, by its names.
         report: What became of each tensor.
         unlike: What the model computes otherwise than the pre-training, see ``differences``.
@@ -105,8 +106,8 @@ class ViTPretrained:
             several, such as 'deit'. A preset says as much.
         known: Options of the model that are right although nothing in the file confirms them, such as
             ('n_points', 'vit.window_size'): without, a warning names them.
-        allow: What the model may have otherwise than its weights, some of 'preset', 'rope', 'num_heads' and
-            'pos_resize'.
+        allow: What the model may have otherwise than its weights, some of 'preset', 'rope', 'num_heads',
+            'pos_resize' and 'pos_embed' (sines that are computed).
 
     Raises:
         ValueError: An entry of ``as_initialized``, ``unused`` or ``allow`` names nothing.
@@ -181,6 +182,10 @@ class ViTPretrained:
         form = self._detect(state_dict)
         _check_trunk(form, state_dict, module, self.checkpoint)
         weights = _convert(form, state_dict, module)
+        pages = FilePages(local_path(self.checkpoint), state_dict.values())
+        pages.release()
+        # Only what is loaded is kept: the weights of the file are as large as those of the model.
+        state_dict = thinned(state_dict)
         if any(name.startswith(_BACKBONE) for name in weights):
             weights = {n.removeprefix(_BACKBONE): v for n, v in weights.items() if n.startswith(_BACKBONE)}
         check_patterns('as_initialized', self.as_initialized, module.state_dict(), 'the model')
@@ -188,8 +193,6 @@ class ViTPretrained:
         if 'preset' not in self.allow:
             check_preset(form, state_dict, weights, module, (*self.as_initialized, *self.unused))
         unlike = differences(form, state_dict, module, self.allow)
-        pages = FilePages(local_path(self.checkpoint), state_dict.values())
-        pages.release()
         if self.fold_layer_scale:
             weights = fold_layer_scale(weights)
         weights, report = fit_to_model(weights, module, self._fit_options(form, state_dict))

@@ -16,7 +16,7 @@ from .initialization import (
 from .layer_scale import LayerScale
 from .low_rank import LowRankLinear
 from .neighborhood import NeighborhoodAttention
-from .norm import BatchNorm2d, LayerNorm2d, SyncBatchNorm, build_norm2d
+from .norm import TOKEN_NORMS, BatchNorm2d, LayerNorm2d, RMSNorm, SyncBatchNorm, build_norm2d
 from .patch_embed import ConvPatchEmbed, PatchEmbed, build_patch_embed
 from .positions import (
     RECORD,
@@ -25,10 +25,10 @@ from .positions import (
     DecomposedTables,
     RecordsPositions,
     RelativePositionBias,
+    SinCosPositions,
     SineConvPositions,
     attention_with_relative_position,
     build_rope,
-    columns_first_pairing,
     half_pairing,
     resize_bias_table,
     resize_position_table,
@@ -42,6 +42,7 @@ from .window import pad_to_windows, window_merge, window_partition
 
 __all__ = [
     'RECORD',
+    'TOKEN_NORMS',
     'Attention',
     'AttentionPosition',
     'BatchNorm2d',
@@ -59,9 +60,11 @@ __all__ = [
     'PatchEmbed',
     'QueryMask',
     'QueryMasking',
+    'RMSNorm',
     'RecordsPositions',
     'RelativePositionBias',
     'SelfInitialized',
+    'SinCosPositions',
     'SineConvPositions',
     'SwiGLU',
     'SyncBatchNorm',
@@ -71,7 +74,6 @@ __all__ = [
     'build_norm2d',
     'build_patch_embed',
     'build_rope',
-    'columns_first_pairing',
     'constructed_undrawn',
     'draw_adapter_conv',
     'draw_vit_linear',

@@ -44,6 +44,7 @@ class Attention(OwnsTables):
         inner_norm_eps: Epsilon of a norm before the output projection (EVA-02 of CLIP); None for no norm.
         value_conv: Side of the kernel of a convolution of the values, see ``ValueConv``; 0 for none. It sees the map,
             whatever the windows.
+        proj_bias: Whether the output projection has a bias (AIMv2's has none).
     """
 
     def __init__(
@@ -56,6 +57,7 @@ class Attention(OwnsTables):
         tables: PositionTables | None = None,
         inner_norm_eps: float | None = None,
         value_conv: int = 0,
+        proj_bias: bool = True,
     ):
         super().__init__()
         if embed_dims % num_heads:
@@ -71,7 +73,7 @@ class Attention(OwnsTables):
         self.qkv = Linear(embed_dims, 3 * embed_dims, bias=bool(qkv_bias))
         self.inner_norm = nn.Identity() if inner_norm_eps is None else nn.LayerNorm(embed_dims, eps=inner_norm_eps)
         self.value_conv = ValueConv(embed_dims // num_heads, value_conv) if value_conv else None
-        self.proj = Linear(embed_dims, embed_dims)
+        self.proj = Linear(embed_dims, embed_dims, bias=proj_bias)
         self.add_tables(tables, num_heads, embed_dims // num_heads)
 
     def forward(

@@ -9,6 +9,7 @@ from torchvision.ops import StochasticDepth
 from .attention import Attention
 from .conv_propagation import ConvPropagation
 from .layer_scale import LayerScale
+from .norm import TOKEN_NORMS
 from .positions import AttentionPosition
 from .query_mask import QueryMask
 
@@ -24,6 +25,7 @@ class TransformerBlock(nn.Module):
         layer_scale_init: Gain of the branches at the start; None for branches without LayerScale.
         norm_eps: Epsilon of both norms.
         conv_propagation: Kind of the convolutional block at the end, see ``ConvPropagation``; None for none.
+        norm: Kind of both norms, of ``TOKEN_NORMS``.
     """
 
     def __init__(
@@ -35,16 +37,17 @@ class TransformerBlock(nn.Module):
         layer_scale_init: float | None = None,
         norm_eps: float = 1e-6,
         conv_propagation: str | None = None,
+        norm: str = 'layer',
     ):
         super().__init__()
 
         def scale() -> nn.Module:
             return nn.Identity() if layer_scale_init is None else LayerScale(embed_dims, layer_scale_init)
 
-        self.norm1 = nn.LayerNorm(embed_dims, eps=norm_eps)
+        self.norm1 = TOKEN_NORMS[norm](embed_dims, eps=norm_eps)
         self.attn = attn
         self.ls1 = scale()
-        self.norm2 = nn.LayerNorm(embed_dims, eps=norm_eps)
+        self.norm2 = TOKEN_NORMS[norm](embed_dims, eps=norm_eps)
         self.mlp = mlp
         self.ls2 = scale()
         self.drop_path = StochasticDepth(drop_path_rate, mode='row')

@@ -31,17 +31,25 @@ class Mlp(nn.Module):
         feedforward_channels: Channels between.
         act: 'gelu' (exact), 'gelu_tanh' or 'quick_gelu'.
         norm_eps: Epsilon of a norm before the last layer; None for no norm.
+        bias: Whether both layers have a bias.
     """
 
-    def __init__(self, embed_dims: int, feedforward_channels: int, act: str = 'gelu', norm_eps: float | None = None):
+    def __init__(
+        self,
+        embed_dims: int,
+        feedforward_channels: int,
+        act: str = 'gelu',
+        norm_eps: float | None = None,
+        bias: bool = True,
+    ):
         super().__init__()
         if act not in ACTIVATIONS:
             raise ValueError(f'act must be one of {tuple(ACTIVATIONS)}, got {act!r}')
-        self.fc1 = Linear(embed_dims, feedforward_channels)
+        self.fc1 = Linear(embed_dims, feedforward_channels, bias=bias)
         self.act_name = act
         self.act = ACTIVATIONS[act]()
         self.norm = nn.Identity() if norm_eps is None else nn.LayerNorm(feedforward_channels, eps=norm_eps)
-        self.fc2 = Linear(feedforward_channels, embed_dims)
+        self.fc2 = Linear(feedforward_channels, embed_dims, bias=bias)
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Map B x N x embed_dims to the same shape."""
@@ -55,13 +63,14 @@ class SwiGLU(nn.Module):
         embed_dims: Channels in and out.
         feedforward_channels: Channels of the product. ``w12`` has twice as many outputs, those of the gate first.
         norm_eps: Epsilon of a norm before the last layer; None for no norm.
+        bias: Whether both layers have a bias (those of AIMv2 have none).
     """
 
-    def __init__(self, embed_dims: int, feedforward_channels: int, norm_eps: float | None = None):
+    def __init__(self, embed_dims: int, feedforward_channels: int, norm_eps: float | None = None, bias: bool = True):
         super().__init__()
-        self.w12 = Linear(embed_dims, 2 * feedforward_channels)
+        self.w12 = Linear(embed_dims, 2 * feedforward_channels, bias=bias)
         self.norm = nn.Identity() if norm_eps is None else nn.LayerNorm(feedforward_channels, eps=norm_eps)
-        self.w3 = Linear(feedforward_channels, embed_dims)
+        self.w3 = Linear(feedforward_channels, embed_dims, bias=bias)
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Map B x N x embed_dims to the same shape."""

@@ -6,9 +6,13 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from functools import wraps
 from typing import ClassVar
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
+# Of memory that torch gives to tensors.
+_ALIGNMENT = 64
+_LARGE = 1 << 20
 Rules = dict[type[nn.Module], Callable[[nn.Module], None]]
 
 
@@ -125,6 +129,18 @@ def _modules(value: object) -> Iterator[nn.Module]:
     return value.modules() if isinstance(value, nn.Module) else iter(())
 
 
+def _zeros_like(tensor: Tensor, device: torch.device) -> Tensor:
+    """Zeros that take memory as they are written to, so that a file and a model it fills are not both there in full.
+
+    The system gives such pages to ``calloc``, which numpy calls; torch writes its zeros.
+    """
+    if device.type != 'cpu' or tensor.nbytes < _LARGE or not tensor.is_contiguous():
+        return torch.zeros_like(tensor, device=device)
+    memory = np.zeros(tensor.nbytes + _ALIGNMENT, np.uint8)
+    start = -memory.ctypes.data % _ALIGNMENT
+    return torch.from_numpy(memory[start : start + tensor.nbytes]).view(tensor.dtype).view(tensor.shape)
+
+
 def _allocate(modules: Sequence[nn.Module], device: torch.device) -> None:
     """Put what is on the meta device on another one, as zeros with the same layout."""
     replaced: dict[int, Tensor] = {}
@@ -134,7 +150,7 @@ def _allocate(modules: Sequence[nn.Module], device: torch.device) -> None:
                 if old is None or not old.is_meta:
                     continue
                 if id(old) not in replaced:
-                    new = torch.zeros_like(old, device=device)
+                    new = _zeros_like(old, device)
                     is_parameter = isinstance(old, nn.Parameter)
                     replaced[id(old)] = nn.Parameter(new, old.requires_grad) if is_parameter else new
                 tensors[name] = replaced[id(old)]

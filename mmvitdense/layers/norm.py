@@ -1,4 +1,4 @@
-"""Norms of maps."""
+"""Norms of tokens and of maps."""
 
 from __future__ import annotations
 
@@ -8,6 +8,31 @@ import torch
 import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+
+class RMSNorm(nn.LayerNorm):
+    """Tokens over the root of their mean square, times a gain for each channel (arXiv 1910.07467; AIMv2).
+
+    A subclass of ``nn.LayerNorm``, without its shift, for rules such as "no weight decay for norms" go by that class.
+    Computed in the wider of the types of tokens and gains.
+
+    Args:
+        num_channels: Channels of a token.
+        eps: Added to the mean square.
+    """
+
+    def __init__(self, num_channels: int, eps: float = 1e-6):
+        super().__init__(num_channels, eps=eps, bias=False)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """Normalise ... x num_channels."""
+        dtype = torch.promote_types(tokens.dtype, self.weight.dtype)
+        normed = F.rms_norm(tokens.to(dtype), self.normalized_shape, self.weight.to(dtype), self.eps)
+        return normed.to(tokens.dtype)
+
+
+TOKEN_NORMS = {'layer': nn.LayerNorm, 'rms': RMSNorm}
+"""Norms of the tokens of a ViT, by the option ``norm``; both take channels and ``eps``."""
 
 
 class LayerNorm2d(nn.Module):

@@ -21,12 +21,21 @@ class PatchEmbed(nn.Module):
         patch_size: Side of a square patch in pixels.
         in_channels: Channels of the image.
         bias: Whether the projection has a bias (CLIP's has none).
+        norm: Norm of each patch after the projection (AIMv2); None for none.
     """
 
-    def __init__(self, embed_dims: int, patch_size: int = 16, in_channels: int = 3, bias: bool = True):
+    def __init__(
+        self,
+        embed_dims: int,
+        patch_size: int = 16,
+        in_channels: int = 3,
+        bias: bool = True,
+        norm: nn.Module | None = None,
+    ):
         super().__init__()
         self.patch_size = patch_size
         self.proj = nn.Conv2d(in_channels, embed_dims, patch_size, stride=patch_size, bias=bias)
+        self.norm = nn.Identity() if norm is None else norm
 
     def forward(self, image: Tensor) -> tuple[Tensor, tuple[int, int]]:
         """Embed ``image`` (B x in_channels x H x W); return tokens (B x h*w x C, row by row) and the grid (h, w)."""
@@ -35,7 +44,8 @@ class PatchEmbed(nn.Module):
             image = F.pad(image, (0, pad_right, 0, pad_bottom))
         maps = self._project(image)
         # The sums of the blocks keep the layout of their first operand, so each norm would copy channels-first tokens.
-        return maps.flatten(2).transpose(1, 2).contiguous(), (maps.shape[-2], maps.shape[-1])
+        patches = self.norm(maps.flatten(2).transpose(1, 2).contiguous())
+        return patches, (maps.shape[-2], maps.shape[-1])
 
     def _project(self, image: Tensor) -> Tensor:
         """Map B x in_channels x H x W, both multiples of the patch, to B x C x h x w."""
@@ -74,7 +84,7 @@ class ConvPatchEmbed(PatchEmbed):
         nn.Module.__init__(self)
         if embed_dims % 8:
             raise ValueError(f'a stem of convolutions needs a multiple of 8 channels, got {embed_dims}')
-        self.norm_eval = norm_eval
+        self.norm_eval, self.norm = norm_eval, nn.Identity()
         channels = (in_channels, embed_dims // 8, embed_dims // 4, embed_dims // 2)
         self.convs = nn.ModuleList(map(_ConvNormReLU, channels, channels[1:]))
         self.proj = nn.Conv2d(channels[-1], embed_dims, 3, stride=2, padding=1)
@@ -95,14 +105,21 @@ class ConvPatchEmbed(PatchEmbed):
 STEMS = {'conv': ConvPatchEmbed}
 
 
-def build_patch_embed(stem: dict | None, embed_dims: int, patch_size: int, in_channels: int, bias: bool) -> PatchEmbed:
+def build_patch_embed(
+    stem: dict | None,
+    embed_dims: int,
+    patch_size: int,
+    in_channels: int,
+    bias: bool,
+    norm: nn.Module | None = None,
+) -> PatchEmbed:
     """Build the patch embedding: one convolution, or the stem of ``dict(kind='conv', ...)``.
 
     Raises:
         ValueError: There is no such stem, or it makes patches of another size.
     """
     if stem is None:
-        return PatchEmbed(embed_dims, patch_size, in_channels, bias)
+        return PatchEmbed(embed_dims, patch_size, in_channels, bias, norm)
     options = dict(stem)
     kind = options.pop('kind', None)
     if kind not in STEMS:
@@ -113,4 +130,6 @@ def build_patch_embed(stem: dict | None, embed_dims: int, patch_size: int, in_ch
             f'a stem of kind {kind!r} makes patches of {built.patch_size} pixels with a bias, got '
             f'patch_size={patch_size} and patch_bias={bias}: give these or leave the stem out'
         )
+    if norm is not None:
+        raise ValueError(f'a stem of kind {kind!r} has no norm of the patches: leave patch_norm or the stem out')
     return built

@@ -68,18 +68,32 @@ def _check(tensors: dict[str, Tensor], spatial_shapes: SpatialShapes) -> list[tu
 
 
 def level_shapes(spatial_shapes: SpatialShapes) -> list[tuple[int, int]]:
-    """The shapes of the levels as ints. Reads the device where they are a tensor on one."""
+    """The shapes of the levels as ints. Reads a tensor once, whatever the number of layers that it is given to."""
     if isinstance(spatial_shapes, Tensor):
         if spatial_shapes.is_floating_point() or spatial_shapes.dim() != 2 or spatial_shapes.size(1) != 2:
             raise ValueError(
                 f'spatial_shapes is a {spatial_shapes.dtype} tensor of shape {tuple(spatial_shapes.shape)}; expected '
                 'integers, one row (H, W) per level'
             )
-        spatial_shapes = spatial_shapes.tolist()
+        spatial_shapes = _read(spatial_shapes)
     shapes = [tuple(shape) for shape in spatial_shapes]
     if any(len(shape) != 2 or min(shape) < 0 for shape in shapes):
         raise ValueError(f'spatial_shapes is {shapes}; expected one (H, W), not negative, per level')
     return shapes
+
+
+_KEPT = '_mmvitdense_level_shapes'
+
+
+def _read(shapes: Tensor) -> list[list[int]]:
+    """The numbers of a tensor, which keeps them until it is written to: each reading waits for the GPU."""
+    if shapes.is_inference():  # does not count what is written to it
+        return shapes.tolist()
+    version, numbers = getattr(shapes, _KEPT, (None, None))
+    if version != shapes._version:
+        version, numbers = shapes._version, shapes.tolist()
+        setattr(shapes, _KEPT, (version, numbers))
+    return numbers
 
 
 def accumulation_type(*tensors: Tensor) -> torch.dtype:

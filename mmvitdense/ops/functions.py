@@ -1,12 +1,15 @@
 """The deformable ops for users: arguments are checked, then the chosen implementation runs."""
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch._subclasses.fake_tensor import is_fake
 
 from . import backends, reference
 from .arguments import SpatialShapes, check_ms_deform_attn, check_ms_deform_attn_fused
 from .recording import is_exporting
 from .schemas import OPS
+
+_PLAIN = (Tensor, nn.Parameter)
 
 
 def ms_deform_attn(
@@ -32,6 +35,8 @@ def ms_deform_attn(
     Raises:
         ValueError: a wrong rank, size, type or device; the message names the argument.
     """
+    if _stay_a_tensor(spatial_shapes, value):
+        return OPS.ms_deform_attn.tensor_shapes(value, spatial_shapes, sampling_locations, attention_weights)
     shapes = check_ms_deform_attn(value, spatial_shapes, sampling_locations, attention_weights)
     if _by_reference(value):
         return reference.ms_deform_attn(value, shapes, sampling_locations, attention_weights)
@@ -59,6 +64,8 @@ def ms_deform_attn_fused(
     Raises:
         ValueError: a wrong rank, size, type or device; the message names the argument.
     """
+    if _stay_a_tensor(spatial_shapes, value):
+        return OPS.ms_deform_attn_fused.tensor_shapes(value, spatial_shapes, reference_points, offsets, logits)
     shapes = check_ms_deform_attn_fused(value, spatial_shapes, reference_points, offsets, logits)
     if _by_reference(value):
         return reference.ms_deform_attn_fused(value, shapes, reference_points, offsets, logits)
@@ -91,4 +98,14 @@ def _by_reference(value: Tensor) -> bool:
         return True
     if is_exporting():
         return backends.chosen() != 'compiled'
-    return not torch.compiler.is_compiling() and not backends.use_compiled(value.device)
+    return not _has_no_numbers(value) and not backends.use_compiled(value.device)
+
+
+def _stay_a_tensor(spatial_shapes: SpatialShapes, value: Tensor) -> bool:
+    """Whether the sizes of the levels are a tensor that cannot be read yet: in a graph that is being made."""
+    return isinstance(spatial_shapes, Tensor) and _has_no_numbers(value) and not _by_reference(value)
+
+
+def _has_no_numbers(value: Tensor) -> bool:
+    """Whether what runs is a rehearsal: by torch.compile, or with fake tensors, whose device need not be there."""
+    return torch.compiler.is_compiling() or value.is_meta or (type(value) not in _PLAIN and is_fake(value))

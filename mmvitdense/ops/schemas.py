@@ -11,18 +11,23 @@ import torch
 from torch import Tensor
 
 from . import backends, reference
+from .arguments import level_shapes
 
 _LIBRARY = torch.library.Library('mmvitdense', 'FRAGMENT')
-_INPUTS = 'Tensor value, SymInt[] spatial_shapes, Tensor sampling_locations, Tensor attention_weights'
-_FUSED_INPUTS = 'Tensor value, SymInt[] spatial_shapes, Tensor reference_points, Tensor offsets, Tensor logits'
-
-_LIBRARY.define(f'ms_deform_attn({_INPUTS}) -> Tensor')
-_LIBRARY.define(f'ms_deform_attn_backward(Tensor grad_output, {_INPUTS}) -> (Tensor, Tensor, Tensor)')
-_LIBRARY.define(f'ms_deform_attn_fused({_FUSED_INPUTS}) -> Tensor')
-_LIBRARY.define(
-    f'ms_deform_attn_fused_backward(Tensor grad_output, {_FUSED_INPUTS}, bool reference_grad) '
-    '-> (Tensor, Tensor, Tensor, Tensor)'
-)
+_INPUTS = 'Tensor value, {} spatial_shapes, Tensor sampling_locations, Tensor attention_weights'
+_FUSED_INPUTS = 'Tensor value, {} spatial_shapes, Tensor reference_points, Tensor offsets, Tensor logits'
+_SIGNATURES = {
+    'ms_deform_attn': f'({_INPUTS}) -> Tensor',
+    'ms_deform_attn_backward': f'(Tensor grad_output, {_INPUTS}) -> (Tensor, Tensor, Tensor)',
+    'ms_deform_attn_fused': f'({_FUSED_INPUTS}) -> Tensor',
+    'ms_deform_attn_fused_backward': f'(Tensor grad_output, {_FUSED_INPUTS}, bool reference_grad) '
+    '-> (Tensor, Tensor, Tensor, Tensor)',
+}
+# The second of each is for graphs in which the sizes of the levels are a tensor: it is read where the graph runs.
+_SHAPES = {'': 'SymInt[]', '.tensor_shapes': 'Tensor'}
+for _name, _signature in _SIGNATURES.items():
+    for _overload, _kind in _SHAPES.items():
+        _LIBRARY.define(f'{_name}{_overload}{_signature.format(_kind)}')
 # Has a kernel for the CPU alone, and is called where that is loaded.
 _LIBRARY.define(
     'soft_nms(Tensor boxes, Tensor scores, float iou_threshold, float sigma, float min_score, int method, int offset) '
@@ -46,7 +51,13 @@ def _fallback(name: str, shapes_at: int) -> None:
         args[shapes_at] = _pairs(args[shapes_at])
         return getattr(reference, name)(*args)
 
+    def read_shapes_and_run(*args: Any) -> Any:
+        args = list(args)
+        args[shapes_at] = [size for shape in level_shapes(args[shapes_at]) for size in shape]
+        return getattr(OPS, name).default(*args)
+
     _LIBRARY.impl(name, run, 'CompositeExplicitAutograd')
+    _LIBRARY.impl(f'{name}.tensor_shapes', read_shapes_and_run, 'CompositeExplicitAutograd')
 
 
 _fallback('ms_deform_attn', 1)
@@ -56,7 +67,11 @@ _fallback('ms_deform_attn_fused_backward', 2)
 
 
 def _fake(name: str) -> Callable:
-    return torch.library.register_fake(f'mmvitdense::{name}', lib=_LIBRARY)
+    def register(function: Callable) -> None:
+        for overload in _SHAPES:
+            torch.library.register_fake(f'mmvitdense::{name}{overload}', function, lib=_LIBRARY)
+
+    return register
 
 
 def _empty(tensor: Tensor) -> Tensor:
@@ -85,22 +100,28 @@ def _(grad_output, value, spatial_shapes, reference_points, offsets, logits, ref
 
 
 def _save(ctx: Any, inputs: tuple, output: Any) -> None:
-    value, ctx.spatial_shapes, *rest = inputs
-    ctx.save_for_backward(value, *rest)
+    ctx.save_for_backward(*(item for item in inputs if isinstance(item, Tensor)))
+    ctx.spatial_shapes = None if isinstance(inputs[1], Tensor) else inputs[1]
+
+
+def _saved(ctx: Any, name: str) -> tuple[Callable, tuple]:
+    """The operator ``name`` for the sizes of the levels as they were given, and the inputs of the forward pass."""
+    operator, (value, *rest) = getattr(OPS, name), ctx.saved_tensors
+    if ctx.spatial_shapes is None:
+        return operator.tensor_shapes, (value, *rest)
+    return operator.default, (value, ctx.spatial_shapes, *rest)
 
 
 def _backward(ctx: Any, grad_output: Tensor) -> tuple:
-    value, locations, weights = ctx.saved_tensors
-    gradients = OPS.ms_deform_attn_backward.default(grad_output, value, ctx.spatial_shapes, locations, weights)
+    operator, inputs = _saved(ctx, 'ms_deform_attn_backward')
+    gradients = operator(grad_output, *inputs)
     return gradients[0], None, gradients[1], gradients[2]
 
 
 def _fused_backward(ctx: Any, grad_output: Tensor) -> tuple:
-    value, points, offsets, logits = ctx.saved_tensors
+    operator, inputs = _saved(ctx, 'ms_deform_attn_fused_backward')
     wanted = ctx.needs_input_grad[2]
-    gradients = OPS.ms_deform_attn_fused_backward.default(
-        grad_output, value, ctx.spatial_shapes, points, offsets, logits, wanted
-    )
+    gradients = operator(grad_output, *inputs, wanted)
     return gradients[0], None, gradients[1] if wanted else None, gradients[2], gradients[3]
 
 
@@ -111,7 +132,9 @@ def _twice(ctx: Any, *grads: Any) -> None:
     )
 
 
-torch.library.register_autograd('mmvitdense::ms_deform_attn', _backward, setup_context=_save, lib=_LIBRARY)
-torch.library.register_autograd('mmvitdense::ms_deform_attn_fused', _fused_backward, setup_context=_save, lib=_LIBRARY)
-torch.library.register_autograd('mmvitdense::ms_deform_attn_backward', _twice, lib=_LIBRARY)
-torch.library.register_autograd('mmvitdense::ms_deform_attn_fused_backward', _twice, lib=_LIBRARY)
+for _overload in _SHAPES:
+    _named = 'mmvitdense::ms_deform_attn{}' + _overload
+    torch.library.register_autograd(_named.format(''), _backward, setup_context=_save, lib=_LIBRARY)
+    torch.library.register_autograd(_named.format('_fused'), _fused_backward, setup_context=_save, lib=_LIBRARY)
+    for _name in ('_backward', '_fused_backward'):
+        torch.library.register_autograd(_named.format(_name), _twice, lib=_LIBRARY)

@@ -74,7 +74,7 @@ def test_a_published_size(saved, run, capsys):
     found = report['file']
     assert code == 0
     assert (found['layout'], found['families'][0], found['certainty']) == ('timm ViT', 'deit', 'one of several')
-    assert found['presets'] == ['deit-tiny', 'augreg-tiny']
+    assert found['presets'] == [f'{family}-tiny' for family in ('deit', 'augreg', 'visualatom')]
     assert found['sizes'] == {
         'embed_dims': 192,
         'num_layers': 12,

@@ -27,6 +27,8 @@ from mmvitdense.checkpoints.zoo.names import entry_named
 
 FAILING = 77
 
+PAGES = ('README.md', 'docs/inference.md')
+
 
 @MODELS.register_module()
 class BrightSpot(BaseModel):
@@ -330,10 +332,11 @@ def test_a_config_without_scope():
         Inferencer(Config({'model': {'type': 'BrightSpot'}}), 'random', 'cpu')
 
 
-def test_the_three_lines_of_the_readme(tmp_path, monkeypatch):
-    text = (Path(__file__).parents[2] / 'README.md').read_text()
-    (snippet,) = [part for part in re.findall(r'```python\n(.*?)```', text, re.DOTALL) if 'Inferencer' in part]
-    assert len([line for line in snippet.splitlines() if line]) == 3
+def test_the_lines_of_the_readme_and_the_docs(tmp_path, monkeypatch):
+    root = Path(__file__).parents[2]
+    parts = [re.findall(r'```python\n(.*?)```', (root / page).read_text(), re.DOTALL) for page in PAGES]
+    three, first, second = [part for part in (*parts[0], *parts[1]) if 'nferencer' in part]
+    assert len([line for line in three.splitlines() if line]) == 3
     asked = []
 
     def found(*arguments):
@@ -343,8 +346,14 @@ def test_the_three_lines_of_the_readme(tmp_path, monkeypatch):
     monkeypatch.setattr('mmvitdense.apis.inference.find_model', found)
     monkeypatch.chdir(tmp_path)
     cv2.imwrite('street.jpg', spot())
-    exec(compile(snippet, 'README.md', 'exec'), {})
-    assert cv2.imread('seen.png').shape == (320, 480, 3)
-    ((name, weights, options),) = asked
-    assert (weights, options) == (None, None)
-    assert entry_named(name).weights
+    for snippet in (three, first):
+        given = {'image': spot()}
+        exec(compile(snippet, 'page', 'exec'), given)
+        assert cv2.imread('seen.png').shape == (320, 480, 3)
+        Path('seen.png').unlink()
+    exec(compile(second, 'page', 'exec'), given)
+    assert given['picture'].shape == (320, 480, 3)
+    assert isinstance(given['names'], list)
+    for name, weights, options in asked:
+        assert (weights, options) == (None, None)
+        assert entry_named(name).weights

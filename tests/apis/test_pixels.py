@@ -43,6 +43,15 @@ def test_nothing_to_tell(warnings, preset, changes):
     assert warnings == []
 
 
+@pytest.mark.parametrize('naf', [{}, {'mean': [127.5] * 3, 'std': [127.5] * 3}])
+def test_naf_takes_pixels_for_those_of_imagenet(warnings, naf):
+    """Whatever the ViT wants, unless it is given what they are."""
+    cfg = config('augreg-base', mean=[127.5] * 3, std=[127.5] * 3, bgr_to_rgb=True)
+    cfg.model.backbone.lift = {'type': 'mmvitdense.NAF', **naf}
+    warn_of_pixels(cfg)
+    assert [text.endswith('what the data_preprocessor has') for _, text in warnings] == ([] if naf else [True])
+
+
 @pytest.mark.parametrize(
     ('preset', 'changes', 'shown'),
     [

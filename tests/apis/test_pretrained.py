@@ -99,6 +99,15 @@ def test_the_snippet_of_the_card_runs(place, kind, tmp_path, monkeypatch, capsys
     assert 'data/shapes' in card
 
 
+def test_the_snippet_of_the_page_runs(folder, monkeypatch):
+    monkeypatch.chdir(folder.parent)
+    folder.rename('mine')
+    page = (Path(__file__).parents[2] / 'docs' / 'command.md').read_text()
+    (code,) = re.findall(r'```python\n(.+?)```', page, re.DOTALL)
+    exec(code, {})
+    assert is_pretrained_folder('again')
+
+
 def test_the_program_says_what_the_data_says(folder):
     from mmengine.config import Config
 

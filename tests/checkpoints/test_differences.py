@@ -6,6 +6,7 @@ import torch
 from mmvitdense.checkpoints import CheckpointError, detect
 from mmvitdense.checkpoints.fit.differences import differences
 from mmvitdense.models import PlainViT
+from tests.checkpoints.test_layouts import timm_aimv2
 from tests.fidelity.test_pretraining_formats_flax import TestFlax as Flax
 
 SMALL = {
@@ -48,6 +49,21 @@ def test_nothing_to_tell():
 )
 def test_one_thing_to_tell(options, line):
     assert found(plain(), **options) == [line]
+
+
+def test_positions_that_are_computed_and_in_no_weight():
+    """Without them every tensor of an AIMv2 native fits, and its outputs are wrong."""
+    options = {'norm': 'rms', 'patch_norm': True, 'proj_bias': False, 'ffn_bias': False, 'qkv_bias': False}
+    options |= {'ffn': 'swiglu', 'norm_eps': 1e-5, 'final_norm': 'last'}
+    model = PlainViT(**{**SMALL, **options, 'pos_embed': 'sincos_mae'})
+    weights = timm_aimv2(dict(model.state_dict()))
+    assert differences(detect(weights), weights, model) == []
+    message = "trained with pos_embed 'sincos_mae', the model has None"
+    for pos_embed in (None, 'sincos_bv'):
+        with pytest.raises(CheckpointError, match=message if pos_embed is None else "the model has 'sincos_bv'"):
+            found(weights, **options, pos_embed=pos_embed)
+    other = PlainViT(**{**SMALL, **options, 'pos_embed': None})
+    assert len(differences(detect(weights), weights, other, ['pos_embed'])) == 1
 
 
 def test_the_options_of_the_weights_differ_in_nothing():

@@ -11,7 +11,7 @@ from mmvitdense.apis.checkpoint import load_model_weights
 from mmvitdense.checkpoints import CheckpointError, FitReport, ViTPretrained, fit_to_vit
 from mmvitdense.checkpoints.fit.options import FitOptions
 from mmvitdense.checkpoints.formats.parts.implied_options import implied_options
-from mmvitdense.layers import resize_bias_table, resize_position_table
+from mmvitdense.layers import resize_bias_table, resize_position_table, sincos_position_table
 from mmvitdense.models import PlainViT
 from tests.fidelity.agreement import assert_within, redraw
 
@@ -31,6 +31,38 @@ def load(source, target):
     return report
 
 
+AIMV2 = {'norm': 'rms', 'patch_norm': True, 'proj_bias': False, 'ffn_bias': False, 'ffn': 'swiglu', 'qkv_bias': False}
+
+
+def test_norms_and_biases_of_another_kind():
+    """Layer norms whose shifts stay zero would be near enough to look right."""
+    with pytest.raises(CheckpointError, match=r'lacks .* weights .*\(.*norm.*\)'):
+        load(build(**AIMV2), build(ffn='swiglu', qkv_bias=False))
+    with pytest.raises(CheckpointError, match=r'lacks 12 weights .*\(proj_bias, ffn_bias, norm\)'):
+        load(build(**AIMV2, final_norm='last'), build(patch_norm=True, ffn='swiglu', qkv_bias=False, final_norm='last'))
+    with pytest.raises(CheckpointError, match=r'has 1 weights that the model has not, last patch_embed.norm.weight'):
+        load(build(**AIMV2), build(**{**AIMV2, 'patch_norm': False}))
+
+
+@pytest.mark.parametrize('kind', ['sincos_mae', 'sincos_bv'])
+def test_a_table_of_what_the_model_computes(kind):
+    """It is left out, and any other is refused."""
+    table, other = (sincos_position_table((4, 4), 16, name) for name in (kind, *({'sincos_mae', 'sincos_bv'} - {kind})))
+    source, target = build(with_cls_token=True), build(seed=1, with_cls_token=True, pos_embed=kind)
+    weights = {**source.state_dict(), 'pos_embed': torch.cat([torch.zeros(1, 1, 16), table], dim=1)}
+    for stored in (torch.float32, torch.bfloat16):
+        kept, report = fit_to_vit({name: x.to(stored) for name, x in weights.items()}, target)
+        assert 'pos_embed' not in kept
+        assert report.resized == [f'pos_embed -> computed at each grid ({kind}), equal at that of the file']
+    target.load_state_dict(fit_to_vit(weights, target)[0])
+    source.load_state_dict(weights)
+    image = torch.randn(1, 3, 32, 32)
+    assert torch.allclose(target(image)[0], source(image)[0], atol=1e-5)
+    for unlike in (other, torch.randn(1, 16, 16)):
+        with pytest.raises(CheckpointError, match=r'1 weights that the model has not, last pos_embed: .*\(pos_embed\)'):
+            fit_to_vit({**weights, 'pos_embed': unlike}, target)
+
+
 @pytest.mark.parametrize(
     'options',
     [
@@ -38,8 +70,9 @@ def load(source, target):
         {'with_cls_token': True, 'num_registers': 2, 'pre_norm': True, 'final_norm': 'all', 'layer_scale_init': 1.0},
         {'window_size': 2, 'rel_pos': 'decomposed', 'conv_blocks': (0,), 'pos_embed_cls_slot': True},
         {'pos_embed': None, 'qkv_bias': False},
+        {**AIMV2, 'pos_embed': 'sincos_mae', 'final_norm': 'last'},
     ],
-    ids=['plain', 'tokens', 'vitdet', 'bare'],
+    ids=['plain', 'tokens', 'vitdet', 'bare', 'aimv2'],
 )
 def test_the_same_model(options):
     source, target = build(**options), build(seed=1, **options)

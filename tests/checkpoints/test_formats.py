@@ -207,6 +207,42 @@ class TestTurnedAway:
         with pytest.raises(CheckpointError, match='the file of the same weights for PyTorch'):
             detect({'ToTokenSequence_0/embedding/kernel': torch.zeros(1), 'encoder_norm/scale': torch.zeros(1)})
 
+    @pytest.mark.parametrize(
+        'name',
+        [
+            *('HieraModel', 'InternVLVisionModel', 'MLCDVisionModel', 'TimesformerModel', 'VivitModel'),
+            *('YolosModel', 'DINOv3ConvNextModel', 'Qwen3Model'),
+        ],
+    )
+    def test_models_of_transformers_that_compute_something_else(self, name):
+        """Blocks of stages, rotary positions that are not in the file, time, tokens that detect."""
+        transformers = pytest.importorskip('transformers')
+        kind = getattr(transformers, name)
+        config = kind.config_class()
+        for attribute in ('num_hidden_layers', 'vocab_size'):
+            if hasattr(config, attribute):
+                setattr(config, attribute, 1)
+        with torch.device('meta'):
+            weights = kind(config).state_dict()
+        what = {'HieraModel': 'a Hiera', 'TimesformerModel': 'a model of video', 'Qwen3Model': 'a language model'}
+        with pytest.raises(CheckpointError, match=f'no known ViT format.*{what.get(name, "")}'):
+            detect(weights)
+
+    def test_scaled_frequencies(self, vit):
+        """OpenMixup may multiply what its blocks give by learned gains of two frequencies."""
+        with pytest.raises(CheckpointError, match='scale the frequencies of their outputs'):
+            detect({**with_prefix('backbone.', vit), 'backbone.layers.0.lamb1': torch.zeros(16)})
+
+    def test_the_norm_before_the_blocks_of_an_owl(self):
+        """OWL-ViT is a CLIP, and spells this norm as it should be."""
+        transformers = pytest.importorskip('transformers')
+        config = transformers.OwlViTVisionConfig(num_hidden_layers=1)
+        with torch.device('meta'):
+            weights = transformers.OwlViTVisionModel(config).state_dict()
+        form = detect(weights)
+        assert 'norm_pre.weight' in form.convert(weights)
+        assert form.families(weights)[0] == 'clip'
+
     def test_other_families(self):
         message = (
             r'no known ViT format has these 2 names: stem.a, stem.b, .*; known are .*detectron2 ViTDet, .*timm ViT'
@@ -230,6 +266,10 @@ class TestTurnedAway:
             ('embeddings.word_embeddings.weight', 'a language model'),
             ('down_blocks.0.resnets.0.conv1.weight', 'a diffusion U-Net'),  # diffusers
             ('diffusion_model.input_blocks.0.0.weight', 'a diffusion U-Net'),
+            ('transformer.double_blocks.0.img_attn.qkv.weight', 'a diffusion transformer'),  # FLUX
+            ('transformer_blocks.0.img_mod.1.weight', 'a diffusion transformer'),  # Qwen-Image
+            ('blocks.0.self_attn.q.weight blocks.0.modulation', 'a diffusion transformer'),  # Wan
+            ('visual.trunk.patch_embed.backbone.stem.conv1.weight', 'ViTamin'),
             ('conv1.weight bn1.weight layer1.0.conv1.weight', 'a ResNet'),
             ('backbone.bottom_up.res2.0.conv1.weight', 'a ResNet'),  # detectron2
             ('backbone.layer1.0.conv1.weight query_embed.weight', 'a DETR'),

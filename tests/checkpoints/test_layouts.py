@@ -6,30 +6,38 @@ The names of the layouts are held against the libraries by ``tests/fidelity``; h
 import pytest
 import torch
 
-from mmvitdense.checkpoints import detect
+from mmvitdense.checkpoints import SinCosPositions, detect
 from mmvitdense.checkpoints.formats.describe import describe
-from mmvitdense.checkpoints.formats.parts.renaming import reorder_heads
-from mmvitdense.layers import columns_first_pairing, half_pairing
+from mmvitdense.layers import half_pairing, sincos_position_table
 from mmvitdense.models import PlainViT
 from mmvitdense.pretrainings import PRETRAININGS
 from tests.fidelity.agreement import redraw
 from tests.fidelity.pretraining import rename
 
-PLAIN = ('mae', 'deit', 'augreg', 'dino', 'ibot')
+PLAIN = ('mae', 'deit', 'augreg', 'dino', 'ibot', 'visualatom', 'exfractaldb')
 BEIT = ('beit', 'beitv2')
+CLIP = ('clip', 'openclip', 'datacomp')
 # A width that is not in the table has no options of its own. Heads are those of published models of this width.
 SMALL = {'embed_dims': 192, 'num_layers': 2, 'num_heads': 3, 'feedforward_channels': 96, 'patch_size': 8}
+# Families that their sizes are a sign of, or whose heads follow from the width.
+OF_FAMILY = {
+    'mae-lite': {'num_layers': 12, 'num_heads': 12},
+    **{family: {'embed_dims': 128, 'num_heads': 1} for family in ('aimv2', 'aimv2-native')},
+}
 
 
 def reference(family):
     """A small model with the options of the family, all parameters drawn anew."""
     options = {**PRETRAININGS[family].options, **SMALL, 'pretrain_img_size': 32, 'img_size': 32}
+    options.update(OF_FAMILY.get(family, {}))
     options.setdefault('final_norm', 'last')
     if options.get('stem'):  # its patches have one size
         options['patch_size'] = 16
     if 'layer_scale_init' in next(iter(PRETRAININGS[family].sizes.values())):
         options['layer_scale_init'] = 0.1
     model = redraw(PlainViT(**options)).eval()
+    if family == 'mae-lite':
+        SinCosPositions()(model)
     if family.startswith('c-radio'):  # its own code has no bias there
         model.patch_embed.proj.bias.data.zero_()
     for block in model.blocks:
@@ -97,11 +105,6 @@ def official_eva02(weights):
     return {**fused_beit(turned), 'mask_token': torch.zeros(1, 1, 192)}
 
 
-def as_columns_first(weights):
-    """Queries and keys of Perception Encoder and SAM 3."""
-    return reorder_heads(weights, columns_first_pairing(64).argsort())
-
-
 def tokens_of_radio(weights):
     """The table of tokens, and the weights without them and without the bias that RADIO lacks."""
     tokens = torch.cat([weights['cls_token'], weights['register_tokens']], dim=1)[0]
@@ -140,7 +143,7 @@ def transformers_radio(weights):
 
 
 def official_pe(weights):
-    return {f'visual.{name}': x for name, x in openai(as_columns_first(weights)).items()}
+    return {f'visual.{name}': x for name, x in openai(weights).items()}
 
 
 def official_pe_core(weights):
@@ -148,7 +151,7 @@ def official_pe_core(weights):
 
 
 def timm_pe(weights):
-    return rename(as_columns_first(weights), (r'\.ls([12])\.gamma', r'.gamma_\1'))
+    return rename(weights, (r'\.ls([12])\.gamma', r'.gamma_\1'))
 
 
 def timm_pe_core(weights):
@@ -161,7 +164,7 @@ def official_ecvit(weights):
 
 
 def official_sam3(weights):
-    weights = rename(as_columns_first(weights), (r'^norm_pre\.', 'ln_pre.'))
+    weights = rename(weights, (r'^norm_pre\.', 'ln_pre.'))
     weights['pos_embed'] = torch.cat([torch.zeros(1, 1, 192), weights['pos_embed']], dim=1)
     return {f'detector.backbone.vision_backbone.trunk.{name}': x for name, x in weights.items()}
 
@@ -175,7 +178,7 @@ def transformers_sam3(weights):
         (r'\.norm([12])\.', r'.layer_norm\1.'),
         (r'attn\.proj\.', 'attention.o_proj.'),
     )
-    weights = split(as_columns_first(weights), tuple(f'attention.{part}_proj' for part in 'qkv'))
+    weights = split(weights, tuple(f'attention.{part}_proj' for part in 'qkv'))
     return {f'detector_model.vision_encoder.backbone.{name}': x for name, x in rename(weights, *rules).items()}
 
 
@@ -316,14 +319,103 @@ def flax(weights):
     return found
 
 
+def linear_patches(weight):
+    return weight.permute(0, 2, 3, 1).flatten(1)
+
+
+def transformers_naflex(weights):
+    name = 'embeddings.patch_embedding.weight'
+    weights = transformers_clip(weights)
+    return {**weights, name: linear_patches(weights[name])}
+
+
+def timm_naflex(weights):
+    weights = rename(weights, (r'^patch_embed\.', 'embeds.'), ('^pos_embed', 'embeds.pos_embed'))
+    table = weights['embeds.pos_embed'].unflatten(1, (4, 4))
+    return {
+        **{f'visual.trunk.{name}': x for name, x in weights.items()},
+        'visual.trunk.embeds.proj.weight': linear_patches(weights['embeds.proj.weight']),
+        'visual.trunk.embeds.pos_embed': table,
+        'visual.trunk.attn_pool.latent': torch.zeros(1, 1, 192),
+    }
+
+
+def flax_naflex(weights):
+    found = {name.replace('Transformer/posembed_input/', ''): x for name, x in flax(weights).items()}
+    kernel = found['embedding/kernel'].flatten(0, 2)
+    return {**found, 'embedding/kernel': kernel, 'pos_embedding': found['pos_embedding'][0].unflatten(0, (4, 4))}
+
+
+def openvision(weights):
+    table = sincos_position_table((4, 4), 192, 'sincos_bv')
+    weights = openai({**weights, 'pos_embed': torch.cat([torch.zeros(1, 1, 192), table], dim=1)})
+    return {f'visual.{name}': x for name, x in weights.items()}
+
+
+def split_gate(weights, gate, value):
+    """The two halves of gated networks under names of their own."""
+    found = {}
+    for name, x in weights.items():
+        if '.mlp.w12.' in name:
+            found[name.replace('w12', gate)], found[name.replace('w12', value)] = x.chunk(2)
+        else:
+            found[name] = x
+    return found
+
+
+def official_aimv2(weights):
+    rules = (
+        (r'^patch_embed\.', 'preprocessor.patchifier.'),
+        ('^pos_embed$', 'preprocessor.pos_embed'),
+        (r'^norm\.', 'trunk.post_trunk_norm.'),
+        (r'^blocks\.', 'trunk.blocks.'),
+        (r'\.norm([12])\.', r'.norm_\1.'),
+        (r'\.w3\.', '.fc2.'),
+    )
+    renamed = rename(split_gate(weights, 'fc1', 'fc3'), *rules)
+    return {f'image_encoder.{name}': x for name, x in renamed.items()}
+
+
+def timm_aimv2(weights):
+    return rename(split_gate(weights, 'fc1_g', 'fc1_x'), (r'\.w3\.', '.fc2.'))
+
+
+def transformers_aimv2(weights):
+    rules = (
+        (r'^patch_embed\.proj\.', 'embeddings.patch_embed.'),
+        (r'^patch_embed\.norm\.', 'embeddings.rms_norm.'),
+        ('^pos_embed$', 'embeddings.position_embedding.weight'),
+        (r'^norm\.', 'rms_norm.'),
+        (r'^blocks\.', 'encoder.layers.'),
+        (r'\.norm([12])\.', r'.rms_norm\1.'),
+        (r'attn\.proj\.', 'attention.out_proj.'),
+        (r'\.mlp\.(gate|value|w3)\.', lambda match: f'.ffn.{DOWN[match[1]]}_proj.'),
+    )
+    weights = split_gate(split(weights, tuple(f'attention.{part}_proj' for part in 'qkv')), 'gate', 'value')
+    renamed = rename(weights, *rules)
+    return {f'vision_model.{n}': x[0] if n.endswith('position_embedding.weight') else x for n, x in renamed.items()}
+
+
+def official_mae_lite(weights):
+    """The student of a distillation beside its teacher."""
+    student = {**weights, 'decoder_embed.weight': torch.zeros(96, 192), 'mask_token': torch.zeros(1, 1, 96)}
+    teacher = {name: torch.zeros(1) for name in weights}
+    return {**{f'model.{n}': x for n, x in student.items()}, **{f'tch_model.{n}': x for n, x in teacher.items()}}
+
+
+def official_ccvit(weights):
+    return {**timm(weights), 'cls_pt_lm_head.weight': torch.zeros(192, 192), **MASK}
+
+
 def beside(**others):
     return lambda weights: {**weights, **others}
 
 
+DOWN = {'gate': 'gate', 'value': 'up', 'w3': 'down'}
 MASK = {'mask_token': torch.zeros(1, 192)}
 RADIO, PE_CORE = ('c-radiov3', 'c-radiov4'), ('pe-core',)
 LAYOUTS = {
-    'timm': (timm, (*PLAIN, 'deit3', *BEIT, 'dinov2-reg', 'tips', 'sam', 'clip', 'openclip', 'siglip')),
+    'timm': (timm, (*PLAIN, 'deit3', *BEIT, 'dinov2-reg', 'tips', 'sam', *CLIP, 'siglip', 'siglip2')),
     'official': (beside(**MASK), ('dinov2', 'dinov2-reg', 'tips')),
     'official DINOv3': (official_dinov3, ('dinov3', 'lingbot-vision')),
     'official RADIO': (official_radio, RADIO),
@@ -346,13 +438,22 @@ LAYOUTS = {
         lambda weights: {f'encoder.{n}': x for n, x in timm(weights).items()} | {'decoder.0.weight': torch.zeros(1)},
         ('simmim',),
     ),
-    'OpenCLIP': (openai, ('clip', 'openclip')),
-    'transformers': (transformers_vit, (*PLAIN, *BEIT, 'dinov2', 'dinov2-reg', 'tips')),
+    'official MAE-Lite': (official_mae_lite, ('mae-lite',)),
+    'official CCViT': (official_ccvit, ('ccvit',)),
+    'official AIMv2': (official_aimv2, ('aimv2', 'aimv2-native')),
+    'timm AIMv2': (timm_aimv2, ('aimv2',)),
+    'transformers AIMv2': (transformers_aimv2, ('aimv2', 'aimv2-native')),
+    'transformers NaFlex': (transformers_naflex, ('siglip2-naflex',)),
+    'timm NaFlex': (timm_naflex, ('siglip2-naflex',)),
+    'Flax NaFlex': (flax_naflex, ('siglip2-naflex',)),
+    'official OpenVision': (openvision, ('openvision',)),
+    'OpenCLIP': (openai, CLIP),
+    'transformers': (transformers_vit, (*PLAIN, 'mae-lite', *BEIT, 'dinov2', 'dinov2-reg', 'tips')),
     'transformers DINOv3': (transformers_dinov3, ('dinov3', 'lingbot-vision')),
-    'transformers CLIP': (transformers_clip, ('clip', 'openclip', 'siglip')),
+    'transformers CLIP': (transformers_clip, (*CLIP, 'siglip', 'siglip2')),
     'transformers SAM': (transformers_sam, ('sam',)),
-    'Flax': (flax, ('augreg', 'siglip')),
-    'mmpretrain': (mmpretrain, (*PLAIN, 'deit3', *BEIT, 'dinov2', 'sam', 'clip', 'openclip')),
+    'Flax': (flax, ('augreg', 'siglip', 'siglip2', 'big-vision')),
+    'mmpretrain': (mmpretrain, (*PLAIN, 'deit3', *BEIT, 'a2mim', 'dinov2', 'sam', *CLIP)),
 }
 CASES = [(family, layout) for layout, (_, families) in LAYOUTS.items() for family in families]
 
@@ -367,14 +468,18 @@ def test_layout_of_a_family(family, layout):
     options = PRETRAININGS[family].options
     guesses = describe(form, weights).guesses
     # Weights that no width of the table has do not determine heads, windows are a guess in SAM of one size.
-    windows = options.get('window_size', 14)
-    absent = {'pos_resize': None, 'act': 'gelu', 'norm_eps': 1e-6, 'num_heads': 3, 'window_size': windows}
+    absent = {'act': 'gelu', 'norm_eps': 1e-6, 'num_heads': model.num_heads, 'pos_embed': 'absolute'}
+    absent |= {'pos_resize': None, 'window_size': options.get('window_size', 14)}
     assert guesses.keys() <= absent.keys()
     settled = {key: options.get(key, absent[key]) for key in guesses}
     described = describe(form, weights, settled)
     assert described.guesses == {}
     told = described.options
-    for key, default in (('pos_resize', None), ('act', 'gelu'), ('norm_eps', 1e-6), ('rope', None), ('qkv_bias', True)):
+    defaults = {'act': 'gelu', 'norm_eps': 1e-6, 'rope': None, 'qkv_bias': True, 'num_heads': model.num_heads}
+    defaults['pos_embed'] = 'absolute'
+    if model.pos_embed is not None:
+        defaults['pos_resize'] = None
+    for key, default in defaults.items():
         assert told.get(key, default) == options.get(key, default)
     assert told.get('final_norm') == options.get('final_norm', 'last')
     ours = PlainViT(**told).eval()
@@ -388,3 +493,20 @@ def test_layout_of_a_family(family, layout):
 def test_every_family_has_a_layout():
     """MoCo v3 has fixed positions, which make it known: see ``test_heads_of_moco_v3_small``."""
     assert {family for family, _ in CASES} == set(PRETRAININGS) - {'mocov3'}
+
+
+@pytest.mark.parametrize('tables', [False, True])
+def test_mae_lite_fine_tuned(tables):
+    """Nothing but its size and the norm of the mean says that its heads are twelve; with tables these do."""
+    options = {'rel_pos': 'bias', 'qkv_bias': 'qv'} if tables else {}
+    with torch.device('meta'):
+        model = PlainViT('tiny', num_heads=12, with_cls_token=True, final_norm='last', **options)
+        weights = rename(model.state_dict(), (r'^norm\.', 'fc_norm.'))
+        weights = fused_beit(weights) if tables else weights
+    form = detect(weights)
+    assert form.families(weights)[0] == 'mae-lite'
+    found = describe(form, weights).options
+    assert found['num_heads'] == 12
+    assert found.get('qkv_bias', True) == options.get('qkv_bias', True)
+    with torch.device('meta'):
+        assert PlainViT(**found).state_dict().keys() == form.convert(weights).keys()

@@ -66,7 +66,7 @@ def test_the_preset_of_the_size_is_named():
     told = {**structure_of('dinov2-small')}
     assert fitting_presets(told) == {'dinov2': ['dinov2-small']}
     plain = fitting_presets(structure_of('deit-small'))
-    assert set(plain) == {'mae', 'deit', 'augreg', 'dino', 'ibot', 'mocov3'}
+    assert set(plain) == {'mae', 'deit', 'augreg', 'dino', 'ibot', 'mocov3', 'mae-lite', 'visualatom', 'exfractaldb'}
     assert plain['mae'] == []
     assert plain['mocov3'] == ['mocov3-small']
 

@@ -302,6 +302,12 @@ def _divided(value: int | tuple | list, factor: int) -> int | tuple | list:
 
 
 def _use_shapes(dataset: ConfigDict, split: str, root: Path) -> None:
+    if 'dataset' in dataset:
+        for step in dataset.pipeline:
+            if 'num_things_classes' in step:
+                step.num_things_classes = len(CLASSES)
+        _use_shapes(dataset.dataset, split, root)
+        return
     dataset.data_root = str(root)
     for step in dataset.pipeline:
         if 'scores_file' in step:

@@ -54,6 +54,10 @@ def test_images(name):
     """Of 1281 pixels, at which the corners of all maps meet; padded behind normalisation."""
     config = load(f'kmax_deeplab/r50_kmax_{name}-panoptic-1281.py')
     steps = {step.type: step for step in config.train_dataloader.dataset.pipeline}
+    paste = steps['mmvitdense.PanopticCopyPaste']
+    assert paste.num_things_classes == config.model.panoptic_head.num_things_classes
+    assert paste.transforms[0].ratio_range == tuple(ratio / 2 for ratio in steps['RandomResize'].ratio_range)
+    assert paste.transforms[1:] == config.train_dataloader.dataset.pipeline[1:-2]
     assert steps['RandomResize'].ratio_range == ((0.2, 2.0) if 'coco' in name else (0.5, 2.0))
     assert steps['RandomCrop'].crop_size == steps['RandomResize'].scale == (1281, 1281)
     assert config.val_dataloader.dataset.pipeline[1].scale == (1281, 1281)

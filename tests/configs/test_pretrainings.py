@@ -35,7 +35,7 @@ def test_overlay(family):
 
 @pytest.mark.parametrize('name', [name for name in LEAVES if not name.endswith('_shapes.py') and '/r50_' not in name])
 def test_pixels_of_a_config_are_those_of_its_pre_training(name):
-    family = re.match(r'.*-(?:[tsblhg]|splus|hplus)-([a-z0-9]+)_', Path(name).name)[1]
+    family = re.match(r'.*-(?:[tsblhg]|7b|splus|hplus)-([a-z0-9]+)_', Path(name).name)[1]
     family = EXCEPTIONS.get(name, {'mae14': 'mae'}.get(family, family))
     preprocessor = load(name).model.data_preprocessor
     if family != 'random':

@@ -47,6 +47,13 @@ _EOMT = {f'model.backbone.vit.{name}': value for name, value in _VIT.items() if 
     'model.backbone.num_queries': 6,
     'model.test_cfg.max_per_image': 6,
 }
+# Of segments without a threshold, as masks and classes of random weights are not sure.
+_KMAX = {
+    'model.data_preprocessor.pad_size_divisor': 32,
+    'model.neck.0.in_channels': 32,
+    'model.neck.1.num_layers': (1, 0, 0),
+    'model.test_cfg': {'mask_thr': 0.1, 'thing_thr': 0.0, 'stuff_thr': 0.0, 'overlap_thr': 0.0, 'instance_on': True},
+}
 MODELS = {
     'mask_rcnn': ('quickstart/vitdet-tiny_mask-rcnn_shapes', _DETECTOR | _REGIONS),
     'faster_rcnn': ('quickstart/vitdet-tiny_mask-rcnn_shapes', _DETECTOR | _REGIONS | _FASTER),
@@ -56,6 +63,7 @@ MODELS = {
     'gfl': ('vitdet/vitdet-tiny_gfl_shapes', _DETECTOR | _DENSE),
     'dino': ('vitdet/vitdet-tiny_dino_shapes', _DETECTOR | _DINO),
     'eomt': ('eomt/eomt-tiny_panoptic_shapes', _EOMT | {'model.data_preprocessor.pad_size_divisor': 32}),
+    'kmax': ('kmax_deeplab/kmax-tiny_panoptic_shapes', _KMAX),
     'upernet': ('quickstart/vit-tiny_upernet_shapes', {'model.neck.in_channels': 32}),
     'eomt_semantic': ('eomt/eomt-tiny_semantic_shapes', _EOMT),
 }

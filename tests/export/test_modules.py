@@ -7,7 +7,7 @@ from mmvitdense.export.description import Description
 from mmvitdense.export.serving import EagerSession
 from tests.export.small import SIDE, small_model
 
-DETECTORS = ['mask_rcnn', 'faster_rcnn', 'cascade', 'retinanet', 'atss', 'gfl', 'dino', 'eomt']
+DETECTORS = ['mask_rcnn', 'faster_rcnn', 'cascade', 'retinanet', 'atss', 'gfl', 'dino', 'eomt', 'kmax']
 SHAPES = [(50, 64), (64, 41)]
 """Of the images, which lie in the upper left of the file's."""
 

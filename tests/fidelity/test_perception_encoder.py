@@ -8,6 +8,8 @@ import pytest
 import torch
 from torch import nn
 
+from mmvitdense.apis.convert import convert_file
+from mmvitdense.apis.weight_files import write_conversion
 from mmvitdense.checkpoints import CheckpointError, ViTPretrained, detect, fit_to_vit, read_checkpoint
 from mmvitdense.checkpoints.formats.describe import describe
 from mmvitdense.models import PlainViT
@@ -113,17 +115,36 @@ def test_timm(variant, size):
     compare(oracle.forward_features, weights, form.name, size, pool, pos_resize=smooth, num_heads=3)
 
 
-def test_heads_order_the_channels(tmp_path):
-    """Of widths that nobody published they are the model's; the features are right with them alone."""
+@pytest.mark.parametrize('kept', ['converted', 'state dict', 'without its record'])
+@pytest.mark.parametrize('name', ['pe_core', 'pe_gigantic'])
+def test_our_own_files(tmp_path, name, kept):
+    """What was converted is not converted again to something else, whether or not the file says that it was."""
+    golden = read_golden(name)
+    torch.save(golden['sd'], tmp_path / 'pe.pt')
+    options = describe(detect(golden['sd']), golden['sd'], {'num_heads': 2}).options
+    model = load(golden['sd'], num_heads=2)
+    if kept == 'converted':
+        write_conversion(convert_file(tmp_path / 'pe.pt', options={'num_heads': 2}), tmp_path / 'own.pth')
+    else:
+        weights = model.state_dict()
+        torch.save(weights if kept == 'state dict' else dict(weights), tmp_path / 'own.pth')
+    again = PlainViT(**options).eval()
+    if name == 'pe_core' and kept == 'without its record':  # then it is CLIP's by its names
+        with pytest.raises(CheckpointError, match="rope None, the model has 'axial from 1'"):
+            ViTPretrained(tmp_path / 'own.pth')(again)
+        return
+    ViTPretrained(tmp_path / 'own.pth')(again)
+    for size, image in golden['in'].items():
+        assert_within(patches(again, image), golden['out'][size], OUTPUTS, f'patches of {size}')
+
+
+@pytest.mark.parametrize(
+    'rope', [None, {'kind': 'axial'}, {'kind': 'axial', 'offset': 1, 'pretrain_grid': 5}, {'kind': 'eva02'}], ids=str
+)
+def test_a_model_with_other_positions_is_refused(tmp_path, rope):
     golden = read_golden('pe_core')
     torch.save(golden['sd'], tmp_path / 'pe.pt')
-    with pytest.raises(CheckpointError, match='give num_heads'):
-        detect(golden['sd']).convert(golden['sd'])
     sizes = {'embed_dims': 24, 'num_layers': 2, 'num_heads': 2, 'feedforward_channels': 48, 'patch_size': 8}
-    model = PlainViT(preset='pe-core-base', **sizes, pretrain_img_size=40, init_cfg=None).eval()
-    ViTPretrained(tmp_path / 'pe.pt')(model)
-    assert_within(patches(model, golden['in']['24x72']), golden['out']['24x72'], OUTPUTS, 'patches')
-    for rope in ({'kind': 'axial'}, {'kind': 'axial', 'offset': 1, 'pretrain_grid': 5}, {'kind': 'eva02'}):
-        other = PlainViT(preset='pe-core-base', **sizes, pretrain_img_size=40, rope=rope)
-        with pytest.raises(CheckpointError, match="rope 'axial from 1', the model has|preset 'pe-core-base'"):
-            ViTPretrained(tmp_path / 'pe.pt')(other)
+    model = PlainViT(preset='pe-core-base', **sizes, pretrain_img_size=40, rope=rope)
+    with pytest.raises(CheckpointError, match="trained with rope 'axial from 1', the model has"):
+        ViTPretrained(tmp_path / 'pe.pt')(model)

@@ -169,13 +169,13 @@ class TestDinov2:
         compare(oracle.forward_features, weights, 'TIPS', size, **SMOOTH)
 
     def test_other_registers_of_timm(self, size):
-        """RADIO's, and timm's own beside no class token."""
-        for options in (
-            {'reg_tokens': 7, 'final_norm': False},
-            {'reg_tokens': 4, 'class_token': False, 'global_pool': ''},
+        """RADIO's, whose positions timm resizes as all others, and timm's own beside no class token."""
+        for options, rule in (
+            ({'reg_tokens': 7, 'final_norm': False}, SMOOTH),
+            ({'reg_tokens': 4, 'class_token': False, 'global_pool': ''}, {}),
         ):
             oracle = timm_vit(no_embed_class=True, **options, **self.options(False))
-            compare(oracle.forward_features, oracle.state_dict(), 'timm ViT', size)
+            compare(oracle.forward_features, oracle.state_dict(), 'timm ViT', size, **rule)
 
     def test_chunks(self, size):
         """Training keeps blocks in chunks and numbers them through: blocks.1.1 is the second block."""

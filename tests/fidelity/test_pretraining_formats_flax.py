@@ -62,6 +62,36 @@ class TestFlax:
         oracle.load_pretrained(str(tmp_path / 'vit.npz'))
         compare(oracle.forward_features, read_checkpoint(tmp_path / 'vit.npz'), 'Flax ViT', (40, 56), **SMOOTH)
 
+    def without_class_token(self, tmp_path, table):
+        """timm's model, filled by its own loader with ``table`` as positions, and the arrays."""
+        arrays = {**self.arrays('big_vision', siglip=True), 'params/pos_embedding': table}
+        np.savez(tmp_path / 'oracle.npz', **arrays)
+        size = (len(table[0]), 64)  # eight columns of patches of 8 pixels
+        oracle = timm_vit(class_token=False, global_pool='avg', fc_norm=False, act_layer='gelu_tanh', img_size=size)
+        oracle.load_pretrained(str(tmp_path / 'oracle.npz'))
+        return oracle, arrays
+
+    def test_positions_that_are_computed(self, tmp_path):
+        """The plain ViTs of big_vision have no table: that of each grid is what ``posemb_sincos_2d`` gives."""
+        omega = 1e4 ** -(np.arange(48) / 47)
+        y, x = (grid.ravel()[:, None] * omega for grid in np.mgrid[:5, :8])
+        table = np.concatenate([np.sin(x), np.cos(x), np.sin(y), np.cos(y)], axis=1)[None].astype(np.float32)
+        oracle, arrays = self.without_class_token(tmp_path, table)
+        del arrays['params/pos_embedding']
+        np.savez(tmp_path / 'vit.npz', **arrays)
+        model = compare(oracle.forward_features, read_checkpoint(tmp_path / 'vit.npz'), 'Flax ViT', (40, 64))
+        assert model.sincos.kind == 'sincos_bv'
+
+    def test_naflex(self, tmp_path):
+        """Patches in rows, and a table of rows and columns."""
+        oracle, arrays = self.without_class_token(tmp_path, np.random.default_rng(1).standard_normal((1, 64, 192)))
+        kernel = arrays['params/embedding/kernel'].reshape(192, 192)
+        table = arrays['params/pos_embedding'].astype(np.float32).reshape(8, 8, 192)
+        np.savez(tmp_path / 'vit.npz', **{**arrays, 'params/embedding/kernel': kernel, 'params/pos_embedding': table})
+        weights = read_checkpoint(tmp_path / 'vit.npz')
+        model = compare(oracle.forward_features, weights, 'Flax ViT', (64, 64))
+        assert model.pos_resize == {'mode': 'bilinear', 'antialias': True}
+
     def test_bfloat16(self, tmp_path):
         """numpy keeps its two bytes without knowing what they mean."""
         numbers = torch.randn(3, 4).bfloat16()

@@ -1,4 +1,4 @@
-"""The README's config for segmentation data of one's own, trained and evaluated in small."""
+"""The config of docs/config_by_hand.md for segmentation data of one's own, trained and evaluated in small."""
 
 import re
 from pathlib import Path
@@ -12,12 +12,12 @@ from mmvitdense.apis.test import evaluate_model
 from mmvitdense.apis.train import train_model
 from tests.configs.shrink import shrink
 
-README = Path(__file__).parents[2] / 'README.md'
+PAGE = Path(__file__).parents[2] / 'docs' / 'config_by_hand.md'
 
 
 @pytest.fixture
 def config(tmp_path, monkeypatch):
-    """The config as the README prints it, beside data as the README describes it."""
+    """The config as the page prints it, beside data as the page describes it."""
     monkeypatch.chdir(tmp_path)
     for split in ('train', 'val'):
         for folder in ('images', 'maps'):
@@ -26,7 +26,7 @@ def config(tmp_path, monkeypatch):
             labels = np.random.default_rng(number).integers(0, 3, (4, 5)).astype(np.uint8).repeat(16, 0).repeat(16, 1)
             cv2.imwrite(f'data/mine/maps/{split}/{number}.png', labels)
             cv2.imwrite(f'data/mine/images/{split}/{number}.jpg', 80 * labels)
-    (text,) = (block for block in re.findall(r'```python\n(.*?)```', README.read_text(), re.S) if 'maps/train' in block)
+    (text,) = (block for block in re.findall(r'```python\n(.*?)```', PAGE.read_text(), re.S) if 'maps/train' in block)
     path = tmp_path / 'mine.py'
     path.write_text(text)
     return path

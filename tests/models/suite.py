@@ -17,6 +17,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from tests.fidelity.agreement import assert_within, redraw
 
@@ -45,6 +46,8 @@ class ModuleSuite:
     exported: ClassVar[tuple[str, ...] | dict[str, dict] | None] = None
     # Cosine between the gradients of a parameter with and without autocast to bfloat16.
     autocast_gradients: ClassVar[float] = 0.98
+    # Variants that draw numbers on the host, so that all devices have the same.
+    drawn_on_the_host: ClassVar[tuple[str, ...]] = ()
     # Parameters that no output depends on, by variant.
     without_gradient: ClassVar[dict[str, set[str]]] = {}
 
@@ -173,6 +176,16 @@ class ModuleSuite:
         assert 'mmvitdense::' not in str(traced.inlined_graph)
         for output, wanted in zip(traced(*example), model(*example)):
             assert_within(output, wanted, 1e-4, 'output')
+
+    def test_no_copies_from_the_host(self, model, variant, example):
+        """Forwards and backwards, on a device whose numbers cannot be read: each copy would keep a GPU waiting."""
+        if variant in self.drawn_on_the_host:
+            pytest.skip('draws numbers on the host')
+        model, example = model.to('meta'), _require_grad(pytree.tree_map(lambda tensor: tensor.to('meta'), example))
+        model(*example)  # what is kept from the first call on
+        with _Crossings() as crossings:
+            sum(output.sum() for output in model(*example)).backward()
+        assert not crossings.found
 
     def test_copies(self, options, example):
         model = self.build(options)
@@ -392,3 +405,20 @@ def _cosine(one: Tensor, other: Tensor) -> float:
 
 def _without_tf32():
     return torch.backends.cudnn.flags(enabled=True, allow_tf32=False)
+
+
+class _Crossings(TorchDispatchMode):
+    """Notes operators that tensors of two devices enter or leave."""
+
+    def __init__(self):
+        super().__init__()
+        self.found = []
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        output = func(*args, **(kwargs or {}))
+        tensors = [leaf for leaf in pytree.tree_leaves((args, kwargs, output)) if isinstance(leaf, Tensor)]
+        # Numbers without dimensions travel with the call of a kernel.
+        devices = {tensor.device.type for tensor in tensors if tensor.dim()}
+        if len(devices) > 1:
+            self.found.append((str(func), *sorted(devices - {'meta'})))
+        return output

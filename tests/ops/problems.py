@@ -70,7 +70,11 @@ def make(
 
 def leaves(tensors: Sequence) -> list:
     """The floating-point tensors among `tensors` as leaves of a graph, the rest as it is."""
-    return [t.detach().clone().requires_grad_() if isinstance(t, Tensor) else t for t in tensors]
+    return [t.detach().clone().requires_grad_() if _is_differentiable(t) else t for t in tensors]
+
+
+def _is_differentiable(item: object) -> bool:
+    return isinstance(item, Tensor) and item.is_floating_point()
 
 
 def run(function, arguments: Sequence, grad: Tensor | None = None) -> tuple[Tensor, list[Tensor]]:
@@ -82,7 +86,7 @@ def run(function, arguments: Sequence, grad: Tensor | None = None) -> tuple[Tens
         generator = torch.Generator().manual_seed(3)
         grad = torch.randn(output.shape, generator=generator, dtype=torch.float64)
     grad = grad.to(output.device, output.dtype)
-    return output.detach(), list(torch.autograd.grad(output, [t for t in inputs if isinstance(t, Tensor)], grad))
+    return output.detach(), list(torch.autograd.grad(output, [t for t in inputs if _is_differentiable(t)], grad))
 
 
 def to(arguments: Sequence, dtype: torch.dtype) -> list:

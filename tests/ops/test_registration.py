@@ -3,13 +3,16 @@
 import os
 import subprocess
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 import torch
 from problems import SHAPES, leaves, make, run
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from mmvitdense import ops
+from mmvitdense.ops import backends
 
 FLAT = [size for shape in SHAPES for size in shape]
 
@@ -59,18 +62,59 @@ def test_direct_calls_without_a_compiled_kernel(device):
     subprocess.run(command, env=environment, check=True, timeout=600)
 
 
+@pytest.mark.parametrize('shapes', [list, torch.tensor])
 @pytest.mark.parametrize('dynamic', [False, True])
 @pytest.mark.parametrize('name', ['ms_deform_attn', 'ms_deform_attn_fused'])
-def test_compiles_into_one_graph(compiled, name, dynamic):
+def test_compiles_into_one_graph(compiled, name, dynamic, shapes):
+    """Where the sizes of the levels are a tensor too, which no graph can read."""
     torch._dynamo.reset()
     function = getattr(ops, name)
     traced = torch.compile(lambda *a: function(*a) * 2, fullgraph=True, dynamic=dynamic, backend='aot_eager')
     for queries in (3, 6):
         problem = make(compiled, torch.float32, queries=queries)
-        arguments = problem.fused if name.endswith('fused') else problem.classic
+        value, levels, *rest = problem.fused if name.endswith('fused') else problem.classic
+        arguments = value, shapes(levels), *rest
         result, expected = run(traced, arguments), run(lambda *a: function(*a) * 2, arguments)
         for ours, exact in zip((result[0], *result[1]), (expected[0], *expected[1])):
             assert torch.equal(ours, exact)
+
+
+@pytest.mark.parametrize('device', ['cuda', 'meta'])
+def test_tensors_without_numbers(monkeypatch, device):
+    """They ask for no kernel, and for no numbers of a tensor, on a device that need not be there."""
+    monkeypatch.setattr(backends, 'use_compiled', lambda device: pytest.fail(f'kernels for {device} were asked for'))
+    with FakeTensorMode() if device == 'cuda' else nullcontext():
+        for shapes in (SHAPES, torch.tensor(SHAPES, device=device)):
+            value, _, *rest = make('cpu').fused
+            tensors = [torch.empty(x.shape, device=device, requires_grad=True) for x in (value, *rest)]
+            output = ops.ms_deform_attn_fused(tensors[0], shapes, *tensors[1:])
+            assert output.device.type == device
+            if device == 'meta':  # autograd asks for the GPU itself
+                for gradient, tensor in zip(torch.autograd.grad(output.sum(), tensors), tensors):
+                    assert (gradient.shape, gradient.device) == (tensor.shape, tensor.device)
+
+
+class Reads(torch.Tensor):
+    """Counts how often its numbers are read."""
+
+    count = 0
+
+    def tolist(self):
+        type(self).count += 1
+        return self.as_subclass(torch.Tensor).tolist()
+
+
+def test_a_tensor_of_sizes_is_read_once():
+    """Each reading waits for a GPU; what was written to in between is read again."""
+    value, shapes, *rest = make('cpu').fused
+    tensor = torch.tensor(shapes).as_subclass(Reads)
+    before, expected = Reads.count, ops.ms_deform_attn_fused(value, shapes, *rest)
+    for _ in range(3):
+        assert torch.equal(ops.ms_deform_attn_fused(value, tensor, *rest), expected)
+    assert Reads.count == before + 1
+    tensor[0, 0] += 1
+    with pytest.raises(ValueError, match='positions, but value has'):
+        ops.ms_deform_attn_fused(value, tensor, *rest)
 
 
 class Layer(torch.nn.Module):

@@ -16,3 +16,5 @@ tiny_kmax = dict(
     norm_cfg=dict(type='BN', eps=1e-3, momentum=0.1),
 )
 tiny_criterion = dict(pixel_samples=512, semantic_samples=512)
+# The gain of the logits of masks starts at 0.1, and a few hundred steps at the rate of all else would leave the masks blurred.
+tiny_rates = dict(custom_keys={'mask_norm': dict(lr_mult=30.0, decay_mult=0.0)})

@@ -22,6 +22,7 @@ from mmvitdense.checkpoints.formats.parts.adapter_parts import trunk_of
 from mmvitdense.checkpoints.formats.parts.families import FAMILY_OPTIONS
 from mmvitdense.checkpoints.formats.parts.patches import patch_sides
 from mmvitdense.compat import while_tools_run
+from mmvitdense.layers.positions.sincos import SINES
 from mmvitdense.models import PlainViT
 from mmvitdense.models.backbones.presets import fitting_presets
 from mmvitdense.pretrainings import PRESETS, PRETRAININGS
@@ -187,7 +188,8 @@ def _note_vit(found: Diagnosis, file: WeightFile, form: Format, vit: Mapping[str
     found.sizes = {name: value for name in _SIZES if (value := options.get(name, seen.get(name))) is not None}
     found.tokens = {'class_token': parts['cls_token'], 'registers': parts['registers']}
     grids = {name.removeprefix(VIT): grid for name, grid in recorded_grids(file.tensors, form).items()}
-    found.positions = positions_of(vit, parts['rope'], grids, patch_size)
+    sincos = options.get('pos_embed') if options.get('pos_embed') in SINES else None
+    found.positions = positions_of(vit, parts['rope'], grids, patch_size, sincos)
     if not form.tells_options and not found.positions:
         found.notes.append(
             'positions: rotary ones, if there are any, are in no weight, and the file does not record them'
@@ -237,10 +239,22 @@ def _note_presets(found: Diagnosis, file: WeightFile, vit: Mapping[str, Tensor])
     if found.families and not any(name in fitting for name in found.families):
         found.certainty = 'doubtful'
         found.why = 'the layout is that of the family, but the parts of the model are otherwise'
+    image = options.get('pretrain_img_size')
     for family in found.families or fitting:
-        for preset in fitting.get(family, ()):
-            if PRESETS[preset]['patch_size'] == found.sizes['patch_size'] and _takes(preset, file):
-                found.presets.append(preset)
+        taken = [
+            preset
+            for preset in fitting.get(family, ())
+            if PRESETS[preset]['patch_size'] == found.sizes['patch_size'] and _takes(preset, file)
+        ]
+        # Of presets for several sizes of images the one whose table need not be resized.
+        found.presets += [preset for preset in taken if _grid(preset) == image] or taken
+    found.presets.sort(key=lambda preset: _grid(preset) != image)
+
+
+def _grid(preset: str) -> int:
+    """Side in pixels of the image that the table of a preset is for."""
+    options = PRESETS[preset]
+    return options['pretrain_img_size'] // options['patch_size'] * options['patch_size']
 
 
 def _takes(preset: str, file: WeightFile) -> bool:

@@ -20,7 +20,11 @@ Grid = tuple[int, int]
 
 
 def positions_of(
-    weights: Mapping[str, Tensor], rope: str | None, recorded: Mapping[str, Grid], patch_size: int
+    weights: Mapping[str, Tensor],
+    rope: str | None,
+    recorded: Mapping[str, Grid],
+    patch_size: int,
+    sincos: str | None = None,
 ) -> list[dict[str, Any]]:
     """Each kind of positions that a ViT has.
 
@@ -29,6 +33,7 @@ def positions_of(
         rope: Kind of rotary positions, None for none.
         recorded: {name of a table: (rows, columns)} that the file or its format knows; other tables are square.
         patch_size: Pixels of a patch.
+        sincos: Kind of sines and cosines that the model computes, None for none.
 
     Returns:
         Dicts with 'kind' and, where there is a table, 'grid' (rows and columns of patches), 'image' (height and width
@@ -40,6 +45,8 @@ def positions_of(
         rows = weights['pos_embed'].shape[1]
         grid = recorded.get('pos_embed')
         found.append({'kind': 'absolute table', **_table(rows, grid, num_positions, CLASS_POSITIONS, patch_size)})
+    if sincos is not None:
+        found.append({'kind': f'sines and cosines, computed at each grid ({sincos})'})
     if 'sine_conv.conv.weight' in weights:
         found.append({'kind': 'sines through a convolution'})
     if rope is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import zipfile
 from collections.abc import Mapping
 from typing import Any
 
@@ -21,7 +22,7 @@ def read_record(path_or_url: str | os.PathLike) -> dict[str, Any]:
     """The record of a converted file; empty for others."""
     path = local_path(path_or_url)
     if path.endswith('.pth'):
-        return record_of(read_file(path))
+        return record_of(read_file(path)) if zipfile.is_zipfile(path) else {}  # other files would be read once more
     path = str(paths_of(path)[0])
     if not path.endswith('.safetensors'):  # nothing else is written by a conversion
         return {}

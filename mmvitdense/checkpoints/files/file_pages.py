@@ -9,6 +9,8 @@ from collections.abc import Iterable
 
 from torch import Tensor
 
+from .shards import paths_of
+
 _MADV_DONTNEED = 4
 
 
@@ -20,14 +22,14 @@ class FilePages:
     touched: whoever mapped the same file besides may have written to it, which giving back would undo.
 
     Args:
-        path: The file that was read.
+        path: The file that was read, or the index of several.
         tensors: What was read from it and nothing was written to. One tensor of each mapping is kept, so that
             nothing else can be at its address. Tensors that are not mapped from the file are of no account.
     """
 
     def __init__(self, path: str | os.PathLike, tensors: Iterable[Tensor]):
         self._ranges: dict[tuple[int, int], Tensor] = {}
-        mappings = _mappings(os.path.realpath(path))
+        mappings = [found for part in paths_of(path) for found in _mappings(os.path.realpath(part))]
         for tensor in tensors:
             address = tensor.data_ptr()
             found = next((part for part in mappings if part[0] <= address < part[1]), None)
@@ -35,10 +37,17 @@ class FilePages:
                 self._ranges.setdefault(found, tensor)
 
     def release(self) -> None:
-        """Let go of the pages that were read; they are read again if they are needed. Does nothing but on Linux."""
+        """Let go of the pages that were read; they are read again if they are needed. Does nothing but on Linux.
+
+        So goes what was freed of tensors that are not mapped, which the allocator of C keeps otherwise.
+        """
         for start, end in self._ranges:
             madvise = ctypes.CDLL(None, use_errno=True).madvise
             madvise(ctypes.c_void_p(start), ctypes.c_size_t(end - start), _MADV_DONTNEED)
+        if sys.platform.startswith('linux'):
+            trim = getattr(ctypes.CDLL(None), 'malloc_trim', None)  # of glibc
+            if trim is not None:
+                trim(0)
 
 
 def _mappings(path: str) -> list[tuple[int, int]]:

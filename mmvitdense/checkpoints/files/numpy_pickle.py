@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import importlib
-import io
 import pickle
 from collections import OrderedDict
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import torch
@@ -43,18 +42,22 @@ def _encode(text: str, encoding: str) -> bytes:
     return text.encode('latin1')
 
 
-def load_arrays(content: bytes) -> Any:
+def load_arrays(file: BinaryIO) -> Any:
     """Unpickle dicts, lists, numbers, text and numpy arrays; arrays become tensors.
+
+    Args:
+        file: The open file, which is read as it is unpickled.
 
     Raises:
         pickle.UnpicklingError: Something else is in the pickle; 'GLOBAL module.name' names it.
     """
-    return _to_tensors(_ArraysOnly(io.BytesIO(content), encoding='latin1').load())
+    return _to_tensors(_ArraysOnly(file, encoding='latin1').load())
 
 
 def _to_tensors(value: Any) -> Any:
     if isinstance(value, dict):
-        return {key: _to_tensors(item) for key, item in value.items()}
+        # Each array goes as its tensor comes, which is a copy.
+        return {key: _to_tensors(value.pop(key)) for key in list(value)}
     if isinstance(value, np.generic):
         value = np.asarray(value)
     if isinstance(value, np.ndarray) and value.dtype.kind in 'biuf':

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
 
 from torch import Tensor
@@ -13,9 +14,12 @@ _SMALL = 1 << 16
 _TABLE = 1 << 20
 
 
-def thinned(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The weights with all large ones on the meta device: names, shapes and the values that formats look at."""
-    return {name: tensor.to('meta') if _is_large(name, tensor) else tensor for name, tensor in state_dict.items()}
+def thinned(state_dict: Mapping[str, Tensor]) -> OrderedDict[str, Tensor]:
+    """The weights, large ones on the meta device: names, shapes, record, and the values that formats look at."""
+    thin = OrderedDict((name, x.to('meta') if _is_large(name, x) else x) for name, x in state_dict.items())
+    if hasattr(state_dict, '_metadata'):
+        thin._metadata = state_dict._metadata
+    return thin
 
 
 def converted_in_pieces(

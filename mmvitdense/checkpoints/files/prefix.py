@@ -10,6 +10,8 @@ from torch import Tensor
 # Where a file holds several models of the same kind, the one to take: the slow copy of a distillation, but the base
 # encoder of MoCo, whose momentum encoder is not what is published; the image tower of two.
 _PREFERRED = ('teacher', 'target_encoder', 'model_ema', 'ema', 'base_encoder', 'visual', 'vision_model')
+# A frozen copy of another pre-training, which distils (MAE-Lite).
+_OTHERS = ('tch_model',)
 # torch.compile, FSDP and activation checkpointing insert these anywhere.
 _WRAPPERS = re.compile(r'(?<![^.])(_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module)\.')
 _OUTER = ('module.', 'model.', 'state_dict.')
@@ -36,6 +38,7 @@ def find_prefix(names: Iterable[str], anchor: str) -> str | None:
     """What precedes ``anchor``, '' for nothing; None when no name ends with it, or several equally likely ones do."""
     pattern = re.compile(rf'^(.*\.)?{re.escape(anchor)}$')
     prefixes = {match[1] or '' for name in names if (match := pattern.match(name))}
+    prefixes = {prefix for prefix in prefixes if not set(_OTHERS) & set(prefix.split('.'))} or prefixes
     for word in _PREFERRED:
         if len(prefixes) > 1:
             prefixes = {prefix for prefix in prefixes if word in prefix.split('.')} or prefixes

@@ -67,7 +67,7 @@ def read_file(path_or_url: str | os.PathLike) -> Any:
             return load_torchscript(path)
         if _is_bare_pickle(path):
             with open(path, 'rb') as file:
-                return load_arrays(file.read())
+                return load_arrays(file)
         with run_objects_allowed():
             return torch.load(path, map_location='cpu', weights_only=True, mmap=zipfile.is_zipfile(path))
     except CheckpointError:

@@ -12,10 +12,11 @@ from mmvitdense.checkpoints.files.reading import CheckpointError
 from mmvitdense.checkpoints.formats.contract import Format
 from mmvitdense.checkpoints.formats.describe import VIT, Description, describe
 from mmvitdense.layers import held_vit
+from mmvitdense.layers.positions.rotary import KINDS
 
 from .grids import recorded_rope
 
-ALLOWED = ('preset', 'rope', 'num_heads', 'pos_resize')
+ALLOWED = ('preset', 'rope', 'num_heads', 'pos_resize', 'pos_embed')
 """What a model may have otherwise than its weights where the ``init_cfg`` allows it."""
 
 # Tables of rotary positions, and kernels with an axis of heads, in names of the files.
@@ -46,9 +47,13 @@ def differences(
     described = description_for(form, state_dict, model)
     options = options_of_vit(described)
     guessed = {path.removeprefix(VIT) for path in described.guesses}
-    mine = {'rope': _rope_of_model(model), **_options_of(model)}
-    theirs = {'rope': recorded_rope(state_dict, _rope(**(options.get('rope') or {}))), **_expected(options)}
-    certain = {'rope'} | ({'num_heads'} if any(_TELLS_HEADS.search(name) for name in state_dict) else set())
+    rope = recorded_rope(state_dict, _rope(**(options.get('rope') or {})))
+    # A record has the kind alone.
+    own_rope = getattr(model.rope, 'kind', None) if rope in KINDS else _rope_of_model(model)
+    mine = {'rope': own_rope, **_options_of(model)}
+    theirs = {'rope': rope, **_expected(options)}
+    certain = {'rope'} | ({'pos_embed'} - guessed)
+    certain |= {'num_heads'} if any(_TELLS_HEADS.search(name) for name in state_dict) else set()
     differing = [key for key in theirs if mine[key] != theirs[key]]
     if wrong := [key for key in differing if key in certain and key not in allowed]:
         trained = ' and '.join(f'{key} {theirs[key]!r}, the model has {mine[key]!r}' for key in wrong)
@@ -106,6 +111,7 @@ def _options_of(model: nn.Module) -> dict[str, Any]:
         'norm_eps': model.blocks[0].norm1.eps,
         'qkv_bias': bias,
         'act': getattr(mlp, 'act_name', None),
+        'pos_embed': None if model.sincos is None else model.sincos.kind,
         'pos_resize': _rule(model.pos_resize),
     }
 
@@ -118,6 +124,8 @@ def _expected(options: dict[str, Any]) -> dict[str, Any]:
     if bias := options.get('qkv_bias', True):  # without any, those of the model stay zero
         expected['qkv_bias'] = bias
     # A format that says nothing of these holds weights of several kinds.
+    if str(options.get('pos_embed')).startswith('sincos'):  # there is no weight for them to be missed
+        expected['pos_embed'] = options['pos_embed']
     if 'act' in options:
         expected['act'] = options['act']
     if 'pos_resize' in options:

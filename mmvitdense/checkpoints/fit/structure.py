@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from mmvitdense.checkpoints.files.reading import CheckpointError
 from mmvitdense.checkpoints.formats.contract import Format
 from mmvitdense.checkpoints.formats.parts.patches import patch_sides
+from mmvitdense.checkpoints.formats.parts.sines import sines_of
 from mmvitdense.layers import held_vit
 from mmvitdense.layers.positions.table_rows import square_side
 from mmvitdense.pretrainings import PRESETS, family_of
@@ -30,12 +31,15 @@ _SIGNS = {
     'pre_norm': 'norm_pre.weight',
     'stem': 'patch_embed.convs.0.conv.weight',
     'patch_bias': 'patch_embed.proj.bias',
+    'patch_norm': 'patch_embed.norm.weight',
     'layer_scale': 'blocks.0.ls1.gamma',
     'gated': 'blocks.0.mlp.w3.weight',
     'ffn_norm': 'blocks.0.mlp.norm.weight',
     'attn_inner_norm': 'blocks.0.attn.inner_norm.weight',
     'qkv_bias': 'blocks.0.attn.qkv.bias',
 }
+# By which weight a part is not there.
+_ABSENT = {'rms_norm': 'blocks.0.norm1.bias', 'proj_free_of_bias': 'blocks.0.attn.proj.bias'}
 _CALLED = {
     'cls_token': 'a class token',
     'registers': 'registers',
@@ -48,6 +52,9 @@ _CALLED = {
     'pre_norm': 'a norm before the blocks',
     'stem': 'a stem of convolutions',
     'patch_bias': 'a bias of the patch embedding',
+    'patch_norm': 'a norm of the patches',
+    'rms_norm': 'norms by the root mean square',
+    'proj_free_of_bias': 'projections without biases',
     'layer_scale': 'LayerScale',
     'gated': 'gated feed-forward networks',
     'ffn_norm': 'norms in the feed-forward networks',
@@ -70,10 +77,13 @@ def structure(weights: Mapping[str, Tensor], rope: str | None) -> dict[str, Any]
     registers = weights['register_tokens'].shape[1] if 'register_tokens' in weights else 0
     biased = any(name.endswith('relative_position_bias_table') for name in weights)
     decomposed = any(name.endswith('attn.rel_pos_h') for name in weights)
+    # big_vision's sines are computed at every grid, also where a file holds those of one.
+    found['positions'] = found['positions'] and sines_of(weights['pos_embed']) != 'sincos_bv'
     return {
         'embed_dims': weights['patch_embed.proj.weight'].shape[0],
         'num_layers': 1 + max((int(match[1]) for name in weights if (match := _BLOCK.match(name))), default=-1),
         **found,
+        **{key: name not in weights for key, name in _ABSENT.items()},
         'registers': registers,
         'cls_row': _has_cls_row(weights) if found['positions'] and not registers else None,
         'relative': 'bias' if biased else 'decomposed' if decomposed else None,

@@ -10,7 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mmvitdense.checkpoints.files.reading import CheckpointError
-from mmvitdense.layers import resize_bias_table, resize_position_table
+from mmvitdense.checkpoints.formats.parts.sines import sines_of
+from mmvitdense.layers import SinCosPositions, resize_bias_table, resize_position_table
 from mmvitdense.layers.positions.table_rows import CLASS_OFFSETS, CLASS_POSITIONS, num_offsets, num_positions
 
 from .grids import grid_of_table
@@ -40,6 +41,8 @@ def fit_tables(weights: dict[str, Tensor], model: nn.Module, how: FitOptions) ->
     if how.pos_grid is not None and not tables:
         raise CheckpointError('pos_grid is given, but the file has no table of positions: leave it out')
     lines = []
+    if 'pos_embed' in weights and model.sincos is not None:
+        lines += _drop_computed(weights, model.sincos)
     if 'pos_embed' in weights and model.pos_embed is not None:
         lines += _fit_positions(weights, model, how)
     lines += _fit_decomposed(weights, expected)
@@ -50,6 +53,15 @@ def widened(tensor: Tensor, *others: Tensor) -> Tensor:
     """The tensor in float32, or wider where it or one of the others is."""
     wide = [t.dtype for t in (tensor, *others) if t.dtype == torch.float64]
     return tensor.to(wide[0] if wide else torch.float32)
+
+
+def _drop_computed(weights: dict[str, Tensor], sincos: SinCosPositions) -> list[str]:
+    """Take out a table that holds what the model computes, or has no values; any other stays, and has no place."""
+    table = weights['pos_embed']
+    if not table.is_meta and sines_of(table) != sincos.kind:
+        return []
+    del weights['pos_embed']
+    return [f'pos_embed -> computed at each grid ({sincos.kind}), equal at that of the file']
 
 
 def _fit_positions(weights: dict[str, Tensor], model: nn.Module, how: FitOptions) -> list[str]:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 from torch import Tensor
 
 from .contract import Format
+from .parts.families import has_size_of_mae_lite
 from .parts.timm_names import block_names, body_of, convert_body
 
 SHARED = 'rel_pos_bias.relative_position_bias_table'
@@ -36,10 +38,28 @@ def convert(state_dict: dict[str, Tensor]) -> dict[str, Tensor]:
     return convert_body(body_of(state_dict))
 
 
+def families(state_dict: dict[str, Tensor]) -> tuple[str, ...]:
+    """CCViT, where class-token layers predict pixels and not tokens; MAE-Lite, fine-tuned with such tables; else any of
+    those with these names."""
+    body = body_of(state_dict)
+    head, patch = body.get('cls_pt_lm_head.weight'), body['patch_embed.proj.weight']
+    if has_size_of_mae_lite(body):
+        return ('mae-lite',)
+    if head is not None and len(head) == patch[0].numel():
+        return ('ccvit',)
+    return 'beit', 'beitv2', 'ccvit'
+
+
+def implied(state_dict: dict[str, Tensor]) -> dict[str, Any]:
+    """The biases, which MAE-Lite has otherwise before it is fine-tuned."""
+    return {'qkv_bias': 'qv'} if families(state_dict) == ('mae-lite',) else {}
+
+
 FORMAT = Format(
     name='BEiT',
     about=__doc__,
     matches=matches,
     convert=convert,
-    families=lambda state_dict: ('beit', 'beitv2'),
+    families=families,
+    implied=implied,
 )

@@ -30,7 +30,12 @@ RULES = (
 
 
 def matches(state_dict: dict[str, Tensor]) -> bool:
-    """Whether there is one patch embedding with the blocks of these towers beside it, and no Perception Encoder."""
+    """Whether there is one patch embedding with the blocks of these towers beside it, and the norm before them."""
+    return is_tower(state_dict) and 'ln_pre.weight' in strip_prefix(state_dict, ANCHOR)
+
+
+def is_tower(state_dict: dict[str, Tensor]) -> bool:
+    """The same with or without that norm; a Perception Encoder is none."""
     body = strip_prefix(state_dict, ANCHOR)
     return body is not None and {BLOCK, 'positional_embedding'} <= body.keys() and not has_own_signs(body)
 
@@ -45,7 +50,7 @@ def convert(state_dict: dict[str, Tensor]) -> dict[str, Tensor]:
 
 def families(state_dict: dict[str, Tensor]) -> tuple[str, ...]:
     """OpenAI's files hold settings of their own beside the weights; MetaCLIP and DFN are as OpenAI's without these."""
-    return ('clip',) if any(name in state_dict for name in _SETTINGS_OF_OPENAI) else ('openclip', 'clip')
+    return ('clip',) if any(name in state_dict for name in _SETTINGS_OF_OPENAI) else ('openclip', 'datacomp', 'clip')
 
 
 FORMAT = Format(

@@ -9,13 +9,13 @@ from __future__ import annotations
 import re
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from mmvitdense.layers import half_pairing
 
 from .contract import Format
 from .parts.implied_options import check_heads, implied_options
-from .parts.renaming import reorder_heads
 from .parts.timm_names import block_names, body_of, convert_body, has_gated_mlp
 
 _BLOCK = re.compile(
@@ -47,7 +47,12 @@ def convert(state_dict: dict[str, Tensor], num_heads: int | None = None) -> dict
     embed_dims = weights['pos_embed'].shape[-1]
     num_heads = _num_heads(body, weights) if num_heads is None else num_heads
     check_heads(embed_dims, num_heads)
-    return reorder_heads(weights, half_pairing(embed_dims // num_heads))
+    order = half_pairing(embed_dims // num_heads)
+    for name in [name for name in weights if re.search(r'\.attn\.qkv\.(weight|bias)$', name)]:
+        query, key, value = weights[name].chunk(3)
+        turned = [part.unflatten(0, (-1, len(order)))[:, order].flatten(0, 1) for part in (query, key)]
+        weights[name] = torch.cat([*turned, value])
+    return weights
 
 
 def families(state_dict: dict[str, Tensor]) -> tuple[str, ...]:

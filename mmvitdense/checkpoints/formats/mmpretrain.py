@@ -1,4 +1,4 @@
-"""ViTs of mmpretrain (ViT, DeiT, MAE, CLIP, DINOv2, BEiT, SAM) and of mmsegmentation (ViT, BEiT, MAE).
+"""ViTs of mmpretrain (ViT, DeiT, MAE, CLIP, DINOv2, BEiT, SAM), mmsegmentation (ViT, BEiT, MAE) and OpenMixup (A2MIM).
 
 The last norm of mmpretrain is called ``ln1``; ``ln2`` beside it norms the mean of the patches, and is taken where
 there is no other.
@@ -68,9 +68,9 @@ def families(state_dict: dict[str, Tensor]) -> tuple[str, ...]:
     """What the parts of the ViT leave."""
     weights = convert(state_dict)
     if 'norm_pre.weight' in weights:
-        return 'clip', 'openclip'
+        return 'clip', 'openclip', 'datacomp'
     if any(name.endswith('relative_position_bias_table') for name in weights):
-        return 'beit', 'beitv2'
+        return ('a2mim',) if 'pos_embed' in weights else ('beit', 'beitv2')
     if table_sides(weights):
         return ('sam',)
     if 'cls_token' not in weights:

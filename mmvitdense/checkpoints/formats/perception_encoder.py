@@ -21,12 +21,8 @@ def matches(state_dict: dict[str, Tensor]) -> bool:
     return body is not None and {clip.BLOCK, 'positional_embedding'} <= body.keys() and perception.has_own_signs(body)
 
 
-def convert(state_dict: dict[str, Tensor], num_heads: int | None = None) -> dict[str, Tensor]:
-    """Rename to the layout of ``PlainViT``, by the number of heads in its order of channels."""
-    return perception.turned(_renamed(state_dict), num_heads)
-
-
-def _renamed(state_dict: dict[str, Tensor]) -> dict[str, Tensor]:
+def convert(state_dict: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Rename to the layout of ``PlainViT``."""
     weights = rename(strip_prefix(state_dict, clip.ANCHOR), clip.RULES)
     weights['pos_embed'] = weights['pos_embed'][None]
     if 'cls_token' in weights:
@@ -39,8 +35,7 @@ FORMAT = Format(
     about=__doc__,
     matches=matches,
     convert=convert,
-    families=lambda state_dict: perception.families_of(_renamed(state_dict)),
-    implied=lambda state_dict: perception.implied_of(_renamed(state_dict)),
-    notes=lambda state_dict: perception.notes_of(_renamed(state_dict)),
-    ordered_by_heads=True,
+    families=lambda state_dict: perception.families_of(convert(state_dict)),
+    implied=lambda state_dict: perception.implied_of(convert(state_dict)),
+    notes=lambda state_dict: perception.notes_of(convert(state_dict)),
 )

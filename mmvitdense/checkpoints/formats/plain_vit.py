@@ -6,6 +6,8 @@ import re
 
 from torch import Tensor
 
+from mmvitdense.layers import RECORD
+
 from .contract import Format
 from .parts.adapter_parts import VIT, find_adapter, holds_adapter
 
@@ -36,7 +38,11 @@ def matches(state_dict: dict[str, Tensor]) -> bool:
     if 'backbone.blocks.0.attn.qkv.weight' in state_dict and parts & _HEADS:
         return True
     names = [name.removeprefix('backbone.') for name in state_dict]
-    if 'blocks.0.attn.qkv.weight' not in names or not all(_NAMES.match(name) for name in names):
+    if 'blocks.0.attn.qkv.weight' not in names:
+        return False
+    if _records_axial_positions(state_dict):
+        return True
+    if not all(_NAMES.match(name) for name in names):
         return False
     # Nor is there a format of timm's layout without a table of positions.
     if 'pos_embed' in names and not any(_PARTICULAR.search(name) for name in names):
@@ -45,6 +51,12 @@ def matches(state_dict: dict[str, Tensor]) -> bool:
         return False
     # The image encoder of SAM has the same names with a position table of height x width.
     return 'pos_embed' not in state_dict or state_dict['pos_embed'].ndim == 3
+
+
+def _records_axial_positions(state_dict: dict[str, Tensor]) -> bool:
+    """Whether a record says that there are rotary positions which the names of Perception Encoder do not show."""
+    metadata = getattr(state_dict, '_metadata', None) or {}
+    return any(values.get(RECORD, {}).get('rope') == 'axial' for values in metadata.values())
 
 
 def convert(state_dict: dict[str, Tensor]) -> dict[str, Tensor]:

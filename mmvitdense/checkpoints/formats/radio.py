@@ -16,7 +16,7 @@ from torch import Tensor
 from mmvitdense.checkpoints.files.prefix import strip_prefix
 
 from .contract import Format, Pixels
-from .parts.patches import kernel_of_rows
+from .parts.linear_patches import kernel_of_linear
 from .parts.renaming import rename
 
 ANCHOR = 'patch_generator.embedder.weight'
@@ -50,7 +50,7 @@ def matches(state_dict: dict[str, Tensor]) -> bool:
 def convert(state_dict: dict[str, Tensor]) -> dict[str, Tensor]:
     """Rename to the layout of ``PlainViT``; an embedding of videos keeps its name."""
     weights = rename(strip_prefix(state_dict, ANCHOR), _RULES)
-    weights['patch_embed.proj.weight'] = kernel_of_rows(weights['patch_embed.proj.weight'])
+    weights['patch_embed.proj.weight'] = kernel_of_linear(weights['patch_embed.proj.weight'], colours_first=True)
     return with_tokens(weights, weights.pop(_TOKENS))
 
 

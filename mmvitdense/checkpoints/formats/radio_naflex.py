@@ -14,7 +14,7 @@ from mmvitdense.checkpoints.files.prefix import strip_prefix
 
 from . import radio
 from .contract import Format
-from .parts.patches import kernel_of_rows
+from .parts.linear_patches import kernel_of_linear
 from .parts.renaming import rename
 
 ANCHOR = 'embeds.proj.weight'
@@ -34,7 +34,7 @@ def convert(state_dict: dict[str, Tensor]) -> dict[str, Tensor]:
     """Rename to the layout of ``PlainViT``."""
     rules = ((r'^embeds\.proj\.', 'patch_embed.proj.'), (r'^embeds\.', ''))
     weights = rename(strip_prefix(state_dict, ANCHOR), rules)
-    weights['patch_embed.proj.weight'] = kernel_of_rows(weights['patch_embed.proj.weight'], channels_last=True)
+    weights['patch_embed.proj.weight'] = kernel_of_linear(weights['patch_embed.proj.weight'])
     weights['pos_embed'] = weights['pos_embed'].flatten(1, 2)
     return radio.with_tokens(weights, torch.cat([weights.pop('cls_token'), weights.pop('reg_token')], dim=1)[0])
 

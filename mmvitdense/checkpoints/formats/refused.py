@@ -14,6 +14,10 @@ _REPARAMETRISED = (
     'the weights are products of others (parametrizations.weight), which this does not multiply out: take the averages '
     "of the same file ('state_dict_ema') or that of the hub, which have whole weights"
 )
+_SCALED = (
+    'these blocks scale the frequencies of their outputs (lamb1, lamb2: feat_scale or attn_scale of OpenMixup), which '
+    'PlainViT does not do: take weights that were trained without'
+)
 _HYBRID = 'the patches of this ViT are made by a convolutional network, which PlainViT does not have: take a plain ViT'
 _TIPS_OF_JAX = (
     'this is TIPS in the layout of its JAX code: take the file of the same weights for PyTorch, whose name ends with '
@@ -27,6 +31,8 @@ def why_refused(state_dict: dict[str, Tensor]) -> str | None:
         return _TIPS_OF_JAX
     if strip_prefix(state_dict, radio.ANCHOR) and any('.parametrizations.weight.' in name for name in state_dict):
         return _REPARAMETRISED
+    if any(name.rpartition('.')[2] in ('lamb', 'lamb1', 'lamb2') for name in state_dict):
+        return _SCALED
     body = body_of(state_dict)
     if body is not None and any(name.startswith('patch_embed.backbone.') for name in body):
         return _HYBRID

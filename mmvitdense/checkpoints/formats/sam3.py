@@ -1,7 +1,7 @@
 """The image encoder of SAM 3 under its own names: a ViT with windows, of the origin of Perception Encoder.
 
-Its table of positions repeats, and the row of the class token in it is dropped. Queries and keys have columns before
-rows and rotate neighbouring channels. Necks, texts and trackers are dropped with their prefix.
+Its table of positions repeats, and the row of the class token in it is dropped. Necks, texts and trackers are dropped
+with their prefix.
 """
 
 from __future__ import annotations
@@ -12,13 +12,11 @@ from typing import Any
 
 from torch import Tensor
 
-from mmvitdense.layers import columns_first_pairing
 from mmvitdense.layers.positions.table_rows import CLASS_POSITIONS, square_side
 
 from .contract import Format
-from .parts.implied_options import check_heads, implied_options
 from .parts.patches import patch_sides
-from .parts.renaming import rename, reorder_heads
+from .parts.renaming import rename
 from .parts.timm_names import block_names, body_of, convert_body
 
 WINDOW = 24
@@ -35,30 +33,13 @@ def matches(state_dict: dict[str, Tensor]) -> bool:
     return all(_BLOCK.fullmatch(name) for name in block_names(body))
 
 
-def convert(state_dict: dict[str, Tensor], num_heads: int | None = None) -> dict[str, Tensor]:
-    """Rename to the layout of ``PlainViT``, by the number of heads in its order of channels."""
-    return turned(_renamed(state_dict), num_heads)
-
-
-def _renamed(state_dict: dict[str, Tensor]) -> dict[str, Tensor]:
+def convert(state_dict: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Rename to the layout of ``PlainViT``."""
     body = {name: tensor for name, tensor in body_of(state_dict).items() if not name.endswith(_ANGLES)}
     weights = rename(convert_body(body), ((r'^ln_pre\.', 'norm_pre.'), (r'^ln_post\.', 'norm.')))
     if square_side(weights['pos_embed'].shape[1]) is None:
         weights['pos_embed'] = weights['pos_embed'][:, CLASS_POSITIONS:]
     return weights
-
-
-def turned(weights: dict[str, Tensor], num_heads: int | None) -> dict[str, Tensor]:
-    """Names of ``PlainViT`` in its order of channels.
-
-    Raises:
-        CheckpointError: ``num_heads`` is None, and the width is that of no published model.
-    """
-    if num_heads is None:
-        num_heads = implied_options(weights, {}, ('sam3',))['num_heads']
-    width = weights['patch_embed.proj.weight'].shape[0]
-    check_heads(width, num_heads)
-    return reorder_heads(weights, columns_first_pairing(width // num_heads))
 
 
 def implied(state_dict: dict[str, Tensor]) -> dict[str, Any]:
@@ -70,7 +51,7 @@ def implied(state_dict: dict[str, Tensor]) -> dict[str, Any]:
     return {
         'window_size': window,
         'global_blocks': tuple(sorted(block for block, side in sides.items() if side == whole)),
-        'img_size': whole * patch_sides(_renamed(state_dict))[0],
+        'img_size': whole * patch_sides(convert(state_dict))[0],
         'rope': {'kind': 'axial', 'pretrain_grid': window},
     }
 
@@ -101,5 +82,4 @@ FORMAT = Format(
     families=lambda state_dict: ('sam3',),
     implied=implied,
     cannot_tell=cannot_tell,
-    ordered_by_heads=True,
 )

@@ -12,7 +12,13 @@ from collections.abc import Iterable
 _SIGNS = (
     ('weights of low rank that change another model (LoRA)', r'(^|\.)(lora_[AB]|lora_(up|down))\.'),
     ('a diffusion U-Net', r'(^|\.)(down_blocks\.\d+\.resnets\.|up_blocks\.\d+\.resnets\.|input_blocks\.\d+\.\d+\.)'),
-    ('a diffusion transformer', r'(^|\.)adaLN_modulation\.'),
+    (
+        'a diffusion transformer',
+        r'(^|\.)(adaLN_modulation\.|(double|single)_blocks\.\d+\.|(single_)?transformer_blocks\.\d+\.'
+        r'|blocks\.\d+\.modulation$)',
+    ),
+    ('a ViT behind a convolutional network (ViTamin, hybrids)', r'(^|\.)patch_embed\.backbone\.'),
+    ('a model of video', r'(^|\.)(temporal_attention|temporal_embed|time_embeddings|pos_embed_temporal)(\.|$)'),
     (
         'a Swin Transformer',
         r'(^|\.)(layers|stages|features)\.\d+\.(blocks\.)?\d+\.(attn|attention)\.([\w.]+\.)?'

@@ -10,7 +10,7 @@ from .contract import Format
 from .parts import perception
 from .parts.timm_names import block_names, body_of, convert_body
 
-_BLOCK = re.compile(r'(norm[12]|attn\.(qkv|proj)|mlp\.fc[12])\.(weight|bias)|gamma_[12]')
+_BLOCK = re.compile(r'(norm[12]|attn\.(qkv|proj)|mlp\.fc[12])\.(weight|bias)|gamma_[12]|ls[12]\.gamma')
 
 
 def matches(state_dict: dict[str, Tensor]) -> bool:
@@ -21,12 +21,8 @@ def matches(state_dict: dict[str, Tensor]) -> bool:
     return all(_BLOCK.fullmatch(name) for name in block_names(body))
 
 
-def convert(state_dict: dict[str, Tensor], num_heads: int | None = None) -> dict[str, Tensor]:
-    """Rename to the layout of ``PlainViT``, by the number of heads in its order of channels."""
-    return perception.turned(_renamed(state_dict), num_heads)
-
-
-def _renamed(state_dict: dict[str, Tensor]) -> dict[str, Tensor]:
+def convert(state_dict: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Rename to the layout of ``PlainViT``."""
     return convert_body(body_of(state_dict))
 
 
@@ -35,8 +31,7 @@ FORMAT = Format(
     about=__doc__,
     matches=matches,
     convert=convert,
-    families=lambda state_dict: perception.families_of(_renamed(state_dict)),
-    implied=lambda state_dict: perception.implied_of(_renamed(state_dict)),
-    notes=lambda state_dict: perception.notes_of(_renamed(state_dict)),
-    ordered_by_heads=True,
+    families=lambda state_dict: perception.families_of(convert(state_dict)),
+    implied=lambda state_dict: perception.implied_of(convert(state_dict)),
+    notes=lambda state_dict: perception.notes_of(convert(state_dict)),
 )

@@ -17,7 +17,7 @@ from mmvitdense.layers.positions.table_rows import square_side
 from . import radio, tips
 from .contract import Format
 from .dinov2 import is_dinov2
-from .parts.families import plain_families
+from .parts.families import has_size_of_mae_lite, mae_families, plain_families
 from .parts.perception import has_timm_signs
 from .parts.timm_names import block_names, body_of, convert_body
 
@@ -43,7 +43,8 @@ def matches(state_dict: dict[str, Tensor]) -> bool:
         return False
     if 'blocks.0.mlp.fc1.weight' in body and _is_packed(body):
         return False
-    return all(_BLOCK.fullmatch(name) for name in block_names(body))
+    names = block_names(body)
+    return 'norm1.bias' in names and all(_BLOCK.fullmatch(name) for name in names)
 
 
 def convert(state_dict: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -55,19 +56,23 @@ def families(state_dict: dict[str, Tensor]) -> tuple[str, ...]:
     """What names and the table of positions leave; none for InternViT and others of timm's own."""
     body, weights = body_of(state_dict), convert(state_dict)
     if 'norm_pre.weight' in weights:
-        return 'openclip', 'clip'
+        return 'openclip', 'datacomp', 'clip'
     if _is_radio(body):
         return radio.families_of(weights)
     if 'reg_token' in body:
         return ()
     if 'cls_token' not in weights:
-        return ('siglip',)
+        return ('siglip', 'siglip2')
     if 'blocks.0.ls1.gamma' in weights:
         without_cls_row = square_side(weights['pos_embed'].shape[1]) is not None
         return ('deit3',) if without_cls_row and 'norm.weight' in weights else ()
     if 'masked_embed' in body:
         return ('ibot',)
-    return ('mae',) if 'decoder_embed.weight' in body else plain_families(weights)
+    if 'decoder_embed.weight' in body:
+        return mae_families(weights)
+    if has_size_of_mae_lite(body) and 'fc_norm.weight' in body:  # MAE fine-tuned: the mean of the patches is normed
+        return ('mae-lite', 'deit')
+    return plain_families(weights)
 
 
 def implied(state_dict: dict[str, Tensor]) -> dict[str, Any]:

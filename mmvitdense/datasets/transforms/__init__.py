@@ -6,6 +6,7 @@ from .exit_scores import LoadExitScores
 from .fit_within import FitWithin
 from .manipulations import LoadManipulationMask, ManipulationEdge, PadPixels, RandomCopyMove, RandomInpaint
 from .pack_image import PackImage
+from .panoptic_copy_paste import PanopticCopyPaste
 from .photographs import RandomBrightnessContrast, RandomGaussianBlur, RandomJpeg, RandomQuarterTurn, RandomScale
 from .redraw import Redraw
 
@@ -18,6 +19,7 @@ __all__ = [
     'ManipulationEdge',
     'PackImage',
     'PadPixels',
+    'PanopticCopyPaste',
     'RandomBrightnessContrast',
     'RandomCopyMove',
     'RandomGaussianBlur',

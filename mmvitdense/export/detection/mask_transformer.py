@@ -1,11 +1,12 @@
-"""Mask transformers in mmdet's ``MaskFormer``: EoMT and PMT, for panoptic data and instances."""
+"""Mask transformers in mmdet's ``MaskFormer``: EoMT, PMT, PEM and kMaX-DeepLab, for panoptic data and instances."""
 
 from __future__ import annotations
 
 from mmdet.models.detectors import MaskFormer
 from torch import Tensor, nn
 
-from mmvitdense.models.detection import MaskTransformerHead
+from mmvitdense.models.detection import KMaXHead, MaskTransformerHead
+from mmvitdense.models.mask_transformers.kmax_head import at_pixels
 
 from ..errors import ExportError
 
@@ -17,9 +18,10 @@ class MaskTransformer(nn.Module):
     and so outside of the file.
 
     Args:
-        detector: ``MaskFormer`` with ``MaskTransformerHead``.
+        detector: ``MaskFormer`` with ``MaskTransformerHead`` or ``KMaXHead``.
         pixels: The preprocessing, see ``Pixels``.
-        pasted: Whether masks have the size of the image, or that which the model predicts (a quarter).
+        pasted: Whether masks have the size of the image, or that which the model predicts (a quarter); those of
+            ``KMaXHead`` always have the former, as only the model knows where its places are.
 
     Raises:
         ExportError: the head is another.
@@ -29,12 +31,13 @@ class MaskTransformer(nn.Module):
 
     def __init__(self, detector: MaskFormer, pixels: nn.Module, pasted: bool = False):
         super().__init__()
-        # One that predicts otherwise, such as that of kMaX-DeepLab, has other masks and segments.
-        if getattr(type(detector.panoptic_head), 'predict', None) is not MaskTransformerHead.predict:
+        predict = getattr(type(detector.panoptic_head), 'predict', None)
+        if predict not in (MaskTransformerHead.predict, KMaXHead.predict):
             raise ExportError(
                 f'The panoptic_head is a {type(detector.panoptic_head).__name__}; what can be exported of MaskFormer '
-                'is EoMT and PMT, with MaskTransformerHead.'
+                'is EoMT, PMT and PEM, with MaskTransformerHead, and kMaX-DeepLab, with KMaXHead.'
             )
+        self.clusters = predict is KMaXHead.predict
         self.pixels, self.detector, self.pasted = pixels, detector, pasted
 
     def forward(self, image: Tensor, size: Tensor) -> tuple[Tensor, Tensor]:
@@ -48,5 +51,7 @@ class MaskTransformer(nn.Module):
             Logits of classes, B x Q x (C + 1), 'no object' last, and of masks, B x Q x h x w.
         """
         predictions = self.detector.extract_feat(self.pixels(image, size))
-        masks = predictions.pixel_masks() if self.pasted else predictions.masks[-1]
-        return predictions.classes[-1], masks
+        classes = predictions.classes[-1]
+        if self.clusters:
+            return classes, at_pixels(predictions, image.shape[-2:])
+        return classes, predictions.pixel_masks() if self.pasted else predictions.masks[-1]

@@ -6,10 +6,11 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from mmdet.models.seg_heads.panoptic_fusion_heads import MaskFormerFusionHead
 from mmdet.structures import DetDataSample
 from mmengine.structures import InstanceData
 from torch import Tensor, nn
+
+from mmvitdense.registry import MODELS
 
 from ..pasting import pasted_masks
 from ..runtimes import Arrays, Session
@@ -31,8 +32,9 @@ class DetectorServer:
         self._fusion = None
         if session.description.task == 'queries':
             cfg = dict(session.description.test_cfg)
-            counts = cfg.pop('num_things_classes'), cfg.pop('num_stuff_classes')
-            self._fusion = MaskFormerFusionHead(*counts, test_cfg=cfg)
+            counts = {name: cfg.pop(name) for name in ('num_things_classes', 'num_stuff_classes')}
+            kind = cfg.pop('type', 'mmdet.MaskFormerFusionHead')
+            self._fusion = MODELS.build({'type': kind, **counts, 'test_cfg': cfg})
 
     def __call__(self, data: dict[str, Any]) -> Samples:
         """Samples with predictions, of what a data loader gives: 'inputs', 3 x h x w each, and 'data_samples'."""

@@ -7,7 +7,7 @@ from mmdet.models.data_preprocessors import DetDataPreprocessor
 from mmdet.models.detectors import DINO, MaskFormer, SingleStageDetector, TwoStageDetector
 from torch import Tensor, nn
 
-from mmvitdense.models.detection import CoDETR, RawPaddingDetDataPreprocessor
+from mmvitdense.models.detection import CoDETR, KMaXFusionHead, RawPaddingDetDataPreprocessor
 from mmvitdense.models.detection.size_aware import SizeAwareMixin
 
 from ..errors import ExportError
@@ -51,7 +51,9 @@ def wrap(model: nn.Module, size: tuple[int, int], pasted: bool = False, any_size
         module = MaskTransformer(model, pixels, pasted)
         fusion = model.panoptic_fusion_head
         counts = {'num_things_classes': fusion.num_things_classes, 'num_stuff_classes': fusion.num_stuff_classes}
-        test_cfg = {**dict(fusion.test_cfg), **counts}
+        test_cfg = {**dict(fusion.test_cfg or {}), **counts}
+        if isinstance(fusion, KMaXFusionHead):
+            test_cfg['type'] = 'mmvitdense.KMaXFusionHead'
         return Wrapped(
             module, 'queries', _INPUTS[:2], module.outputs, any_batch=True, any_size=False, test_cfg=test_cfg
         )
@@ -62,7 +64,7 @@ def wrap(model: nn.Module, size: tuple[int, int], pasted: bool = False, any_size
     else:
         raise ExportError(
             f'The model is a {type(model).__name__}; what can be exported of mmdet is detectors of one and of two '
-            'stages, DINO, and MaskFormer with EoMT or PMT.'
+            'stages, DINO, and MaskFormer with EoMT, PMT, PEM or kMaX-DeepLab.'
         )
     return Wrapped(module, 'boxes', _INPUTS, module.outputs, any_batch=False, any_size=False)
 

@@ -1,12 +1,13 @@
-"""Positions of tokens: added to them (absolute, sine_conv), or parts of one ``AttentionPosition`` for a grid (rotary,
-decomposed, bias)."""
+"""Positions of tokens: added to them (absolute, sincos, sine_conv), or parts of one ``AttentionPosition`` for a grid
+(rotary, decomposed, bias)."""
 
-from .absolute import resize_position_table, sincos_position_table
+from .absolute import resize_position_table
 from .attention_position import AttentionPosition, OwnsTables, PositionTables
 from .bias import BiasTable, RelativePositionBias, resize_bias_table
 from .decomposed import DecomposedTables, attention_with_relative_position, with_mask
 from .recorded import RECORD, RecordsPositions
-from .rotary import build_rope, columns_first_pairing, half_pairing, rotate
+from .rotary import build_rope, half_pairing, rotate
+from .sincos import SinCosPositions, sincos_position_table
 from .sine_conv import SineConvPositions
 
 __all__ = [
@@ -18,10 +19,10 @@ __all__ = [
     'PositionTables',
     'RecordsPositions',
     'RelativePositionBias',
+    'SinCosPositions',
     'SineConvPositions',
     'attention_with_relative_position',
     'build_rope',
-    'columns_first_pairing',
     'half_pairing',
     'resize_bias_table',
     'resize_position_table',

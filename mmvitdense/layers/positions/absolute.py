@@ -86,28 +86,3 @@ def check_resizing(
         raise ValueError(f"align_corners and square are of by='size' alone, got by={by!r}: leave them out")
     if by == 'tile' and antialias:
         raise ValueError("antialias is of a table that is resized, not of one that is repeated, got by='tile'")
-
-
-def sincos_position_table(grid: tuple[int, int], embed_dims: int) -> Tensor:
-    """The fixed table of MAE (arXiv 2111.06377; ``util/pos_embed.py``): sines and cosines, columns before rows.
-
-    Args:
-        grid: Rows and columns.
-        embed_dims: Channels, a multiple of 4. A quarter each are the sine and the cosine of the column, then of the
-            row, times frequencies from 1 down to 1/10000.
-
-    Returns:
-        1 x rows*columns x embed_dims in float32, row by row.
-
-    Raises:
-        ValueError: ``embed_dims`` is no multiple of 4.
-    """
-    if embed_dims % 4:
-        raise ValueError(f'a table of sines and cosines needs a multiple of 4 channels, got {embed_dims}')
-    quarter = embed_dims // 4
-    frequencies = 1e4 ** -(torch.arange(quarter, dtype=torch.float64) / quarter)
-    rows, columns = (torch.arange(side, dtype=torch.float64)[:, None] * frequencies for side in grid)
-    rows = rows[:, None].expand(-1, grid[1], -1)
-    columns = columns[None].expand(grid[0], -1, -1)
-    table = torch.cat([columns.sin(), columns.cos(), rows.sin(), rows.cos()], dim=-1)
-    return table.flatten(0, 1)[None].float()

@@ -29,7 +29,7 @@ class AttentionPosition(NamedTuple):
         """Those of the last ``count`` tokens."""
         rotation, bias, _ = self
         if rotation is not None and rotation.cos.shape[0] != count:
-            rotation = Rotation(*(table[-count:] for table in rotation))
+            rotation = rotation.of_last(count)
         if bias is not None and bias.shape[-1] != count:
             bias = bias[:, -count:, -count:]
         return AttentionPosition(rotation, bias, self.decomposed)

@@ -123,31 +123,39 @@ def resize_bias_table(table: Tensor, source: tuple[int, int], target: tuple[int,
     maps = table.to(torch.float32 if table.device.type == 'mps' else torch.float64)
     maps = maps.unflatten(0, tuple(map(num_axis_offsets, source)))
     for axis, (old, new) in enumerate(zip(source, target)):
-        matrix = _resizing(num_axis_offsets(int(old)), num_axis_offsets(int(new))).to(maps)
+        matrix = _resizing(num_axis_offsets(int(old)), num_axis_offsets(int(new)), maps)
         maps = torch.tensordot(matrix, maps.movedim(axis, 0), dims=1).movedim(0, axis)
     return maps.flatten(0, 1).to(table.dtype)
 
 
-def _resizing(source: int, target: int) -> Tensor:
+def _resizing(source: int, target: int, like: Tensor) -> Tensor:
     if is_exporting():
-        return constant(partial(_spline_matrix, source, target))
-    return spline_matrix(source, target)
+        return constant(partial(_spline_matrix, source, target)).to(like)
+    return spline_matrix(source, target, like.device, like.dtype)
 
 
 @torch.library.custom_op(
-    'mmvitdense::geometric_spline_matrix', mutates_args=(), schema='(int source, int target) -> Tensor'
+    'mmvitdense::geometric_spline_matrix',
+    mutates_args=(),
+    schema='(int source, int target, Device device, ScalarType dtype) -> Tensor',
 )
-def spline_matrix(source: int, target: int) -> Tensor:
-    """Matrix, target x source in float64 on the CPU, that resizes an axis of ``source`` offsets (odd) to ``target``.
+def spline_matrix(source: int, target: int, device: torch.device, dtype: torch.dtype) -> Tensor:
+    """Matrix, target x source, that resizes an axis of ``source`` offsets (odd) to ``target``.
 
     An operator, so that compilers see one node instead of the search for the factor.
     """
-    return _spline_matrix(source, target).clone()
+    return _spline_matrix_on(source, target, device, dtype).clone()
 
 
 @spline_matrix.register_fake
-def _(source, target):
-    return torch.empty(target, source, dtype=torch.float64)
+def _(source, target, device, dtype):
+    return torch.empty(target, source, device=device, dtype=dtype)
+
+
+@lru_cache(maxsize=64)
+def _spline_matrix_on(source: int, target: int, device: torch.device, dtype: torch.dtype) -> Tensor:
+    """Kept on the device: a copy to a GPU waits for it, and no CUDA graph may have one."""
+    return _spline_matrix(source, target).to(device, dtype)
 
 
 @lru_cache(maxsize=64)

@@ -2,8 +2,9 @@
 them in two dimensions.
 
 Each head has d channels; its d/2 angles come half from the row and half from the column of a patch. Channel m is
-rotated together with channel m + d/2, as in DINOv3. The others pair the channels 2m and 2m + 1, which is the same
-function once the rows of the query and key projections are permuted, see ``half_pairing``.
+rotated together with channel m + d/2, as in DINOv3. EVA-02 pairs the channels 2m and 2m + 1, which is the same function
+once the rows of the query and key projections are permuted, see ``half_pairing``. Weights of Perception Encoder and SAM
+3, which do so too, keep their order: their names would not show that it is another.
 """
 
 from __future__ import annotations
@@ -21,25 +22,35 @@ NORMALIZATIONS = ('separate', 'min', 'max')
 
 
 class Rotation(NamedTuple):
-    """Cosines and sines of the angles, each N x d/2 in float32."""
+    """Cosines and sines of the angles, each N x d/2 in float32.
+
+    Angle m is that of channels m and m + d/2, or of the neighbours 2m and 2m + 1 where ``of_neighbours``.
+    """
 
     cos: Tensor
     sin: Tensor
+    of_neighbours: bool = False
 
     def prepend(self, count: int) -> Rotation:
         """Put ``count`` tokens before the others that are not rotated."""
         if not count:
             return self
         still = self.cos.new_zeros(count, self.cos.shape[1])
-        return Rotation(torch.cat([still + 1.0, self.cos]), torch.cat([still, self.sin]))
+        return self._replace(cos=torch.cat([still + 1.0, self.cos]), sin=torch.cat([still, self.sin]))
+
+    def of_last(self, count: int) -> Rotation:
+        """That of the last ``count`` tokens."""
+        return self._replace(cos=self.cos[-count:], sin=self.sin[-count:])
 
 
 def rotate(tokens: Tensor, rotation: Rotation) -> Tensor:
     """Rotate queries or keys, ... x N x d, in float32 or wider; the result has their type."""
     wide = tokens if tokens.dtype == torch.float64 else tokens.float()
-    first, second = wide.chunk(2, dim=-1)
-    cos, sin = rotation
-    return torch.cat([first * cos - second * sin, second * cos + first * sin], dim=-1).to(tokens.dtype)
+    cos, sin, of_neighbours = rotation
+    first, second = wide.unflatten(-1, (-1, 2)).unbind(-1) if of_neighbours else wide.chunk(2, dim=-1)
+    turned = first * cos - second * sin, second * cos + first * sin
+    joined = torch.stack(turned, dim=-1).flatten(-2) if of_neighbours else torch.cat(turned, dim=-1)
+    return joined.to(tokens.dtype)
 
 
 def half_pairing(num_channels: int) -> Tensor:
@@ -48,11 +59,6 @@ def half_pairing(num_channels: int) -> Tensor:
     Rows of the query and key projections taken in this order make ``rotate`` compute what interleaved code does.
     """
     return torch.arange(num_channels).unflatten(0, (-1, 2)).T.flatten()
-
-
-def columns_first_pairing(num_channels: int) -> Tensor:
-    """As ``half_pairing``, of code that has the angles of columns before those of rows besides."""
-    return half_pairing(num_channels).unflatten(0, (2, 2, -1)).flip(1).flatten()
 
 
 class _Rope(nn.Module):
@@ -154,13 +160,12 @@ class RopeDinov3(_Rope):
 
 
 class RopeAxial(_Rope):
-    """Rotary positions by the index of a patch, in half pairing, rows before columns.
+    """Rotary positions by the index of a patch, in neighbouring pairs, columns before rows.
 
     Perception Encoder counts from 1 beside a class token and from 0 without one, at whatever size of image
     (facebookresearch/perception_models ``core/vision_encoder/rope.py:Rope2D``). SAM 3 scales indices so that a map, and
     a window, spans the grid of the pre-training (facebookresearch/sam3 ``sam3/model/vitdet.py``), of square maps alone;
-    here the longer side of others spans it. Both have columns before rows and pair the channels 2m and 2m + 1, see
-    ``columns_first_pairing``.
+    here the longer side of others spans it.
 
     Args:
         head_dims: Channels of a head.
@@ -170,6 +175,8 @@ class RopeAxial(_Rope):
     """
 
     kind = 'axial'
+    # Whether channels are in the order of the official code, or in that of ``half_pairing``.
+    official_order = True
 
     @options_checked
     def __init__(
@@ -186,7 +193,7 @@ class RopeAxial(_Rope):
             if self.pretrain_grid is not None:
                 spans = self._spans(rows, columns)
                 axes = [axis * self.pretrain_grid / max(span, 1) for axis, span in zip(axes, spans)]
-            return _rotation(*[axis[:, None] * frequencies for axis in axes])
+            return _rotation(*[axis[:, None] * frequencies for axis in axes], official_order=self.official_order)
 
         return turn(*grid), *(turn(side, side) for side in window_sizes)
 
@@ -207,6 +214,7 @@ class RopeEva02(RopeAxial):
     """
 
     kind = 'eva02'
+    official_order = False
 
     @options_checked
     def __init__(self, head_dims: int, theta: Positive = 1e4, pretrain_grid: Count = 16):
@@ -216,12 +224,11 @@ class RopeEva02(RopeAxial):
         return rows, columns
 
 
-def _rotation(row_angles: Tensor, column_angles: Tensor) -> Rotation:
+def _rotation(row_angles: Tensor, column_angles: Tensor, official_order: bool = False) -> Rotation:
     rows, columns = len(row_angles), len(column_angles)
-    angles = torch.cat(
-        [row_angles[:, None].expand(-1, columns, -1), column_angles[None].expand(rows, -1, -1)], dim=-1
-    ).flatten(0, 1)
-    return Rotation(angles.cos(), angles.sin())
+    parts = [row_angles[:, None].expand(-1, columns, -1), column_angles[None].expand(rows, -1, -1)]
+    angles = torch.cat(parts[::-1] if official_order else parts, dim=-1).flatten(0, 1)
+    return Rotation(angles.cos(), angles.sin(), official_order)
 
 
 KINDS = {rope.kind: rope for rope in (RopeDinov3, RopeEva02, RopeAxial)}

@@ -12,10 +12,12 @@ from mmengine.logging import print_log
 from torch import Tensor, nn
 
 from mmvitdense.layers import (
+    TOKEN_NORMS,
     AttentionPosition,
     ConvPatchEmbed,
     QueryMask,
     RecordsPositions,
+    SinCosPositions,
     SineConvPositions,
     build_patch_embed,
     build_rope,
@@ -24,6 +26,7 @@ from mmvitdense.layers import (
     recomputed,
     resize_position_table,
 )
+from mmvitdense.layers.positions.sincos import SINES
 from mmvitdense.option_types import Count, CountOrZero, DropRate, Positive
 from mmvitdense.registry import MODELS
 
@@ -31,7 +34,7 @@ from .freezing import freeze, frozen_blocks, frozen_count
 from .presets import fitting_presets, takes_preset
 from .vit import BaseViT
 from .vit_blocks import block_tables, build_block, shared_tables
-from .vit_options import check_choices, check_epsilon, check_positions, check_sizes
+from .vit_options import check_choices, check_epsilon, check_norms, check_positions, check_sizes
 from .vit_sizes import block_indices, patch_grid, resolve_sizes, window_sizes
 
 
@@ -64,15 +67,18 @@ class PlainViT(RecordsPositions, BaseViT):
             Blocks after the last of them never run: they are frozen, and a line of the log names them.
         drop_path_rate: Stochastic depth of the last block; grows linearly from 0 at the first.
         qkv_bias: Whether query, key and value have a bias; 'qv' for a bias of zero on the keys, which stays frozen.
+        proj_bias: Whether the output projection of the attention has a bias (AIMv2's has none).
+        ffn_bias: Whether the layers of the feed-forward network have biases (AIMv2's have none).
         patch_bias: Whether the patch embedding has a bias (CLIP's has none).
+        patch_norm: Whether a norm follows the patch embedding, before positions are added (AIMv2).
         ffn: 'mlp', or 'swiglu' for a gated one, see ``SwiGLU``.
         act: Activation of 'mlp': 'gelu' (exact), 'gelu_tanh' or 'quick_gelu' (OpenAI's CLIP).
         ffn_norm: Whether a norm precedes the last layer of the feed-forward network (EVA-02 base and large).
         attn_inner_norm: Whether a norm precedes the output projection of the attention (EVA-02 of CLIP).
         with_cls_token: Whether a class token is prepended.
         num_registers: Number of register tokens after the class token (arXiv 2309.16588).
-        pos_embed: 'absolute' for a learned table, 'sine_conv' for a code of the grid, see ``SineConvPositions``, None
-            for none.
+        pos_embed: 'absolute' for a learned table; 'sincos_mae' or 'sincos_bv' for sines and cosines computed for each
+            grid, see ``SinCosPositions``; 'sine_conv' for a code of the grid, see ``SineConvPositions``; None for none.
         pos_embed_cls_slot: Whether the table starts with a row for the class token. By default as
             ``with_cls_token``; True without class token keeps the row of the pre-training (unused), as detectron2
             does, so that checkpoints and parameter counts agree.
@@ -98,6 +104,7 @@ class PlainViT(RecordsPositions, BaseViT):
         layer_scale_init: Gain of LayerScale at the start; None for none.
         pre_norm: Whether a norm precedes the first block (CLIP).
         final_norm: 'all' to apply a norm to every output, 'last' to the last one, None to none (ViTDet).
+        norm: Kind of all norms, 'layer' or 'rms' (AIMv2), see ``RMSNorm``.
         norm_eps: Epsilon of all norms.
         final_norm_eps: Epsilon of the final norm, where it is another (Co-DETR).
         frozen_stages: Number of first blocks that are frozen, with the embedding; 0 freezes the embedding alone,
@@ -130,7 +137,10 @@ class PlainViT(RecordsPositions, BaseViT):
         out_indices: int | Sequence[int] = -1,
         drop_path_rate: DropRate = 0.0,
         qkv_bias: bool | str = True,
+        proj_bias: bool = True,
+        ffn_bias: bool = True,
         patch_bias: bool = True,
+        patch_norm: bool = False,
         ffn: str = 'mlp',
         act: str = 'gelu',
         ffn_norm: bool = False,
@@ -152,6 +162,7 @@ class PlainViT(RecordsPositions, BaseViT):
         layer_scale_init: float | None = None,
         pre_norm: bool = False,
         final_norm: str | None = None,
+        norm: str = 'layer',
         norm_eps: Positive = 1e-6,
         final_norm_eps: Positive | None = None,
         frozen_stages: int | str = -1,
@@ -167,6 +178,7 @@ class PlainViT(RecordsPositions, BaseViT):
         check_sizes(**dict(zip(names, sizes)), patch_size=patch_size, in_channels=in_channels)
         check_choices(pos_embed=pos_embed, rel_pos=rel_pos, rel_pos_at=rel_pos_at, ffn=ffn, final_norm=final_norm)
         check_positions(pos_resize, rope, rel_pos)
+        check_norms(norm, ffn_norm, attn_inner_norm)
         last_eps = norm_eps if final_norm_eps is None else final_norm_eps
         check_epsilon(norm_eps)
         check_epsilon(last_eps)
@@ -184,10 +196,13 @@ class PlainViT(RecordsPositions, BaseViT):
         self.pos_grid = patch_grid('pretrain_img_size', pretrained, patch_size)
         self.pos_resize = dict(pos_resize or {})
 
-        self.patch_embed = build_patch_embed(stem, self.embed_dims, patch_size, in_channels, patch_bias)
+        build_norm = TOKEN_NORMS[norm]
+        of_patches = build_norm(self.embed_dims, eps=norm_eps) if patch_norm else None
+        self.patch_embed = build_patch_embed(stem, self.embed_dims, patch_size, in_channels, patch_bias, of_patches)
         self._add_tokens(with_cls_token, num_registers, pos_embed, pos_embed_cls_slot)
         self.sine_conv = SineConvPositions(self.embed_dims) if pos_embed == 'sine_conv' else None
-        self.norm_pre = nn.LayerNorm(self.embed_dims, eps=norm_eps) if pre_norm else nn.Identity()
+        self.sincos = SinCosPositions(self.embed_dims, pos_embed) if pos_embed in SINES else None
+        self.norm_pre = build_norm(self.embed_dims, eps=norm_eps) if pre_norm else nn.Identity()
         self.rope = build_rope(rope, self.embed_dims // self.num_heads) if rope else None
         tables = (rel_pos_at == 'window', windows, self.pos_grid, with_cls_token)
         shared = shared_tables(self.num_heads, *tables) if rel_pos == 'bias_shared' else (None, nn.ModuleDict())
@@ -201,6 +216,9 @@ class PlainViT(RecordsPositions, BaseViT):
             'ffn_norm': ffn_norm,
             'window_pad': window_pad,
             'norm_eps': norm_eps,
+            'norm': norm,
+            'proj_bias': proj_bias,
+            'ffn_bias': ffn_bias,
         }
         self.blocks = nn.ModuleList(
             build_block(
@@ -215,7 +233,7 @@ class PlainViT(RecordsPositions, BaseViT):
             )
             for index, window in enumerate(windows)
         )
-        self.norm = nn.LayerNorm(self.embed_dims, eps=last_eps) if final_norm else nn.Identity()
+        self.norm = build_norm(self.embed_dims, eps=last_eps) if final_norm else nn.Identity()
         self._freeze()
 
     def reset_parameters(self) -> None:
@@ -238,6 +256,8 @@ class PlainViT(RecordsPositions, BaseViT):
     def place(self, patches: Tensor, grid: tuple[int, int]) -> Tensor:
         """Make B x h*w x C what ``embed`` returns: absolute positions, class and register tokens, first norm."""
         tokens, cls_token = patches, self.cls_token
+        if self.sincos is not None:
+            tokens = tokens + self.sincos(grid, tokens.device).to(tokens.dtype)
         if self.sine_conv is not None:
             tokens = tokens + self.sine_conv(grid)
         if self.pos_embed is not None:
@@ -253,10 +273,12 @@ class PlainViT(RecordsPositions, BaseViT):
         """See ``ViTWithPatchKernel``.
 
         Raises:
-            ValueError: A stem of several convolutions makes the patches.
+            ValueError: More than a kernel makes the patches.
         """
         if isinstance(self.patch_embed, ConvPatchEmbed):
             raise ValueError('the patches of this ViT are made by several convolutions, expected one: leave stem out')
+        if not isinstance(self.patch_embed.norm, nn.Identity):
+            raise ValueError('the patches of this ViT are normed after their convolution: leave patch_norm out')
         return self.patch_embed.proj.weight, self.patch_embed.proj.bias
 
     def block_keys(self, tokens: Tensor, block: int) -> Tensor:

@@ -59,9 +59,9 @@ def resolved_options(options: Mapping[str, Any]) -> dict[str, Any]:
 
 def _rule(pos_resize: Mapping[str, Any] | None) -> dict[str, Any]:
     rule = {**_RULE, **(pos_resize or {})}
-    if rule['by'] == 'size':
+    if rule['by'] != 'scale':
         del rule['offset']
-    return rule
+    return {key: value for key, value in rule.items() if value or key not in ('align_corners', 'square')}
 
 
 def _rope(rope: Mapping[str, Any] | None) -> dict[str, Any] | None:

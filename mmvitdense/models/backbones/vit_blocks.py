@@ -35,6 +35,9 @@ def build_block(
     value_conv: int,
     layer_scale_init: float | None,
     norm_eps: float,
+    norm: str,
+    proj_bias: bool,
+    ffn_bias: bool,
 ) -> TransformerBlock:
     """A block with the options of ``PlainViT``, with attention in windows of ``window`` tokens, 0 for all."""
     attn = Attention(
@@ -46,16 +49,18 @@ def build_block(
         tables=tables,
         inner_norm_eps=norm_eps if attn_inner_norm else None,
         value_conv=value_conv,
+        proj_bias=proj_bias,
     )
     network = {'mlp': partial(Mlp, act=act), 'swiglu': SwiGLU}[ffn]
     return TransformerBlock(
         attn,
-        network(embed_dims, feedforward_channels, norm_eps=norm_eps if ffn_norm else None),
+        network(embed_dims, feedforward_channels, norm_eps=norm_eps if ffn_norm else None, bias=ffn_bias),
         embed_dims,
         drop_path_rate=drop_path_rate,
         layer_scale_init=layer_scale_init,
         norm_eps=norm_eps,
         conv_propagation=conv_propagation,
+        norm=norm,
     )
 
 

@@ -7,10 +7,11 @@ from numbers import Integral, Real
 from mmvitdense.layers.positions.absolute import check_resizing
 
 CHOICES = {
-    'pos_embed': ('absolute', 'sine_conv', None),
+    'pos_embed': ('absolute', 'sine_conv', 'sincos_mae', 'sincos_bv', None),
     'rel_pos': ('decomposed', 'bias', 'bias_shared', None),
     'rel_pos_at': ('pretrain', 'window'),
     'ffn': ('mlp', 'swiglu'),
+    'norm': ('layer', 'rms'),
     'final_norm': ('all', 'last', None),
 }
 _POS_RESIZE = ('by', 'offset', 'antialias', 'mode', 'align_corners', 'square')
@@ -34,6 +35,13 @@ def check_epsilon(norm_eps: float) -> None:
     """Raise ValueError unless the epsilon of the norms is a positive number."""
     if not isinstance(norm_eps, Real) or not 0 < norm_eps < float('inf'):
         raise ValueError(f'norm_eps must be a positive number, such as 1e-6, got {norm_eps!r}')
+
+
+def check_norms(norm: str, ffn_norm: bool, attn_inner_norm: bool) -> None:
+    """Raise ValueError for a kind of norm that does not exist, or that the norms inside a block do not have."""
+    check_choices(norm=norm)
+    if norm == 'rms' and (ffn_norm or attn_inner_norm):
+        raise ValueError("norm='rms' excludes ffn_norm and attn_inner_norm: no published model has both")
 
 
 def check_positions(pos_resize: dict | None, rope: dict | None, rel_pos: str | None) -> None:

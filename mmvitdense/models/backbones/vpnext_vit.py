@@ -34,7 +34,7 @@ class VPNeXtViT(HoldsViT, InitializedModule):
 
     Raises:
         TypeError: The ViT gives no kernel of its patch embedding.
-        ValueError: There is no such block, or the patch is no multiple of a step.
+        ValueError: More than a kernel makes its patches, there is no such block, or the patch is no multiple of a step.
     """
 
     @constructed_undrawn
@@ -50,6 +50,7 @@ class VPNeXtViT(HoldsViT, InitializedModule):
         self.vit = build_held_vit(vit)
         if not isinstance(self.vit, ViTWithPatchKernel):
             raise TypeError(f'VPNeXtViT needs a ViT with patch_kernel(), {type(self.vit).__name__} has none')
+        self.vit.patch_kernel()  # a ViT may have none for its options
         self.embed_dims, self.num_layers = self.vit.embed_dims, self.vit.num_layers
         if out_indices is None:
             out_indices = tuple(self.num_layers * quarters // 4 - 1 for quarters in (2, 3, 4))

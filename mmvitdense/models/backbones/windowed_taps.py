@@ -76,7 +76,8 @@ class WindowedTaps(HoldsViT, InitializedModule):
         size = tuple(self._window(side) for side in image.shape[-2:])
         rows = [[self.taps(window) for window in row.split(size[1], dim=-1)] for row in image.split(size[0], dim=-2)]
         windows = torch.cat([torch.cat(row, dim=-1) for row in rows], dim=-2)
-        whole = _resized(self.taps(_resized(image, size)), windows.shape[-2:])
+        whole = self.taps(_shrunk(image, size))
+        whole = F.interpolate(whole, windows.shape[-2:], mode='bilinear', align_corners=False)
         return (torch.cat([whole, windows], dim=1),)
 
     def taps(self, image: Tensor) -> Tensor:
@@ -106,6 +107,7 @@ def _quarters(num_layers: int) -> tuple[int, ...]:
     return tuple(quarter * num_layers // 4 - 1 for quarter in range(1, 5))
 
 
-def _resized(maps: Tensor, size: tuple[int, int]) -> Tensor:
-    """Bilinear; where it shrinks, over all pixels that fall into one."""
-    return F.interpolate(maps, size, mode='bilinear', align_corners=False, antialias=True)
+def _shrunk(image: Tensor, size: tuple[int, int]) -> Tensor:
+    """Bilinear, over all pixels that fall into one; in float32, as torch does not do it in 16 bits on a CPU."""
+    kept = image if image.dtype == torch.float64 else image.float()
+    return F.interpolate(kept, size, mode='bilinear', align_corners=False, antialias=True).to(image)

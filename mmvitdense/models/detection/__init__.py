@@ -6,6 +6,7 @@ from .dino import DINO
 from .early_exit import EarlyExitEncoder, EarlyExitPixelDecoder
 from .early_exit_head import EarlyExitMask2Former, EarlyExitMask2FormerHead
 from .federated_loss import FederatedLoss
+from .htc_tta import HTCTTAModel
 from .kmax_fusion_head import KMaXFusionHead
 from .kmax_head import KMaXHead
 from .mask_head import Detectron2MaskHead
@@ -29,6 +30,7 @@ __all__ = [
     'EarlyExitMask2FormerHead',
     'EarlyExitPixelDecoder',
     'FederatedLoss',
+    'HTCTTAModel',
     'KMaXFusionHead',
     'KMaXHead',
     'MaskTransformerHead',

@@ -97,11 +97,11 @@ def _at_places(instances: InstanceData, x: MaskPredictions, size: Sequence[int])
     meet = corners_meet(x, size)
     for dim, (places, covered) in enumerate(zip(x.masks[-1].shape[-2:], x.covered)):
         stride = covered // places
-        index = torch.arange(places, device=masks.device) * stride + (0 if meet else stride // 2)
-        missing = int(index[-1]) + 1 - masks.shape[1 + dim]
+        first = 0 if meet else stride // 2
+        missing = first + (places - 1) * stride + 1 - masks.shape[1 + dim]
         if missing > 0:
             masks = F.pad(masks, (0, missing) if dim else (0, 0, 0, missing))
-        masks = masks.index_select(1 + dim, index)
+        masks = masks.index_select(1 + dim, torch.arange(places, device=masks.device) * stride + first)
     kept = masks.flatten(1).any(1)
     return MaskTarget(instances.labels[kept], masks[kept])
 

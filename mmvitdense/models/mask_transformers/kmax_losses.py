@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mmvitdense.option_types import Count, CountOrZero, NotNegative, Share, options_checked
+from mmvitdense.option_types import Count, CountOrZero, NotNegative, Positive, Share, options_checked
 
 from .kmax_matching import ClusterTargets, MaskTarget, cluster_targets
 from .predictions import MaskPredictions
@@ -28,7 +28,7 @@ class KMaXCriterion:
         mask_weight: Of the cross-entropy of places over queries.
         dice_weight: Of the dice loss.
         pixel_weight: Of the loss by which features of places of one mask are alike; 0 for none.
-        semantic_weight: Of the semantic segmentation, where there is one.
+        semantic_weight: Of the semantic segmentation, where there is one; for none give the neck ``semantic=None``.
         foreground_share: Weight of classes in the loss of the classes, that of 'no object' is the rest of one.
         pixel_samples: Places of an image that are compared with each other, all where there are less.
         pixel_temperature: How much more likely places of small masks are drawn for that; 0 for evenly.
@@ -43,7 +43,7 @@ class KMaXCriterion:
         mask_weight: NotNegative = 0.3,
         dice_weight: NotNegative = 3.0,
         pixel_weight: NotNegative = 1.0,
-        semantic_weight: NotNegative = 1.0,
+        semantic_weight: Positive = 1.0,
         foreground_share: Share = 0.75,
         pixel_samples: Count = 4096,
         pixel_temperature: NotNegative = 1.5,
@@ -70,7 +70,7 @@ class KMaXCriterion:
         wanted = cluster_targets(x.classes[-1], x.masks[-1], targets)
         *earlier, last = zip(x.classes, x.masks, x.features)
         losses = self._of_one(*last, wanted)
-        if x.semantic is not None and self.semantic_weight:
+        if x.semantic is not None:
             losses['loss_semantic'] = self.semantic_weight * self._semantic(x.semantic, wanted)
         for index, each in enumerate(earlier):
             losses |= {f'd{index}.{name}': loss for name, loss in self._of_one(*each, wanted).items()}

@@ -35,8 +35,19 @@ class ASPP(nn.Module):
         self.dropout = nn.Dropout(0.1)
 
     def forward(self, maps: Tensor) -> Tensor:
-        """Map B x in_channels x h x w to B x channels x h x w."""
-        pooled = self.pooled(maps.mean(dim=(2, 3), keepdim=True)).expand(-1, -1, *maps.shape[-2:])
+        """Map B x in_channels x h x w to B x channels x h x w.
+
+        Raises:
+            ValueError: In training, the batch over which means of images are normed has one.
+        """
+        mean = maps.mean(dim=(2, 3), keepdim=True)
+        try:
+            pooled = self.pooled(mean).expand(-1, -1, *maps.shape[-2:])
+        except ValueError as error:  # torch's, of one value for a channel
+            raise ValueError(
+                "KMaX with semantic='aspp' norms the mean of each image over the batch, and got a batch of "
+                f'{len(maps)} in training: give two images, several processes with SyncBN, or semantic=None'
+            ) from error
         return self.dropout(self.project(torch.cat([*(branch(maps) for branch in self.branches), pooled], dim=1)))
 
 

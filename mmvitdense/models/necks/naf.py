@@ -11,13 +11,13 @@ from torch import Tensor
 
 from mmvitdense.layers import NeighborhoodAttention, build_rope, constructed_undrawn, rotate
 from mmvitdense.option_types import Count, Factor, Positive
+from mmvitdense.pretrainings import IMAGENET
 from mmvitdense.registry import MODELS
 
 from .map_upsampler import MapUpsampler
 from .naf_encoder import GROUPS, ImageEncoder
 
-# Pixel statistics of ImageNet, RGB from 0 to 255.
-_MEAN, _STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
+_MEAN, _STD = IMAGENET
 
 
 @MODELS.register_module()

@@ -7,6 +7,8 @@ import torch
 from mmvitdense.layers import RelativePositionBias, resize_bias_table
 from mmvitdense.layers.positions.bias import relative_position_bias, spline_matrix
 
+CPU = torch.device('cpu'), torch.float64
+
 
 @pytest.mark.parametrize('grid', [(3, 2), (1, 4)])
 @pytest.mark.parametrize('prefix', [0, 1, 3])
@@ -61,7 +63,7 @@ def test_resized_as_beit_does(source, target):
 @pytest.mark.parametrize(('source', 'target'), [((4, 3), (6, 3)), ((1, 2), (3, 5)), ((2, 3), (1, 1))])
 def test_each_axis_for_itself(source, target):
     table = torch.randn((2 * source[0] - 1) * (2 * source[1] - 1), 2, dtype=torch.float64)
-    rows, columns = (spline_matrix(2 * old - 1, 2 * new - 1) for old, new in zip(source, target))
+    rows, columns = (spline_matrix(2 * old - 1, 2 * new - 1, *CPU) for old, new in zip(source, target))
     maps = table.unflatten(0, (2 * source[0] - 1, 2 * source[1] - 1))
     expected = torch.einsum('ya,xb,abh->yxh', rows, columns, maps).flatten(0, 1)
     torch.testing.assert_close(resize_bias_table(table, source, target), expected)
@@ -69,7 +71,7 @@ def test_each_axis_for_itself(source, target):
 
 def test_a_constant_stays_and_so_does_the_centre():
     for source, target in ((27, 63), (27, 13), (3, 9), (1, 5)):
-        matrix = spline_matrix(source, target)
+        matrix = spline_matrix(source, target, *CPU)
         torch.testing.assert_close(matrix.sum(dim=1), torch.ones(target, dtype=torch.float64))
         centre = torch.zeros(source, dtype=torch.float64)
         centre[source // 2] = 1.0
@@ -97,10 +99,10 @@ def test_16_bits_are_resized_in_float32():
 
 
 def test_operator():
-    torch.library.opcheck(spline_matrix, (7, 13))
-    first = spline_matrix(7, 13)
+    torch.library.opcheck(spline_matrix, (7, 13, *CPU))
+    first = spline_matrix(7, 13, *CPU)
     first.zero_()
-    assert spline_matrix(7, 13).any()
+    assert spline_matrix(7, 13, *CPU).any()
 
 
 def test_a_table_with_the_rows_of_the_class_token_is_an_error():

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from mmvitdense.layers import build_rope, columns_first_pairing, half_pairing
+from mmvitdense.layers import build_rope, half_pairing
 from mmvitdense.layers.positions.rotary import Rotation, rotate
 
 CPU = torch.device('cpu')
@@ -53,11 +53,12 @@ def test_angles_by_the_index(options):
     for rotation, (height, width) in ((whole, (3, 5)), (window, (2, 2))):
         factor = options.get('pretrain_grid', width) / width
         expected = [
-            [(i + options.get('offset', 0)) * factor * 1000.0 ** (-2 * j / 6) for i in (y, x) for j in range(3)]
+            [(i + options.get('offset', 0)) * factor * 1000.0 ** (-2 * j / 6) for i in (x, y) for j in range(3)]
             for y in range(height)
             for x in range(width)
         ]
         assert_same_angles(rotation, expected)
+        assert rotation.of_neighbours
 
 
 def test_windows_of_dinov3_keep_the_distances_of_the_image():
@@ -83,20 +84,19 @@ def test_rotation_is_a_product_of_complex_numbers():
     torch.testing.assert_close(rotate(tokens, Rotation(turn.cos(), turn.sin())), expected)
 
 
-@pytest.mark.parametrize('pairing', [half_pairing, columns_first_pairing])
-def test_pairing_replaces_neighbouring_channels(pairing):
+def test_half_pairing_replaces_neighbouring_channels():
     """Logits of interleaved rotation, written out, are those of ``rotate`` on permuted channels."""
     query, key, turn = torch.randn(6, 8).double(), torch.randn(6, 8).double(), torch.randn(6, 4).double()
-    theirs = turn if pairing is half_pairing else torch.cat(turn.chunk(2, dim=1)[::-1], dim=1)
 
     def interleaved(tokens):
-        numbers = torch.complex(tokens[:, 0::2], tokens[:, 1::2]) * torch.polar(torch.ones_like(theirs), theirs)
+        numbers = torch.complex(tokens[:, 0::2], tokens[:, 1::2]) * torch.polar(torch.ones_like(turn), turn)
         return torch.stack([numbers.real, numbers.imag], dim=-1).flatten(1)
 
-    order, rotation = pairing(8), Rotation(turn.cos(), turn.sin())
+    order, rotation = half_pairing(8), Rotation(turn.cos(), turn.sin())
     assert sorted(order.tolist()) == list(range(8))
     ours = rotate(query[:, order], rotation) @ rotate(key[:, order], rotation).T
     torch.testing.assert_close(ours, interleaved(query) @ interleaved(key).T)
+    torch.testing.assert_close(rotate(query, rotation._replace(of_neighbours=True)), interleaved(query))
 
 
 def test_tokens_before_the_patches_are_untouched():

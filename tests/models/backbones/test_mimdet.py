@@ -23,6 +23,7 @@ class TestMIMDet(BackboneSuite):
         'half-of-them': {**SMALL, 'test_sample_ratio': 0.5},
         'mask-token': {**SMALL, 'fill': 'mask_token', 'test_sample_ratio': 0.25, 'mask_padding': True},
     }
+    drawn_on_the_host = ('half-of-them', 'mask-token')
     compiled = {
         name: {**options, 'vit': {**SMALL['vit'], 'num_layers': 1}, 'decoder': {**SMALL['decoder'], 'num_layers': 1}}
         for name, options in variants.items()

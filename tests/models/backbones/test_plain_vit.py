@@ -132,6 +132,17 @@ class TestPlainViT(BackboneSuite):
             'window_pad': 'qkv',
             'global_blocks': (1, 3),
         },
+        'aimv2': {
+            **SMALL,
+            'pos_embed': 'sincos_mae',
+            'ffn': 'swiglu',
+            'norm': 'rms',
+            **dict.fromkeys(('qkv_bias', 'proj_bias', 'ffn_bias'), False),
+            'patch_norm': True,
+            'window_size': 3,
+            'global_blocks': (1, 3),
+            'final_norm': 'last',
+        },
         'sam3': {
             **SMALL,
             'pretrain_img_size': 24,
@@ -171,6 +182,7 @@ class TestPlainViT(BackboneSuite):
         },
         'beit-detector': {**variants['beit-detector'], 'num_layers': 2, 'window_size': (3, 0), 'out_indices': (1,)},
         'eva02': {**variants['eva02'], 'num_layers': 2, 'global_blocks': (1,), 'out_indices': (1,)},
+        'aimv2': {**variants['aimv2'], 'num_layers': 2, 'global_blocks': (1,), 'out_indices': (1,)},
         'resformer-in-windows': {
             **variants['resformer-in-windows'],
             'num_layers': 2,
@@ -273,7 +285,10 @@ class TestOptions:
     @pytest.mark.parametrize(
         ('options', 'message'),
         [
-            ({'arch': 'giant'}, "arch must be one of .*tiny.*got 'giant'"),
+            ({'arch': 'largest'}, "arch must be one of .*tiny.*got 'largest'"),
+            ({'norm': 'rms', 'ffn': 'swiglu', 'ffn_norm': True}, "norm='rms' excludes ffn_norm and attn_inner_norm"),
+            ({'norm': 'batch'}, "norm must be one of .'layer', 'rms'., got 'batch'"),
+            ({'pos_embed': 'sincos'}, "pos_embed must be one of .*'sincos_mae', .*got 'sincos'"),
             ({'pos_embed': 'sincos'}, "pos_embed must be one of .*'sincos'"),
             ({'rel_pos': True}, 'rel_pos must be a text or None, got True'),
             ({'rel_pos_at': 'block'}, "rel_pos_at must be one of .*'block'"),

@@ -1,5 +1,6 @@
 """PlainDETR: what no recorded output shows. The released code's are in ``tests/fidelity/test_plain_detr.py``."""
 
+import copy
 from pathlib import Path
 
 import pytest
@@ -165,6 +166,19 @@ class TestTraining:
         assert abs(total - wanted) < 0.05 * wanted
         total.backward()
         assert all(p.grad.isfinite().all() for p in model.parameters() if p.grad is not None)
+
+
+@pytest.mark.parametrize('dtype', [torch.bfloat16, torch.float64])
+def test_stored_in_another_type(dtype):
+    """Windows included; boxes are computed in float32."""
+    model = redraw(detector(), std=0.1).eval()
+    with torch.no_grad():
+        (expected, _), (found, _) = (
+            other.predict(images(GOLDEN).to(other.level_embed), samples(GOLDEN))
+            for other in (model, copy.deepcopy(model).to(dtype))
+        )
+    assert found.pred_instances.bboxes.dtype == torch.float32
+    assert abs(found.pred_instances.scores.mean() / expected.pred_instances.scores.mean() - 1) < 0.02
 
 
 class TestFiles:

@@ -1,7 +1,5 @@
 """KMaX and its heads: sizes, types, initial weights, places of masks, what they refuse."""
 
-from types import SimpleNamespace
-
 import pytest
 import torch
 from mmengine.structures import InstanceData, PixelData
@@ -121,6 +119,14 @@ def test_bad_maps():
         small().eval()(maps(*EVEN[:3]))
     with pytest.raises(ValueError, match='positions for 255 places in a row, got a map with 256'):
         small().eval()(maps((8, 1024), (4, 512), (2, 256), (1, 128)))
+
+
+def test_one_image_in_training():
+    with pytest.raises(
+        ValueError, match='norms the mean of each image over the batch, and got a batch of 1 in training'
+    ):
+        small()(maps(*EVEN, batch=1))
+    assert small(semantic=None)(maps(*EVEN, batch=1)).semantic is None
 
 
 def det_head(**options):
@@ -262,11 +268,3 @@ class TestRefused:
             seg_head().loss(found._replace(features=()), samples([torch.zeros(32, 48, dtype=torch.long)] * 2))
         with pytest.raises(ValueError, match='predicts 3 classes, and its head has losses for 9'):
             seg_head(num_classes=9).predict(found, [{'img_shape': (32, 48)}])
-
-    def test_export(self):
-        """What an exported file serves has the masks of Mask2Former."""
-        from mmvitdense.export.detection.mask_transformer import MaskTransformer
-        from mmvitdense.export.errors import ExportError
-
-        with pytest.raises(ExportError, match='panoptic_head is a KMaXHead; what can be exported .* is EoMT and PMT'):
-            MaskTransformer(SimpleNamespace(panoptic_head=det_head()), torch.nn.Identity())

@@ -5,16 +5,14 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Any
 
-import torch
 from torch import Tensor
 
-from mmvitdense.layers.positions import sincos_position_table
-from mmvitdense.layers.positions.table_rows import CLASS_POSITIONS, square_side
 from mmvitdense.pretrainings import ARCHITECTURES, PRETRAININGS
 
+from .sines import sines_of
 from .spelling import spelled
 
-PLAIN = ('deit', 'mae', 'augreg', 'dino', 'ibot')
+PLAIN = ('deit', 'mae', 'augreg', 'dino', 'ibot', 'visualatom', 'exfractaldb')
 """Families of the same blocks, tokens and tables, which names and shapes do not distinguish."""
 
 # What a pre-training computes and weights do not show, and what it is where the table says nothing.
@@ -40,9 +38,30 @@ def plain_families(weights: Mapping[str, Tensor]) -> tuple[str, ...]:
     """
     if 'register_tokens' in weights:
         return ('deit',)
-    if _has_sines(weights, rows_first=False):
-        return ('mae',)
-    return ('mocov3',) if _has_sines(weights, rows_first=True) else PLAIN
+    kind = sines_of(weights['pos_embed'])
+    if kind == 'sincos_mae':
+        return mae_families(weights)
+    if kind == 'mocov3':
+        return ('mae-lite', 'mocov3') if has_size_of_mae_lite(weights) else ('mocov3',)
+    return PLAIN
+
+
+def mae_families(weights: Mapping[str, Tensor]) -> tuple[str, ...]:
+    """MAE, or MAE-Lite where the ViT has its size."""
+    return ('mae-lite', 'mae') if has_size_of_mae_lite(weights) else ('mae',)
+
+
+def has_size_of_mae_lite(weights: Mapping[str, Tensor]) -> bool:
+    """Whether the ViT is as narrow and deep as MAE-Lite's, which MAE, MoCo v3 and BEiT have at no size.
+
+    Args:
+        weights: Names of ``PlainViT``, or of timm.
+    """
+    return (len(weights['patch_embed.proj.weight']), _depth(weights)) == ARCHITECTURES['tiny'][:2]
+
+
+def _depth(weights: Mapping[str, Tensor]) -> int:
+    return len({name.split('.')[1] for name in weights if name.startswith('blocks.')})
 
 
 def options_of_families(families: Collection[str], weights: Mapping[str, Tensor]) -> dict[str, Any]:
@@ -82,7 +101,7 @@ def guesses_of_families(
 def _values(families: Collection[str], weights: Mapping[str, Tensor]) -> dict[str, dict[str, Any]]:
     """{option: {family: its value}} for options that act on these weights and that one of the families has."""
     width = weights['patch_embed.proj.weight'].shape[0]
-    tables = {family: _of_width(family, width) for family in families}
+    tables = {family: _of_size(family, width, _depth(weights)) for family in families}
     keys = [key for key in _acting(weights) if any(key in options for options in tables.values())]
     values = {key: {family: options.get(key, _ABSENT[key]) for family, options in tables.items()} for key in keys}
     if 'num_heads' in values:  # families without a size of this width have nothing to say
@@ -90,15 +109,19 @@ def _values(families: Collection[str], weights: Mapping[str, Tensor]) -> dict[st
     return values
 
 
-def _of_width(family: str, width: int) -> dict[str, Any]:
-    """The options of a family, with those of its size of this width where there is one."""
-    pretraining = PRETRAININGS[family]
-    options = dict(pretraining.options)
+def _of_size(family: str, width: int, depth: int) -> dict[str, Any]:
+    """The options of a family, with those of its size of this width, if possible of this depth, where there is one."""
+    pretraining, found = PRETRAININGS[family], {}
     for size in pretraining.sizes.values():
-        embed_dims, _, num_heads, _ = ARCHITECTURES[size.get('arch', 'base')]
-        if size.get('embed_dims', embed_dims) == width:
-            return {**options, 'num_heads': num_heads, **size}
-    return options
+        embed_dims, num_layers, num_heads, _ = ARCHITECTURES[size.get('arch', 'base')]
+        if size.get('embed_dims', embed_dims) != width:
+            continue
+        same_depth = size.get('num_layers', num_layers) == depth
+        if same_depth or not found:
+            found = {'num_heads': num_heads, **size}
+        if same_depth:
+            break
+    return {**pretraining.options, **found}
 
 
 def _acting(weights: Mapping[str, Tensor]) -> list[str]:
@@ -115,15 +138,3 @@ def _acting(weights: Mapping[str, Tensor]) -> list[str]:
 def _has_key_bias(weights: Mapping[str, Tensor]) -> bool:
     biases = [x for name, x in weights.items() if name.endswith('attn.qkv.bias') and not x.is_meta]
     return any(bool(bias.chunk(3)[1].any()) for bias in biases)
-
-
-def _has_sines(weights: Mapping[str, Tensor], rows_first: bool) -> bool:
-    """Whether the positions are fixed sines and cosines: MoCo v3's (``vits.py``) have rows first, MAE's columns."""
-    table = weights['pos_embed']
-    side = square_side(table.shape[1] - CLASS_POSITIONS)
-    if side is None or table.is_meta or table.shape[2] % 4 or table[0, 0].any():
-        return False
-    expected = sincos_position_table((side, side), table.shape[2])
-    if rows_first:
-        expected = torch.cat(expected.chunk(2, dim=-1)[::-1], dim=-1)
-    return bool((table[:, 1:].float() - expected).abs().max() < 1e-3)

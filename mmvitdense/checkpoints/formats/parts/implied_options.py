@@ -82,6 +82,8 @@ def _embedding(weights: dict[str, Tensor], patch_size: int, grid_is_known: bool)
         options['patch_bias'] = False
     if 'register_tokens' in weights:
         options['num_registers'] = weights['register_tokens'].shape[1]
+    if 'patch_embed.norm.weight' in weights:
+        options['patch_norm'] = True
     if 'norm_pre.weight' in weights:
         options['pre_norm'] = True
     if 'patch_embed.convs.0.conv.weight' in weights:
@@ -114,6 +116,12 @@ def _block(weights: dict[str, Tensor]) -> dict[str, Any]:
         options['feedforward_channels'] = weights['blocks.0.mlp.fc1.weight'].shape[0]
     if 'blocks.0.attn.qkv.bias' not in weights:
         options['qkv_bias'] = False
+    if 'blocks.0.attn.proj.bias' not in weights:
+        options['proj_bias'] = False
+    if f'blocks.0.mlp.{"w3" if "ffn" in options else "fc2"}.bias' not in weights:
+        options['ffn_bias'] = False
+    if 'blocks.0.norm1.bias' not in weights:
+        options['norm'] = 'rms'
     if 'blocks.0.ls1.gamma' in weights:
         options['layer_scale_init'] = 1e-5
     if 'blocks.0.mlp.norm.weight' in weights:

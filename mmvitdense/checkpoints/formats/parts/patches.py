@@ -1,8 +1,7 @@
-"""The size of the patches, and kernels of them that are stored as rows of a matrix."""
+"""The size of the patches, which a stem of several convolutions shows by their number."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 
 from torch import Tensor
@@ -19,20 +18,3 @@ def patch_sides(weights: Mapping[str, Tensor]) -> tuple[int, int]:
         return 2 ** (halvings + 1), 2 ** (halvings + 1)
     height, width = weights['patch_embed.proj.weight'].shape[2:]
     return height, width
-
-
-def kernel_of_rows(rows: Tensor, channels_last: bool = False, in_channels: int = 3) -> Tensor:
-    """Make a matrix that projects flattened square patches a kernel.
-
-    Args:
-        rows: C x in_channels*p*p, of patches as (channel, row, column), or as (row, column, channel).
-        channels_last: Whether the channels of the image come last.
-        in_channels: Channels of the image.
-
-    Returns:
-        C x in_channels x p x p.
-    """
-    side = math.isqrt(rows.shape[1] // in_channels)
-    if channels_last:
-        return rows.unflatten(1, (side, side, in_channels)).permute(0, 3, 1, 2).contiguous()
-    return rows.unflatten(1, (in_channels, side, side))

@@ -1,8 +1,7 @@
 """What the layouts of Perception Encoder have in common: those of CLIP, with rotary positions that are in no file.
 
 The signs are those of facebookresearch/perception_models ``core/vision_encoder/config.py``: 'core' models pool by a
-learned probe and have a last norm, 'lang' and 'spatial' have neither, and the largest no class token. Queries and keys
-have columns before rows and rotate neighbouring channels.
+learned probe and have a last norm, 'lang' and 'spatial' have neither, and the largest no class token.
 """
 
 from __future__ import annotations
@@ -10,11 +9,6 @@ from __future__ import annotations
 from typing import Any
 
 from torch import Tensor
-
-from mmvitdense.layers import columns_first_pairing
-
-from .implied_options import check_heads, implied_options
-from .renaming import reorder_heads
 
 _GIGANTIC = 1536
 _DEPTH_OF_SPATIAL = 50
@@ -46,19 +40,6 @@ def families_of(weights: dict[str, Tensor]) -> tuple[str, ...]:
     if weights['patch_embed.proj.weight'].shape[0] != _GIGANTIC:
         return ('pe-lang',)
     return ('pe-spatial',) if f'blocks.{_DEPTH_OF_SPATIAL - 1}.ls1.gamma' in weights else ('pe-lang',)
-
-
-def turned(weights: dict[str, Tensor], num_heads: int | None) -> dict[str, Tensor]:
-    """Names of ``PlainViT`` in its order of channels.
-
-    Raises:
-        CheckpointError: ``num_heads`` is None, and the width is that of no published model.
-    """
-    if num_heads is None:
-        num_heads = implied_options(weights, {}, families_of(weights))['num_heads']
-    width = weights['patch_embed.proj.weight'].shape[0]
-    check_heads(width, num_heads)
-    return reorder_heads(weights, columns_first_pairing(width // num_heads))
 
 
 def implied_of(weights: dict[str, Tensor]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Renaming tensors by rules, stacking tensors that ``PlainViT`` keeps as one, and the order of channels in heads."""
+"""Renaming tensors by rules, and stacking tensors that ``PlainViT`` keeps as one."""
 
 from __future__ import annotations
 
@@ -52,21 +52,3 @@ def stack(weights: dict[str, Tensor], parts: Sequence[str], whole: str) -> dict[
             found = [weights.get(f'{before}{part}.{kind}') for part in parts]
             joined[target] = torch.cat([torch.zeros_like(tensor) if part is None else part for part in found])
     return joined
-
-
-def reorder_heads(weights: dict[str, Tensor], order: Tensor) -> dict[str, Tensor]:
-    """Take the channels of queries and keys of each head in another order.
-
-    Args:
-        weights: Names of ``PlainViT``.
-        order: As ``half_pairing`` returns it, of all channels of a head.
-
-    Returns:
-        A copy, in which 'blocks.*.attn.qkv' has other rows.
-    """
-    weights = dict(weights)
-    for name in [name for name in weights if name.endswith(('.attn.qkv.weight', '.attn.qkv.bias'))]:
-        query, key, value = weights[name].chunk(3)
-        turned = [part.unflatten(0, (-1, len(order)))[:, order].flatten(0, 1) for part in (query, key)]
-        weights[name] = torch.cat([*turned, value])
-    return weights

@@ -14,11 +14,9 @@ _SHARED = ('encoder.relative_position_bias_table', 'shared_position_bias.relativ
 
 
 def matches(state_dict: dict[str, Tensor]) -> bool:
-    """Whether the norms are ViT's and there are LayerScale or tables of relative positions."""
+    """Whether the norms are ViT's and there are tables of relative positions; InternVL has LayerScale without them."""
     body = body_of(state_dict)
-    return has_blocks(body, 'layernorm_before.weight') and any(
-        'relative_position_bias' in name or 'lambda_1' in name for name in body
-    )
+    return has_blocks(body, 'layernorm_before.weight') and any('relative_position_bias' in name for name in body)
 
 
 def convert(state_dict: dict[str, Tensor]) -> dict[str, Tensor]:

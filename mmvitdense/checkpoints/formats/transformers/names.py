@@ -13,6 +13,7 @@ from mmvitdense.checkpoints.files.prefix import strip_prefix
 from mmvitdense.checkpoints.formats.parts.renaming import GATED, QKV, rename, stack
 
 ANCHOR = 'embeddings.patch_embeddings.projection.weight'
+_ROOTS = tuple(f'{outer}{name}' for outer in ('encoder.', 'model.', '') for name in ('layer', 'layers'))
 _RULES = (
     (r'^embeddings\.(cls_token|register_tokens)$', r'\1'),
     (r'^embeddings\.distillation_token$', 'dist_token'),
@@ -41,8 +42,8 @@ def body_of(state_dict: dict[str, Tensor], anchor: str = ANCHOR) -> dict[str, Te
 
 
 def has_blocks(body: dict[str, Tensor] | None, part: str) -> bool:
-    """Whether the first block has a parameter whose name ends with ``part``."""
-    return body is not None and any(name.endswith((f'layer.0.{part}', f'layers.0.{part}')) for name in body)
+    """Whether the first block has the parameter ``part``; the blocks of stages, as a Hiera has, are none of these."""
+    return body is not None and any(f'{root}.0.{part}' in body for root in _ROOTS)
 
 
 def convert_body(body: dict[str, Tensor]) -> dict[str, Tensor]:

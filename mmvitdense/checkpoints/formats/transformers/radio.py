@@ -6,7 +6,7 @@ from torch import Tensor
 
 from mmvitdense.checkpoints.formats import radio
 from mmvitdense.checkpoints.formats.contract import Format
-from mmvitdense.checkpoints.formats.parts.patches import kernel_of_rows
+from mmvitdense.checkpoints.formats.parts.linear_patches import kernel_of_linear
 from mmvitdense.checkpoints.formats.parts.renaming import rename
 
 from .names import body_of, convert_body, has_blocks
@@ -28,7 +28,7 @@ def matches(state_dict: dict[str, Tensor]) -> bool:
 def convert(state_dict: dict[str, Tensor]) -> dict[str, Tensor]:
     """Rename to the layout of ``PlainViT``; an embedding of videos and what is beside the encoder keep their names."""
     weights = convert_body(rename(body_of(state_dict, ANCHOR), _RULES))
-    weights['patch_embed.proj.weight'] = kernel_of_rows(weights['patch_embed.proj.weight'])
+    weights['patch_embed.proj.weight'] = kernel_of_linear(weights['patch_embed.proj.weight'], colours_first=True)
     return radio.with_tokens(weights, weights.pop(_TOKENS))
 
 

@@ -23,9 +23,9 @@ def matches(state_dict: dict[str, Tensor]) -> bool:
     return {'layer_norm.weight', 'embeddings.position_embeddings'} <= body.keys()
 
 
-def convert(state_dict: dict[str, Tensor], num_heads: int | None = None) -> dict[str, Tensor]:
-    """Rename to the layout of ``PlainViT``, by the number of heads in its order of channels."""
-    return sam3.turned(convert_body(rename(body_of(state_dict), _RULES)), num_heads)
+def convert(state_dict: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Rename to the layout of ``PlainViT``."""
+    return convert_body(rename(body_of(state_dict), _RULES))
 
 
 def cannot_tell(state_dict: dict[str, Tensor], options: dict[str, Any]) -> dict[str, str]:
@@ -42,5 +42,4 @@ FORMAT = Format(
     families=lambda state_dict: ('sam3',),
     implied=lambda state_dict: {'window_size': sam3.WINDOW},
     cannot_tell=cannot_tell,
-    ordered_by_heads=True,
 )

@@ -138,7 +138,7 @@ TARGET = Target(
         'ffn': ('mlp', 'swiglu'),
         'ffn_norm': ANY,
         'attn_inner_norm': ANY,
-        'rope': Where(lambda rope: rope is not None),
+        'rope': Where(lambda rope: rope is not None and rope['kind'] in (_DINOV3, _EVA02)),
         'layer_scale_init': ANY,
         'pre_norm': ANY,
         'final_norm': ANY,

@@ -122,7 +122,7 @@ class PlainDETR(DetectionTransformer):
             )
         best = outputs.scores[..., 0].topk(count, dim=1).indices
         references = outputs.boxes.detach().gather(1, best[..., None].expand(-1, -1, 4))
-        code = sine_code(references, self.embed_dims // 2)
+        code = sine_code(references, self.embed_dims // 2).to(memory)
         # The other half is for models whose contents come from the boxes too.
         positions = self.pos_trans_norm(self.pos_trans_fc(code)).chunk(2, dim=-1)[0]
         queries = self.query_embedding.weight[:count].expand(len(memory), -1, -1)

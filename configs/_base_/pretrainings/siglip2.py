@@ -1,0 +1,21 @@
+# SigLIP 2 (google-research/big_vision configs/proj/image_text/README_siglip2.md); 'naflex' are of the presets siglip2-naflex-*.
+siglip2 = dict(
+    pixels=dict(mean=[127.5, 127.5, 127.5], std=[127.5, 127.5, 127.5]),
+    base_patch32='https://storage.googleapis.com/big_vision/siglip2/siglip2_b32_256.npz',
+    base_patch16='https://storage.googleapis.com/big_vision/siglip2/siglip2_b16_224.npz',
+    base_patch16_256='https://storage.googleapis.com/big_vision/siglip2/siglip2_b16_256.npz',
+    base_patch16_384='https://storage.googleapis.com/big_vision/siglip2/siglip2_b16_384.npz',
+    base_patch16_512='https://storage.googleapis.com/big_vision/siglip2/siglip2_b16_512.npz',
+    large_patch16='https://storage.googleapis.com/big_vision/siglip2/siglip2_l16_256.npz',
+    large_patch16_384='https://storage.googleapis.com/big_vision/siglip2/siglip2_l16_384.npz',
+    large_patch16_512='https://storage.googleapis.com/big_vision/siglip2/siglip2_l16_512.npz',
+    so400m_patch14='https://storage.googleapis.com/big_vision/siglip2/siglip2_so400m14_224.npz',
+    so400m_patch14_384='https://storage.googleapis.com/big_vision/siglip2/siglip2_so400m14_384.npz',
+    so400m_patch16='https://storage.googleapis.com/big_vision/siglip2/siglip2_so400m16_256.npz',
+    so400m_patch16_384='https://storage.googleapis.com/big_vision/siglip2/siglip2_so400m16_384.npz',
+    so400m_patch16_512='https://storage.googleapis.com/big_vision/siglip2/siglip2_so400m16_512.npz',
+    giant_patch16='https://storage.googleapis.com/big_vision/siglip2/siglip2_g-opt16_256.npz',
+    giant_patch16_384='https://storage.googleapis.com/big_vision/siglip2/siglip2_g-opt16_384.npz',
+    naflex_base_patch16='https://storage.googleapis.com/big_vision/siglip2/siglip2_b16_naflex.npz',
+    naflex_so400m_patch16='https://storage.googleapis.com/big_vision/siglip2/siglip2_so400m16_naflex.npz',
+)
