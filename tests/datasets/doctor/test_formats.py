@@ -82,6 +82,20 @@ def write_ultralytics(root):
     )
 
 
+def write_roboflow_yolo(root):
+    """Whose paths are wrong by one folder, and name a test set that is not there."""
+    makers.write_yolo(root, yaml=False, order='{}/images')
+    (root / 'val').rename(root / 'valid')
+    text = f'train: ../train/images\nval: ../valid/images\ntest: ../test/images\nnc: 3\nnames: {list(makers.NAMES)}\n'
+    makers.write_text(root / 'data.yaml', text)
+
+
+def write_yolo_below(root):
+    makers.write_yolo(root / 'datasets/mine', yaml=False)
+    text = 'path: ../datasets/mine\ntrain: images/train\nval: images/val\nnames: [cat, dog, bird]\n'
+    makers.write_text(root / 'mine.yaml', text)
+
+
 def write_roboflow_coco(root):
     for split, folder in (('train', 'train'), ('val', 'valid')):
         for number in makers.SPLITS[split]:
@@ -145,6 +159,8 @@ def write_cvat(root):
         (lambda root: makers.write_yolo(root, order='{}/images'), 'YOLO'),
         (write_flat_yolo, 'YOLO'),
         (write_ultralytics, 'YOLO'),
+        (write_roboflow_yolo, 'YOLO'),
+        (write_yolo_below, 'YOLO'),
         (makers.write_coco, 'COCO'),
         (write_roboflow_coco, 'COCO'),
         (write_one_coco, 'COCO'),

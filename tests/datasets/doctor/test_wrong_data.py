@@ -174,6 +174,12 @@ class TestFiles:
         assert any('another size than their label map' in text for text in texts)
         assert any('has no label map' in text for text in texts)
 
+    @pytest.mark.parametrize('length', [0, 500])
+    def test_a_cut_json_file(self, tmp_path, length):
+        path = makers.write_coco(tmp_path) / 'annotations/instances_train.json'
+        path.write_text(path.read_text()[:length])
+        assert 'instances_train.json is not a whole JSON file' in only(complaints(tmp_path)[0])
+
     def test_numbers_in_pixels(self, tmp_path):
         makers.write_yolo(tmp_path)
         makers.write_text(tmp_path / 'labels/train/000.txt', '0 32 24 10 10\n')

@@ -39,6 +39,7 @@ class _Without:
     def __init__(self, files: Files, left_out: set[str]):
         self.images = [path for path in files.images if path not in left_out]
         self.relative, self.split = files.relative, files.split
+        self.all = files.all
 
 
 FORMAT = DataFormat('cityscapes', 'Cityscapes', matches, read, ('semantic',))

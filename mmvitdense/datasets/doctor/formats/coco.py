@@ -21,10 +21,11 @@ from .contract import DataFormat, Options
 
 def matches(files: Files) -> list[str]:
     """JSON files with images, annotations and categories, without those of keypoints where there are others."""
-    found = [
-        path for path in files.with_suffix('.json') if holds(path, 'images', 'categories') and not is_panoptic(path)
-    ]
-    return [path for path in found if not holds(path, 'keypoints')] or found
+    paths = files.with_suffix('.json')
+    found = [path for path in paths if holds(path, 'images', 'categories') and not is_panoptic(path)]
+    found = [path for path in found if not holds(path, 'keypoints')] or found
+    # What was cut off, or is empty, beside others is named when it is read.
+    return found + [path for path in paths if path not in found and _is_cut(path) and (found or holds(path, 'images'))]
 
 
 def read(files: Files, paths: list[str], options: Options) -> Found:
@@ -85,6 +86,13 @@ def holds(path: str, *keys: str) -> bool:
         return False
     with open(path, 'rb') as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
         return all(re.search(rb'"%s"\s*:' % key.encode(), content) for key in keys)
+
+
+def _is_cut(path: str) -> bool:
+    """Whether a JSON file is empty or does not end as one."""
+    with open(path, 'rb') as file:
+        file.seek(max(0, osp.getsize(path) - 64))
+        return not file.read().rstrip().endswith((b'}', b']'))
 
 
 def is_panoptic(path: str) -> bool:

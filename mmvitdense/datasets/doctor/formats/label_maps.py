@@ -8,6 +8,7 @@ from ..files import SPLITS, Files
 from ..found import Found, Split
 from ..images import short_names, sizes_of
 from ..label_table import LabelTable
+from ..lists import listed_splits, split_by_list
 from ..map_values import Census, census_of, is_lossy, work_out_table
 from ..pairs import find_pairs
 from ..problems import Problems
@@ -55,6 +56,7 @@ def read_pairs(
     censuses = census_of([label_map for _, label_map in pairs])
     sizes = sizes_of([path for pair in pairs for path in pair] + list(bare))
     good: dict[str, list[tuple[str, str]]] = {}
+    listed = listed_splits(files)
     for image, label_map in pairs:
         if isinstance(sizes[image], str):
             problems.add('unreadable image', f'{image}: {sizes[image]}')
@@ -64,7 +66,8 @@ def read_pairs(
             shapes = '{}x{} and {}x{}'.format(*sizes[image], *sizes[label_map])
             problems.add('other size', f'{image} ({shapes})')
         else:
-            good.setdefault(files.split(image) or files.split(label_map), []).append((image, label_map))
+            split = split_by_list(listed, image) or files.split(image) or files.split(label_map)
+            good.setdefault(split, []).append((image, label_map))
     _note_bare(files, good, bare, strays, problems, notes)
     whole = [census for census in censuses.values() if not isinstance(census, str)]
     if any(is_lossy(label_map) for _, label_map in pairs):

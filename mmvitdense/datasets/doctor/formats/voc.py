@@ -7,11 +7,12 @@ from collections.abc import Iterator
 from xml.etree import ElementTree
 
 from ...checks.messages import DataError
-from ..files import Files, plain, split_of
+from ..files import Files
 from ..found import Found
+from ..lists import listed_splits, split_by_list
 from ..objects import Objects
 from ..problems import Problems
-from ..texts import read_lines, read_xml
+from ..texts import read_xml
 from .contract import DataFormat, Options
 from .labelme import classes_of_objects
 
@@ -28,7 +29,7 @@ def read(files: Files, paths: list[str], options: Options) -> Found:
     """Read boxes; difficult objects are ignored in training and scoring, as in the challenge."""
     problems = Problems()
     objects = Objects(files, problems)
-    listed = _image_sets(files)
+    listed = listed_splits(files)
     least, parsed, notes, difficult = 1.0, [], [], 0
     for path in paths:
         try:
@@ -38,7 +39,7 @@ def read(files: Files, paths: list[str], options: Options) -> Found:
             continue
         if root.tag != 'annotation':
             continue
-        split = listed.get(plain(osp.splitext(osp.basename(path))[0])) or files.split(path)
+        split = split_by_list(listed, path) or files.split(path)
         image = _image_of(files, path, root, split)
         if image is None:
             problems.add('missing image', f'{root.findtext("filename") or "(no name)"} of {path}')
@@ -89,28 +90,13 @@ def _image_of(files: Files, path: str, root: ElementTree.Element, split: str) ->
     )
 
 
-def _image_sets(files: Files) -> dict[str, str]:
-    """{stem of an image: its split} of the lists in ImageSets/Main or ImageSets/Segmentation."""
-    found: dict[str, str] = {}
-    for path in files.with_suffix('.txt'):
-        parts = files.relative(path).split('/')
-        split = split_of(parts[-1])
-        # Main also has a list a class, such as cat_train.txt.
-        if 'ImageSets' not in parts[:-1] or osp.splitext(parts[-1])[0] not in ('train', 'val', 'test', 'valid'):
-            continue
-        for line in read_lines(path):
-            if line:
-                found[plain(osp.splitext(osp.basename(line.split()[0]))[0])] = split
-    return found
-
-
 def _add_background(
     files: Files, objects: Objects, annotated: set[str], splits: set[str], listed: dict[str, str]
 ) -> None:
     """Add the images without a file where lists name them: images without objects."""
     for path in files.images:
-        split = listed.get(plain(osp.splitext(osp.basename(path))[0]))
-        if path not in annotated and split in splits and 'Segmentation' not in files.relative(path):
+        split = split_by_list(listed, path)
+        if path not in annotated and split and split in splits and 'Segmentation' not in files.relative(path):
             objects.image(path, split)
 
 

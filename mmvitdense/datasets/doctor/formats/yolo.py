@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import os.path as osp
 import re
 from collections.abc import Iterator
@@ -198,7 +199,9 @@ def _images_of_lists(
     for split in SPLITS:
         value = description.get(split) or (description.get('valid') if split == 'val' else None)
         for place in [value] if isinstance(value, str) else value or ():
-            yield from ((image, split) for image in _images_at(files, str(place), description, paths[0], problems))
+            yield from (
+                (image, split) for image in _images_at(files, str(place), split, description, paths[0], problems)
+            )
     if not description:
         for path in files.with_suffix('.txt'):
             if osp.basename(path).lower() in ('train.txt', 'val.txt', 'valid.txt', 'test.txt'):
@@ -206,14 +209,16 @@ def _images_of_lists(
                 yield from ((image, split_of(osp.basename(path))) for image in named)
 
 
-def _images_at(files: Files, place: str, description: dict, yaml: str, problems: Problems) -> list[str]:
+def _images_at(files: Files, place: str, split: str, description: dict, yaml: str, problems: Problems) -> list[str]:
     root = str(description.get('path') or '')
     found = _existing(files, place, root, osp.dirname(yaml))
     if found is None:
-        problems.stop(
-            f'{yaml} names {place!r}{f" below {root!r}" if root else ""}, which is not there: correct the folder, '
-            'relative to that of the file.'
-        )
+        # Exports name a test folder whether there is one or not.
+        if split != 'test':
+            problems.stop(
+                f'{yaml} names {place!r}{f" below {root!r}" if root else ""}, which is not there: correct the folder, '
+                'relative to that of the file.'
+            )
         return []
     if osp.isfile(found):
         return _images_in_list(files, found, problems)
@@ -230,7 +235,16 @@ def _existing(files: Files, place: str, root: str, folder: str) -> str | None:
     places += [osp.join(base, *parts[start:]) for base in (folder, *files.roots) for start in range(len(parts))]
     allowed = [osp.join(base, '') for base in files.roots]
     existing = (osp.normpath(candidate) for candidate in places if osp.exists(candidate))
-    return next((path for path in existing if any(osp.join(path, '').startswith(base) for base in allowed)), None)
+    inside = (path for path in existing if any(osp.join(path, '').startswith(base) for base in allowed))
+    return next(inside, None) or _folder_ending_in(files, parts)
+
+
+def _folder_ending_in(files: Files, parts: list[str]) -> str | None:
+    """The one folder with images below whose path ends so."""
+    folders = {osp.dirname(path) for path in files.images}
+    folders |= {osp.dirname(folder) for folder in folders}
+    found = [folder for folder in folders if parts and folder.split(os.sep)[-len(parts) :] == parts]
+    return found[0] if len(found) == 1 else None
 
 
 def _images_in_list(files: Files, path: str, problems: Problems) -> list[str]:
