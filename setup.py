@@ -1,7 +1,7 @@
 """Packaging of mmvitdense.
 
-Follows mim: configs, tools and model-index.yml travel inside the package as ``mmvitdense/.mim``, so that
-``mmvitdense::family/config.py`` names a config wherever the package is installed.
+Follows mim: configs, tools and model-index.yml travel inside the package as `mmvitdense/.mim`, so that
+`mmvitdense::family/config.py` names a config wherever the package is installed.
 """
 
 import importlib.util
@@ -29,7 +29,7 @@ def read_version() -> str:
 
 
 def fill_mim(package: Path, link: bool) -> None:
-    """Put what mim looks for into ``package/.mim``, as links for an editable install and as copies for a wheel."""
+    """Put what mim looks for into `package/.mim`, as links for an editable install and as copies for a wheel."""
     mim = package / '.mim'
     shutil.rmtree(mim, ignore_errors=True)
     mim.mkdir(parents=True)

@@ -13,7 +13,7 @@ from .download_hosts import cannot_be_fetched
 _HASH = re.compile(r'-([0-9a-f]{8,64})\.\w+$')
 """As in the names of torch.hub and OpenMMLab: the beginning of the SHA-256 of the file."""
 _MD5 = re.compile(r'^model_final_([0-9a-f]{6})\.pkl$')
-"""As in the names of detectron2's models: the beginning of the MD5 sum of the file (``MODEL_ZOO.md``)."""
+"""As in the names of detectron2's models: the beginning of the MD5 sum of the file (`MODEL_ZOO.md`)."""
 KINDS = {'sha256': 'SHA-256', 'md5': 'MD5 sum'}
 _DATE = re.compile(r'(19|20)\d{6}')
 
@@ -29,7 +29,7 @@ class Address(NamedTuple):
         url: What is asked for.
         name: Name of the file.
         digest: First digits of its check sum; None where nothing says it.
-        kind: Of which kind the check sum is, one of ``KINDS``.
+        kind: Of which kind the check sum is, one of `KINDS`.
         given: Whether it was given with the address.
     """
 

@@ -196,7 +196,7 @@ def _version(part: Path) -> str:
 
 
 def _goes_on(answer: HTTPResponse, begin: int, version: str) -> bool:
-    """Whether a partial answer is the rest of what is there; some servers do not look at ``If-Range``."""
+    """Whether a partial answer is the rest of what is there; some servers do not look at `If-Range`."""
     if not answer.headers.get('Content-Range', 'bytes 0-').startswith(f'bytes {begin}-'):
         return False
     answered = _strong_version(answer)

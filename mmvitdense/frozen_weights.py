@@ -1,11 +1,11 @@
 """Frozen weights that a file brings: checkpoints may leave them out, say which they were, and get them back.
 
-A checkpoint without them holds under ``RECORDS`` one record for each part of the model that loaded a file::
+A checkpoint without them holds under `RECORDS` one record for each part of the model that loaded a file::
 
     {'module': 'backbone.vit', 'address': 'https://...', 'sha256': '...', 'sums': {name: [sum, weighted sum, size]}}
 
-``sha256`` is of the weights in the order of their names. Where weights are resized when they are loaded, another
-processor may round otherwise, which changes the hash: the sums then decide, within ``TOLERANCE`` of the size of a
+`sha256` is of the weights in the order of their names. Where weights are resized when they are loaded, another
+processor may round otherwise, which changes the hash: the sums then decide, within `TOLERANCE` of the size of a
 weight.
 """
 
@@ -38,12 +38,12 @@ class Loaded(NamedTuple):
 
 
 def note_loaded(module: nn.Module, address: str | os.PathLike, names: Collection[str]) -> None:
-    """Remember that the weights ``names`` of a module are those of a file."""
+    """Remember that the weights `names` of a module are those of a file."""
     vars(module)[_NOTE] = (os.fspath(address), frozenset(names))
 
 
 def forget_loaded(model: nn.Module, names: Collection[str]) -> None:
-    """Take back what ``note_loaded`` says of these weights of a model, which have other values now."""
+    """Take back what `note_loaded` says of these weights of a model, which have other values now."""
     for path, module in model.named_modules():
         if _NOTE in vars(module):
             address, noted = vars(module)[_NOTE]
@@ -63,7 +63,7 @@ def loaded_weights(model: nn.Module) -> dict[str, Loaded]:
 
 
 def frozen_of_files(model: nn.Module) -> dict[str, Loaded]:
-    """Those of ``loaded_weights`` that are not trained."""
+    """Those of `loaded_weights` that are not trained."""
     parameters = dict(model.named_parameters())
     return {name: origin for name, origin in loaded_weights(model).items() if not parameters[name].requires_grad}
 
@@ -87,7 +87,7 @@ def restore(state_dict: MutableMapping[str, Tensor], records: Iterable[dict[str,
     Args:
         state_dict: Of a checkpoint, changed in place.
         records: Of that checkpoint.
-        model: A model whose ``init_cfg`` has brought the frozen weights.
+        model: A model whose `init_cfg` has brought the frozen weights.
 
     Returns:
         Names of what was added.

@@ -1,8 +1,8 @@
 """The type hints of a constructor as the check of its options: kinds and ranges, before anything is made of them.
 
-A hint says what an option may be: ``int`` a whole number and no bool, ``float`` a finite number, ``bool`` True or
-False, ``dict`` a dict and no text, ``Sequence[int]`` a list and no text. A range stands in the hint too, as one of the
-names below or as ``Annotated[float, Range(0, 1)]``. Hints that say more than this module knows accept anything.
+A hint says what an option may be: `int` a whole number and no bool, `float` a finite number, `bool` True or
+False, `dict` a dict and no text, `Sequence[int]` a list and no text. A range stands in the hint too, as one of the
+names below or as `Annotated[float, Range(0, 1)]`. Hints that say more than this module knows accept anything.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _LONGEST = 200
 
 
 class Range(NamedTuple):
-    """Numbers from ``least`` to ``most``; ``open_start`` and ``open_end`` leave these two out."""
+    """Numbers from `least` to `most`; `open_start` and `open_end` leave these two out."""
 
     least: float = -math.inf
     most: float = math.inf

@@ -1,7 +1,7 @@
 """What published pre-trainings computed: one table, which presets, checkpoint formats, configs and docs read.
 
 A family is a set of weights that compute the same function up to their sizes. Which family a file is of, a format says
-(``mmvitdense.checkpoints.formats``); what that means is written here and nowhere else.
+(`mmvitdense.checkpoints.formats`); what that means is written here and nowhere else.
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ class Pretraining:
     """A family of pre-trained ViTs.
 
     Attributes:
-        options: Options of ``PlainViT`` that all sizes have in common: tokens, positions and their rule of resizing,
+        options: Options of `PlainViT` that all sizes have in common: tokens, positions and their rule of resizing,
             norms, activation.
         sizes: {name of a size: its own options}, which win over the common ones.
-        pixels: Mean and standard deviation of the pixels, RGB in 0..255, for ``data_preprocessor``.
+        pixels: Mean and standard deviation of the pixels, RGB in 0..255, for `data_preprocessor`.
         licence: That of the published weights.
         source: Where they come from, owner/name on GitHub.
-        checked_against: Implementations of others whose features ``tests/fidelity`` compares with ours.
+        checked_against: Implementations of others whose features `tests/fidelity` compares with ours.
     """
 
     options: Mapping[str, Any]
@@ -182,7 +182,7 @@ PRETRAININGS: Mapping[str, Pretraining] = MappingProxyType(
             checked_against=('timm',),
         ),
         # Trained and fine-tuned with Flax, whose GELU is by default the one approximated by tanh
-        # (``vit_jax/models_vit.py``, ``jax.nn.gelu``). timm and transformers compute the exact one with the same
+        # (`vit_jax/models_vit.py`, `jax.nn.gelu`). timm and transformers compute the exact one with the same
         # weights, up to 5e-4 away in each activation.
         'augreg': Pretraining(
             {**_CLS, **_SMOOTH, 'act': 'gelu_tanh'},
@@ -519,7 +519,7 @@ PRETRAININGS: Mapping[str, Pretraining] = MappingProxyType(
             'apple/ml-aim',
             checked_against=('the official code', 'transformers'),
         ),
-        # ``pos_resize`` is for pos_embed='absolute', with which the port to PyTorch resizes the table of the file.
+        # `pos_resize` is for pos_embed='absolute', with which the port to PyTorch resizes the table of the file.
         'openvision': Pretraining(
             {**_CLS, **_SMOOTH, 'pos_embed': 'sincos_bv', 'patch_bias': False},
             {
@@ -582,7 +582,7 @@ PRESETS: Mapping[str, dict[str, Any]] = MappingProxyType(
         for size in pretraining.sizes
     }
 )
-"""{family-size, such as 'dinov2-base': options of ``PlainViT`` that compute what the pre-training computed}."""
+"""{family-size, such as 'dinov2-base': options of `PlainViT` that compute what the pre-training computed}."""
 
 
 def family_of(preset: str) -> str:

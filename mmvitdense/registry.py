@@ -1,7 +1,7 @@
-"""The registries of this package: scope ``mmvitdense``, children of mmengine's.
+"""The registries of this package: scope `mmvitdense`, children of mmengine's.
 
-Classes register with ``@MODELS.register_module()``; a config of any OpenMMLab library names them
-``mmvitdense.Name``. The modules that hold them are imported at the first look-up; those that import mmdet or mmseg at
+Classes register with `@MODELS.register_module()`; a config of any OpenMMLab library names them
+`mmvitdense.Name`. The modules that hold them are imported at the first look-up; those that import mmdet or mmseg at
 the first look-up of a name that the others do not have.
 """
 
@@ -24,7 +24,7 @@ _SCOPE = 'mmvitdense'
 class RegistryWithOptionalModules(Registry):
     """A registry some of whose modules need a library that a person may not have, or not want to import.
 
-    Constructors that classes of this package write refuse options that their type hints exclude (``option_types``).
+    Constructors that classes of this package write refuse options that their type hints exclude (`option_types`).
 
     Args:
         optional_modules: Modules that register more classes, each with the library it imports.

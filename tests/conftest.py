@@ -106,7 +106,7 @@ def bare_python():
 
 @pytest.fixture(scope='session')
 def tools_python():
-    """A Python that has imported what the tools import; for files of the first unit of ``scheduling.TOGETHER``."""
+    """A Python that has imported what the tools import; for files of the first unit of `scheduling.TOGETHER`."""
     from tests.integration.workshop import IMPORTED_BY_TOOLS
 
     with closing(WarmPython(*IMPORTED_BY_TOOLS)) as python:

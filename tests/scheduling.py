@@ -1,6 +1,6 @@
 """Which files one worker of xdist runs together, and in which order files are handed out.
 
-By file, as ``--dist loadfile`` does: fixtures of a module cost time. Files that need one costly thing of a session,
+By file, as `--dist loadfile` does: fixtures of a module cost time. Files that need one costly thing of a session,
 a Python that waits to be forked above all, are one unit, so that one worker alone makes it. Units that take long and
 have few tests come first: at the end one of two workers would wait for them.
 """

@@ -95,3 +95,9 @@ def test_packages_import_only_the_packages_below():
     )
     assert result.returncode == 0, result.stdout + result.stderr
     assert re.search(r'Contracts: [1-9]\d* kept, 0 broken', result.stdout)
+
+
+def test_one_quoting_style():
+    """Code in docstrings and comments stands between single backticks."""
+    files = [file for folder in ('mmvitdense', 'tests', 'tools', 'projects') for file in (ROOT / folder).rglob('*.py')]
+    assert [str(file) for file in files if re.search('(?<!`)``' + r'[^`\n]+``(?!`)', file.read_text())] == []

@@ -54,17 +54,17 @@ class WarmPython:
     def start(
         self, arguments: Sequence, folder: Path, output: Path, errors: Path, variables: Mapping[str, str] | None = None
     ) -> int:
-        """Start a program as ``python arguments`` would: a file with its arguments, or '-c' and code.
+        """Start a program as `python arguments` would: a file with its arguments, or '-c' and code.
 
         Args:
-            arguments: What follows ``python``.
+            arguments: What follows `python`.
             folder: Where it runs.
             output: File of what it prints.
             errors: File of what it prints on stderr.
-            variables: Of the environment, beside those of ``environment``.
+            variables: Of the environment, beside those of `environment`.
 
         Returns:
-            The id of the process, for ``wait``.
+            The id of the process, for `wait`.
         """
         if self._server is None:
             self._server = subprocess.Popen(

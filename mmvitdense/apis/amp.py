@@ -10,7 +10,7 @@ from .build_errors import nearest
 from .errors import InputError
 
 ONLY_AMP = ('loss_scale', 'dtype', 'use_fsdp')
-"""Options of mmengine's ``AmpOptimWrapper`` that no other optimizer wrapper takes."""
+"""Options of mmengine's `AmpOptimWrapper` that no other optimizer wrapper takes."""
 
 
 def enable_amp(cfg: Any) -> list[str]:

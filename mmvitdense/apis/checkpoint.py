@@ -66,7 +66,7 @@ def load_model_weights(
         strict: Every weight must be in the file, with its shape, and no other. If False (for fine-tuning), what does
             not fit is logged, and it is an error only when less than a tenth fits.
         trunk: For a file without the weights of its ViT, or with differences to them, the file of that ViT; by default
-            the one of the ``init_cfg`` of the model's ViT.
+            the one of the `init_cfg` of the model's ViT.
         confirmed: Whether the config is the one that the weights were published with, so that options of the model
             which no file confirms need no warning.
 
@@ -76,7 +76,7 @@ def load_model_weights(
     Raises:
         CheckpointError: as for `read_run_checkpoint`, or the file does not fit; the message lists the first few keys
             that are missing, unexpected and of another shape. Or it has what was trained alone (see
-            ``TrainedWeightsHook``), and the ``init_cfg`` of the model does not give the frozen weights beside. The
+            `TrainedWeightsHook`), and the `init_cfg` of the model does not give the frozen weights beside. The
             model may have been changed in part.
     """
     content = read_run_checkpoint(checkpoint)
@@ -129,7 +129,7 @@ def _refuse_non_finite(model: nn.Module, state: dict[str, torch.Tensor], checkpo
 
 
 def _bring_frozen_weights(model: nn.Module, content: dict[str, Any], checkpoint: str | Path) -> None:
-    """Complete a checkpoint of what was trained by the frozen weights, which the ``init_cfg`` of the model loads."""
+    """Complete a checkpoint of what was trained by the frozen weights, which the `init_cfg` of the model loads."""
     records = content.get(RECORDS) or []
     modules = dict(model.named_modules())
     for path in dict.fromkeys(record['module'] for record in records):

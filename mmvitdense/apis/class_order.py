@@ -12,8 +12,8 @@ _ADE20K_STUFF = (
     *(0, 1, 2, 3, 4, 5, 6, 9, 11, 13, 16, 17, 21, 25, 26, 28, 29, 34, 40, 46, 48, 51, 52, 54, 59, 60, 61, 63, 68, 77),
     *(79, 84, 91, 94, 96, 99, 100, 101, 105, 106, 109, 113, 114, 117, 122, 128, 131, 140, 141, 145),
 )
-"""What is stuff of the 150 classes, in the order of ADE20K's scene parsing (``stuff_classes`` of the configs in
-``configs/dinov2/ade20k/panoptic`` of tue-mps/eomt)."""
+"""What is stuff of the 150 classes, in the order of ADE20K's scene parsing (`stuff_classes` of the configs in
+`configs/dinov2/ade20k/panoptic` of tue-mps/eomt)."""
 _NUM_ADE20K = 150
 _CLASSES = re.compile(r'^(backbone\.head\.|neck\.0\.([\w.]+\.)?)cls_embed\.')
 

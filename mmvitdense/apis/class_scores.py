@@ -14,11 +14,11 @@ def class_scores(evaluator: Evaluator) -> Iterator[dict[str, float]]:
     """Collect the scores of each class while a test runs.
 
     Args:
-        evaluator: Its metrics that compute scores of classes as mmseg's ``IoUMetric`` does are listened to.
+        evaluator: Its metrics that compute scores of classes as mmseg's `IoUMetric` does are listened to.
 
     Yields:
-        {name: percent}, filled when the metrics have been computed, in the main process: ``IoU.<class>``,
-        ``Acc.<class>`` and the like, after the prefix of the metric if it has one; NaN for a class that occurs neither
+        {name: percent}, filled when the metrics have been computed, in the main process: `IoU.<class>`,
+        `Acc.<class>` and the like, after the prefix of the metric if it has one; NaN for a class that occurs neither
         in the labels nor in the predictions.
     """
     scores: dict[str, float] = {}

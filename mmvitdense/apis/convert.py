@@ -42,13 +42,13 @@ class Conversion:
         format_name: Format of the file that was read.
         num_read: Tensors in it.
         read: The tensors that are converted.
-        make: Makes what is to be written of them, or of a part of them, see ``converted_in_pieces``.
+        make: Makes what is to be written of them, or of a part of them, see `converted_in_pieces`.
         source: The file.
         model: Name of the class that the weights are for.
         description: Arguments of it that compute what the weights were trained with, and which of them are guesses;
             None when the weights do not determine them.
         unused: Names that a model with these options has no place for: heads, decoders, projections.
-        families: Families of ``PRETRAININGS`` that the file may be of.
+        families: Families of `PRETRAININGS` that the file may be of.
         whole_model: Whether the file holds a neck and heads of mmdet or mmseg besides.
         export: The model of another library that the weights are written for.
         notes: What could not be determined.
@@ -89,7 +89,7 @@ class Conversion:
 
     @property
     def record(self) -> dict[str, Any]:
-        """What the written file says of its conversion, see ``conversion_record``."""
+        """What the written file says of its conversion, see `conversion_record`."""
         record: dict[str, Any] = {'format': self.format_name, 'model': self.model, 'families': list(self.families)}
         if self.description is not None:
             options = spelled_options(self.description.options)
@@ -151,13 +151,13 @@ def convert_file(
 
     Args:
         source: Path or http(s) address of the file.
-        layout: 'mmvitdense' for the names of ``PlainViT`` (under 'backbone.' with the names of mmdet beside, for a
-            whole detector), or a library, see ``library_export``.
+        layout: 'mmvitdense' for the names of `PlainViT` (under 'backbone.' with the names of mmdet beside, for a
+            whole detector), or a library, see `library_export`.
         num_heads: Attention heads, for models of a size that nobody published.
-        options: What is known of the model and not in the weights, such as ``dict(window_size=14)``; of a model around
-            a ViT also ``dict(n_points=8, vit=dict(window_size=14))``.
+        options: What is known of the model and not in the weights, such as `dict(window_size=14)`; of a model around
+            a ViT also `dict(n_points=8, vit=dict(window_size=14))`.
         ema: Take the copies 'ema_*' that hooks of mmcv 1 keep beside the weights instead of these.
-        trunk: For a file without the weights of its ViT, see ``Format.trunk``, the file of that ViT, which goes under
+        trunk: For a file without the weights of its ViT, see `Format.trunk`, the file of that ViT, which goes under
             'backbone.vit.'; 'none' for a layout of differences where the weights are whole.
 
     Raises:
@@ -177,7 +177,7 @@ def convert_read(
     ema: bool = False,
     trunk: str | Path | None = None,
 ) -> Conversion:
-    """As ``convert_file``, of what was read already; messages call it ``source``."""
+    """As `convert_file`, of what was read already; messages call it `source`."""
     if layout not in LAYOUTS:
         raise InputError(f"The layout must be one of {', '.join(LAYOUTS)}, got '{layout}'.")
     given = {**(options or {}), **({} if num_heads is None else {'num_heads': num_heads})}

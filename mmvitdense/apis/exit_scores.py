@@ -33,7 +33,7 @@ def make_exit_scores(
     predicted or labelled.
 
     Args:
-        config: A config of ``EarlyExitMask2Former``.
+        config: A config of `EarlyExitMask2Former`.
         checkpoint: Weights of its parent.
         out: The JSON file, {file name of an image: [quality at the smallest depth, ..., at the largest]}.
         split: 'train', 'val' or 'test', whose images are predicted.

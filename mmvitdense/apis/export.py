@@ -38,7 +38,7 @@ class ProofOptions:
         images: Folder of images, or one image; None for the test set of the config.
         num_images: How many of them at most.
         runtime: What runs the file; None for that of the format.
-        max_metric, max_box: Limits in the place of those of ``Limits``.
+        max_metric, max_box: Limits in the place of those of `Limits`.
         calls: How often PyTorch and the file are timed; 0 for not at all.
         report: A .json file for what was found.
     """
@@ -88,7 +88,7 @@ def export_with_proof(
     """Export a model, run the file beside PyTorch, and say how far they are apart.
 
     Args:
-        config: A name of the zoo, path of a config, or ``Config``.
+        config: A name of the zoo, path of a config, or `Config`.
         checkpoint: Weights, all of which must fit; None for those that the zoo has, 'random' for none.
         options: How it is exported.
         proof_options: How it is proved; None for a file without proof.

@@ -92,7 +92,7 @@ class Folder:
 
 @contextmanager
 def open_images(cfg: Any, source: str | Path | None, most: int) -> Iterator[Annotated | Folder]:
-    """Images of a folder, or of the test set of a config where ``source`` is None; ``most`` at most."""
+    """Images of a folder, or of the test set of a config where `source` is None; `most` at most."""
     if source is None:
         yield Annotated(cfg, most)
         return

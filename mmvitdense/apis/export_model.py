@@ -84,7 +84,7 @@ class ModelExport:
     """A model, traced once, and written in one format or another.
 
     Args:
-        config: A name of the zoo, path of a config, or ``Config``.
+        config: A name of the zoo, path of a config, or `Config`.
         checkpoint: Weights, all of which must fit; None for those that the zoo has, 'random' for none.
         options: How it is exported.
         cfg_options: {dotted key: value} merged into the config.

@@ -13,7 +13,7 @@ from .errors import InputError
 __all__ = ['on_main_process', 'start_process_group']
 
 _TIMEOUT = 600
-"""Seconds after which a process that does not answer ends the run, if ``env_cfg.dist_cfg`` of the config has none."""
+"""Seconds after which a process that does not answer ends the run, if `env_cfg.dist_cfg` of the config has none."""
 
 
 def start_process_group(cfg: Any, launcher: str) -> None:

@@ -1,4 +1,4 @@
-"""Weights of a ``PlainViT`` for timm, transformers and detectron2, and how these open them."""
+"""Weights of a `PlainViT` for timm, transformers and detectron2, and how these open them."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class LibraryExport:
 
     Attributes:
         target: What it is.
-        options: All options of the ``PlainViT``.
+        options: All options of the `PlainViT`.
         arguments: Those of the model; for transformers what config.json has.
         names: Of the weights of the ViT.
         notes: What its user has to know.
@@ -79,9 +79,9 @@ def export_to(
     """Find the model of a library for weights.
 
     Args:
-        library: One of ``LIBRARIES``.
+        library: One of `LIBRARIES`.
         weights: By the names of this project; large ones may be on the meta device.
-        options: Of their ``PlainViT``, as its layout tells them; None where it does not.
+        options: Of their `PlainViT`, as its layout tells them; None where it does not.
         source: The file, whose config or record tells the options then.
         given: What the user gives; it wins.
 
@@ -128,7 +128,7 @@ def _taken(weights: Mapping[str, Tensor], names: frozenset[str], target: Target)
 
 
 def _names_of_vit(vit: dict[str, Tensor], options: Mapping[str, Any], source: str | Path) -> frozenset[str]:
-    """Names of the weights that a ``PlainViT`` with these options has.
+    """Names of the weights that a `PlainViT` with these options has.
 
     Raises:
         CheckpointError: They are weights of something else.

@@ -11,19 +11,19 @@ from .errors import InputError
 from .run_parts import hook_settings
 
 _OF_SEGMENTATION = ('mIoU', 'mDice', 'mFscore')
-"""What mmseg's ``IoUMetric`` computes (``mmseg/evaluation/metrics/iou_metric.py:total_area_to_metrics``)."""
+"""What mmseg's `IoUMetric` computes (`mmseg/evaluation/metrics/iou_metric.py:total_area_to_metrics`)."""
 _WITH = {'mIoU': ('mIoU', 'mAcc'), 'mDice': ('mDice', 'mAcc'), 'mFscore': ('mFscore', 'mPrecision', 'mRecall')}
 _OF_BOXES = ('mAP', 'mAP_50', 'mAP_75', 'mAP_s', 'mAP_m', 'mAP_l')
 _OF_PROPOSALS = ('AR@100', 'AR@300', 'AR@1000', 'AR_s@1000', 'AR_m@1000', 'AR_l@1000')
-"""What mmdet's ``CocoMetric`` computes (``mmdet/evaluation/metrics/coco_metric.py:compute_metrics``)."""
+"""What mmdet's `CocoMetric` computes (`mmdet/evaluation/metrics/coco_metric.py:compute_metrics`)."""
 _OF_PANOPTIC = tuple(f'{score}{part}' for part in ('', '_th', '_st') for score in ('PQ', 'SQ', 'RQ'))
-"""What mmdet's ``CocoPanopticMetric`` computes (``coco_panoptic_metric.py:parse_pq_results``)."""
+"""What mmdet's `CocoPanopticMetric` computes (`coco_panoptic_metric.py:parse_pq_results`)."""
 _WATCHING = ('save_best', 'monitor')
 """Arguments that name results, of hooks that save the best or stop early, and of schedules that wait for a plateau."""
 
 
 def check_metrics(evaluator: Any, key: str) -> None:
-    """Check the ``iou_metrics`` of mmseg's ``IoUMetric``.
+    """Check the `iou_metrics` of mmseg's `IoUMetric`.
 
     Args:
         evaluator: What was built of the metrics.

@@ -28,7 +28,7 @@ class OfficialWeights(NamedTuple):
         weights: Under the names of a whole detector or segmentor.
         form: The format of the file.
         read: What was in the file.
-        generation: What else the file is known to be of, see ``Format.generation``.
+        generation: What else the file is known to be of, see `Format.generation`.
     """
 
     weights: dict[str, Tensor]
@@ -52,7 +52,7 @@ def official_weights(
         state: What was read from the file.
         source: The file, for messages.
         trunk: The file of the ViT, for a file without one or with differences to one; by default that of the
-            ``init_cfg`` of the model's ViT. 'none' where what looks like differences is whole.
+            `init_cfg` of the model's ViT. 'none' where what looks like differences is whole.
 
     Returns:
         The weights; None where the file is of no known format or of one of this project.

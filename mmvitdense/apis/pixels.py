@@ -17,7 +17,7 @@ _CLOSE = 0.05
 
 
 def warn_of_pixels(cfg: Any) -> None:
-    """Log what ``differing_pixels`` finds; refuse what ``check_channels`` does."""
+    """Log what `differing_pixels` finds; refuse what `check_channels` does."""
     check_channels(cfg)
     for text in differing_pixels(cfg):
         print_log(text, logger='current', level=logging.WARNING)
@@ -48,12 +48,12 @@ def check_channels(cfg: Any) -> None:
 
 
 def differing_pixels(cfg: Any) -> list[str]:
-    """One sentence for each preset whose pixels are normalised otherwise than by the ``data_preprocessor``.
+    """One sentence for each preset whose pixels are normalised otherwise than by the `data_preprocessor`.
 
-    And one for each ``NAF`` that takes them for others.
+    And one for each `NAF` that takes them for others.
 
     Args:
-        cfg: A config with a ``model``. Mean and deviation are compared in RGB, whatever the order that they are given
+        cfg: A config with a `model`. Mean and deviation are compared in RGB, whatever the order that they are given
             in; images of other than three channels are of no account.
     """
     given = _given(cfg)
@@ -75,18 +75,18 @@ def differing_pixels(cfg: Any) -> list[str]:
 
 
 def warn_of_loaded_pixels(model: nn.Module, cfg: Any) -> None:
-    """Log what ``pixels_unlike_weights`` finds."""
+    """Log what `pixels_unlike_weights` finds."""
     for text in pixels_unlike_weights(model, cfg):
         print_log(text, logger='current', level=logging.WARNING)
 
 
 def pixels_unlike_weights(model: nn.Module, cfg: Any) -> list[str]:
-    """One sentence for each file whose pre-training had pixels normalised otherwise than by the ``data_preprocessor``.
+    """One sentence for each file whose pre-training had pixels normalised otherwise than by the `data_preprocessor`.
 
-    ViTs with a preset are left to ``differing_pixels``. Where a file may be of several families, one of them suffices.
+    ViTs with a preset are left to `differing_pixels`. Where a file may be of several families, one of them suffices.
 
     Args:
-        model: The model, whose ViTs ``ViTPretrained`` has loaded.
+        model: The model, whose ViTs `ViTPretrained` has loaded.
         cfg: Its config.
     """
     given = _given(cfg)
@@ -121,7 +121,7 @@ def _presets(part: Any) -> Iterator[str]:
 
 
 def _nafs(part: Any) -> Iterator[Mapping]:
-    """Options of each ``NAF`` in a config, at whatever depth."""
+    """Options of each `NAF` in a config, at whatever depth."""
     if isinstance(part, Mapping):
         if str(part.get('type')).removeprefix('mmvitdense.') == 'NAF':
             yield part
@@ -132,7 +132,7 @@ def _nafs(part: Any) -> Iterator[Mapping]:
 
 
 def _given(cfg: Any) -> tuple[tuple[float, ...], tuple[float, ...]] | None:
-    """Mean and deviation of the ``data_preprocessor`` in RGB; None without one, and for other than three channels."""
+    """Mean and deviation of the `data_preprocessor` in RGB; None without one, and for other than three channels."""
     preprocessor = cfg.model.get('data_preprocessor') or cfg.get('data_preprocessor')
     return _in_rgb(preprocessor) if isinstance(preprocessor, Mapping) else None
 

@@ -22,8 +22,8 @@ def check_trunk(form: Format, lacks: str | None, trunk: object, source: object) 
 
     Args:
         form: The format of the file.
-        lacks: What ``form.trunk`` says of it.
-        trunk: Path or address of the file of the ViT, ``WHOLE``, or None.
+        lacks: What `form.trunk` says of it.
+        trunk: Path or address of the file of the ViT, `WHOLE`, or None.
         source: The file.
 
     Raises:
@@ -47,9 +47,9 @@ def join_trunk(lacks: str, weights: Mapping[str, Tensor], vit: Mapping[str, Tens
     """Put a ViT under what stands on it, or add it to the differences.
 
     Args:
-        lacks: 'missing' or 'added', see ``Format.trunk``.
+        lacks: 'missing' or 'added', see `Format.trunk`.
         weights: Converted weights with 'backbone.' before their names; a ViT is under 'backbone.vit.'.
-        vit: Converted weights of a ``PlainViT``, with the record of their grids.
+        vit: Converted weights of a `PlainViT`, with the record of their grids.
 
     Returns:
         Both, with the record.

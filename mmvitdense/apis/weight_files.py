@@ -33,8 +33,8 @@ def check_target(source: str | Path, target: str | Path, layout: str = OURS, sha
     Args:
         source: The file that is read.
         target: The file, or for transformers the folder, that is written.
-        layout: See ``convert_file``.
-        shard_size: See ``write_conversion``.
+        layout: See `convert_file`.
+        shard_size: See `write_conversion`.
 
     Raises:
         InputError: The name does not do for the layout or the number of files, nothing can be written there, or the
@@ -66,8 +66,8 @@ def write_conversion(
     """Write what a conversion gives.
 
     Args:
-        conversion: What ``convert_file`` gives.
-        target: A file of ``torch.save`` (.pth) or safetensors; for transformers a folder, which gets config.json too.
+        conversion: What `convert_file` gives.
+        target: A file of `torch.save` (.pth) or safetensors; for transformers a folder, which gets config.json too.
         dtype: 'float32', 'float16' or 'bfloat16' for the weights; None to keep theirs.
         shard_size: Bytes of a file at most, for safetensors in several files; None for one.
 
@@ -115,12 +115,12 @@ def _metadata(weights: Mapping[str, Tensor], record: Mapping | None) -> dict[str
 
 
 def write_checkpoint(weights: dict[str, Tensor], target: str | Path, record: Mapping | None = None) -> None:
-    """Write weights as a file of ``torch.save`` (.pth, under 'state_dict') or safetensors; whole or not at all.
+    """Write weights as a file of `torch.save` (.pth, under 'state_dict') or safetensors; whole or not at all.
 
     Args:
         weights: What is written.
         target: The file.
-        record: What the file says of its conversion, see ``Conversion.record``.
+        record: What the file says of its conversion, see `Conversion.record`.
 
     Raises:
         InputError: The suffix is neither.

@@ -39,7 +39,7 @@ def find_entries(
     Args:
         words: Parts of anything that is known of a model; one whole name stands for that model.
         task, family, dataset, licence: Parts of these.
-        access: One of ``ACCESS``.
+        access: One of `ACCESS`.
         max_params: Most parameters, in millions; models of unknown size are left out.
         published: Whether weights have to be published.
 

@@ -1,4 +1,4 @@
-"""The ``init_cfg`` that loads published weights into a ViT."""
+"""The `init_cfg` that loads published weights into a ViT."""
 
 from __future__ import annotations
 
@@ -43,11 +43,11 @@ _OURS = (PLAIN_VIT, MIMDET)
 
 
 class LoadedWeights(NamedTuple):
-    """What ``ViTPretrained`` notes as ``loaded_weights`` of a ViT that it has loaded.
+    """What `ViTPretrained` notes as `loaded_weights` of a ViT that it has loaded.
 
     Attributes:
         checkpoint: The file.
-        families: Families of ``PRETRAININGS`` that it may be of.
+        families: Families of `PRETRAININGS` that it may be of.
     """
 
     checkpoint: str
@@ -55,14 +55,14 @@ class LoadedWeights(NamedTuple):
 
 
 class FittedWeights(NamedTuple):
-    """What ``ViTPretrained.fitted`` gives.
+    """What `ViTPretrained.fitted` gives.
 
     Attributes:
         form: Format of the file.
         state_dict: What was read, large weights on the meta device.
         weights: What the model loads, by its names.
         report: What became of each tensor.
-        unlike: What the model computes otherwise than the pre-training, see ``differences``.
+        unlike: What the model computes otherwise than the pre-training, see `differences`.
         pages: The pages of the file.
     """
 
@@ -78,13 +78,13 @@ class FittedWeights(NamedTuple):
 class ViTPretrained:
     """Load published weights of a plain ViT, whatever their format, or of a model that holds one.
 
-    Used as ``init_cfg=dict(type='ViTPretrained', checkpoint=...)`` of a ``PlainViT``, of a ``MIMDet``, which gets its
-    decoder from the same file, or of a ``ViTCoMer`` or ``ViTAdapter`` for files of the whole backbone (of which a
-    ``PlainViT`` takes what is its own). The format is recognised from the names, tables of positions are resized, and
+    Used as `init_cfg=dict(type='ViTPretrained', checkpoint=...)` of a `PlainViT`, of a `MIMDet`, which gets its
+    decoder from the same file, or of a `ViTCoMer` or `ViTAdapter` for files of the whole backbone (of which a
+    `PlainViT` takes what is its own). The format is recognised from the names, tables of positions are resized, and
     one line of the log says what was loaded, resized, missing and left over. A warning names options of the ViT
     (epsilon, activation, ...) that are not those of the pre-training.
 
-    What would make the model compute something else than its weights were trained for raises ``CheckpointError``:
+    What would make the model compute something else than its weights were trained for raises `CheckpointError`:
     weights that are missing, have another shape or no place in the model, a preset of another pre-training, other
     rotary positions, a table of positions of unknown grid. Missing may be what dense prediction adds and what starts
     without an effect (tables of relative positions, convolution blocks, gains of one, biases of query, key and value);
@@ -93,9 +93,9 @@ class ViTPretrained:
     Args:
         checkpoint: Path or http(s) address of the file.
         patch_resize: How a patch embedding is resized where the model has another patch size: 'pinv', 'pinv_antialias'
-            or 'bilinear', see ``resize_patch_embedding``.
+            or 'bilinear', see `resize_patch_embedding`.
         channels: How a patch embedding is fitted to a model of another number of channels: 'repeat' as timm does, or a
-            channel of the file for each of the model, such as (3, 2, 1) for RGB of Sentinel-2, see ``fit_channels``.
+            channel of the file for each of the model, such as (3, 2, 1) for RGB of Sentinel-2, see `fit_channels`.
             Without, such a file is refused.
         fold_layer_scale: Whether the gains of LayerScale are multiplied into the layers before it, for a model
             without LayerScale.
@@ -106,7 +106,7 @@ class ViTPretrained:
             ('register_tokens',) for a model without registers.
         pos_grid: (rows, columns) of the position table of the file, where it is no square. Models of this project
             record theirs.
-        family: The pre-training of the file, a family of ``PRETRAININGS``, where its names and shapes are those of
+        family: The pre-training of the file, a family of `PRETRAININGS`, where its names and shapes are those of
             several, such as 'deit'. A preset says as much.
         known: Options of the model that are right although nothing in the file confirms them, such as
             ('n_points', 'vit.window_size'): without, a warning names them.
@@ -114,7 +114,7 @@ class ViTPretrained:
             'pos_resize' and 'pos_embed' (sines that are computed).
 
     Raises:
-        ValueError: An entry of ``as_initialized``, ``unused`` or ``allow`` names nothing.
+        ValueError: An entry of `as_initialized`, `unused` or `allow` names nothing.
     """
 
     # A model with this initializer leaves its weights undrawn until then.
@@ -156,7 +156,7 @@ class ViTPretrained:
         self.allow, self.known = tuple(allow), tuple(known)
 
     def __call__(self, module: nn.Module) -> None:
-        """Load the weights into ``module``, a ``PlainViT`` or a backbone that holds one."""
+        """Load the weights into `module`, a `PlainViT` or a backbone that holds one."""
         fitted = self.fitted(read_checkpoint(self.checkpoint), module)
         form, state_dict, weights = fitted.form, fitted.state_dict, fitted.weights
         if isinstance(module, SelfInitialized) and module.undrawn:
@@ -178,10 +178,10 @@ class ViTPretrained:
             held_vit(module).loaded_weights = LoadedWeights(str(self.checkpoint), tuple(families))
 
     def fitted(self, state_dict: dict[str, Tensor], module: nn.Module) -> FittedWeights:
-        """Convert and fit what was read of the file, and check it, without loading it into ``module``.
+        """Convert and fit what was read of the file, and check it, without loading it into `module`.
 
         Args:
-            state_dict: What ``read_checkpoint`` returns.
+            state_dict: What `read_checkpoint` returns.
             module: The model, which may be on the meta device.
 
         Raises:

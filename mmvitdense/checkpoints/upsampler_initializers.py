@@ -1,4 +1,4 @@
-"""The ``init_cfg`` of what makes maps of a ViT denser: the weights of a LiFT, of a NAF."""
+"""The `init_cfg` of what makes maps of a ViT denser: the weights of a LiFT, of a NAF."""
 
 from __future__ import annotations
 
@@ -79,10 +79,10 @@ class _UpsamplerPretrained:
 
 @WEIGHT_INITIALIZERS.register_module()
 class LiFTPretrained(_UpsamplerPretrained):
-    """Load a ``LiFT``, from a released file (saksham-s/lift) or from a checkpoint of a model that holds one.
+    """Load a `LiFT`, from a released file (saksham-s/lift) or from a checkpoint of a model that holds one.
 
     The layers have the names of the released files, alone or behind a prefix such as 'backbone.lift.' in checkpoints of
-    ``LiFTPretraining`` and of models with a ``LiftedViT``.
+    `LiFTPretraining` and of models with a `LiftedViT`.
 
     Args:
         checkpoint: Path or http(s) address of the file.
@@ -95,10 +95,10 @@ class LiFTPretrained(_UpsamplerPretrained):
 
 @WEIGHT_INITIALIZERS.register_module()
 class NAFPretrained(_UpsamplerPretrained):
-    """Load a ``NAF``, from a released file (valeoai/NAF) or from a checkpoint of a model that holds one.
+    """Load a `NAF`, from a released file (valeoai/NAF) or from a checkpoint of a model that holds one.
 
     The layers have the names of the released files, alone or behind a prefix such as 'backbone.lift.' in checkpoints of
-    ``NAFPretraining`` and of models with a ``LiftedViT``. The periods of the rotary positions, which released files
+    `NAFPretraining` and of models with a `LiftedViT`. The periods of the rotary positions, which released files
     hold, must be those of the model.
 
     Args:

@@ -1,6 +1,6 @@
 """The package lvis beside numpy 1.24 and later.
 
-lvis 0.5.3, the latest on the index, asks numpy for ``np.float``, which was Python's float and is gone: LVIS evaluation
+lvis 0.5.3, the latest on the index, asks numpy for `np.float`, which was Python's float and is gone: LVIS evaluation
 ends with an AttributeError after the last image.
 """
 

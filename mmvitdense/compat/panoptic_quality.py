@@ -40,7 +40,7 @@ class ClassStatistics:
 
 
 class PQStat:
-    """Matches of all classes, by category id. Adds up over images with ``+=``."""
+    """Matches of all classes, by category id. Adds up over images with `+=`."""
 
     def __init__(self) -> None:
         self._classes: defaultdict[int, ClassStatistics] = defaultdict(ClassStatistics)
@@ -57,11 +57,11 @@ class PQStat:
         """Average over the categories that occur.
 
         Args:
-            categories: Category id to a dict with ``isthing``.
+            categories: Category id to a dict with `isthing`.
             isthing: True for things alone, False for stuff alone, None for both.
 
         Returns:
-            The averages ``pq``, ``sq`` and ``rq``, from 0 to 1, with the number ``n`` of categories that they are of,
+            The averages `pq`, `sq` and `rq`, from 0 to 1, with the number `n` of categories that they are of,
             and the qualities of each category, those that do not occur included.
         """
         chosen = [key for key, item in categories.items() if isthing is None or bool(item['isthing']) == isthing]

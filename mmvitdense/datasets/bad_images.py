@@ -18,14 +18,14 @@ from .image_decoding import UnreadableImageError, decode_image
 def guard_images(dataset: Any, limit: int | None = None, training: bool = True) -> None:
     """Make a data set, or those inside of its wrappers, name the files that cannot be read.
 
-    In training another image, drawn by mmengine's ``BaseDataset``, takes the place of an image whose file or label map
+    In training another image, drawn by mmengine's `BaseDataset`, takes the place of an image whose file or label map
     cannot be read; in testing the run stops. JPEGs that only lack their last bytes are read, in both.
 
     Args:
         dataset: The data set, before processes that load from it are started: they count together.
         limit: How many different images of a data set may be replaced, in each process that trains; by default 1 % of
             them, but at least one.
-        training: Whether it is trained on. The ``test_mode`` of a data set does not say so: in mmseg it says that there
+        training: Whether it is trained on. The `test_mode` of a data set does not say so: in mmseg it says that there
             are no labels.
     """
     for part in _parts(dataset):
@@ -42,7 +42,7 @@ class BadImages:
 
     Args:
         dataset: The data set.
-        limit, training: As for ``guard_images``.
+        limit, training: As for `guard_images`.
     """
 
     def __init__(self, dataset: BaseDataset, limit: int | None, training: bool):
@@ -80,7 +80,7 @@ class BadImages:
 
 
 class GuardedImage:
-    """Loads an image as mmcv's ``LoadImageFromFile`` does, also if it lacks its last bytes.
+    """Loads an image as mmcv's `LoadImageFromFile` does, also if it lacks its last bytes.
 
     Args:
         loader: The transform that loads images.

@@ -18,15 +18,15 @@ class UnreadableImageError(ValueError):
 
 
 def decode_image(content: bytes, flag: str = 'color', backend: str | None = None) -> tuple[np.ndarray, int]:
-    """Decode an image as mmcv's ``LoadImageFromFile`` does, or a JPEG that was cut near its end.
+    """Decode an image as mmcv's `LoadImageFromFile` does, or a JPEG that was cut near its end.
 
-    OpenCV refuses a JPEG that lacks a single byte. Here it is read as Pillow reads it with ``LOAD_TRUNCATED_IMAGES``,
+    OpenCV refuses a JPEG that lacks a single byte. Here it is read as Pillow reads it with `LOAD_TRUNCATED_IMAGES`,
     and browsers and older OpenCV do: what is missing becomes grey.
 
     Args:
         content: The bytes of the file.
-        flag: How to read colours and orientation, as ``mmcv.imfrombytes`` takes it.
-        backend: Who decodes, as ``mmcv.imfrombytes`` takes it.
+        flag: How to read colours and orientation, as `mmcv.imfrombytes` takes it.
+        backend: Who decodes, as `mmcv.imfrombytes` takes it.
 
     Returns:
         H x W x C or H x W, and from how many of the H rows something is missing, the

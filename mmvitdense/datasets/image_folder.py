@@ -19,9 +19,9 @@ class ImageFolder(BaseDataset):
     """All images in a folder and the folders below it, such as ImageNet's, for training without annotations.
 
     Args:
-        data_prefix: ``dict(img_path=...)``, the folder, relative to ``data_root``.
+        data_prefix: `dict(img_path=...)`, the folder, relative to `data_root`.
         suffixes: Ends of the names of images, in small letters.
-        **options: As for mmengine's ``BaseDataset``.
+        **options: As for mmengine's `BaseDataset`.
 
     Raises:
         DataError: The folder is not there or holds no images.

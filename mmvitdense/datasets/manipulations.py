@@ -16,18 +16,18 @@ AUTHENTIC = 'Negative'
 
 @DATASETS.register_module()
 class ManipulationDataset(BaseDataset):
-    """Images and masks in the two layouts of IML-ViT (``utils/datasets.py``).
+    """Images and masks in the two layouts of IML-ViT (`utils/datasets.py`).
 
-    - A folder with ``Tp`` (images) and ``Gt`` (masks), as many in both, which belong together in the order of their
-      names. A folder ``Au`` beside them, of untouched images without masks, is read with ``authentic=True``.
-    - A JSON list of pairs, [image, mask], relative to its folder or to ``data_root``; 'Negative' in the place of the
+    - A folder with `Tp` (images) and `Gt` (masks), as many in both, which belong together in the order of their
+      names. A folder `Au` beside them, of untouched images without masks, is read with `authentic=True`.
+    - A JSON list of pairs, [image, mask], relative to its folder or to `data_root`; 'Negative' in the place of the
       mask for an untouched image.
 
     Args:
         ann_file: The JSON file; '' for the folders.
         data_root: The folder.
-        authentic: Whether the images in ``Au`` are read too.
-        **options: As for mmengine's ``BaseDataset``.
+        authentic: Whether the images in `Au` are read too.
+        **options: As for mmengine's `BaseDataset`.
 
     Raises:
         DataError: A folder or file is not there, or images and masks do not pair up.

@@ -14,7 +14,7 @@ class ScoreShownImagesHook(Hook):
     """Reports to mmdet's COCO and LVIS metrics which images the data set shows.
 
     They score every image of their annotation file otherwise, and an image that was never shown counts as one in which
-    nothing was found: with ``dataset.indices=4`` almost everything is missed. Where all images of the file are shown,
+    nothing was found: with `dataset.indices=4` almost everything is missed. Where all images of the file are shown,
     nothing changes.
     """
 
@@ -62,7 +62,7 @@ def _pairs(dataset: Any, evaluator: Any) -> list[tuple[Any, Any]]:
 
 
 def _known_images(metric: Any) -> list | None:
-    """Return the ids in the file of a metric that chooses images by ``img_ids``; None for other metrics."""
+    """Return the ids in the file of a metric that chooses images by `img_ids`; None for other metrics."""
     from mmdet.evaluation import CocoMetric
 
     if not isinstance(metric, CocoMetric) or metric.format_only:

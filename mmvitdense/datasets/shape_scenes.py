@@ -33,8 +33,8 @@ class Scene:
 
     Attributes:
         image: H x W x 3, uint8, BGR.
-        instances: H x W, int32; 0 is background, k the k-th object of ``labels`` counted from 1.
-        labels: Class index (into ``CLASSES``) of each object, from the lowest to the topmost.
+        instances: H x W, int32; 0 is background, k the k-th object of `labels` counted from 1.
+        labels: Class index (into `CLASSES`) of each object, from the lowest to the topmost.
     """
 
     image: np.ndarray

@@ -42,7 +42,7 @@ def write_shapes(
 ) -> Path:
     """Write the shapes data set. The same arguments give the same bytes.
 
-    The files are written into a hidden folder beside ``root`` that is renamed at the end: ``root`` holds either a whole
+    The files are written into a hidden folder beside `root` that is renamed at the end: `root` holds either a whole
     data set or what it held before.
 
     Args:
@@ -51,13 +51,13 @@ def write_shapes(
         image_size: (height, width) in pixels, or one number for both; at least 32.
         seed: Each image depends on the seed, its split and its index alone.
         objects: Smallest and largest number of objects in an image.
-        overwrite: Replace ``root`` if it is a data set that this function wrote and to which nothing was added.
+        overwrite: Replace `root` if it is a data set that this function wrote and to which nothing was added.
 
     Returns:
-        ``root``.
+        `root`.
 
     Raises:
-        FileExistsError: If ``root`` is there and may not be replaced.
+        FileExistsError: If `root` is there and may not be replaced.
         ValueError: If an argument is out of range, or the objects do not fit into the images.
     """
     root = Path(root)
@@ -87,7 +87,7 @@ def write_shapes(
 
 
 def scene(split: str, index: int, image_size: tuple[int, int], seed: int, objects: tuple[int, int] = (1, 5)) -> Scene:
-    """Return one image of the data set with its masks, without any file. Arguments as for ``write_shapes``."""
+    """Return one image of the data set with its masks, without any file. Arguments as for `write_shapes`."""
     rng = np.random.default_rng([seed, SPLITS.index(split), index])
     return paint_scene(rng, *image_size, objects=objects)
 
@@ -115,7 +115,7 @@ def coco_instances(scene: Scene, image_id: int, first_id: int) -> list[dict]:
 def coco_panoptic(scene: Scene, image_id: int, file_name: str) -> tuple[dict, np.ndarray]:
     """Return the COCO panoptic annotation of a scene and its segments as H x W x 3 uint8, BGR.
 
-    The id of a segment is red + 256 green + 65536 blue of its pixels. Objects come in the order of ``scene.labels``,
+    The id of a segment is red + 256 green + 65536 blue of its pixels. Objects come in the order of `scene.labels`,
     then the background, which is the category after the classes.
     """
     numbers = [*range(1, len(scene.labels) + 1), 0]
@@ -194,7 +194,7 @@ def _check_arguments(counts: dict[str, int], size: tuple, seed: int, objects: tu
 
 
 def _check_target(root: Path, overwrite: bool) -> None:
-    """Raise unless ``root`` may be created or replaced."""
+    """Raise unless `root` may be created or replaced."""
     if not root.exists() or (root.is_dir() and not any(root.iterdir())):
         return
     if not overwrite:

@@ -29,13 +29,13 @@ def write_spliced_shapes(
         root: Folder to create; must not exist or be empty.
         num_training, num_validation: Number of images of each split.
         image_size: Height and width in pixels.
-        seed: As for ``write_shapes``.
+        seed: As for `write_shapes`.
 
     Returns:
-        ``root``.
+        `root`.
 
     Raises:
-        FileExistsError: There is something in ``root``.
+        FileExistsError: There is something in `root`.
     """
     target = Path(root).resolve()
     if target.exists() and (not target.is_dir() or any(target.iterdir())):

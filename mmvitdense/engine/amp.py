@@ -14,7 +14,7 @@ from mmvitdense.registry import OPTIM_WRAPPERS
 
 @OPTIM_WRAPPERS.register_module()
 class CpuAmpOptimWrapper(OptimWrapper):
-    """What mmengine's ``AmpOptimWrapper`` is on GPUs, for CPUs, where that class refuses to be built.
+    """What mmengine's `AmpOptimWrapper` is on GPUs, for CPUs, where that class refuses to be built.
 
     The forward pass runs under bfloat16 autocast. bfloat16 has the exponent range of float32, so the loss is not
     scaled.
@@ -22,6 +22,6 @@ class CpuAmpOptimWrapper(OptimWrapper):
 
     @contextmanager
     def optim_context(self, model: nn.Module) -> Iterator[None]:
-        """Forward passes in this context are autocast; gradients accumulate as in ``OptimWrapper``."""
+        """Forward passes in this context are autocast; gradients accumulate as in `OptimWrapper`."""
         with super().optim_context(model), torch.autocast('cpu', dtype=torch.bfloat16):
             yield

@@ -16,7 +16,7 @@ def classes_of_images(dataset: Any) -> list[set[int]]:
     """The classes of each image, from the annotations.
 
     Args:
-        dataset: A data set of mmdet, or a wrapper that passes ``get_cat_ids`` on.
+        dataset: A data set of mmdet, or a wrapper that passes `get_cat_ids` on.
     """
     if not hasattr(dataset, 'get_cat_ids'):
         raise TypeError(
@@ -37,10 +37,10 @@ def count_images(classes: Sequence[set[int]], num_classes: int) -> list[int]:
 
 @HOOKS.register_module()
 class ClassCountsHook(Hook):
-    """Gives the losses that ask for it, such as ``FederatedLoss``, the number of training images of each class."""
+    """Gives the losses that ask for it, such as `FederatedLoss`, the number of training images of each class."""
 
     def before_train(self, runner: Any) -> None:
-        """Count, and call ``set_class_counts`` of every module of the model that has it."""
+        """Count, and call `set_class_counts` of every module of the model that has it."""
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
         losses = [module for module in model.modules() if hasattr(module, 'set_class_counts')]
         if not losses:

@@ -32,8 +32,8 @@ class FiniteLossHook(Hook):
     """Ends a run, before the step of the optimizer, when the loss or a gradient is NaN or infinite.
 
     The error names the iteration, the losses, the first module that gave such numbers (found by running the batch
-    again), the images and the last checkpoint. The batch is written to ``bad_batch_iter_N.pth`` in the work dir, from
-    which ``mmvitdense.apis.replay.replay_batch`` runs it again.
+    again), the images and the last checkpoint. The batch is written to `bad_batch_iter_N.pth` in the work dir, from
+    which `mmvitdense.apis.replay.replay_batch` runs it again.
 
     With dynamic loss scaling (fp16), gradients may be infinite for a while; mmengine's scaler leaves those steps out,
     and only the loss counts here, or a loss scale that has shrunk to nothing. Where several processes train, they

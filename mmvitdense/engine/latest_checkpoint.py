@@ -33,7 +33,7 @@ def latest_checkpoint(
     Args:
         work_dir: The work dir.
         read: Reads a checkpoint, and raises an error whose message says what is wrong with it.
-        folders: Where checkpoints are besides in the work dir (``out_dir`` of the hook that saves them).
+        folders: Where checkpoints are besides in the work dir (`out_dir` of the hook that saves them).
 
     Returns:
         Its path, or None if there is none of this run, and lines for the log.

@@ -15,22 +15,22 @@ from .lr_mults import LearningRateOptimWrapperConstructor
 class LayerDecayOptimWrapperConstructor(LearningRateOptimWrapperConstructor):
     """Optimizer constructor in which lower layers learn more slowly (BEiT, arXiv 2106.08254; ViTDet appendix A.2).
 
-    The learning rate of a parameter at depth i out of n is multiplied by ``layer_decay_rate ** (n - 1 - i)``, with the
-    depths given by ``get_layer_depth(name, prefix)`` of the backbone, as in mmpretrain. Parameters of modules without
+    The learning rate of a parameter at depth i out of n is multiplied by `layer_decay_rate ** (n - 1 - i)`, with the
+    depths given by `get_layer_depth(name, prefix)` of the backbone, as in mmpretrain. Parameters of modules without
     that method (neck, heads) keep the full rate.
 
-    All options of mmengine's default constructor work besides, and ``lr_mults``, whose factors multiply. ViTDet's
-    weight decay is ``norm_decay_mult=0, custom_keys={'pos_embed': dict(decay_mult=0)}`` for B and L (the norms of the
+    All options of mmengine's default constructor work besides, and `lr_mults`, whose factors multiply. ViTDet's
+    weight decay is `norm_decay_mult=0, custom_keys={'pos_embed': dict(decay_mult=0)}` for B and L (the norms of the
     ViT and the position table are not decayed; biases, relative positions and the channel norms of pyramid and heads
-    are) and none of both for H. BEiT's, which ViT-Adapter and ViT-CoMer keep, is ``flat_decay_mult=0``: nothing that
+    are) and none of both for H. BEiT's, which ViT-Adapter and ViT-CoMer keep, is `flat_decay_mult=0`: nothing that
     has one dimension is decayed.
 
     Args:
         optim_wrapper_cfg: As in mmengine, with the optimizer inside.
-        paramwise_cfg: mmengine's options, ``lr_mults`` (see ``LearningRateOptimWrapperConstructor``),
-            ``layer_decay_rate``, above 0 and at most 1, and ``lowest_rate_names``, beginnings of the names of
+        paramwise_cfg: mmengine's options, `lr_mults` (see `LearningRateOptimWrapperConstructor`),
+            `layer_decay_rate`, above 0 and at most 1, and `lowest_rate_names`, beginnings of the names of
             parameters outside the backbone that learn at the rate of depth 0, as ViT-Adapter has it for the queries of
-            Mask2Former (``segmentation/mmcv_custom``).
+            Mask2Former (`segmentation/mmcv_custom`).
     """
 
     def __init__(self, optim_wrapper_cfg: dict, paramwise_cfg: dict | None = None):
@@ -79,7 +79,7 @@ def _decay_factors(model: nn.Module, rate: float, lowest: tuple[str, ...]) -> It
 
 
 def _modules_with_depth(model: nn.Module) -> dict[str, nn.Module]:
-    """Outermost modules with ``get_layer_depth``, by the prefix of their parameters (an adapter speaks for its ViT)."""
+    """Outermost modules with `get_layer_depth`, by the prefix of their parameters (an adapter speaks for its ViT)."""
     found = {}
     for name, module in model.named_modules():
         prefix = f'{name}.' if name else ''

@@ -37,7 +37,7 @@ def watch_loader(loader: DataLoader, limit: float) -> None:
 
     Args:
         loader: The loader, before it is iterated over.
-        limit: Seconds; the ``timeout`` of the loader comes first if it is set.
+        limit: Seconds; the `timeout` of the loader comes first if it is set.
     """
     if not loader.num_workers or isinstance(vars(loader).get('_get_iterator'), partial):
         return

@@ -17,8 +17,8 @@ from mmvitdense.registry import OPTIM_WRAPPER_CONSTRUCTORS
 class LearningRateOptimWrapperConstructor(DefaultOptimWrapperConstructor):
     """Optimizer constructor that gives parts of a model learning rates of their own.
 
-    ``custom_keys`` of mmengine also change learning rates, but a parameter that one of them names is no longer subject
-    to ``norm_decay_mult``, ``bias_decay_mult`` and ``flat_decay_mult``. ``lr_mults`` leave these rules, and all others
+    `custom_keys` of mmengine also change learning rates, but a parameter that one of them names is no longer subject
+    to `norm_decay_mult`, `bias_decay_mult` and `flat_decay_mult`. `lr_mults` leave these rules, and all others
     of mmengine's default constructor, as they are. The recipe of MIMDet, three rates and no weight decay of biases and
     other vectors::
 
@@ -30,7 +30,7 @@ class LearningRateOptimWrapperConstructor(DefaultOptimWrapperConstructor):
 
     Args:
         optim_wrapper_cfg: As in mmengine, with the optimizer inside.
-        paramwise_cfg: mmengine's options and ``lr_mults``, {first parts of a name: factor of the learning rate}. The
+        paramwise_cfg: mmengine's options and `lr_mults`, {first parts of a name: factor of the learning rate}. The
             longest that fits a name counts; '' fits every name; a name that none fits has the factor 1.
     """
 
@@ -44,7 +44,7 @@ class LearningRateOptimWrapperConstructor(DefaultOptimWrapperConstructor):
         super().__init__(optim_wrapper_cfg, paramwise_cfg or {'custom_keys': {}})
 
     def add_params(self, params: list[dict], module: nn.Module, prefix: str = '', is_dcn_module=None) -> None:
-        """Fill ``params`` with the groups of ``module`` (called by mmengine, which recurses through it)."""
+        """Fill `params` with the groups of `module` (called by mmengine, which recurses through it)."""
         if prefix:
             super().add_params(params, module, prefix, is_dcn_module)
             return
@@ -114,5 +114,5 @@ def _factor(name: str, lr_mults: Mapping[str, float]) -> float:
 
 
 def _starts_with(name: str, start: str) -> bool:
-    """Whether the parts of ``start`` ('backbone.vit') are the first parts of ``name``."""
+    """Whether the parts of `start` ('backbone.vit') are the first parts of `name`."""
     return not start or f'{name}.'.startswith(f'{start.rstrip(".")}.')

@@ -14,7 +14,7 @@ from mmvitdense.registry import HOOKS
 
 
 def annealed(step: int, start: int, end: int, power: float = 0.9) -> float:
-    """Probability of masks after ``step`` steps: 1 before ``start``, 0 from ``end`` on, polynomial between."""
+    """Probability of masks after `step` steps: 1 before `start`, 0 from `end` on, polynomial between."""
     if step < start:
         return 1.0
     return 0.0 if step >= end else (1 - (step - start) / (end - start)) ** power
@@ -22,7 +22,7 @@ def annealed(step: int, start: int, end: int, power: float = 0.9) -> float:
 
 @HOOKS.register_module()
 class MaskAnnealingHook(Hook):
-    """Lower the probability of the masks of a mask transformer block by block (EoMT, ``training/lightning_module.py``).
+    """Lower the probability of the masks of a mask transformer block by block (EoMT, `training/lightning_module.py`).
 
     The probabilities depend on the number of steps that the optimizer has done, so a resumed run goes on as it would
     have, with gradient accumulation too. They are a buffer of the model and are logged as 'mask_prob_0' and so on.
@@ -79,5 +79,5 @@ class MaskAnnealingHook(Hook):
         self.before_train_iter(runner, 0)
 
     def probabilities(self, step: int) -> list[float]:
-        """Probability of each block after ``step`` steps of the optimizer."""
+        """Probability of each block after `step` steps of the optimizer."""
         return [annealed(step, start, end, self.power) for start, end in zip(self.starts, self.ends)]

@@ -13,19 +13,19 @@ from .two_stage_warmup import STAGE
 
 @OPTIM_WRAPPER_CONSTRUCTORS.register_module()
 class MaskTransformerOptimWrapperConstructor(LearningRateOptimWrapperConstructor):
-    """Optimizer constructor of EoMT (``training/lightning_module.py:configure_optimizers``).
+    """Optimizer constructor of EoMT (`training/lightning_module.py:configure_optimizers`).
 
-    Of a ViT with N blocks, block i has the factor ``layer_decay_rate ** (N - 1 - i)``, so that the last has the full
-    rate, unlike with ``LayerDecayOptimWrapperConstructor``; the embeddings have that of block 0; the final norm,
-    queries and heads have the full rate. Parameters of the ViT are marked for ``TwoStageWarmupPoly``.
+    Of a ViT with N blocks, block i has the factor `layer_decay_rate ** (N - 1 - i)`, so that the last has the full
+    rate, unlike with `LayerDecayOptimWrapperConstructor`; the embeddings have that of block 0; the final norm,
+    queries and heads have the full rate. Parameters of the ViT are marked for `TwoStageWarmupPoly`.
 
-    The options of mmengine's default constructor and ``lr_mults`` work besides; without them all is decayed, norms,
-    biases and queries too, as published. (``lr_mult`` of the official files has no effect there;
-    ``lr_mults={'backbone.vit': 0.1}`` does what it says.)
+    The options of mmengine's default constructor and `lr_mults` work besides; without them all is decayed, norms,
+    biases and queries too, as published. (`lr_mult` of the official files has no effect there;
+    `lr_mults={'backbone.vit': 0.1}` does what it says.)
 
     Args:
         optim_wrapper_cfg: As in mmengine, with the optimizer inside.
-        paramwise_cfg: mmengine's options, ``lr_mults``, ``layer_decay_rate`` (1 for none) and ``num_full_blocks``, the
+        paramwise_cfg: mmengine's options, `lr_mults`, `layer_decay_rate` (1 for none) and `num_full_blocks`, the
             number of last blocks that have the full rate (those with queries for DINOv3, 0 for DINOv2).
     """
 

@@ -24,7 +24,7 @@ def load_named(dataset: Any, index: Any) -> Any:
 
 
 class NamedLoading:
-    """Loads the samples of a batch by `load_named`; torch calls it as the ``__getitems__`` of the data set.
+    """Loads the samples of a batch by `load_named`; torch calls it as the `__getitems__` of the data set.
 
     Args:
         dataset: The data set.

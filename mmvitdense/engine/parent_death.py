@@ -34,7 +34,7 @@ class LoaderProcess:
     * Signals to all processes of a terminal or a job (Ctrl-C, preemption) are for the process that trains, which still
       needs data to finish its iteration, and are ignored; `end_by_kill` lets that process end it all the same.
 
-    It is the ``worker_init_fn`` of a loader.
+    It is the `worker_init_fn` of a loader.
 
     Args:
         before: What the loader had there.

@@ -28,7 +28,7 @@ class ProcessesHook(Hook):
       seconds), and leave Ctrl-C and SIGTERM to it. Processes started by torchrun are asked to stop, as by SIGTERM, when
       torchrun itself has been killed.
 
-    A process of a distributed run that is stopped ends the run after the ``timeout`` of ``env_cfg.dist_cfg``.
+    A process of a distributed run that is stopped ends the run after the `timeout` of `env_cfg.dist_cfg`.
 
     Args:
         loader_timeout: Seconds.

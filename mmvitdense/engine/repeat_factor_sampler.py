@@ -35,11 +35,11 @@ class RepeatFactorSampler(InfiniteSampler):
     """Endless sampler in whose epochs each image comes as often as its repeat factor says.
 
     A factor that is no whole number is rounded up or down at random, anew in each epoch, so that its mean is kept
-    (detectron2 ``data/samplers/distributed_sampler.py:RepeatFactorTrainingSampler``); mmengine's
-    ``ClassBalancedDataset`` rounds up. All processes draw the same epochs and take turns.
+    (detectron2 `data/samplers/distributed_sampler.py:RepeatFactorTrainingSampler`); mmengine's
+    `ClassBalancedDataset` rounds up. All processes draw the same epochs and take turns.
 
     Args:
-        dataset: A data set with ``get_cat_ids(index)``, as those of mmdet.
+        dataset: A data set with `get_cat_ids(index)`, as those of mmdet.
         threshold: Fraction of images below which a class is repeated.
         shuffle: Whether each epoch has an order of its own.
         seed: Random seed; one that the processes agree on when None.

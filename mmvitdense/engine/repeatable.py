@@ -33,11 +33,11 @@ class RepeatableHook(Hook):
       loaded. The seed of the sampler comes from the checkpoint.
 
     It needs no launcher of this project: any tool that runs the config has it from
-    ``default_hooks = dict(repeatable=dict(type='mmvitdense.RepeatableHook'))``.
+    `default_hooks = dict(repeatable=dict(type='mmvitdense.RepeatableHook'))`.
 
-    Not covered: transforms that keep earlier images in their process (mmdet's ``CachedMosaic``, ``CachedMixUp``) or
+    Not covered: transforms that keep earlier images in their process (mmdet's `CachedMosaic`, `CachedMixUp`) or
     have generators of their own (albumentations 2), operators of a GPU that are not deterministic, and data without
-    indices (``IterableDataset``), for which a line in the log says so.
+    indices (`IterableDataset`), for which a line in the log says so.
     """
 
     # Before the hooks that save checkpoints; what other hooks draw in an iteration is seeded as well.

@@ -26,7 +26,7 @@ descriptor of the file is closed in this process, so the file is read by this on
 def lock_work_dir(work_dir: str | Path) -> bool:
     """Lock a work dir, which is made if it is missing, until `release_work_dir` or the end of this process.
 
-    The lock is one of POSIX (``fcntl``): the kernel frees it however the process ends, forked processes do not inherit
+    The lock is one of POSIX (`fcntl`): the kernel frees it however the process ends, forked processes do not inherit
     it, and it works between machines on NFS 4 and on NFS 3 with its lock service. Where a file system has no locks, a
     warning says so and the run goes on.
 

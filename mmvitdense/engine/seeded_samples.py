@@ -37,7 +37,7 @@ class SeededLoading:
     What is drawn for a sample then depends neither on the process that loads it nor on what that loaded before. The
     generators of the calling process are put back.
 
-    The fetchers of torch call it as the ``__getitems__`` of the data set, so the data set stays the object that hooks
+    The fetchers of torch call it as the `__getitems__` of the data set, so the data set stays the object that hooks
     and samplers know, and takes this along into forked and spawned processes.
     """
 
@@ -62,7 +62,7 @@ class SeededBatches(Sampler):
 
     Args:
         batches: The batch sampler.
-        sampler: What it samples from, whose ``set_epoch`` is called if it has one.
+        sampler: What it samples from, whose `set_epoch` is called if it has one.
         endless: Whether the passes follow each other without end, as in iteration-based loops.
     """
 

@@ -20,17 +20,17 @@ _OF_AVERAGED = 'module.'
 
 @HOOKS.register_module()
 class TrainedWeightsHook(Hook):
-    """Leave out of checkpoints the frozen weights that ``init_cfg=dict(type='ViTPretrained', ...)`` brings.
+    """Leave out of checkpoints the frozen weights that `init_cfg=dict(type='ViTPretrained', ...)` brings.
 
     The weights that are trained, their averages (EMA) and the state of the optimizer are saved as ever, so that a
-    run is resumed and tested as usual, by a config whose ``init_cfg`` gives the same frozen weights. A checkpoint says
+    run is resumed and tested as usual, by a config whose `init_cfg` gives the same frozen weights. A checkpoint says
     which these are, by the address of their file and a hash, and a model that has others is refused. Frozen weights of
-    another origin, such as those of ``load_from``, stay in the checkpoint::
+    another origin, such as those of `load_from`, stay in the checkpoint::
 
         custom_hooks = [dict(type='mmvitdense.TrainedWeightsHook')]
 
-    The tools of this project put the weights back where a checkpoint is read. Who builds a ``Runner`` without them adds
-    ``RestoreFrozenHook`` beside.
+    The tools of this project put the weights back where a checkpoint is read. Who builds a `Runner` without them adds
+    `RestoreFrozenHook` beside.
     """
 
     priority = 'LOWEST'  # after the hooks that add to a checkpoint
@@ -77,7 +77,7 @@ class TrainedWeightsHook(Hook):
 
 @HOOKS.register_module()
 class RestoreFrozenHook(Hook):
-    """Give a checkpoint of ``TrainedWeightsHook`` back what it lacks, from the model that is to load it.
+    """Give a checkpoint of `TrainedWeightsHook` back what it lacks, from the model that is to load it.
 
     Raises:
         FrozenWeightsError: The model has loaded no such weights, or others.

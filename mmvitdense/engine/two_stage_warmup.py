@@ -14,11 +14,11 @@ STAGE = 'stage'
 
 @PARAM_SCHEDULERS.register_module()
 class TwoStageWarmupPoly(_ParamScheduler):
-    """Linear warm-up and polynomial decay, in two stages (EoMT, ``training/two_stage_warmup_poly_schedule.py``).
+    """Linear warm-up and polynomial decay, in two stages (EoMT, `training/two_stage_warmup_poly_schedule.py`).
 
     All but the ViT warm up in the first w1 steps, from a rate of zero. The ViT has the rate zero until then and warms
-    up in the w2 steps after. Each decays to zero at ``total``. Which groups are of the ViT,
-    ``MaskTransformerOptimWrapperConstructor`` says.
+    up in the w2 steps after. Each decays to zero at `total`. Which groups are of the ViT,
+    `MaskTransformerOptimWrapperConstructor` says.
 
     Args:
         optimizer: An optimizer or optimizer wrapper with such groups.
@@ -27,11 +27,11 @@ class TwoStageWarmupPoly(_ParamScheduler):
         power: Exponent of the decay.
         accumulative_counts: Iterations of a step, as that of the optimizer wrapper.
         param_name: What is scheduled.
-        **options: ``begin``, ``end``, ``last_step`` and ``verbose`` of mmengine's schedulers. Iterations are counted,
-            ``by_epoch`` must be False.
+        **options: `begin`, `end`, `last_step` and `verbose` of mmengine's schedulers. Iterations are counted,
+            `by_epoch` must be False.
 
     Raises:
-        ValueError: No group is of the ViT, ``by_epoch`` is asked for, or the warm-ups are longer than ``total``.
+        ValueError: No group is of the ViT, `by_epoch` is asked for, or the warm-ups are longer than `total`.
     """
 
     def __init__(
@@ -66,7 +66,7 @@ class TwoStageWarmupPoly(_ParamScheduler):
         super().__init__(optimizer, param_name=param_name, by_epoch=False, **options)
 
     def factors(self, step: int) -> dict[str, float]:
-        """Factors of both stages after ``step`` steps of the optimizer: 'heads' and 'vit'."""
+        """Factors of both stages after `step` steps of the optimizer: 'heads' and 'vit'."""
         first, second = self.warmup
         return {
             'heads': self._factor(step, first),

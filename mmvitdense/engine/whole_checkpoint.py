@@ -38,20 +38,20 @@ _STOPPED = 'stopped_ckpt'
 class WholeCheckpointHook(CheckpointHook):
     """mmengine's hook, whose checkpoints exist or do not, whatever ends the run and whenever.
 
-    * A checkpoint is written under a temporary name, synced and renamed, then noted in ``last_checkpoint`` likewise.
-      Only then are older ones deleted (``max_keep_ckpts``, ``save_best``); a run that is killed in between and resumed
+    * A checkpoint is written under a temporary name, synced and renamed, then noted in `last_checkpoint` likewise.
+      Only then are older ones deleted (`max_keep_ckpts`, `save_best`); a run that is killed in between and resumed
       deletes them later. One that cannot be written, for want of room or rights, ends the run in all processes.
     * A resumed run first makes the validation that was due when its checkpoint was written.
     * SIGTERM and Ctrl-C finish the iteration, save a checkpoint and end the run with exit code 143 or 130, in all
       processes at the same iteration. Where several processes sum up gradients, that is the next one with a step of
       the optimizer. Within a validation, the state is saved if there is no checkpoint of it, and the validation is made
       on resumption. A second Ctrl-C ends at once.
-    * With ``accumulative_counts`` above 1, the gradients that wait for the next step are written under 'gradients'
+    * With `accumulative_counts` above 1, the gradients that wait for the next step are written under 'gradients'
       and taken up again on resumption. Where several processes train, each has summed up its own until then; they are
       averaged first, which the step would have done.
     * Weights that are not finite end the run before any older checkpoint is deleted.
 
-    Args are those of mmengine's ``CheckpointHook``.
+    Args are those of mmengine's `CheckpointHook`.
     """
 
     def __init__(self, *args: Any, **options: Any):

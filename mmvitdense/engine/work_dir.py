@@ -30,10 +30,10 @@ class WorkDirHook(Hook):
     * The work dir, and the folder of its checkpoints if that is another one, are locked while the run lasts; a second
       run ends with a line that names the process and its machine.
     * What a run that was killed while it wrote has left is removed.
-    * Each run has a name, which is in its checkpoints and in ``.run_lock`` of the work dir. Resumption without a path
+    * Each run has a name, which is in its checkpoints and in `.run_lock` of the work dir. Resumption without a path
       takes the newest whole checkpoint of the last run in the work dir, also where the checkpoint noted last is gone,
       damaged or of another folder, and starts from the beginning if there is none.
-    * A new run in the work dir of an earlier one says so. Its ``last_checkpoint`` is removed, its checkpoints stay.
+    * A new run in the work dir of an earlier one says so. Its `last_checkpoint` is removed, its checkpoints stay.
     """
 
     # Before the hooks that read or write checkpoints.
@@ -164,7 +164,7 @@ def checkpoint_folders(checkpoint_hook: dict | None, work_dir: str) -> list[str]
     """Where on this machine checkpoints of a run go besides the work dir.
 
     Args:
-        checkpoint_hook: The hook's fields in a config, of which ``out_dir`` is read.
+        checkpoint_hook: The hook's fields in a config, of which `out_dir` is read.
         work_dir: The work dir, whose last part mmengine's hook appends.
     """
     out_dir = (checkpoint_hook or {}).get('out_dir')

@@ -12,7 +12,7 @@ from mmvitdense.registry import METRICS
 
 @METRICS.register_module()
 class LiftMetric(BaseMetric):
-    """Means over images of the distances that ``LiFTPretraining`` and ``NAFPretraining`` predict, for what they train
+    """Means over images of the distances that `LiFTPretraining` and `NAFPretraining` predict, for what they train
     ('lift') and for bilinear interpolation.
 
     A distance is one less the cosine of two features: 0 where they agree.
@@ -28,7 +28,7 @@ class LiftMetric(BaseMetric):
         super().__init__(collect_device=collect_device, prefix=prefix)
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
-        """Take the samples of a batch, with ``lift`` and ``bilinear``."""
+        """Take the samples of a batch, with `lift` and `bilinear`."""
         self.results += [(sample['lift'], sample['bilinear']) for sample in data_samples]
 
     def compute_metrics(self, results: list[tuple[float, float]]) -> dict[str, float]:

@@ -17,9 +17,9 @@ _TINY = 1e-8
 class ManipulationMetric(BaseMetric):
     """F1 of the manipulated pixels at a threshold and the area under the ROC curve, each the mean over images.
 
-    F1 is that of IML-ViT's ``utils/evaluation.py``: an image without manipulated pixels has an F1 of 0, so that
+    F1 is that of IML-ViT's `utils/evaluation.py`: an image without manipulated pixels has an F1 of 0, so that
     tampered images alone are to be evaluated. The area under the curve exists where an image has pixels of both kinds,
-    and needs ``model.test_cfg.keep_logits``.
+    and needs `model.test_cfg.keep_logits`.
 
     Args:
         threshold: Pixels with a probability above it count as manipulated. None takes the predicted labels.
@@ -43,7 +43,7 @@ class ManipulationMetric(BaseMetric):
         self.threshold, self.auc = threshold, auc
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
-        """Measure the samples of a batch, with ``pred_sem_seg``, ``seg_logits`` (probabilities) and ``gt_sem_seg``."""
+        """Measure the samples of a batch, with `pred_sem_seg`, `seg_logits` (probabilities) and `gt_sem_seg`."""
         for sample in data_samples:
             truth = sample['gt_sem_seg']['data'].squeeze(0).cpu().numpy() > 0
             scores = sample['seg_logits']['data'].squeeze(0).cpu().numpy() if 'seg_logits' in sample else None

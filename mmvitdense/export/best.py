@@ -7,7 +7,7 @@ from torch import Tensor
 
 
 def best(scores: Tensor, count: int) -> tuple[Tensor, Tensor]:
-    """The ``count`` highest of scores ... x N, and where they are; of equal ones that which comes first.
+    """The `count` highest of scores ... x N, and where they are; of equal ones that which comes first.
 
     ONNX's TopK breaks ties that way, torch.topk in whichever way is fastest, so that eager PyTorch sorts.
     """

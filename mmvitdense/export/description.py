@@ -16,12 +16,12 @@ class Description:
     """What has to be known beside the graph.
 
     Attributes:
-        task: See ``Wrapped``.
+        task: See `Wrapped`.
         inputs, outputs: Names, in order.
-        height, width: Of the images; of those it was traced with where ``any_size``.
+        height, width: Of the images; of those it was traced with where `any_size`.
         batch: How many images a call takes; 0 for any number.
         any_size: Whether images of other sizes fit.
-        multiple: What the sides of an image are multiples of where ``any_size``.
+        multiple: What the sides of an image are multiples of where `any_size`.
         channels: Order of the channels that are read, 'BGR' or 'RGB'.
         padding: Value of each channel beside an image before normalisation, which stands for 0 after it.
         classes: Names of the classes.
@@ -53,7 +53,7 @@ class Description:
 
     @classmethod
     def from_json(cls, text: str | None, name: str) -> Description:
-        """From the text in the file ``name``.
+        """From the text in the file `name`.
 
         Raises:
             ExportError: there is none, or it is of another version.

@@ -1,4 +1,4 @@
-"""Masks of regions put into the image, as mmdet's ``FCNMaskHead`` puts them."""
+"""Masks of regions put into the image, as mmdet's `FCNMaskHead` puts them."""
 
 from __future__ import annotations
 

@@ -46,7 +46,7 @@ class Pixels(nn.Module):
 
 
 def inside(size: Tensor, height: int, width: int) -> Tensor:
-    """Which pixels of B x height x width lie in the upper left rectangles of B x 2 ``size``."""
+    """Which pixels of B x height x width lie in the upper left rectangles of B x 2 `size`."""
     rows = torch.arange(height, device=size.device)[None, :, None] < size[:, 0, None, None]
     columns = torch.arange(width, device=size.device)[None, None, :] < size[:, 1, None, None]
     return rows & columns

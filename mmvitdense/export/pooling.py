@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 
 class AnyAdaptivePooling(nn.Module):
-    """``nn.AdaptiveAvgPool2d`` as two products with matrices that are made of the size of the map.
+    """`nn.AdaptiveAvgPool2d` as two products with matrices that are made of the size of the map.
 
     torch.export writes the pooling down for the size it sees, with indices that are wrong at others.
 
@@ -28,7 +28,7 @@ class AnyAdaptivePooling(nn.Module):
 
 
 def _weights(side: int, count: int, like: Tensor) -> Tensor:
-    """The weight of each of ``side`` places in each of ``count`` means, count x side."""
+    """The weight of each of `side` places in each of `count` means, count x side."""
     number = torch.arange(count, device=like.device)[:, None]
     start, stop = number * side // count, ((number + 1) * side + count - 1) // count
     place = torch.arange(side, device=like.device)[None]

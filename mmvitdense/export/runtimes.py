@@ -96,7 +96,7 @@ class OpenVinoSession(Session):
 
 
 class TorchSession(Session):
-    """A program of ``torch.export`` in PyTorch."""
+    """A program of `torch.export` in PyTorch."""
 
     runtime = 'torch'
 

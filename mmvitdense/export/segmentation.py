@@ -20,8 +20,8 @@ class Segmentor(nn.Module):
     """A segmentor on whole images, or on one window of a large one.
 
     Args:
-        segmentor: An ``EncoderDecoder`` of mmseg, such as ``WindowedEncoderDecoder``.
-        pixels: The preprocessing, see ``Pixels``.
+        segmentor: An `EncoderDecoder` of mmseg, such as `WindowedEncoderDecoder`.
+        pixels: The preprocessing, see `Pixels`.
         labels: Whether the result is a label map, B x H x W of int64, or the scores of all classes, B x K x H x W.
     """
 
@@ -31,7 +31,7 @@ class Segmentor(nn.Module):
         self.outputs = ('labels',) if labels else ('scores',)
 
     def forward(self, image: Tensor) -> Tensor:
-        """Segment B x 3 x H x W, see ``Pixels``."""
+        """Segment B x 3 x H x W, see `Pixels`."""
         size = torch.Size(image.shape[-2:])  # mmseg's heads resize to sizes of this type
         metas = [{'img_shape': size, 'pad_shape': size, 'ori_shape': size}]
         scores = self.segmentor.encode_decode(self.pixels(image), metas)

@@ -18,7 +18,7 @@ from .tracing import standard_operators
 
 
 class SegmentorServer(PredictsInWindows):
-    """Predict with a file as a segmentor of mmseg does, in windows where ``test_cfg`` of the config says so.
+    """Predict with a file as a segmentor of mmseg does, in windows where `test_cfg` of the config says so.
 
     Args:
         session: The file, which gives scores.
@@ -65,7 +65,7 @@ class PaddedSegmentor:
         self.model, self.padded = model, SegmentorServer(eager)
 
     def __call__(self, data: dict[str, Any]) -> list[SegDataSample]:
-        """As of ``SegmentorServer``."""
+        """As of `SegmentorServer`."""
         samples = []
         for image, sample in zip(data['inputs'], data['data_samples']):
             one = {'inputs': [image], 'data_samples': [sample.clone()]}

@@ -83,7 +83,7 @@ def size_of(description: Description, images: Sequence[Tensor]) -> tuple[int, in
 def arrays(
     images: Sequence[Tensor], scales: Sequence[Sequence[float]], description: Description, size: tuple[int, int]
 ) -> Arrays:
-    """The inputs of a file for images, padded to ``size``."""
+    """The inputs of a file for images, padded to `size`."""
     padded = np.empty((len(images), 3, *size), dtype=np.float32)
     padded[:] = np.asarray(description.padding, dtype=np.float32).reshape(1, 3, 1, 1)
     for place, image in zip(padded, images):

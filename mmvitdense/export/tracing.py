@@ -25,7 +25,7 @@ def trace(wrapped: Wrapped, size: tuple[int, int], batch: int | None = 1, any_si
         wrapped: What to trace.
         size: Height and width of the images.
         batch: How many images a call takes; None for any number.
-        any_size: Whether images of other sizes fit; then ``size`` is of no account.
+        any_size: Whether images of other sizes fit; then `size` is of no account.
 
     Raises:
         ExportError: the model cannot have such a graph.

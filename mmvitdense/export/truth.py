@@ -33,7 +33,7 @@ def average_precisions(reference: Run, found: Run) -> dict[str, tuple[float, flo
     Where the first run has less than one sure detection for each image, the ten best of each image are the objects.
 
     Args:
-        reference, found: Of each image 'bboxes' N x 4, 'scores', 'labels' and maybe 'masks', as ``compressed`` gives.
+        reference, found: Of each image 'bboxes' N x 4, 'scores', 'labels' and maybe 'masks', as `compressed` gives.
 
     Returns:
         {'bbox' and maybe 'segm': (AP of the first run, AP of the second)}, as COCO counts it.

@@ -16,7 +16,7 @@ class Wrapped:
     """A module for torch.export, in evaluation mode on the CPU.
 
     Attributes:
-        module: Takes ``image`` B x 3 x H x W, and ``size`` and ``scale`` where they are among the inputs.
+        module: Takes `image` B x 3 x H x W, and `size` and `scale` where they are among the inputs.
         task: 'boxes' (boxes, and masks where the model has them), 'queries' (classes and masks of queries) or
             'semantic'.
         inputs: Names of the inputs.

@@ -50,7 +50,7 @@ def to_onnx(program: ExportedProgram, description: Description, opset: int = 18)
     """Translate a graph to ONNX.
 
     Returns:
-        PyTorch's ``ONNXProgram``; its ``exported_program`` has the operators that the nodes are named after.
+        PyTorch's `ONNXProgram`; its `exported_program` has the operators that the nodes are named after.
     """
     check_libraries('onnx')
     check_opset(opset)
@@ -70,7 +70,7 @@ def to_onnx(program: ExportedProgram, description: Description, opset: int = 18)
 
 
 def save_onnx(onnx_program: torch.onnx.ONNXProgram, path: Path) -> list[Path]:
-    """Write an ONNX file; weights above 2 GB go to a second one beside it, ``NAME.onnx.data``.
+    """Write an ONNX file; weights above 2 GB go to a second one beside it, `NAME.onnx.data`.
 
     Returns:
         The files.
@@ -112,7 +112,7 @@ def save_openvino(onnx_file: Path, path: Path, description: Description) -> list
 
 
 def save_torch(program: ExportedProgram, path: Path, description: Description) -> list[Path]:
-    """Write PyTorch's format, which ``torch.export.load`` reads."""
+    """Write PyTorch's format, which `torch.export.load` reads."""
     if path.suffix != '.pt2':
         raise ExportError(f'--out {path}: expected a name that ends with .pt2, as PyTorch has it.')
     with written_whole(path) as temporary:

@@ -33,16 +33,16 @@ class Attention(OwnsTables):
 
     Args:
         embed_dims: Channels of a token.
-        num_heads: Number of heads; divides ``embed_dims``.
+        num_heads: Number of heads; divides `embed_dims`.
         qkv_bias: Whether the projection to query, key and value has a bias; 'qv' for one that counts as zero for the
             keys, and stays frozen there.
         window_size: Side of a window in tokens, 0 for global attention.
         window_pad: What fills a window that hangs over the edge. 'tokens': a zero token before the projection, so
             that its key and value are the bias (detectron2 ViTDet, SAM, BEiT). 'qkv': zeros after it (ViT-Adapter,
             ViT-CoMer). Padding is not masked in either; checkpoints depend on it.
-        tables: Positions of this block alone, ``DecomposedTables`` or ``BiasTable``; None for none.
+        tables: Positions of this block alone, `DecomposedTables` or `BiasTable`; None for none.
         inner_norm_eps: Epsilon of a norm before the output projection (EVA-02 of CLIP); None for no norm.
-        value_conv: Side of the kernel of a convolution of the values, see ``ValueConv``; 0 for none. It sees the map,
+        value_conv: Side of the kernel of a convolution of the values, see `ValueConv`; 0 for none. It sees the map,
             whatever the windows.
         proj_bias: Whether the output projection has a bias (AIMv2's has none).
     """
@@ -91,10 +91,10 @@ class Attention(OwnsTables):
             position: What this block shares with others, of a window where there is one.
             mask: Which token (the last axis but one) attends to which (the last): true where it does, or numbers that
                 are added to the logits, broadcast to B x heads x N x N. Each must attend to one at least. A
-                ``QueryMask`` masks the first tokens alone.
+                `QueryMask` masks the first tokens alone.
 
         Returns:
-            The shape of ``tokens``.
+            The shape of `tokens`.
 
         Raises:
             ValueError: A mask is given to attention in windows.

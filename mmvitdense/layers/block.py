@@ -24,8 +24,8 @@ class TransformerBlock(nn.Module):
         drop_path_rate: Probability with which a sample skips a branch in training.
         layer_scale_init: Gain of the branches at the start; None for branches without LayerScale.
         norm_eps: Epsilon of both norms.
-        conv_propagation: Kind of the convolutional block at the end, see ``ConvPropagation``; None for none.
-        norm: Kind of both norms, of ``TOKEN_NORMS``.
+        conv_propagation: Kind of the convolutional block at the end, see `ConvPropagation`; None for none.
+        norm: Kind of both norms, of `TOKEN_NORMS`.
     """
 
     def __init__(
@@ -60,7 +60,7 @@ class TransformerBlock(nn.Module):
         position: AttentionPosition | None = None,
         mask: Tensor | QueryMask | None = None,
     ) -> Tensor:
-        """Map ``tokens`` (B x (prefix + h*w) x C, ``grid`` = (h, w)) to the same shape, see ``Attention``."""
+        """Map `tokens` (B x (prefix + h*w) x C, `grid` = (h, w)) to the same shape, see `Attention`."""
         tokens = tokens + self.drop_path(self.ls1(self.attn(self.norm1(tokens), grid, position, mask)))
         tokens = tokens + self.drop_path(self.ls2(self.mlp(self.norm2(tokens))))
         if self.residual is not None:

@@ -18,11 +18,11 @@ class BoxAttention(nn.Module):
 
     The bias of a head for a box and the token in row y and column x is the sum of a term of x, made from the two
     distances of the left and the right side of the box to the middle of the token, and one of y, made from those of the
-    upper and the lower side: in pixels, each by a layer of its own (``models/global_rpe_decomp_decoder.py`` of
-    impiga/Plain-DETR, ``decoder_rpe_type='linear'``). A token of the padding has 100 less, and is not hidden.
+    upper and the lower side: in pixels, each by a layer of its own (`models/global_rpe_decomp_decoder.py` of
+    impiga/Plain-DETR, `decoder_rpe_type='linear'`). A token of the padding has 100 less, and is not hidden.
 
     Distances of pixels are more than 16 bits can hold, so the bias is made in float32 under autocast too. Neither it
-    nor the hidden numbers behind it, of which a query has (height + width) x ``hidden_dims``, exist for all queries at
+    nor the hidden numbers behind it, of which a query has (height + width) x `hidden_dims`, exist for all queries at
     once where they are many: queries are taken in slices, each of which is computed again for the gradients.
 
     Args:

@@ -1,6 +1,6 @@
 """Convolutional blocks that carry information between windows (ViTDet, arXiv 2203.16527 section 3).
 
-detectron2 has only the bottleneck (``modeling/backbone/vit.py:ResBottleneckBlock``); the paper also reports 'basic'
+detectron2 has only the bottleneck (`modeling/backbone/vit.py:ResBottleneckBlock`); the paper also reports 'basic'
 (two 3x3) and 'naive' (one 3x3) without code, which are defined here by analogy.
 """
 
@@ -41,7 +41,7 @@ class ConvPropagation(nn.Module):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Draw the convolutions and start as the identity (detectron2 ``ResBottleneckBlock``)."""
+        """Draw the convolutions and start as the identity (detectron2 `ResBottleneckBlock`)."""
         for index in range(1, self.num_convs + 1):
             nn.init.kaiming_normal_(getattr(self, f'conv{index}').weight, mode='fan_out', nonlinearity='relu')
             getattr(self, f'norm{index}').reset_parameters()

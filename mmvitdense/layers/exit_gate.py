@@ -19,12 +19,12 @@ class ExitGate(nn.Module):
         min_depth: The smallest depth.
 
     Attributes:
-        step: Seed of the next random depth; ``ExitDepthHook`` sets it to the iteration, so that all processes and a
+        step: Seed of the next random depth; `ExitDepthHook` sets it to the iteration, so that all processes and a
             resumed run draw the same. Without the hook it counts the draws.
         counts: {depth: images} since it was last cleared.
 
     Raises:
-        ValueError: ``min_depth`` is not between 1 and ``num_layers``.
+        ValueError: `min_depth` is not between 1 and `num_layers`.
     """
 
     def __init__(self, embed_dims: int, num_layers: int, min_depth: int = 2):

@@ -9,7 +9,7 @@ from mmvitdense.ops import Linear, apply_linear
 
 
 class QuickGELU(nn.Module):
-    """x * sigmoid(1.702 x), the approximation of GELU that OpenAI's CLIP was trained with (``clip/model.py``)."""
+    """x * sigmoid(1.702 x), the approximation of GELU that OpenAI's CLIP was trained with (`clip/model.py`)."""
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Map any shape to the same shape."""
@@ -61,7 +61,7 @@ class SwiGLU(nn.Module):
 
     Args:
         embed_dims: Channels in and out.
-        feedforward_channels: Channels of the product. ``w12`` has twice as many outputs, those of the gate first.
+        feedforward_channels: Channels of the product. `w12` has twice as many outputs, those of the gate first.
         norm_eps: Epsilon of a norm before the last layer; None for no norm.
         bias: Whether both layers have a bias (those of AIMv2 have none).
     """

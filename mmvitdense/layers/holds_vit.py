@@ -12,16 +12,16 @@ _GIVE_OPTIONS = 'Give the model the options of the checkpoint, which `mmvitdense
 
 
 class HoldsViT:
-    """Base of models that hold a ``PlainViT`` or several, and of whose weights ``ViTPretrained`` loads whole files.
+    """Base of models that hold a `PlainViT` or several, and of whose weights `ViTPretrained` loads whole files.
 
     Attributes:
-        held_vits: Attributes that are a ``PlainViT``. The first is the one that weights of a plain ViT are compared
+        held_vits: Attributes that are a `PlainViT`. The first is the one that weights of a plain ViT are compared
             with, of the others a pre-training may have more blocks.
         pretraining_names: Rules (pattern, replacement) that turn names of a pre-training into those of the model; ()
-            for a model whose ViT gets its pre-training by an ``init_cfg`` of its own.
+            for a model whose ViT gets its pre-training by an `init_cfg` of its own.
         new_parts: First parts of the names that no pre-training has, such as 'stem.'.
-        without_vit: What is said of a file that has no weights for one of ``held_vits``; '{model}' is the class.
-        takes_files_without_vit: Whether a file may lack the ViT, which then keeps the weights of its own ``init_cfg``.
+        without_vit: What is said of a file that has no weights for one of `held_vits`; '{model}' is the class.
+        takes_files_without_vit: Whether a file may lack the ViT, which then keeps the weights of its own `init_cfg`.
         fit_advice: What is said after the weights that do not fit.
     """
 

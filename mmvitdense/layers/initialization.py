@@ -19,12 +19,12 @@ Rules = dict[type[nn.Module], Callable[[nn.Module], None]]
 class SelfInitialized:
     """Mixin of a model that draws its initial weights once, apart from its construction.
 
-    A constructor under ``constructed_undrawn`` leaves the model ``undrawn`` on the meta device and where
-    ``awaits_file`` says that a file will bring its weights; else they are drawn at its end. All ways go through
-    ``draw_weights``, so that one seed gives the same weights.
+    A constructor under `constructed_undrawn` leaves the model `undrawn` on the meta device and where
+    `awaits_file` says that a file will bring its weights; else they are drawn at its end. All ways go through
+    `draw_weights`, so that one seed gives the same weights.
 
-    Each layer is drawn by the rule of ``layer_rules`` for its class, or by its own ``reset_parameters``, those inside
-    it first; then the model's ``reset_parameters`` draws what belongs to no layer. A model inside, such as the ViT of
+    Each layer is drawn by the rule of `layer_rules` for its class, or by its own `reset_parameters`, those inside
+    it first; then the model's `reset_parameters` draws what belongs to no layer. A model inside, such as the ViT of
     an adapter, draws by its own rules, and only what is not drawn yet.
     """
 
@@ -81,7 +81,7 @@ def is_meta(module: nn.Module) -> bool:
 
 
 def constructed_undrawn(init: Callable[..., None]) -> Callable[..., None]:
-    """Let the constructor of a ``SelfInitialized`` build its layers without drawing, then draw once.
+    """Let the constructor of a `SelfInitialized` build its layers without drawing, then draw once.
 
     What awaits a file is zero instead, with gains of one. Modules that the constructor is given are left alone.
     """
@@ -118,7 +118,7 @@ def _tensors(module: nn.Module, recurse: bool = True) -> list[tuple[str, Tensor]
 
 
 def _layers(module: nn.Module, prefix: str = '') -> Iterator[tuple[str, nn.Module]]:
-    """What is inside, children before parents; of a ``SelfInitialized`` nothing but itself."""
+    """What is inside, children before parents; of a `SelfInitialized` nothing but itself."""
     for name, child in module.named_children():
         if not isinstance(child, SelfInitialized):
             yield from _layers(child, f'{prefix}{name}.')
@@ -132,7 +132,7 @@ def _modules(value: object) -> Iterator[nn.Module]:
 def _zeros_like(tensor: Tensor, device: torch.device) -> Tensor:
     """Zeros that take memory as they are written to, so that a file and a model it fills are not both there in full.
 
-    The system gives such pages to ``calloc``, which numpy calls; torch writes its zeros.
+    The system gives such pages to `calloc`, which numpy calls; torch writes its zeros.
     """
     if device.type != 'cpu' or tensor.nbytes < _LARGE or not tensor.is_contiguous():
         return torch.zeros_like(tensor, device=device)
@@ -181,7 +181,7 @@ def draw_xavier_linear(layer: nn.Linear) -> None:
 
 def draw_adapter_conv(layer: nn.Conv2d | nn.ConvTranspose2d) -> None:
     """Normal with the variance 2 over the number of outputs that an input reaches, and zero biases, as ViT-Adapter and
-    ViT-CoMer do (``_init_weights``)."""
+    ViT-CoMer do (`_init_weights`)."""
     fan_out = layer.kernel_size[0] * layer.kernel_size[1] * layer.out_channels // layer.groups
     nn.init.normal_(layer.weight, std=(2.0 / fan_out) ** 0.5)
     _zero_bias(layer)

@@ -24,5 +24,5 @@ class LayerScale(nn.Module):
         nn.init.constant_(self.gamma, self.init_value)
 
     def forward(self, tokens: Tensor) -> Tensor:
-        """Scale ``... x embed_dims``."""
+        """Scale `... x embed_dims`."""
         return tokens * self.gamma

@@ -13,12 +13,12 @@ from mmvitdense.ops import linear
 
 
 class LowRankUpdate(nn.Module):
-    """The product of two matrices, ``up @ down``, which starts as zero.
+    """The product of two matrices, `up @ down`, which starts as zero.
 
     Args:
-        in_features: Columns of ``down``.
-        out_features: Rows of ``up``.
-        rank: Rows of ``down``.
+        in_features: Columns of `down`.
+        out_features: Rows of `up`.
+        rank: Rows of `down`.
         device: Where the weights are.
         dtype: Their type.
     """
@@ -30,7 +30,7 @@ class LowRankUpdate(nn.Module):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Draw ``down`` as torch draws linear layers, and set ``up`` to zero (section 4.1 of the paper)."""
+        """Draw `down` as torch draws linear layers, and set `up` to zero (section 4.1 of the paper)."""
         nn.init.kaiming_uniform_(self.down, a=math.sqrt(5))
         nn.init.zeros_(self.up)
 
@@ -40,7 +40,7 @@ class LowRankUpdate(nn.Module):
 
 
 class LowRankLinear(nn.Linear):
-    """A linear layer W whose rows ``rows[name]`` compute with W + alpha / rank * up @ down.
+    """A linear layer W whose rows `rows[name]` compute with W + alpha / rank * up @ down.
 
     It takes over weight and bias of the layer that it replaces, under their names, and freezes them.
 

@@ -1,6 +1,6 @@
 """Attention of the places of a fine map to a window of a coarse map around each.
 
-The rule is that of NATTEN's dilated neighbourhoods as NAF uses them (arXiv 2511.18452, ``src/layers/attentions.py`` of
+The rule is that of NATTEN's dilated neighbourhoods as NAF uses them (arXiv 2511.18452, `src/layers/attentions.py` of
 valeoai/NAF): the coarse map is stretched to the fine one by the nearest cell, and a place attends to
 every n-th place around it, n being how often the coarse map goes into the fine one. At a border the window is shifted,
 never cut.
@@ -47,7 +47,7 @@ class NeighborhoodAttention(nn.Module):
             value: B x (heads*c) x h x w.
 
         Returns:
-            B x (heads*c) x H x W, of the type of ``value``.
+            B x (heads*c) x H x W, of the type of `value`.
 
         Raises:
             ValueError: The fine map is smaller than the coarse one, or channels are no multiple of the heads.
@@ -103,7 +103,7 @@ class _Windows(NamedTuple):
 
 
 def _windows(fine: int, coarse: int, side: int, device: torch.device) -> _Windows:
-    """The windows along an axis, as NATTEN chooses them with the dilation ``fine // coarse``."""
+    """The windows along an axis, as NATTEN chooses them with the dilation `fine // coarse`."""
     side = min(side, coarse)
     steps = torch.arange(side, device=device)
     if fine % coarse == 0:

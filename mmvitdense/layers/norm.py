@@ -13,7 +13,7 @@ from torch import Tensor, nn
 class RMSNorm(nn.LayerNorm):
     """Tokens over the root of their mean square, times a gain for each channel (arXiv 1910.07467; AIMv2).
 
-    A subclass of ``nn.LayerNorm``, without its shift, for rules such as "no weight decay for norms" go by that class.
+    A subclass of `nn.LayerNorm`, without its shift, for rules such as "no weight decay for norms" go by that class.
     Computed in the wider of the types of tokens and gains.
 
     Args:
@@ -32,13 +32,13 @@ class RMSNorm(nn.LayerNorm):
 
 
 TOKEN_NORMS = {'layer': nn.LayerNorm, 'rms': RMSNorm}
-"""Norms of the tokens of a ViT, by the option ``norm``; both take channels and ``eps``."""
+"""Norms of the tokens of a ViT, by the option `norm`; both take channels and `eps`."""
 
 
 class LayerNorm2d(nn.Module):
-    """Layer normalisation over the channels of each position of a map (detectron2 ``layers/batch_norm.py:LayerNorm``).
+    """Layer normalisation over the channels of each position of a map (detectron2 `layers/batch_norm.py:LayerNorm`).
 
-    Deliberately no subclass of ``nn.LayerNorm``: rules such as "no weight decay for norms" go by that class, and
+    Deliberately no subclass of `nn.LayerNorm`: rules such as "no weight decay for norms" go by that class, and
     ViTDet's recipe decays these weights.
 
     Args:
@@ -95,7 +95,7 @@ class BatchNorm2d(nn.BatchNorm2d):
 
     There torch (2.15 and before) computes wrong gradients of a batch norm, without an error, for a batch of one image
     where one of output and gradient is "channels last" and the other not. What replaces this class by torch's own, as
-    ``nn.SyncBatchNorm.convert_sync_batchnorm`` does, brings that back.
+    `nn.SyncBatchNorm.convert_sync_batchnorm` does, brings that back.
     """
 
     def forward(self, maps: Tensor) -> Tensor:
@@ -104,17 +104,17 @@ class BatchNorm2d(nn.BatchNorm2d):
 
 
 class SyncBatchNorm(BatchNorm2d):
-    """``nn.SyncBatchNorm`` where several processes train together, else ``BatchNorm2d``.
+    """`nn.SyncBatchNorm` where several processes train together, else `BatchNorm2d`.
 
-    It is no ``nn.SyncBatchNorm``, so that mmengine's ``revert_sync_batchnorm`` leaves it as it is: what that puts in
-    the place of one has the wrong gradients again that ``BatchNorm2d`` mends, and without other processes there is
+    It is no `nn.SyncBatchNorm`, so that mmengine's `revert_sync_batchnorm` leaves it as it is: what that puts in
+    the place of one has the wrong gradients again that `BatchNorm2d` mends, and without other processes there is
     nothing to revert.
 
     Args:
         num_features: Channels of the maps.
-        *args: As in ``nn.BatchNorm2d``.
+        *args: As in `nn.BatchNorm2d`.
         process_group: The processes to synchronise with, all by default.
-        **kwargs: As in ``nn.BatchNorm2d``.
+        **kwargs: As in `nn.BatchNorm2d`.
     """
 
     # All that the forward pass of torch's needs besides what a batch norm has.
@@ -146,8 +146,8 @@ def build_norm2d(cfg: dict, num_channels: int) -> nn.Module:
     """Build the norm of a map from a config in the manner of mmcv.
 
     Args:
-        cfg: ``dict(type='BN' | 'SyncBN' | 'LN' | 'GN', ...)`` with options of the class; 'GN' needs ``num_groups``;
-            'LN' is ``LayerNorm2d``. ``requires_grad=False`` freezes its parameters.
+        cfg: `dict(type='BN' | 'SyncBN' | 'LN' | 'GN', ...)` with options of the class; 'GN' needs `num_groups`;
+            'LN' is `LayerNorm2d`. `requires_grad=False` freezes its parameters.
         num_channels: Channels of the map.
 
     Raises:

@@ -38,7 +38,7 @@ class PatchEmbed(nn.Module):
         self.norm = nn.Identity() if norm is None else norm
 
     def forward(self, image: Tensor) -> tuple[Tensor, tuple[int, int]]:
-        """Embed ``image`` (B x in_channels x H x W); return tokens (B x h*w x C, row by row) and the grid (h, w)."""
+        """Embed `image` (B x in_channels x H x W); return tokens (B x h*w x C, row by row) and the grid (h, w)."""
         pad_bottom, pad_right = (-image.shape[-2] % self.patch_size, -image.shape[-1] % self.patch_size)
         if pad_bottom or pad_right:
             image = F.pad(image, (0, pad_right, 0, pad_bottom))
@@ -67,7 +67,7 @@ class _ConvNormReLU(nn.Module):
 class ConvPatchEmbed(PatchEmbed):
     """Tokens of 16 pixels from four convolutions of 3 x 3 and stride 2, all but the last with batch norm and ReLU.
 
-    ECViT's stem (EdgeCrafter, arXiv 2603.18739; ``engine/edgecrafter/ecvit.py:ConvPyramidPatchEmbed``). Their channels
+    ECViT's stem (EdgeCrafter, arXiv 2603.18739; `engine/edgecrafter/ecvit.py:ConvPyramidPatchEmbed`). Their channels
     are an eighth, a quarter and half of those of a token.
 
     Args:
@@ -90,7 +90,7 @@ class ConvPatchEmbed(PatchEmbed):
         self.proj = nn.Conv2d(channels[-1], embed_dims, 3, stride=2, padding=1)
 
     def train(self, mode: bool = True) -> ConvPatchEmbed:
-        """Switch between training and evaluation; the batch norms stay in evaluation with ``norm_eval``."""
+        """Switch between training and evaluation; the batch norms stay in evaluation with `norm_eval`."""
         super().train(mode)
         if self.norm_eval:
             self.convs.eval()
@@ -113,7 +113,7 @@ def build_patch_embed(
     bias: bool,
     norm: nn.Module | None = None,
 ) -> PatchEmbed:
-    """Build the patch embedding: one convolution, or the stem of ``dict(kind='conv', ...)``.
+    """Build the patch embedding: one convolution, or the stem of `dict(kind='conv', ...)`.
 
     Raises:
         ValueError: There is no such stem, or it makes patches of another size.

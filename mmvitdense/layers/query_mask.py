@@ -1,4 +1,4 @@
-"""Masked attention of queries that stand before the tokens of an image (EoMT, arXiv 2503.19108; ``models/eomt.py``)."""
+"""Masked attention of queries that stand before the tokens of an image (EoMT, arXiv 2503.19108; `models/eomt.py`)."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class QueryMasking(nn.Module):
 
     A query attends to the patches where its mask is positive, and to all queries, class and register tokens. With the
     probability 1 - p of a block it attends to all, drawn for each image and query. The probabilities are a buffer, so
-    that a checkpoint has them; ``MaskAnnealingHook`` sets them.
+    that a checkpoint has them; `MaskAnnealingHook` sets them.
 
     Args:
         num_blocks: Blocks with masks, from the first to the last.

@@ -28,7 +28,7 @@ def sliced_attention(query: Tensor, key: Tensor, value: Tensor, logits: tuple[Te
     """Scaled dot-product attention with terms of rows and columns added to the logits.
 
     Args:
-        query, key, value: B x heads x N x d, the first ``prefix`` tokens without position, the others of an h x w map.
+        query, key, value: B x heads x N x d, the first `prefix` tokens without position, the others of an h x w map.
         logits: Terms for each patch as query: of the key's row, B x heads x h*w x h, and column, B x heads x h*w x w.
         prefix: N - h*w.
 
@@ -77,7 +77,7 @@ def _forward(query: Tensor, key: Tensor, value: Tensor, rows: Tensor, columns: T
 
 
 def _times(left: Tensor, right: Tensor) -> Tensor:
-    """``left`` times the transpose of ``right``, by the faster library where both are matrices."""
+    """`left` times the transpose of `right`, by the faster library where both are matrices."""
     if left.shape[:2] == (1, 1):
         return linear(left, right[0, 0])
     return left @ right.transpose(-2, -1)

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 
 class ValueConv(nn.Conv2d):
-    """A depth-wise convolution of the map of values, one kernel for all heads (``models.py:get_local_pos_embed``).
+    """A depth-wise convolution of the map of values, one kernel for all heads (`models.py:get_local_pos_embed`).
 
     Zero at the start. Its sum with the attended values goes into the output projection.
 

@@ -16,7 +16,7 @@ def pad_to_windows(tokens: Tensor, window_size: int, fill: Tensor | None = None)
         fill: C values for the new tokens; zeros when None.
 
     Returns:
-        B x H' x W' x C with H' and W' the next multiples of ``window_size``.
+        B x H' x W' x C with H' and W' the next multiples of `window_size`.
     """
     batch, height, width, channels = tokens.shape
     bottom, right = -height % window_size, -width % window_size
@@ -41,7 +41,7 @@ def window_partition(tokens: Tensor, window_size: int) -> Tensor:
 
 
 def window_merge(windows: Tensor, window_size: int, grid: tuple[int, int]) -> Tensor:
-    """Undo ``pad_to_windows`` and ``window_partition``.
+    """Undo `pad_to_windows` and `window_partition`.
 
     Args:
         windows: (B*windows) x window_size**2 x C.

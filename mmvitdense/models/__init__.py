@@ -28,7 +28,7 @@ from .tuning import (
     unmerge_lora,
 )
 
-# Heads of mmdet and mmseg take it as ``norm_cfg=dict(type='mmvitdense.LayerNorm2d', eps=1e-6)``.
+# Heads of mmdet and mmseg take it as `norm_cfg=dict(type='mmvitdense.LayerNorm2d', eps=1e-6)`.
 MODELS.register_module(module=LayerNorm2d)
 
 __all__ = [

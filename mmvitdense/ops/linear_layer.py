@@ -26,12 +26,12 @@ _PLAIN = (Tensor, nn.Parameter)
 
 Linear = nn.Linear
 """The layers of our models are torch's own: quantisation, pruning, adapters and tracers look for exactly that type.
-What is faster lies in the call, see ``apply_linear``."""
+What is faster lies in the call, see `apply_linear`."""
 _FORWARD = nn.Linear.forward
 
 
 def apply_linear(layer: nn.Module, tokens: Tensor) -> Tensor:
-    """``layer(tokens)``, by ``linear`` where that is all that calling the layer does.
+    """`layer(tokens)`, by `linear` where that is all that calling the layer does.
 
     Args:
         layer: A linear layer, or what someone put in its place.
@@ -46,7 +46,7 @@ def apply_linear(layer: nn.Module, tokens: Tensor) -> Tensor:
 
 
 def is_plain(layer: nn.Module) -> bool:
-    """Whether calling the layer is ``F.linear`` of its parameters and nothing else: no hook, no other forward."""
+    """Whether calling the layer is `F.linear` of its parameters and nothing else: no hook, no other forward."""
     return (
         type(layer) is nn.Linear
         and nn.Linear.forward is _FORWARD
@@ -57,7 +57,7 @@ def is_plain(layer: nn.Module) -> bool:
 
 
 def linear(tokens: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """``F.linear``: ... x in, out x in and out to ... x out."""
+    """`F.linear`: ... x in, out x in and out to ... x out."""
     if not _worth_onednn(tokens, weight, bias):
         return F.linear(tokens, weight, bias)
     if torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in (tokens, weight, bias)):

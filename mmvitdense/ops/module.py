@@ -81,7 +81,7 @@ class MultiScaleDeformableAttention(nn.Module):
             nn.init.zeros_(layer.bias)
 
     def reset_parameters(self) -> None:
-        """As ``init_weights``, under torch's name for it."""
+        """As `init_weights`, under torch's name for it."""
         self.init_weights()
 
     def forward(

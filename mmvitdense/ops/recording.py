@@ -19,7 +19,7 @@ def is_exporting() -> bool:
 
 
 def constant(function: Callable[[], Tensor]) -> Tensor:
-    """What ``function`` returns, as a constant for whoever writes down the model.
+    """What `function` returns, as a constant for whoever writes down the model.
 
     For random numbers, which the written model would draw anew, and for computations that it need not repeat.
     """

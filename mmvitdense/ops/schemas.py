@@ -105,7 +105,7 @@ def _save(ctx: Any, inputs: tuple, output: Any) -> None:
 
 
 def _saved(ctx: Any, name: str) -> tuple[Callable, tuple]:
-    """The operator ``name`` for the sizes of the levels as they were given, and the inputs of the forward pass."""
+    """The operator `name` for the sizes of the levels as they were given, and the inputs of the forward pass."""
     operator, (value, *rest) = getattr(OPS, name), ctx.saved_tensors
     if ctx.spatial_shapes is None:
         return operator.tensor_shapes, (value, *rest)

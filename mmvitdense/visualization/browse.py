@@ -16,7 +16,7 @@ def browse(cfg: dict, output_dir: str | Path, num: int = 16) -> Iterator[Path]:
     """Draw training samples of a detection or segmentation config, evenly spread over the data set.
 
     Args:
-        cfg: An mmengine Config; its ``train_dataloader.dataset`` is drawn.
+        cfg: An mmengine Config; its `train_dataloader.dataset` is drawn.
         output_dir: Folder for the pictures, created if needed.
         num: How many samples; all of them if there are fewer.
 

@@ -25,7 +25,7 @@ class ConversionError(ValueError):
 
 
 def read_kwcoco(path: Path) -> dict[str, Any]:
-    """The content of ``.kwcoco.json``, or of the one JSON file inside ``.kwcoco.zip``.
+    """The content of `.kwcoco.json`, or of the one JSON file inside `.kwcoco.zip`.
 
     Raises:
         ConversionError: It is no such file.

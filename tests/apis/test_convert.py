@@ -324,7 +324,7 @@ class TestMIMDet:
 
 
 class TestLibraries:
-    """What is written is compared in ``tests/checkpoints/test_targets.py``."""
+    """What is written is compared in `tests/checkpoints/test_targets.py`."""
 
     @pytest.fixture
     def of_a_run(self, tmp_path):

@@ -19,7 +19,7 @@ FOUND = {2: 0.0, 3: 0.5, 4: 1.0, 5: 0.0, 6: 1.0}
 
 
 def predictions(model, data):
-    """The labels themselves, of as many segments as ``FOUND`` says; the rest is void."""
+    """The labels themselves, of as many segments as `FOUND` says; the rest is void."""
     import mmcv
     from mmengine.structures import PixelData
 

@@ -84,7 +84,7 @@ def build(model, trunk, **options):
 
 @functools.cache
 def built(model, trunk):
-    """Like ``build``, for tests that only read the weights."""
+    """Like `build`, for tests that only read the weights."""
     return build(model, trunk)
 
 

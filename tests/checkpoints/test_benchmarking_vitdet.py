@@ -154,7 +154,7 @@ def test_sides_that_nothing_tells():
 
 @pytest.mark.parametrize('kind', ['official', 'converted'])
 def test_into_a_backbone(tmp_path, monkeypatch, kind):
-    """By ``init_cfg``: the same tensors from the official file and from the converted one, nothing missing."""
+    """By `init_cfg`: the same tensors from the official file and from the converted one, nothing missing."""
     golden = read_golden()
     path = tmp_path / 'official.pth'
     torch.save({'model': {f'{BODY}{name}': tensor for name, tensor in golden.items()}}, path)
@@ -176,7 +176,7 @@ def test_into_a_backbone(tmp_path, monkeypatch, kind):
 
 
 def test_load_from_a_converted_file(tmp_path):
-    """mmengine's ``load_from`` of backbone and neck, strictly."""
+    """mmengine's `load_from` of backbone and neck, strictly."""
     path = tmp_path / 'official.pth'
     torch.save({'model': {f'{BODY}{name}': tensor for name, tensor in read_golden().items()}}, path)
     conversion = convert_file(path)

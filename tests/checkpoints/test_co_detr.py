@@ -1,4 +1,4 @@
-"""Co-DETR in the layouts there are: the released code's on a ViT (``tests/fidelity``), on ViT-CoMer, mmdet 3's copy."""
+"""Co-DETR in the layouts there are: the released code's on a ViT (`tests/fidelity`), on ViT-CoMer, mmdet 3's copy."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""What others add needs no edit in ``checkpoints``: a format, a ViT with more parts, a model that holds one."""
+"""What others add needs no edit in `checkpoints`: a format, a ViT with more parts, a model that holds one."""
 
 import pytest
 import torch

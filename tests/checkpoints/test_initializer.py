@@ -130,7 +130,7 @@ def test_layer_scale_can_be_folded(tmp_path):
 
 
 def test_patches_of_14_pixels_in_a_vitdet_of_16(tmp_path):
-    """As MAE's ViT-H: kernels are resized, positions stay when ``pretrain_img_size`` is their grid times the patch."""
+    """As MAE's ViT-H: kernels are resized, positions stay when `pretrain_img_size` is their grid times the patch."""
     small = {**SMALL, 'patch_size': 7, 'img_size': 28}
     source = redraw(PlainViT(**small, with_cls_token=True, final_norm='last'))
     path = tmp_path / 'mae_pretrain_p7.pth'

@@ -1,6 +1,6 @@
 """Every family of the table in every layout that there is of it gives the options and the features of its preset.
 
-The names of the layouts are held against the libraries by ``tests/fidelity``; here they are written from ours.
+The names of the layouts are held against the libraries by `tests/fidelity`; here they are written from ours.
 """
 
 import pytest
@@ -491,7 +491,7 @@ def test_layout_of_a_family(family, layout):
 
 
 def test_every_family_has_a_layout():
-    """MoCo v3 has fixed positions, which make it known: see ``test_heads_of_moco_v3_small``."""
+    """MoCo v3 has fixed positions, which make it known: see `test_heads_of_moco_v3_small`."""
     assert {family for family, _ in CASES} == set(PRETRAININGS) - {'mocov3'}
 
 

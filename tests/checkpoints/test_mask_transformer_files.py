@@ -55,7 +55,7 @@ def renamed(weights, rules):
 
 
 def split_qkv(weights):
-    """As ``transformers`` has it, where keys have no bias."""
+    """As `transformers` has it, where keys have no bias."""
     result = {}
     for name, weight in weights.items():
         if '.attn.qkv.' not in name:
@@ -68,7 +68,7 @@ def split_qkv(weights):
 
 
 def official_trunk(vit, kind):
-    """The names of timm, or those that official code makes of the DINOv3 of ``transformers``."""
+    """The names of timm, or those that official code makes of the DINOv3 of `transformers`."""
     if kind != 'dinov3':
         return renamed(vit, OF_TIMM)
     tokens = (
@@ -156,7 +156,7 @@ def test_official_eomt(kind, tmp_path):
 
 
 def eomt_trunk(model, value):
-    """A published DINOv3 of ``transformers`` that has ``value`` everywhere, to which differences are made."""
+    """A published DINOv3 of `transformers` that has `value` everywhere, to which differences are made."""
     vit, _ = parts_of(model)
     rules = (
         (r'^(cls_token|register_tokens)$', r'embeddings.\1'),
@@ -190,7 +190,7 @@ def test_differences_need_what_they_are_made_with(tmp_path):
 
 @pytest.mark.parametrize('with_vit', [True, False])
 def test_official_pmt(kind, with_vit, tmp_path):
-    """A decoder alone is joined to its ViT by the tool, or loaded beside the ``init_cfg`` of the ViT."""
+    """A decoder alone is joined to its ViT by the tool, or loaded beside the `init_cfg` of the ViT."""
     model = PMT(VITS[kind], num_classes=7, num_queries=5, num_blocks=2, tap_indices=(0, 2), feedforward_channels=40)
     torch.save(pmt_file(model, kind, with_vit), tmp_path / 'official.bin')
     vit = tmp_path / 'vit.pth'

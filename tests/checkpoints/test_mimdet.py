@@ -31,7 +31,7 @@ def log(monkeypatch):
 
 
 def load(tmp_path, weights, **options):
-    """A model that loads ``weights`` from a file as a config does."""
+    """A model that loads `weights` from a file as a config does."""
     path = tmp_path / 'weights.pth'
     torch.save({'model': weights}, path)
     config = {'type': 'mmvitdense.MIMDet', **SMALL, **options}

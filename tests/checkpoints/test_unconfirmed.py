@@ -80,7 +80,7 @@ CASES = {
 
 @pytest.mark.parametrize('name', CASES)
 def test_an_official_file(name, warnings, save):
-    """In the words of ``mmvitdense convert``, which prints them as guesses."""
+    """In the words of `mmvitdense convert`, which prints them as guesses."""
     (model, weights), shown = CASES[name][0](), CASES[name][1]
     path = save(weights)
     ViTPretrained(path)(model)

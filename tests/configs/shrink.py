@@ -155,7 +155,7 @@ def _narrow(model: ConfigDict, vit: ConfigDict) -> None:
 
 
 def _is_dpt(options: ConfigDict) -> bool:
-    """Whether this is mmseg's DPT, whose ``embed_dims`` are those of the ViT."""
+    """Whether this is mmseg's DPT, whose `embed_dims` are those of the ViT."""
     return 'post_process_channels' in options
 
 
@@ -277,7 +277,7 @@ def _narrow_roi_heads(roi_head: ConfigDict) -> None:
 
 
 def _dicts(part: ConfigDict | list, skip: str = '') -> Iterator[ConfigDict]:
-    """Every dict inside ``part``, itself included, without those under the key ``skip``."""
+    """Every dict inside `part`, itself included, without those under the key `skip`."""
     if isinstance(part, dict):
         yield part
     for key, value in part.items() if isinstance(part, dict) else enumerate(part):

@@ -97,14 +97,14 @@ def small(name, shapes_root):
 
 @pytest.fixture(scope='class')
 def small_model(small):
-    """A function that gives the model of ``small``, built when first called; later it is as a test has trained it."""
+    """A function that gives the model of `small`, built when first called; later it is as a test has trained it."""
     return functools.cache(lambda: build_initialised(small))
 
 
 @pytest.mark.parametrize('name', LEAVES, scope='class')
 class TestEveryConfig:
     def test_a_name_without_dots_that_a_metafile_lists(self, name):
-        """mmengine finds ``mmvitdense::family/config.py`` by the metafiles, and stumbles over dots."""
+        """mmengine finds `mmvitdense::family/config.py` by the metafiles, and stumbles over dots."""
         assert '.' not in Path(name).stem
         assert CONFIGS_OF_ZOO.count(name) == 1
 

@@ -61,7 +61,7 @@ PARAMETERS = {
     f'{COMER}-l-beitv2_mask2former_80k_coco-stuff164k-896': (None, 633_586_156 + 24 * 1024),
 }
 FAMILIES = [name.removesuffix('.py') for name in LEAVES if name.startswith(tuple(BACKBONES))]
-# With recipes of their own, see ``TestOtherRecipes``.
+# With recipes of their own, see `TestOtherRecipes`.
 OTHERS = ('dino-5scale', '_htc_', '_sparse-rcnn_', 'mask2former-panoptic', '-mae_')
 RECIPES = [name for name in FAMILIES if not name.endswith('_shapes') and not any(part in name for part in OTHERS)]
 
@@ -320,7 +320,7 @@ class TestWeightDecayAndRates:
         assert {o for p, o in options.items() if p.startswith('backbone.interactions.')} == {(lr, 0.0), (lr, decay)}
 
     def test_queries_have_the_lowest_rate(self):
-        """0.9 to the power of 25 for L (``segmentation/mmcv_custom`` of ViT-Adapter)."""
+        """0.9 to the power of 25 for L (`segmentation/mmcv_custom` of ViT-Adapter)."""
         options = options_by_name(f'{ADAPTER}-l-beitv2_mask2former_80k_ade20k-896')
         lowest = pytest.approx(2e-5 * 0.07179, rel=1e-4)
         assert options['decode_head.query_embed.weight'] == (lowest, 0.05)

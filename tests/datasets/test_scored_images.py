@@ -35,7 +35,7 @@ def settings(root):
 
 
 def score(dataset, path, choose=True, **options):
-    """Score predictions near the truth; without ``choose`` as mmdet does alone."""
+    """Score predictions near the truth; without `choose` as mmdet does alone."""
     with DefaultScope.overwrite_default_scope('mmdet'):
         dataset = DATASETS.build(dataset)
         metric = METRICS.build(dict(type='CocoMetric', ann_file=str(path), **options))

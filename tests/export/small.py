@@ -70,7 +70,7 @@ MODELS = {
 
 
 def small_config(name: str, **more: object):
-    """The config of a model of ``MODELS``."""
+    """The config of a model of `MODELS`."""
     path, options = MODELS[name]
     vit = {} if 'eomt' in name else {f'model.backbone.{key}': value for key, value in _VIT.items()}
     return load_config(f'configs/{path}.py', vit | options | more)

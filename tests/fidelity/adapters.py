@@ -14,7 +14,7 @@ from tests.fidelity.golden import read_golden
 
 
 class Golden:
-    """A file: ``meta`` and the parts 'sd', 'in', 'out', 'mid', 'cot' and 'grad' as dicts of tensors."""
+    """A file: `meta` and the parts 'sd', 'in', 'out', 'mid', 'cot' and 'grad' as dicts of tensors."""
 
     def __init__(self, name: str):
         self.parts = read_golden(name)
@@ -23,7 +23,7 @@ class Golden:
         self.kwargs = self.meta['kwargs']
 
     def build(self, **untold: Any) -> nn.Module:
-        """Our model with the options that the weights tell and ``untold``, in evaluation mode with the weights."""
+        """Our model with the options that the weights tell and `untold`, in evaluation mode with the weights."""
         form = detect(self.weights)
         given = {'num_heads': self.kwargs['num_heads']}
         if isinstance(self.kwargs['img_size'], list):
@@ -120,7 +120,7 @@ DEFORMABLE = {
 
 
 def build_published(model: type[nn.Module], arch: str, vit: dict[str, Any] | None = None, **options: Any) -> nn.Module:
-    """A published model without memory, around timm's ViT unless ``vit`` says otherwise."""
+    """A published model without memory, around timm's ViT unless `vit` says otherwise."""
     timm = {'pos_embed_cls_slot': True, 'layer_scale_init': 1.0}
     with torch.device('meta'):
         return model({'arch': arch, **(timm if vit is None else vit)}, **DEFORMABLE[arch], **options)

@@ -25,7 +25,7 @@ def redraw(module: nn.Module, std: float = 0.2, seed: int = 0) -> nn.Module:
 
 
 def assert_within(actual: Tensor, expected: Tensor, fraction: float, what: str) -> None:
-    """Fail unless no element is off by more than ``fraction`` of the standard deviation of ``expected``."""
+    """Fail unless no element is off by more than `fraction` of the standard deviation of `expected`."""
     assert actual.shape == expected.shape, f'{what}: {tuple(actual.shape)} instead of {tuple(expected.shape)}'
     std = expected.std()
     assert std > 0, f'{what}: the expected values are all the same, which compares nothing'
@@ -47,7 +47,7 @@ def assert_agreement(
         oracle: The other model; its parameters are drawn anew.
         image: B x 3 x H x W.
         to_ours: From {name: tensor} of the oracle, weights or gradients, to the same for our model.
-        run_oracle: From an image to the maps that ``ours`` should give.
+        run_oracle: From an image to the maps that `ours` should give.
     """
     redraw(oracle).eval()
     ours.eval().load_state_dict(to_ours(oracle.state_dict()))

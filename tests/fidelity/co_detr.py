@@ -1,4 +1,4 @@
-"""A small ``CoDETR`` with the options of ``tests/golden/codetr_heads.npz``, on maps in the place of a trunk."""
+"""A small `CoDETR` with the options of `tests/golden/codetr_heads.npz`, on maps in the place of a trunk."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class GivenMaps(nn.Module):
 
 
 def detector(**changes: Any) -> nn.Module:
-    """The detector; ``changes`` are arguments of ``CoDETR``."""
+    """The detector; `changes` are arguments of `CoDETR`."""
     width, nms = 32, {'type': 'nms', 'iou_threshold': 0.7}
     attention = {'embed_dims': width, 'num_heads': 4, 'dropout': 0.0}
     deformable = {**attention, 'num_levels': 3, 'num_points': 2}

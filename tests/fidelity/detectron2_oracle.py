@@ -85,7 +85,7 @@ def linear(x: Tensor, weights: dict[str, Tensor], name: str) -> Tensor:
 
 
 def box_head(x: Tensor, weights: dict[str, Tensor], stage: str = '') -> tuple[Tensor, Tensor]:
-    """Logits and deltas of a box head; ``stage`` is such as '0.'."""
+    """Logits and deltas of a box head; `stage` is such as '0.'."""
     for number in range(1, 5):
         x = conv_norm_relu(x, weights, f'roi_heads.box_head.{stage}conv{number}')
     x = F.relu(linear(x.flatten(1), weights, f'roi_heads.box_head.{stage}fc1'))

@@ -13,7 +13,7 @@ DIRECTORY = Path(__file__).parents[1] / 'golden'
 
 
 def read_golden(name: str) -> dict[str, Any]:
-    """A file of ``tests/golden``: 'meta', and dicts of tensors under 'sd', 'in', 'out', 'mid', 'cot' and 'grad'."""
+    """A file of `tests/golden`: 'meta', and dicts of tensors under 'sd', 'in', 'out', 'mid', 'cot' and 'grad'."""
     with np.load(DIRECTORY / f'{name}.npz') as file:
         parts: dict[str, Any] = {'meta': json.loads(str(file['meta']))}
         for key in file.files:

@@ -1,4 +1,4 @@
-"""A small ``PlainDETR`` with the options of ``tests/golden/plain_detr.npz``."""
+"""A small `PlainDETR` with the options of `tests/golden/plain_detr.npz`."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ VIT = {
 
 
 def detector(windows: int = 3, vit: dict[str, Any] | None = None, **changes: Any) -> nn.Module:
-    """The detector; ``changes`` are arguments of ``PlainDETR``."""
+    """The detector; `changes` are arguments of `PlainDETR`."""
     attention = {'embed_dims': WIDTH, 'num_heads': 4}
     ffn = {'embed_dims': WIDTH, 'feedforward_channels': 48, 'ffn_drop': 0.0}
     trunk = {'type': 'mmvitdense.WindowedTaps', 'vit': {**VIT, **(vit or {})}, 'num_windows': windows}

@@ -37,7 +37,7 @@ def load(weights, name, **overrides):
 
 
 def compare(oracle, weights, name, size, left_over=(), **overrides):
-    """Load ``weights`` and compare with what ``oracle`` computes for all patches."""
+    """Load `weights` and compare with what `oracle` computes for all patches."""
     model, report = load(weights, name, **overrides)
     assert sorted(report.left_over) == sorted(left_over)
     image = torch.randn(2, 3, *size)

@@ -12,7 +12,7 @@ from tests.fidelity.agreement import redraw
 
 
 def axis_vector(table, offset, length):
-    """The vector of one offset (query minus key) on an axis of ``length``, from a table made for another length."""
+    """The vector of one offset (query minus key) on an axis of `length`, from a table made for another length."""
     rows = len(table)
     position = (offset + length - 1 + 0.5) * rows / (2 * length - 1) - 0.5
     position = min(max(position, 0.0), rows - 1.0)

@@ -76,7 +76,7 @@ def test_mmseg(readout, training):
 
 @pytest.mark.parametrize('norm', [True, False])
 def test_transformers(norm):
-    """Neck and head of ``DPTForSemanticSegmentation``, which doubles the size of the scores at its end."""
+    """Neck and head of `DPTForSemanticSegmentation`, which doubles the size of the scores at its end."""
     modeling = pytest.importorskip('transformers.models.dpt.modeling_dpt')
     config = modeling.DPTConfig(
         hidden_size=12,

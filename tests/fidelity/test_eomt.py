@@ -1,4 +1,4 @@
-"""EoMT against the two ports of ``transformers``, its published sizes, rates and schedules, and its losses by hand."""
+"""EoMT against the two ports of `transformers`, its published sizes, rates and schedules, and its losses by hand."""
 
 from pathlib import Path
 
@@ -172,7 +172,7 @@ def test_size_of_a_published_model(name):
 
 
 class TestLosses:
-    """Against the losses of ``transformers``, with the same points: draws depend on their shape alone."""
+    """Against the losses of `transformers`, with the same points: draws depend on their shape alone."""
 
     @pytest.fixture
     def problem(self, monkeypatch):

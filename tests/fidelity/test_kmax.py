@@ -39,7 +39,7 @@ def model(golden):
 
 
 def agree(actual, expected, fraction, what):
-    """``assert_within``; of one number relative to itself."""
+    """`assert_within`; of one number relative to itself."""
     if expected.numel() > 1:
         assert_within(actual, expected, fraction, what)
     else:

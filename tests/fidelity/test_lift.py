@@ -77,7 +77,7 @@ def test_keys_of_a_vit_of_timm(golden):
 
 @pytest.mark.parametrize('kind', ['cosine', 'l1', 'l2'])
 def test_loss_of_the_training(kind):
-    """``train_lift.py``: every second and fourth pixel, each doubled map against that of the next larger image."""
+    """`train_lift.py`: every second and fourth pixel, each doubled map against that of the next larger image."""
     vit = {'embed_dims': 12, 'num_layers': 1, 'num_heads': 3, 'patch_size': 8, 'img_size': 64, 'frozen_stages': 'all'}
     model = redraw(LiFTPretraining(LiftedViT(vit, frozen_lift=False), loss=kind))
     image, images = torch.randn(2, 3, 64, 32), []

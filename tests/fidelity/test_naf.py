@@ -50,7 +50,7 @@ def test_totals_names_and_periods(golden):
 
 
 def first_neighbour(index, length, window, dilation):
-    """As the first releases of NATTEN state it (``get_window_start``)."""
+    """As the first releases of NATTEN state it (`get_window_start`)."""
     half = window // 2
     if index - half * dilation < 0:
         return index % dilation
@@ -135,7 +135,7 @@ def test_images_normed_in_strips(monkeypatch):
 
 @pytest.mark.parametrize('factor', [0.5, (0.25, 0.6)])
 def test_loss_of_the_training(factor):
-    """``train.py``: the image shrunk to whole patches, the guide at 4 times the map, raw features."""
+    """`train.py`: the image shrunk to whole patches, the guide at 4 times the map, raw features."""
     vit = {'embed_dims': 12, 'num_layers': 1, 'num_heads': 3, 'patch_size': 8, 'img_size': 64, 'frozen_stages': 'all'}
     naf = {'type': 'mmvitdense.NAF', 'dims': 32, 'window': 3, 'rope_rescale': None}
     model = redraw(NAFPretraining(LiftedViT(vit, naf, frozen_lift=False), factor=factor, largest_guide=30)).train()

@@ -190,7 +190,7 @@ def test_initial_weights():
 
 
 def test_masks_that_leave_nothing():
-    """Such a query takes the first place, unless all of the image are so or ``reset_per_query`` says otherwise."""
+    """Such a query takes the first place, unless all of the image are so or `reset_per_query` says otherwise."""
     torch.manual_seed(0)
     keys, queries = torch.randn(2, 5, 8), torch.randn(2, 3, 8)
     blocked = torch.zeros(2, 3, 5, dtype=torch.bool)

@@ -1,6 +1,6 @@
 """CLIP under the names of OpenAI and OpenCLIP, in a file as each publishes it.
 
-The oracle is the CLIP of ``transformers``, whose weights are written under OpenAI's names.
+The oracle is the CLIP of `transformers`, whose weights are written under OpenAI's names.
 """
 
 from __future__ import annotations

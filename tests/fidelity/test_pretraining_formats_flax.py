@@ -1,4 +1,4 @@
-"""Archives of Flax, read and converted, against timm's models; see ``test_pretraining_formats``."""
+"""Archives of Flax, read and converted, against timm's models; see `test_pretraining_formats`."""
 
 import numpy as np
 import pytest
@@ -63,7 +63,7 @@ class TestFlax:
         compare(oracle.forward_features, read_checkpoint(tmp_path / 'vit.npz'), 'Flax ViT', (40, 56), **SMOOTH)
 
     def without_class_token(self, tmp_path, table):
-        """timm's model, filled by its own loader with ``table`` as positions, and the arrays."""
+        """timm's model, filled by its own loader with `table` as positions, and the arrays."""
         arrays = {**self.arrays('big_vision', siglip=True), 'params/pos_embedding': table}
         np.savez(tmp_path / 'oracle.npz', **arrays)
         size = (len(table[0]), 64)  # eight columns of patches of 8 pixels
@@ -72,7 +72,7 @@ class TestFlax:
         return oracle, arrays
 
     def test_positions_that_are_computed(self, tmp_path):
-        """The plain ViTs of big_vision have no table: that of each grid is what ``posemb_sincos_2d`` gives."""
+        """The plain ViTs of big_vision have no table: that of each grid is what `posemb_sincos_2d` gives."""
         omega = 1e4 ** -(np.arange(48) / 47)
         y, x = (grid.ravel()[:, None] * omega for grid in np.mgrid[:5, :8])
         table = np.concatenate([np.sin(x), np.cos(x), np.sin(y), np.cos(y)], axis=1)[None].astype(np.float32)

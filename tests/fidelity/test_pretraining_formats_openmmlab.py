@@ -1,4 +1,4 @@
-"""Weights of the ViTs of mmpretrain and mmsegmentation give their features in ``PlainViT``."""
+"""Weights of the ViTs of mmpretrain and mmsegmentation give their features in `PlainViT`."""
 
 from __future__ import annotations
 

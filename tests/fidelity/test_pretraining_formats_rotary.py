@@ -1,4 +1,4 @@
-"""Weights of DINOv3 and EVA-02, converted, against timm's models; see ``test_pretraining_formats``."""
+"""Weights of DINOv3 and EVA-02, converted, against timm's models; see `test_pretraining_formats`."""
 
 from functools import partial
 

@@ -1,7 +1,7 @@
-"""Weights of every ViT of ``transformers`` give its features in ``PlainViT``, through the converter and its options.
+"""Weights of every ViT of `transformers` give its features in `PlainViT`, through the converter and its options.
 
 Each oracle is tiny with all parameters drawn anew. It is converted twice: from the names in memory (transformers 5) and
-from the names in a file (``save_pretrained``). Images are oblong, so that a grid is never that of the table.
+from the names in a file (`save_pretrained`). Images are oblong, so that a grid is never that of the table.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ IMAGES = {'native': (40, 40), 'tall': (64, 48), 'wide': (24, 56)}
 
 
 def build(kind, **options):
-    """A model of ``transformers`` by the first part of the names of its classes."""
+    """A model of `transformers` by the first part of the names of its classes."""
     options = {**SIZES, **options}
     config = getattr(transformers, f'{kind}Config')(**options)
     # Models without a pooler have no argument for it.
@@ -38,7 +38,7 @@ def build(kind, **options):
 
 
 def load(model, tmp_path, source, format_name, **options):
-    """``PlainViT`` with the weights of a model of ``transformers`` and the options that they imply."""
+    """`PlainViT` with the weights of a model of `transformers` and the options that they imply."""
     if source == 'memory':
         weights = model.state_dict()
     else:

@@ -1,4 +1,4 @@
-"""C-RADIOv3 and v4 against ``transformers`` and timm, in every layout that they are published in."""
+"""C-RADIOv3 and v4 against `transformers` and timm, in every layout that they are published in."""
 
 from __future__ import annotations
 

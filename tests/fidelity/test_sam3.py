@@ -1,4 +1,4 @@
-"""The image encoder of SAM 3 against that of ``transformers``, in its layouts and in the official one."""
+"""The image encoder of SAM 3 against that of `transformers`, in its layouts and in the official one."""
 
 from __future__ import annotations
 

@@ -95,7 +95,7 @@ DINOV3 = {
     'norm_eps': 1e-6,
     'drop_path_rate': 0.3,
 }
-"""The adapter of DINOv3, as the docstring of ``ViTAdapter`` names it."""
+"""The adapter of DINOv3, as the docstring of `ViTAdapter` names it."""
 
 
 class TestDINOv3:

@@ -40,7 +40,7 @@ def check_line() -> None:
 
 
 def tool(python: WarmPython | None, name: str, *arguments: str) -> None:
-    """Run a tool, in a fork of ``python`` or, with None, in an interpreter of its own."""
+    """Run a tool, in a fork of `python` or, with None, in an interpreter of its own."""
     command = [str(ROOT / 'tools' / name), *arguments]
     done = python.run(command, Path.cwd()) if python else subprocess.run([sys.executable, *command], check=False)
     if done.returncode:

@@ -1,6 +1,6 @@
 """What every backbone, neck and head owes, as test classes to inherit.
 
-A subclass names its ``variants`` (constructor options by name, of models of a few thousand parameters) and says how to
+A subclass names its `variants` (constructor options by name, of models of a few thousand parameters) and says how to
 build one, what to feed it and which shapes come out; flags switch off what a model cannot do.
 """
 
@@ -23,7 +23,7 @@ from tests.fidelity.agreement import assert_within, redraw
 
 
 def of_variants(which: str) -> Callable[[Callable], Callable]:
-    """Mark a test that takes long: it runs for the variants that the attribute ``which`` of its class names."""
+    """Mark a test that takes long: it runs for the variants that the attribute `which` of its class names."""
 
     def mark(test):
         test.of_variants = which
@@ -37,7 +37,7 @@ class ModuleSuite:
 
     model_class: ClassVar[type[nn.Module]]
     variants: ClassVar[dict[str, dict]]
-    # Height and width of what ``inputs`` makes; the first one is small and regular.
+    # Height and width of what `inputs` makes; the first one is small and regular.
     sizes: ClassVar[list[tuple[int, int]]]
     # Variants that are compiled, and those that exporters write down: few that between them take every branch of the
     # forward pass. All when None. A compiler takes the longer the deeper a model is: a dict gives shallow variants.
@@ -60,11 +60,11 @@ class ModuleSuite:
         return redraw(self.model_class(**options)).eval()
 
     def inputs(self, options: dict, batch: int, size: tuple[int, int]) -> tuple:
-        """Positional arguments of ``forward``."""
+        """Positional arguments of `forward`."""
         raise NotImplementedError
 
     def shapes(self, options: dict, batch: int, size: tuple[int, int]) -> list[tuple[int, ...]]:
-        """Shapes that ``forward`` promises."""
+        """Shapes that `forward` promises."""
         raise NotImplementedError
 
     def pytest_generate_tests(self, metafunc):
@@ -74,7 +74,7 @@ class ModuleSuite:
             metafunc.parametrize('size', self.sizes, ids=[f'{height}x{width}' for height, width in self.sizes])
 
     def _variants_for(self, test: Callable) -> dict[str, dict]:
-        """Those of the attribute that ``of_variants`` names for a test, else all."""
+        """Those of the attribute that `of_variants` names for a test, else all."""
         chosen = getattr(self, getattr(test, 'of_variants', 'variants'))
         if isinstance(chosen, dict):
             return chosen
@@ -86,7 +86,7 @@ class ModuleSuite:
 
     @pytest.fixture
     def model(self, request, variant, options):
-        """A copy, which takes a quarter of the time of building; ``test_copies`` looks at what a copy is."""
+        """A copy, which takes a quarter of the time of building; `test_copies` looks at what a copy is."""
         key = getattr(request.function, 'of_variants', 'variants'), variant
         if key not in self._built:
             self._built[key] = self.build(options)
@@ -258,11 +258,11 @@ class ModuleSuite:
 class BackboneSuite(ModuleSuite):
     """Tests of a backbone: an image in, maps at the promised strides out.
 
-    Subclasses also give ``patch_size`` and the strides and channels of each variant.
+    Subclasses also give `patch_size` and the strides and channels of each variant.
     """
 
     patch_size: ClassVar[int]
-    # Share of the numbers kept for the backward pass that ``with_cp`` keeps at most.
+    # Share of the numbers kept for the backward pass that `with_cp` keeps at most.
     kept_when_recomputing: ClassVar[float] = 0.5
     # What precedes the names of the ViT, for a backbone that holds one.
     trunk: ClassVar[str] = ''

@@ -1,1 +1,1 @@
-"""Parts of ``tools/benchmark_models.py``: what is measured, against what, and how."""
+"""Parts of `tools/benchmark_models.py`: what is measured, against what, and how."""

@@ -16,7 +16,7 @@ from .parameters import Parameters, linear
 
 
 def attend(module: Attention, params: Parameters, tokens: Tensor, grid: tuple[int, int]) -> Tensor:
-    """What ``module`` computes, for maps without class token: B x h*w x C to the same shape."""
+    """What `module` computes, for maps without class token: B x h*w x C to the same shape."""
     if not module.window_size:
         return linear(params.at('proj'), _attention(module, params, _qkv(module, params, tokens), grid))
     maps = tokens.unflatten(1, grid)

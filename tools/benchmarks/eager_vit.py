@@ -28,7 +28,7 @@ def embed(vit: PlainViT, params: Parameters, image: Tensor) -> tuple[Tensor, tup
 def run_blocks(
     vit: PlainViT, params: Parameters, tokens: Tensor, grid: tuple[int, int], start: int, stop: int
 ) -> Tensor:
-    """Blocks ``start`` to ``stop``, exclusive."""
+    """Blocks `start` to `stop`, exclusive."""
     for index in range(start, stop):
         block, here = vit.blocks[index], params.at(f'blocks.{index}')
         branch = attend(block.attn, here.at('attn'), layer_norm(here.at('norm1'), tokens), grid)

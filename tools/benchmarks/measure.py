@@ -147,7 +147,7 @@ def _synchronize(device: str) -> None:
 
 
 def peak_in_new_process(case: Case, variant: str) -> float | None:
-    """Peak memory of one call, see ``peak_mb``, in a process that has run nothing else."""
+    """Peak memory of one call, see `peak_mb`, in a process that has run nothing else."""
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context('spawn')) as pool:
         return pool.submit(peak_mb, case, variant, torch.get_num_threads()).result()
 

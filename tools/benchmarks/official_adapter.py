@@ -1,6 +1,6 @@
 """What the official ViT-Adapter and ViT-CoMer have in common, and ViT-Adapter, as released.
 
-Deformable attention reads each level with ``grid_sample``, as mmcv does without its kernel; the depth-wise convolution
+Deformable attention reads each level with `grid_sample`, as mmcv does without its kernel; the depth-wise convolution
 is called once a level between copies of the tokens; points and shapes are made anew in every call.
 """
 
@@ -46,7 +46,7 @@ def split_levels(tokens: Tensor, grid: tuple[int, int]) -> list[Tensor]:
 
 
 def join_levels(maps: list[Tensor]) -> Tensor:
-    """Undo ``split_levels``."""
+    """Undo `split_levels`."""
     return torch.cat([level.flatten(2).transpose(1, 2) for level in maps], dim=1)
 
 
@@ -62,7 +62,7 @@ def cell_centres(shapes: Shapes, device: torch.device) -> Tensor:
 
 
 def deformable_attention(params: Parameters, query: Tensor, value: Tensor, queries: Shapes, shapes: Shapes) -> Tensor:
-    """Deformable attention of queries that are the pixels of ``queries`` to the maps ``shapes``."""
+    """Deformable attention of queries that are the pixels of `queries` to the maps `shapes`."""
     batch, count, _ = query.shape
     levels = len(shapes)
     heads = len(params['attention_weights.weight']) // (levels * POINTS)

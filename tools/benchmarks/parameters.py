@@ -38,28 +38,28 @@ class Parameters:
 
 
 def linear(params: Parameters, tokens: Tensor) -> Tensor:
-    """``nn.Linear``."""
+    """`nn.Linear`."""
     return F.linear(tokens, params['weight'], params.get('bias'))
 
 
 def layer_norm(params: Parameters, tokens: Tensor, eps: float = 1e-6) -> Tensor:
-    """``nn.LayerNorm`` over the last axis."""
+    """`nn.LayerNorm` over the last axis."""
     return F.layer_norm(tokens, tokens.shape[-1:], params['weight'], params['bias'], eps)
 
 
 def conv(params: Parameters, maps: Tensor, stride: int = 1, groups: int = 1) -> Tensor:
-    """``nn.Conv2d`` that keeps the size for stride 1."""
+    """`nn.Conv2d` that keeps the size for stride 1."""
     weight = params['weight']
     return F.conv2d(maps, weight, params.get('bias'), stride, weight.shape[-1] // 2, groups=groups)
 
 
 def up_conv(params: Parameters, maps: Tensor) -> Tensor:
-    """``nn.ConvTranspose2d`` by 2."""
+    """`nn.ConvTranspose2d` by 2."""
     return F.conv_transpose2d(maps, params['weight'], params['bias'], stride=2)
 
 
 def batch_norm(params: Parameters, maps: Tensor) -> Tensor:
-    """``nn.BatchNorm2d`` with torch's momentum and epsilon, and right gradients on a CPU."""
+    """`nn.BatchNorm2d` with torch's momentum and epsilon, and right gradients on a CPU."""
     statistics = params['running_mean'], params['running_var']
     normed = F.batch_norm(maps, *statistics, params['weight'], params['bias'], params.training, 0.1, 1e-5)
     return with_gradient_layout(normed)

@@ -30,7 +30,7 @@ ARCHS = {name[0]: name for name in ARCHITECTURES}
 class Pair(NamedTuple):
     """Two computations to compare.
 
-    ``model`` holds the parameters of both, ``inputs`` are their tensors. ``same`` says whether they compute one
+    `model` holds the parameters of both, `inputs` are their tensors. `same` says whether they compute one
     function.
     """
 

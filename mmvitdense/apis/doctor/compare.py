@@ -77,9 +77,9 @@ def compare_weights(first: WeightFile, second: WeightFile, options: Mapping[str,
     Numbers of half precision may differ by their rounding.
 
     Args:
-        first: What ``open_weights`` read.
+        first: What `open_weights` read.
         second: The other.
-        options: What is known of both and not in the weights, as for ``convert_file``.
+        options: What is known of both and not in the weights, as for `convert_file`.
 
     Raises:
         CheckpointError: One is of no known format.

@@ -45,7 +45,7 @@ class ConfigFit:
         loaded: How many of them come from the file.
         coverage: The same in percent.
         whole_model: Percent of all parameters of the model that come from a file with necks and heads, by
-            ``load_from``; None for other files.
+            `load_from`; None for other files.
         resized: Lines such as 'pos_embed 14x14 -> 64x64'.
         missing: Names of the part that the file has not, which stay as they start.
         left_over: Names of the file that the part has not.
@@ -70,11 +70,11 @@ class ConfigFit:
 def fit_to_config(file: WeightFile, config: Any, cfg_options: Mapping[str, Any] | None = None) -> ConfigFit:
     """Fit a file to the part of a config's model that takes pre-trained weights.
 
-    That is the part whose ``init_cfg`` is a ``ViTPretrained``, with its options and this file, or else the backbone.
+    That is the part whose `init_cfg` is a `ViTPretrained`, with its options and this file, or else the backbone.
 
     Args:
-        file: What ``open_weights`` read.
-        config: As for ``load_config``.
+        file: What `open_weights` read.
+        config: As for `load_config`.
         cfg_options: {dotted key: value}, merged into the config.
 
     Raises:

@@ -16,9 +16,9 @@ def config_lines(found: Diagnosis, address: str, whole_model: bool, part: str = 
 
     Args:
         found: What is known of the file.
-        address: What an ``init_cfg`` names.
+        address: What an `init_cfg` names.
         whole_model: Whether the file holds a neck and heads besides.
-        part: What of a whole model its class is, see ``Format.part``; of a neck there are no lines.
+        part: What of a whole model its class is, see `Format.part`; of a neck there are no lines.
     """
     if found.lacks == 'missing':
         return (

@@ -48,18 +48,18 @@ class Diagnosis:
         layout: Name of its format.
         about: What that is.
         model: The class of this project that the weights are for.
-        lacks: 'missing' or 'added' where the file has not the weights of its ViT, see ``Format.trunk``.
-        families: Families of ``PRETRAININGS`` that it may be of, the likeliest first.
+        lacks: 'missing' or 'added' where the file has not the weights of its ViT, see `Format.trunk`.
+        families: Families of `PRETRAININGS` that it may be of, the likeliest first.
         certainty: 'recorded', 'sure', 'likely', 'one of several', 'doubtful' or 'unknown'.
         why: A sentence on how sure that is.
         pixels: Mean and standard deviation of the pixels that the file itself has, None for those of its family.
         facts: {family: its licence, source and pixel statistics}.
         presets: Presets that take the file, which was tried.
-        sizes: Options of ``PlainViT`` that are sizes.
-        options: All arguments of ``model`` that the weights imply; None where they do not.
+        sizes: Options of `PlainViT` that are sizes.
+        options: All arguments of `model` that the weights imply; None where they do not.
         guesses: {option: 'why' it is a guess, and its 'value' where it is not the default}.
         tokens: Whether there is a class token, and how many registers.
-        positions: See ``positions_of``.
+        positions: See `positions_of`.
         parameters: How many numbers are of the ViT, and in all weights of the file.
         dtypes: {type: how many numbers have it}.
         parts: {what is in the file beside the ViT: how many numbers}.
@@ -103,8 +103,8 @@ def diagnose(file: WeightFile, options: Mapping[str, Any] | None = None) -> Diag
     """Look at a file of weights.
 
     Args:
-        file: What ``open_weights`` read.
-        options: What is known of the model and not in the weights, as for ``convert_file``.
+        file: What `open_weights` read.
+        options: What is known of the model and not in the weights, as for `convert_file`.
 
     Raises:
         CheckpointError: It is of no known format, and the message says what it looks like; or it is a part of a ViT.
@@ -139,7 +139,7 @@ def diagnose(file: WeightFile, options: Mapping[str, Any] | None = None) -> Diag
 
 
 def vit_weights(conversion: Conversion) -> dict[str, Tensor] | None:
-    """The weights of the ``PlainViT`` in a conversion by its names, with what it has no place for; None without one."""
+    """The weights of the `PlainViT` in a conversion by its names, with what it has no place for; None without one."""
     weights = conversion.weights
     if any(name.startswith(_BACKBONE) for name in weights):
         weights = {n.removeprefix(_BACKBONE): x for n, x in weights.items() if n.startswith(_BACKBONE)}
@@ -148,7 +148,7 @@ def vit_weights(conversion: Conversion) -> dict[str, Tensor] | None:
 
 
 def own_weights(vit: Mapping[str, Tensor], unused: Sequence[str]) -> dict[str, Tensor]:
-    """Those of ``vit_weights`` that are of the ViT; ``unused`` names are not, and may be unknown."""
+    """Those of `vit_weights` that are of the ViT; `unused` names are not, and may be unknown."""
     known = set(unused)
     return {name: x for name, x in vit.items() if name.split('.')[0] in _OF_VIT and name not in known}
 

@@ -29,7 +29,7 @@ def positions_of(
     """Each kind of positions that a ViT has.
 
     Args:
-        weights: Names of ``PlainViT``.
+        weights: Names of `PlainViT`.
         rope: Kind of rotary positions, None for none.
         recorded: {name of a table: (rows, columns)} that the file or its format knows; other tables are square.
         patch_size: Pixels of a patch.

@@ -26,9 +26,9 @@ class WeightFile:
 
     Attributes:
         name: As it was given.
-        address: What an ``init_cfg`` may name: the file, or its http(s) address.
+        address: What an `init_cfg` may name: the file, or its http(s) address.
         path: The file on this machine.
-        tensors: The weights, as ``read_checkpoint`` returns them.
+        tensors: The weights, as `read_checkpoint` returns them.
         containers: The keys in the file under which they are, the outermost first.
         beside: {key: what is there} of all else that the file holds.
     """
@@ -45,7 +45,7 @@ def open_weights(name: str | os.PathLike) -> WeightFile:
     """Read weights.
 
     Args:
-        name: A file as ``read_file`` reads it, its http(s) address, a folder with one (or with parts of one and their
+        name: A file as `read_file` reads it, its http(s) address, a folder with one (or with parts of one and their
             index), or OWNER/NAME on the Hugging Face Hub.
 
     Raises:

@@ -46,7 +46,7 @@ def fetch_weights_from_hub(name: str, revision: str | None = None) -> Path:
 
     Raises:
         InputError: huggingface_hub is not installed.
-        DownloadError: As ``fetch_from_hub``, or there are no files of weights.
+        DownloadError: As `fetch_from_hub`, or there are no files of weights.
     """
     for patterns in ([INDEX, '*.safetensors'], _OTHER_WEIGHTS):
         folder = _snapshot(name, revision, patterns)

@@ -11,7 +11,7 @@ def split_ema_copies(state_dict: dict[str, Tensor]) -> tuple[dict[str, Tensor], 
     """Take the copies out of a checkpoint.
 
     The hooks exchange copies and weights while they evaluate, and at the end of an epoch before the file is written
-    (``mmcv/runner/hooks/ema.py``): files of runs counted in epochs have the averages under the plain names and what was
+    (`mmcv/runner/hooks/ema.py`): files of runs counted in epochs have the averages under the plain names and what was
     trained under 'ema_', files of runs counted in iterations the other way round.
 
     Returns:

@@ -1,4 +1,4 @@
-"""Archives of arrays (``.npz``), as Flax models of Google are published."""
+"""Archives of arrays (`.npz`), as Flax models of Google are published."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pickle files of arrays (``.pkl`` of detectron2), read without running anything they contain."""
+"""Pickle files of arrays (`.pkl` of detectron2), read without running anything they contain."""
 
 from __future__ import annotations
 

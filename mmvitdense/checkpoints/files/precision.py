@@ -17,7 +17,7 @@ class Rounding:
     """What rounding does to weights.
 
     Attributes:
-        name: Of the type that floating-point weights are written in, a key of ``DTYPES``; None to keep theirs.
+        name: Of the type that floating-point weights are written in, a key of `DTYPES`; None to keep theirs.
         errors: {name of a weight: norm of what rounding changes, relative to that of the weight}.
     """
 

@@ -18,14 +18,14 @@ _OUTER = ('module.', 'model.', 'state_dict.')
 
 
 def strip_prefix(state_dict: dict[str, Tensor], anchor: str) -> dict[str, Tensor] | None:
-    """Remove what precedes ``anchor`` from the names that share it, and drop the others.
+    """Remove what precedes `anchor` from the names that share it, and drop the others.
 
     Args:
         state_dict: Any checkpoint.
         anchor: A name that the format is sure to have, such as 'blocks.0.attn.qkv.weight'.
 
     Returns:
-        The part of the checkpoint under the prefix of ``anchor``; None when no name ends with it, or several do and
+        The part of the checkpoint under the prefix of `anchor`; None when no name ends with it, or several do and
         nothing determines which to take.
     """
     prefix = find_prefix(state_dict, anchor)
@@ -35,7 +35,7 @@ def strip_prefix(state_dict: dict[str, Tensor], anchor: str) -> dict[str, Tensor
 
 
 def find_prefix(names: Iterable[str], anchor: str) -> str | None:
-    """What precedes ``anchor``, '' for nothing; None when no name ends with it, or several equally likely ones do."""
+    """What precedes `anchor`, '' for nothing; None when no name ends with it, or several equally likely ones do."""
     pattern = re.compile(rf'^(.*\.)?{re.escape(anchor)}$')
     prefixes = {match[1] or '' for name in names if (match := pattern.match(name))}
     prefixes = {prefix for prefix in prefixes if not set(_OTHERS) & set(prefix.split('.'))} or prefixes

@@ -45,7 +45,7 @@ def read_file(path_or_url: str | os.PathLike) -> Any:
     """Read what a checkpoint file holds, on the CPU.
 
     Args:
-        path_or_url: A file of ``torch.save`` (read with ``weights_only=True``; mapped rather than copied),
+        path_or_url: A file of `torch.save` (read with `weights_only=True`; mapped rather than copied),
             safetensors, TorchScript (its parameters), a pickle of numpy arrays as detectron2 writes, or an archive of
             them (npz); a zip archive around one of these; or its http(s) address, which is fetched once into torch's
             hub cache.
@@ -79,7 +79,7 @@ def read_file(path_or_url: str | os.PathLike) -> Any:
 
 
 def existing_file(path_or_url: str | os.PathLike) -> str:
-    """As ``local_path``, of a file that is there.
+    """As `local_path`, of a file that is there.
 
     Raises:
         CheckpointError: It is not, or it is a folder.
@@ -96,13 +96,13 @@ def read_checkpoint(path_or_url: str | os.PathLike) -> dict[str, Tensor]:
     """Read the tensors of a checkpoint on the CPU.
 
     Args:
-        path_or_url: As for ``read_file``.
+        path_or_url: As for `read_file`.
 
     Returns:
         {name: tensor}; containers such as 'model' or 'state_dict' are opened.
 
     Raises:
-        CheckpointError: As for ``read_file``, or there are no tensors in it.
+        CheckpointError: As for `read_file`, or there are no tensors in it.
     """
     return open_containers(read_file(path_or_url), os.fspath(path_or_url))
 
@@ -202,7 +202,7 @@ def _other_archive(path: str) -> list[str]:
 
 
 def opened_containers(content: object) -> list[str]:
-    """The keys by which ``open_containers`` goes to the weights in what a file holds, the outermost first."""
+    """The keys by which `open_containers` goes to the weights in what a file holds, the outermost first."""
     keys = []
     while isinstance(content, dict) and (
         key := next((k for k in CONTAINERS if isinstance(content.get(k), dict)), None)

@@ -1,4 +1,4 @@
-"""The record of positions (``layers.RecordsPositions``) and versions of layers in the metadata of safetensors: text."""
+"""The record of positions (`layers.RecordsPositions`) and versions of layers in the metadata of safetensors: text."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def text_of_record(state_dict: Mapping[str, Tensor]) -> dict[str, str]:
 
 
 def with_record_of_text(tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None) -> OrderedDict:
-    """What was read, with the record that ``text_of_record`` wrote, as a state dict of ``torch.save`` has it."""
+    """What was read, with the record that `text_of_record` wrote, as a state dict of `torch.save` has it."""
     state_dict = OrderedDict(tensors)
     records = json.loads((metadata or {}).get(KEY, '{}'))
     versions = json.loads((metadata or {}).get(VERSIONS, '{}'))

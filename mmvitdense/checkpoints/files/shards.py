@@ -47,7 +47,7 @@ def paths_of(path: str | Path) -> list[Path]:
     """The files of weights that a path stands for: the parts of an index, or the file itself.
 
     Raises:
-        BrokenIndexError: As ``load_parts``.
+        BrokenIndexError: As `load_parts`.
     """
     if not str(path).endswith(SUFFIX):
         return [Path(path)]

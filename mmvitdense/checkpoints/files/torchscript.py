@@ -36,14 +36,14 @@ def is_torchscript(path: str) -> bool:
 def load_torchscript(path: str) -> dict[str, Tensor]:
     """Read the parameters and buffers of a TorchScript archive.
 
-    ``torch.jit.load`` runs what the archive holds, the ``__setstate__`` of its modules for one, which may write files.
+    `torch.jit.load` runs what the archive holds, the `__setstate__` of its modules for one, which may write files.
     Here its modules become bare dicts of attributes.
 
     Args:
         path: The file.
 
     Returns:
-        {dotted name: tensor} as the module's ``state_dict`` has them; tensors that are plain attributes, too.
+        {dotted name: tensor} as the module's `state_dict` has them; tensors that are plain attributes, too.
 
     Raises:
         pickle.UnpicklingError: It refers to anything but modules and tensors ('GLOBAL module.name' says to what), or a

@@ -17,7 +17,7 @@ _CHUNK = 1 << 22
 def wrapped_file(path: str) -> zipfile.ZipInfo | None:
     """The only file in a zip archive, if it is a file of weights; None for all other files.
 
-    A file of ``torch.save`` is an archive too, but of many parts.
+    A file of `torch.save` is an archive too, but of many parts.
     """
     if not zipfile.is_zipfile(path):
         return None

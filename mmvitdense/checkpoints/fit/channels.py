@@ -20,7 +20,7 @@ def fit_channels(weight: Tensor, channels: int, how: str | Sequence[int] | None)
         weight: C x in_channels x p x p.
         channels: Channels wanted.
         how: 'repeat' repeats the kernels of the channels in their order and scales them by the ratio of both numbers,
-            as timm does (``timm/models/_manipulate.py:adapt_input_conv``), so that an image whose channels are all the
+            as timm does (`timm/models/_manipulate.py:adapt_input_conv`), so that an image whose channels are all the
             same has the same tokens; fewer channels than three of RGB are one, whose kernel is the sum. A list of
             channels of the file, one for each channel of the model, takes their kernels as they are: bands 3, 2, 1 of
             Sentinel-2 for RGB.

@@ -17,7 +17,7 @@ from mmvitdense.layers.positions.rotary import KINDS
 from .grids import recorded_rope
 
 ALLOWED = ('preset', 'rope', 'num_heads', 'pos_resize', 'pos_embed')
-"""What a model may have otherwise than its weights where the ``init_cfg`` allows it."""
+"""What a model may have otherwise than its weights where the `init_cfg` allows it."""
 
 # Tables of rotary positions, and kernels with an axis of heads, in names of the files.
 _TELLS_HEADS = re.compile(r'(^|\.)(rope_embed\.periods|rope\.freqs_cos)$|/query/kernel$')
@@ -29,10 +29,10 @@ def differences(
     """Compare a model with the options that a format reads off its weights, where names and shapes do not show them.
 
     Args:
-        form: Format of the checkpoint, see ``detect``.
+        form: Format of the checkpoint, see `detect`.
         state_dict: The checkpoint, not converted.
-        model: The ``PlainViT`` that the weights are for, or the model that holds it.
-        allowed: Of ``ALLOWED``, what is reported instead of refused; of positions resized otherwise, nothing is.
+        model: The `PlainViT` that the weights are for, or the model that holds it.
+        allowed: Of `ALLOWED`, what is reported instead of refused; of positions resized otherwise, nothing is.
 
     Returns:
         Lines such as 'norm_eps is 1e-06, the weights come with 1e-05', of what the format knows of its family or
@@ -71,7 +71,7 @@ def differences(
 
 
 def description_for(form: Format, state_dict: Mapping[str, Tensor], model: nn.Module) -> Description:
-    """What the format reads off the weights of a ``PlainViT``, or of a model that holds one."""
+    """What the format reads off the weights of a `PlainViT`, or of a model that holds one."""
     try:
         return describe(form, state_dict)
     except CheckpointError:  # a width that nobody published, or a table that is no square
@@ -80,12 +80,12 @@ def description_for(form: Format, state_dict: Mapping[str, Tensor], model: nn.Mo
 
 
 def options_of_vit(described: Description) -> dict[str, Any]:
-    """The options that are of the ``PlainViT``."""
+    """The options that are of the `PlainViT`."""
     return described.options.get('vit', described.options)
 
 
 def rope_of(options: Mapping[str, Any]) -> str | None:
-    """Kind of rotary positions in options of ``PlainViT``."""
+    """Kind of rotary positions in options of `PlainViT`."""
     return (options.get('rope') or {}).get('kind')
 
 

@@ -28,8 +28,8 @@ _OUTER = re.compile(r'^(?:.*\.)?backbone(?:\.|$)|^(?:module|model)(?:\.|$)')
 def recorded_grids(state_dict: Mapping[str, Tensor], form: Format) -> dict[str, Grid]:
     """The grids that a checkpoint records.
 
-    Models of this project record them (``layers.RecordsPositions``), SAM keeps its table as a map, and a format may
-    know (``pos_grid(state_dict)``, of the tables of the whole image).
+    Models of this project record them (`layers.RecordsPositions`), SAM keeps its table as a map, and a format may
+    know (`pos_grid(state_dict)`, of the tables of the whole image).
 
     Args:
         state_dict: The checkpoint as read, not converted.
@@ -61,7 +61,7 @@ def has_record(state_dict: Mapping[str, Tensor]) -> bool:
 
 
 def recorded_rope(state_dict: Mapping[str, Tensor], otherwise: str | None) -> str | None:
-    """Kind of rotary positions that a model of this project recorded; ``otherwise`` where none did."""
+    """Kind of rotary positions that a model of this project recorded; `otherwise` where none did."""
     kinds = {record['rope'] for record in _records(state_dict).values() if 'rope' in record}
     return kinds.pop() if len(kinds) == 1 else otherwise
 
@@ -116,10 +116,10 @@ def grid_of_table(
     Args:
         name: Of the table.
         rows: How many it has.
-        count: Rows for a grid, ``num_positions`` or ``num_offsets``.
+        count: Rows for a grid, `num_positions` or `num_offsets`.
         extra: Rows of the class token, if there are such.
         own: Grid of the model.
-        how: See ``FitOptions``.
+        how: See `FitOptions`.
 
     Returns:
         The grid, and whether the table has the rows of the class token.

@@ -1,4 +1,4 @@
-"""Fitting converted weights to a model that holds a ViT or several, as the model says (``layers.HoldsViT``)."""
+"""Fitting converted weights to a model that holds a ViT or several, as the model says (`layers.HoldsViT`)."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ _BLOCK = re.compile(r'^blocks\.(\d+)\.')
 def fit_to_holder(
     state_dict: Mapping[str, Tensor], model: nn.Module, how: FitOptions
 ) -> tuple[dict[str, Tensor], FitReport]:
-    """Make converted weights loadable by a model that holds a ViT: a ``MIMDet``, ``ViTCoMer``, ``ViTAdapter``, ...
+    """Make converted weights loadable by a model that holds a ViT: a `MIMDet`, `ViTCoMer`, `ViTAdapter`, ...
 
-    Tables of positions of each ViT are resized as ``fit_to_vit`` does it; all else has to fit as it is. Of a
-    pre-training, for models that take one, the ``new_parts`` of the model may be missing, and of its decoder as many of
+    Tables of positions of each ViT are resized as `fit_to_vit` does it; all else has to fit as it is. Of a
+    pre-training, for models that take one, the `new_parts` of the model may be missing, and of its decoder as many of
     the first blocks are taken as the model has.
 
     Args:
         state_dict: Names of the model, or of a pre-training that it takes.
-        model: The model that will load them, a ``HoldsViT``.
-        how: See ``FitOptions``; names are those of the model.
+        model: The model that will load them, a `HoldsViT`.
+        how: See `FitOptions`; names are those of the model.
 
     Returns:
-        What ``model.load_state_dict(..., strict=False)`` may load, and the report.
+        What `model.load_state_dict(..., strict=False)` may load, and the report.
 
     Raises:
         CheckpointError: The checkpoint has no weights for one of the ViTs, lacks weights of the model, has others in

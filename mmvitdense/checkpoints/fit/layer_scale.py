@@ -13,7 +13,7 @@ def fold_layer_scale(weights: dict[str, Tensor]) -> dict[str, Tensor]:
     """Multiply the gains into the last layers of the branches, which computes the same.
 
     Args:
-        weights: Names of ``PlainViT``.
+        weights: Names of `PlainViT`.
 
     Returns:
         The weights without 'ls1.gamma' and 'ls2.gamma'.

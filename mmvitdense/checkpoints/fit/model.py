@@ -18,10 +18,10 @@ from .vit import FitReport, fit_to_vit
 def fit_to_model(
     state_dict: Mapping[str, Tensor], model: nn.Module, how: FitOptions | None = None
 ) -> tuple[dict[str, Tensor], FitReport]:
-    """Make converted weights loadable by a ``PlainViT``, or by a model that holds one (``layers.HoldsViT``).
+    """Make converted weights loadable by a `PlainViT`, or by a model that holds one (`layers.HoldsViT`).
 
-    A ``PlainViT`` takes its own of the weights of a model that holds one, and leaves over what surrounds it. See
-    ``fit_to_vit`` and ``fit_to_holder`` for the arguments, what is returned and what is refused.
+    A `PlainViT` takes its own of the weights of a model that holds one, and leaves over what surrounds it. See
+    `fit_to_vit` and `fit_to_holder` for the arguments, what is returned and what is refused.
     """
     how = how or FitOptions(recorded=grids_of_record(state_dict))
     if isinstance(model, HoldsViT):

@@ -1,4 +1,4 @@
-"""Names of weights picked by patterns, which options of an ``init_cfg`` give."""
+"""Names of weights picked by patterns, which options of an `init_cfg` give."""
 
 from __future__ import annotations
 

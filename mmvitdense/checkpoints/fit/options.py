@@ -15,9 +15,9 @@ class FitOptions:
     """How weights are fitted, and what may be missing.
 
     Attributes:
-        patch_resize: 'pinv', 'pinv_antialias' or 'bilinear', see ``resize_patch_embedding``.
-        channels: How a patch embedding is fitted to another number of channels, see ``fit_channels``; None refuses it.
-        as_initialized: Patterns of names of the model (see ``name_patterns``) that stay as they are initialised.
+        patch_resize: 'pinv', 'pinv_antialias' or 'bilinear', see `resize_patch_embedding`.
+        channels: How a patch embedding is fitted to another number of channels, see `fit_channels`; None refuses it.
+        as_initialized: Patterns of names of the model (see `name_patterns`) that stay as they are initialised.
         unused: Patterns of names of the converted weights that the model is meant to ignore.
         pos_grid: (rows, columns) of the tables of positions, where the user gives it.
         recorded: {name of a table: (rows, columns)} that the file records.
@@ -43,9 +43,9 @@ class FitOptions:
         return matches_any(f'{self.prefix}{name}', self.unused)
 
     def within(self, part: str, prefix: str | None = None) -> FitOptions:
-        """The same for the weights of the file whose names begin with ``part``, which is taken off.
+        """The same for the weights of the file whose names begin with `part`, which is taken off.
 
-        ``prefix`` is what the names of the model have lost besides, by default ``part`` as well.
+        `prefix` is what the names of the model have lost besides, by default `part` as well.
         """
         recorded = {name.removeprefix(part): grid for name, grid in self.recorded.items() if name.startswith(part)}
         return replace(self, recorded=recorded, prefix=f'{self.prefix}{part if prefix is None else prefix}')

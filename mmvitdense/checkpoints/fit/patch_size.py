@@ -21,10 +21,10 @@ def resize_patch_embedding(weight: Tensor, patch_size: tuple[int, int], mode: st
             which makes the tokens larger by the ratio of the areas.
 
     Returns:
-        C x in_channels x patch_size, float32, or float64 where ``weight`` is.
+        C x in_channels x patch_size, float32, or float64 where `weight` is.
 
     Raises:
-        ValueError: ``mode`` is none of these.
+        ValueError: `mode` is none of these.
     """
     if mode not in MODES:
         raise ValueError(f'a patch embedding is resized by one of {MODES}, got {mode!r}')

@@ -67,11 +67,11 @@ def structure(weights: Mapping[str, Tensor], rope: str | None) -> dict[str, Any]
     """Read the structure off converted weights.
 
     Args:
-        weights: Names of ``PlainViT``.
+        weights: Names of `PlainViT`.
         rope: Kind of rotary positions, which the format knows.
 
     Returns:
-        {part: whether it is there, how many there are, or of which kind}, the keys of ``presets.structure_of``.
+        {part: whether it is there, how many there are, or of which kind}, the keys of `presets.structure_of`.
     """
     found: dict[str, Any] = {key: name in weights for key, name in _SIGNS.items()}
     registers = weights['register_tokens'].shape[1] if 'register_tokens' in weights else 0
@@ -112,8 +112,8 @@ def check_preset(
         form: Format of the weights.
         state_dict: The checkpoint, not converted.
         weights: The converted weights.
-        model: The ``PlainViT`` that will load them, or the model that holds it.
-        meant: Patterns (see ``name_patterns``) of weights whose absence, in the file or in the model, is asked for.
+        model: The `PlainViT` that will load them, or the model that holds it.
+        meant: Patterns (see `name_patterns`) of weights whose absence, in the file or in the model, is asked for.
     """
     vit = held_vit(model)
     preset = getattr(vit, 'preset', None)

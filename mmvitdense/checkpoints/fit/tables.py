@@ -1,4 +1,4 @@
-"""Resizing the tables of positions of a checkpoint to a ``PlainViT``."""
+"""Resizing the tables of positions of a checkpoint to a `PlainViT`."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ def fit_tables(weights: dict[str, Tensor], model: nn.Module, how: FitOptions) ->
     """Resize the tables in place.
 
     Args:
-        weights: Names of ``PlainViT``; tables are replaced, and the class token gets its position where the model has
+        weights: Names of `PlainViT`; tables are replaced, and the class token gets its position where the model has
             no row for it.
-        model: The ``PlainViT``.
-        how: See ``FitOptions``.
+        model: The `PlainViT`.
+        how: See `FitOptions`.
 
     Returns:
         Lines such as 'pos_embed 14x14 -> 64x64'.
 
     Raises:
-        CheckpointError: The grid of a table is not known, see ``grid_of_table``.
+        CheckpointError: The grid of a table is not known, see `grid_of_table`.
     """
     expected = model.state_dict()
     tables = [name for name in weights if name == 'pos_embed' or _BIASES.match(name)]

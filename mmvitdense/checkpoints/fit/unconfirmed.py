@@ -28,14 +28,14 @@ def warn_of_unconfirmed(
     source: str,
     known: Collection[str] = (),
 ) -> None:
-    """Log one warning with the options of a model that ``unconfirmed`` finds.
+    """Log one warning with the options of a model that `unconfirmed` finds.
 
     Args:
-        form: Format of the checkpoint, see ``detect``.
+        form: Format of the checkpoint, see `detect`.
         state_dict: The checkpoint, not converted.
-        model: The ``PlainViT`` that the weights are for, or the model that holds it.
+        model: The `PlainViT` that the weights are for, or the model that holds it.
         source: What the file is called.
-        known: See ``unconfirmed``.
+        known: See `unconfirmed`.
     """
     if guesses := unconfirmed(form, state_dict, model, known):
         print_log(
@@ -50,15 +50,15 @@ def warn_of_unconfirmed(
 def unconfirmed(
     form: Format, state_dict: Mapping[str, Tensor], model: nn.Module, known: Collection[str] = ()
 ) -> dict[str, dict[str, Any]]:
-    """Options that ``mmvitdense convert`` calls guesses, of the part of the file that the model takes.
+    """Options that `mmvitdense convert` calls guesses, of the part of the file that the model takes.
 
     A preset settles what its pre-training settles. Models of this project record their positions, and are built from
     the config that they were trained with: nothing is reported of their files.
 
     Args:
-        form: Format of the checkpoint, see ``detect``.
+        form: Format of the checkpoint, see `detect`.
         state_dict: The checkpoint, not converted.
-        model: The ``PlainViT`` that the weights are for, or the model that holds it.
+        model: The `PlainViT` that the weights are for, or the model that holds it.
         known: Options that are right in the model, by the paths that are reported; 'window_size' stands for
             'vit.window_size' too.
 

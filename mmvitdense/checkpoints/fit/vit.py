@@ -39,7 +39,7 @@ _COMPUTING = re.compile(
     r'^(blocks|norm_pre|rel_pos_bias|window_rel_pos_bias|patch_embed|register_tokens|pos_embed)(\.|$)'
 )
 _STEM = 'patch_embed.'
-# Options of ``PlainViT`` by the weights that they decide about.
+# Options of `PlainViT` by the weights that they decide about.
 _OPTIONS = (
     (r'ls[12]\.gamma$', 'layer_scale_init, or fold_layer_scale=True in the init_cfg'),
     (r'rel_pos_[hw]$', "rel_pos='decomposed'"),
@@ -90,9 +90,9 @@ class FitReport:
 def fit_to_vit(
     state_dict: Mapping[str, Tensor], model: nn.Module, how: FitOptions | None = None
 ) -> tuple[dict[str, Tensor], FitReport]:
-    """Make converted weights loadable by a ``PlainViT``.
+    """Make converted weights loadable by a `PlainViT`.
 
-    The position table is resized to the grid of the model by the model's own rule (``pos_resize``), with or without
+    The position table is resized to the grid of the model by the model's own rule (`pos_resize`), with or without
     the row of the class token as the model has it (a row that the model has no place for is added to the class token
     if there is one, which computes the same). Tables of decomposed relative positions are resized linearly, tables of
     BEiT's biases by BEiT's rule; a table that the blocks of the file share is copied to each block where those of the
@@ -100,16 +100,16 @@ def fit_to_vit(
 
     Missing may be what dense prediction adds and what starts without an effect: tables of relative positions,
     convolution blocks, LayerScale with gains of one, all biases of query, key and value. Left over may be a class token
-    and the last norm, and what is not of the ViT. All else is refused unless ``how`` asks for it.
+    and the last norm, and what is not of the ViT. All else is refused unless `how` asks for it.
 
     Args:
-        state_dict: Names of ``PlainViT``.
+        state_dict: Names of `PlainViT`.
         model: The model that will load them.
-        how: See ``FitOptions``; by default nothing is asked for.
+        how: See `FitOptions`; by default nothing is asked for.
 
     Returns:
-        What ``model.load_state_dict(..., strict=False)`` may load, and the report. Tensors that are not resized are
-        those of ``state_dict``, in their type.
+        What `model.load_state_dict(..., strict=False)` may load, and the report. Tensors that are not resized are
+        those of `state_dict`, in their type.
 
     Raises:
         CheckpointError: Weights are missing, have another shape or grid, or have no place in the model, so that it
@@ -184,7 +184,7 @@ def _listed(names: list[str], prefix: str) -> str:
 
 
 def _options_for(names: list[str]) -> str:
-    """The options of ``PlainViT`` that decide about these weights."""
+    """The options of `PlainViT` that decide about these weights."""
     blocks = {name.split('.')[1] for name in names if name.startswith('blocks.')}
     whole = {index for index in blocks if f'blocks.{index}.norm1.weight' in names}
     names = [name for name in names if name.split('.')[1:2] == [] or name.split('.')[1] not in whole]

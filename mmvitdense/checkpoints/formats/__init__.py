@@ -1,1 +1,1 @@
-"""Published layouts, one file each, see ``contract``."""
+"""Published layouts, one file each, see `contract`."""

@@ -38,7 +38,7 @@ def matches(state_dict: dict[str, Tensor]) -> bool:
 
 
 def convert(state_dict: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Rename to the layout of ``PlainViT``; heads keep their names."""
+    """Rename to the layout of `PlainViT`; heads keep their names."""
     body = strip_prefix(state_dict, _PATCHES)
     if body is None:
         return convert_body(body_of(state_dict))

@@ -34,7 +34,7 @@ def is_beit(body: dict[str, Tensor]) -> bool:
 
 
 def convert(state_dict: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Rename to the layout of ``PlainViT``; mask token, heads and class-token layers of BEiT v2 keep their names."""
+    """Rename to the layout of `PlainViT`; mask token, heads and class-token layers of BEiT v2 keep their names."""
     return convert_body(body_of(state_dict))
 
 

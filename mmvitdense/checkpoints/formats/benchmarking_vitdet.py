@@ -53,7 +53,7 @@ def convert(state_dict: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def options(state_dict: dict[str, Tensor], **given: Any) -> dict[str, Any]:
-    """Options of ``PlainViT``; ``given`` ones win."""
+    """Options of `PlainViT`; `given` ones win."""
     body = _body_of(state_dict)
     weights = {name.removeprefix('backbone.'): value for name, value in convert(state_dict).items()}
     patch_size = body['patch_embed.proj.weight'].shape[-1]

@@ -1,4 +1,4 @@
-"""The image towers of OpenAI's CLIP and of OpenCLIP (``visual.transformer.resblocks``)."""
+"""The image towers of OpenAI's CLIP and of OpenCLIP (`visual.transformer.resblocks`)."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def is_tower(state_dict: dict[str, Tensor]) -> bool:
 
 
 def convert(state_dict: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Rename to the layout of ``PlainViT``; the projection into the common space keeps its name."""
+    """Rename to the layout of `PlainViT`; the projection into the common space keeps its name."""
     weights = rename(strip_prefix(state_dict, ANCHOR), RULES)
     weights['pos_embed'] = weights['pos_embed'][None]
     weights['cls_token'] = weights['cls_token'].reshape(1, 1, -1)

@@ -1,4 +1,4 @@
-"""Co-DETR of Sense-X/Co-DETR (and its copy in ``projects`` of mmdet 3), a whole detector, its ViT that of EVA-02.
+"""Co-DETR of Sense-X/Co-DETR (and its copy in `projects` of mmdet 3), a whole detector, its ViT that of EVA-02.
 
 Published files have averaged weights under the usual names, those of the last step in buffers, which are dropped, as
 are tables of rotary positions. Files on a ResNet or a Swin Transformer are converted too, their backbone as it is.
@@ -31,7 +31,7 @@ def matches(state_dict: Weights) -> bool:
 
 
 def convert(state_dict: Weights, num_heads: int | None = None) -> Weights:
-    """Rename to ``CoDETR`` with a ``PlainViT`` under 'backbone.'."""
+    """Rename to `CoDETR` with a `PlainViT` under 'backbone.'."""
     others = rename_co_detr({name: x for name, x in state_dict.items() if not name.startswith(BACKBONE)})
     if _ANCHOR not in state_dict:
         return {**{name: x for name, x in state_dict.items() if name.startswith(BACKBONE)}, **others}
@@ -41,7 +41,7 @@ def convert(state_dict: Weights, num_heads: int | None = None) -> Weights:
 
 
 def options(state_dict: Weights, **given: Any) -> dict[str, Any]:
-    """Options of ``PlainViT``; ``given`` ones win.
+    """Options of `PlainViT`; `given` ones win.
 
     Raises:
         CheckpointError: The backbone is no ViT.

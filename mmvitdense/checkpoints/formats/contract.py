@@ -1,8 +1,8 @@
 """What a published layout of weights has to say of itself.
 
-A format is one file in ``formats`` or a folder below it with a ``Format`` under the name ``FORMAT``, which is all that
-``detect`` looks for: another one needs no edit elsewhere. Whatever the pre-training computed stands in
-``mmvitdense.pretrainings``; a format says which of its families a file may be of.
+A format is one file in `formats` or a folder below it with a `Format` under the name `FORMAT`, which is all that
+`detect` looks for: another one needs no edit elsewhere. Whatever the pre-training computed stands in
+`mmvitdense.pretrainings`; a format says which of its families a file may be of.
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ class Format:
         name: How it is called in messages.
         about: What it is, the docstring of its file.
         matches: Whether a file has this layout. Of all formats exactly one may match.
-        convert: The weights under the names of ``PlainViT``, or of ``model``; under 'backbone.' with the names of mmdet
+        convert: The weights under the names of `PlainViT`, or of `model`; under 'backbone.' with the names of mmdet
             or mmseg beside where the file holds more than a backbone.
-        model: The class of ``mmvitdense.models`` that the weights are for.
-        part: What of a detector or segmentor ``model`` is: 'backbone' or 'neck'.
-        families: Families of ``PRETRAININGS`` that the file may be of, the likeliest first; () for others. Where they
+        model: The class of `mmvitdense.models` that the weights are for.
+        part: What of a detector or segmentor `model` is: 'backbone' or 'neck'.
+        families: Families of `PRETRAININGS` that the file may be of, the likeliest first; () for others. Where they
             agree on an option it is known, else that of the first is a guess.
         implied: Options that this layout implies besides, over those of the families: {option: value}.
         cannot_tell: {path of an option: why it is a guess}, given the file and the options.
-        own_options: Arguments of ``model``, given the file and what the user knows, in the place of what families,
+        own_options: Arguments of `model`, given the file and what the user knows, in the place of what families,
             names and shapes imply; for what is more than a plain ViT.
         tells_options: Whether options can be read off files of this layout at all.
         trunk: What a file lacks of its ViT: 'missing' where it has only what stands on one, 'added' where the weights
@@ -46,7 +46,7 @@ class Format:
             its family.
         generation: Which of several generations of a model a file is of, in words; '' where there is one.
         tells_heads: Whether a file determines the number of heads.
-        ordered_by_heads: Whether ``convert`` takes ``num_heads``, by which channels change places.
+        ordered_by_heads: Whether `convert` takes `num_heads`, by which channels change places.
         pos_grid: Rows and columns of the tables of the whole image, where the layout knows them.
     """
 
@@ -70,7 +70,7 @@ class Format:
     pos_grid: Callable[[Weights], tuple[int, int]] | None = None
 
     def converted(self, state_dict: Weights, num_heads: int | None = None) -> Weights:
-        """Convert; ``num_heads`` is what the user or the model knows, of use where channels are ordered by heads.
+        """Convert; `num_heads` is what the user or the model knows, of use where channels are ordered by heads.
 
         Such a format knows the heads of published widths and of files that record them.
         """
@@ -79,7 +79,7 @@ class Format:
         return self.convert(state_dict)
 
     def options(self, state_dict: Weights, **given: Any) -> dict[str, Any]:
-        """Arguments of ``model`` that compute what the weights were trained with; ``given`` ones win.
+        """Arguments of `model` that compute what the weights were trained with; `given` ones win.
 
         Raises:
             CheckpointError: One cannot be determined, and has to be given.
@@ -90,7 +90,7 @@ class Format:
         return implied_options(weights, given, self.families(state_dict), **self.implied(state_dict))
 
     def guesses(self, state_dict: Weights, options: dict[str, Any]) -> dict[str, str]:
-        """{path of an option, such as 'vit.window_size': why it is a guess}, of ``options`` of this format."""
+        """{path of an option, such as 'vit.window_size': why it is a guess}, of `options` of this format."""
         of_families = {}
         if families := self.families(state_dict):
             weights = self.converted(state_dict, options.get('num_heads'))

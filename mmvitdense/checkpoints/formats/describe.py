@@ -1,6 +1,6 @@
 """What a checkpoint says of its model, and what of that is a guess.
 
-See ``contract`` for what a format says of its files.
+See `contract` for what a format says of its files.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Description:
     """Options of a model, and which of them the weights do not determine.
 
     Attributes:
-        options: Arguments of the class that ``model`` of the format names.
+        options: Arguments of the class that `model` of the format names.
         guesses: {path of an option: why it is a guess}, 'vit.window_size' for one of the ViT inside.
     """
 
@@ -54,7 +54,7 @@ class Description:
         return value
 
     def recorded_guesses(self) -> dict[str, dict[str, str]]:
-        """The guesses as a file records them, see ``conversion_record``.
+        """The guesses as a file records them, see `conversion_record`.
 
         Returns:
             {path: {'why': why it is a guess, 'value': as it is written in a config, absent where the class has it as

@@ -19,7 +19,7 @@ _FIRST_BLOCK = re.compile(r'^(.*\.)?(?:blocks|layers?|resblocks)\.0\.(.+)$')
 
 
 def _find_formats(package: str) -> Iterator[Format]:
-    """Every ``FORMAT`` of the modules of a package and of those below it, in the order of their names."""
+    """Every `FORMAT` of the modules of a package and of those below it, in the order of their names."""
     for found in pkgutil.iter_modules(importlib.import_module(package).__path__, f'{package}.'):
         if found.ispkg:
             yield from _find_formats(found.name)
@@ -69,8 +69,8 @@ def _blocks_seen(state_dict: dict[str, Tensor]) -> str:
 
 
 def convert(state_dict: dict[str, Tensor], num_heads: int | None = None) -> dict[str, Tensor]:
-    """Detect the format and return the names of ``PlainViT``, under 'backbone.' if the file holds more than a ViT.
+    """Detect the format and return the names of `PlainViT`, under 'backbone.' if the file holds more than a ViT.
 
-    ``num_heads`` is needed by the formats whose channels it orders, see ``Format.converted``.
+    `num_heads` is needed by the formats whose channels it orders, see `Format.converted`.
     """
     return detect(state_dict).converted(state_dict, num_heads)

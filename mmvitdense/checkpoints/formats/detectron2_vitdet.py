@@ -1,4 +1,4 @@
-"""ViTDet of detectron2: the ViT and its pyramid (``modeling/backbone/vit.py``), alone or in a (Cascade) Mask R-CNN."""
+"""ViTDet of detectron2: the ViT and its pyramid (`modeling/backbone/vit.py`), alone or in a (Cascade) Mask R-CNN."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def convert(state_dict: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def options(state_dict: dict[str, Tensor], **known: Any) -> dict[str, Any]:
-    """Options of ``PlainViT``; ``known`` ones win."""
+    """Options of `PlainViT`; `known` ones win."""
     return vitdet_options(_vit(state_dict), known)
 
 
@@ -57,7 +57,7 @@ def cannot_tell(state_dict: dict[str, Tensor], options: dict[str, Any]) -> dict[
 
 
 def vitdet_options(weights: dict[str, Tensor], given: dict[str, Any]) -> dict[str, Any]:
-    """Options of the ViT of a detector, from names of ``PlainViT``; ``given`` ones win."""
+    """Options of the ViT of a detector, from names of `PlainViT`; `given` ones win."""
     square = square_table(weights['pos_embed'].shape[1]) if 'pos_embed' in weights else None
     known = {} if 'window_size' in given else windows_of_vitdet(weights, square and square[0])
     return implied_options(weights, given, **known)

@@ -1,7 +1,7 @@
 """Linear segmentation heads of DINOv2 and DINOv3 without their trunk.
 
-DINOv2 publishes ``dinov2_vit*14_{ade20k,voc2012}_{linear,ms}_head.pth`` in the layout of mmsegmentation; DINOv3's
-training (``dinov3/eval/segmentation/train.py``) keeps the head as the second part of a list.
+DINOv2 publishes `dinov2_vit*14_{ade20k,voc2012}_{linear,ms}_head.pth` in the layout of mmsegmentation; DINOv3's
+training (`dinov3/eval/segmentation/train.py`) keeps the head as the second part of a list.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def matches(state_dict: dict[str, Tensor]) -> bool:
 
 
 def convert(state_dict: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Rename to ``LinearSegHead`` under 'decode_head.'."""
+    """Rename to `LinearSegHead` under 'decode_head.'."""
     return rename(state_dict, _RULES)
 
 

@@ -16,7 +16,7 @@ _BLOCK = re.compile(r'(norm[12]|attn\.(qkv|proj)|mlp\.(fc[12]|w12|w3))\.\w+|ls[1
 
 
 def matches(state_dict: dict[str, Tensor]) -> bool:
-    """Whether the blocks are DINOv2's, see ``is_dinov2``."""
+    """Whether the blocks are DINOv2's, see `is_dinov2`."""
     body = body_of(state_dict)
     return body is not None and is_dinov2(body)
 
@@ -51,7 +51,7 @@ def has_dinov2_blocks(body: dict[str, Tensor]) -> bool:
 
 
 def convert(state_dict: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Rename to the layout of ``PlainViT``; the mask token keeps its name."""
+    """Rename to the layout of `PlainViT`; the mask token keeps its name."""
     return convert_body(body_of(state_dict))
 
 

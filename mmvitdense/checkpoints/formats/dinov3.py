@@ -39,7 +39,7 @@ def matches(state_dict: dict[str, Tensor]) -> bool:
 
 
 def convert(state_dict: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Rename to the layout of ``PlainViT``; mask token and norms of class tokens keep their names.
+    """Rename to the layout of `PlainViT`; mask token and norms of class tokens keep their names.
 
     The bias of query, key and value is multiplied by the mask that the file has for it, which is zero for the keys.
     A mask that was never filled is not finite, and means the same.
@@ -58,12 +58,12 @@ def _mask(body: dict[str, Tensor], name: str) -> Tensor:
 
 
 def families(state_dict: dict[str, Tensor]) -> tuple[str, ...]:
-    """DINOv3 and LingBot-Vision, which small to large models do not distinguish; see ``families_of``."""
+    """DINOv3 and LingBot-Vision, which small to large models do not distinguish; see `families_of`."""
     return families_of(convert(state_dict))
 
 
 def families_of(weights: dict[str, Tensor]) -> tuple[str, ...]:
-    """Whose blocks these are, given names of ``PlainViT``: gated ones are the giant's of LingBot-Vision, or DINOv3's.
+    """Whose blocks these are, given names of `PlainViT`: gated ones are the giant's of LingBot-Vision, or DINOv3's.
 
     The licences differ, and nothing in a file with other blocks says whose it is.
     """

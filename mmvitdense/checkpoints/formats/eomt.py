@@ -1,6 +1,6 @@
 """EoMT: official files on DINOv2 and DINOv3, and those of this project.
 
-The published files on DINOv3 hold differences to DINOv3's own weights (``model_zoo/dinov3.md`` of tue-mps/eomt).
+The published files on DINOv3 hold differences to DINOv3's own weights (`model_zoo/dinov3.md` of tue-mps/eomt).
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def matches(state_dict: Weights) -> bool:
 
 
 def convert(state_dict: Weights) -> Weights:
-    """Rename to ``EoMT`` under 'backbone.', as the detectors and segmentors with it have it."""
+    """Rename to `EoMT` under 'backbone.', as the detectors and segmentors with it have it."""
     if is_own(state_dict, _OWN):
         return dict(state_dict)
     weights = without_network(state_dict)
@@ -46,7 +46,7 @@ def convert(state_dict: Weights) -> Weights:
 
 
 def options(state_dict: Weights, **given: Any) -> dict[str, Any]:
-    """Options of ``EoMT``; ``given`` ones win, others than its own are of its ViT."""
+    """Options of `EoMT`; `given` ones win, others than its own are of its ViT."""
     return options_of(own_names(convert(state_dict)), given)
 
 

@@ -1,6 +1,6 @@
 """EVA-02 (tiny and small with fused, base and large with split projections; of CLIP) and EVA-01, official and timm's.
 
-EVA-02 rotates neighbouring channels of queries and keys together. ``PlainViT`` rotates channels half a head apart, so
+EVA-02 rotates neighbouring channels of queries and keys together. `PlainViT` rotates channels half a head apart, so
 the rows of both projections are put into the order that makes this the same function.
 """
 
@@ -36,9 +36,9 @@ def matches(state_dict: dict[str, Tensor]) -> bool:
 
 
 def convert(state_dict: dict[str, Tensor], num_heads: int | None = None) -> dict[str, Tensor]:
-    """Rename to the layout of ``PlainViT``; mask token and heads keep their names.
+    """Rename to the layout of `PlainViT`; mask token and heads keep their names.
 
-    ``num_heads`` is needed for widths that nobody published, in files without a table of frequencies.
+    `num_heads` is needed for widths that nobody published, in files without a table of frequencies.
     """
     body = body_of(state_dict)
     weights = convert_body(body)

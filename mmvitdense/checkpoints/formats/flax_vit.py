@@ -1,4 +1,4 @@
-"""ViTs of Google as Flax writes them (``.npz``): AugReg of vision_transformer, and big_vision with SigLIP and SigLIP 2.
+"""ViTs of Google as Flax writes them (`.npz`): AugReg of vision_transformer, and big_vision with SigLIP and SigLIP 2.
 
 Both have the same modules, which vision_transformer counts through ('MlpBlock_3') and big_vision by kind
 ('MlpBlock_0'). big_vision may keep all blocks in one array each, with the block as the first axis. Kernels of linear
@@ -66,7 +66,7 @@ def _is_naflex(body: dict[str, Tensor]) -> bool:
 
 
 def convert(state_dict: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Rename and turn to the layout of ``PlainViT``; heads keep their names."""
+    """Rename and turn to the layout of `PlainViT`; heads keep their names."""
     weights, body = {}, _body_of(state_dict)
     for name, value in body.items():
         match = _BLOCK.match(name)

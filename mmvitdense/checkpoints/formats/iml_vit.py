@@ -32,7 +32,7 @@ def convert(state_dict: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def options(state_dict: dict[str, Tensor], **known: Any) -> dict[str, Any]:
-    """Options of ``PlainViT``; ``known`` ones win."""
+    """Options of `PlainViT`; `known` ones win."""
     return detectron2_vitdet.options(rename(dict(state_dict), _TRUNK), **known)
 
 

@@ -91,7 +91,7 @@ def matches(state_dict: Weights) -> bool:
 
 
 def convert(state_dict: Weights) -> Weights:
-    """Rename to mmdet's ``ResNet`` under 'backbone.' and ``KMaX``, the one neck of a list, under 'neck.0.'.
+    """Rename to mmdet's `ResNet` under 'backbone.' and `KMaX`, the one neck of a list, under 'neck.0.'.
 
     Convolutions of queries, which are 1-dimensional in the file, get a width of one.
     """

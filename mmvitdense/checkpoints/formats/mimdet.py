@@ -36,7 +36,7 @@ def matches(state_dict: dict[str, Tensor]) -> bool:
 
 
 def convert(state_dict: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Rename to ``MIMDet``, under 'backbone.' in a detector, beside 'neck.' (FPN) and the heads of mmdet.
+    """Rename to `MIMDet`, under 'backbone.' in a detector, beside 'neck.' (FPN) and the heads of mmdet.
 
     The mask token that release 1.2.0 left in its files, where nothing uses it, is dropped.
     """
@@ -56,7 +56,7 @@ def convert(state_dict: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def options(state_dict: dict[str, Tensor], **known: Any) -> dict[str, Any]:
-    """Options of ``MIMDet``; ``known`` ones win: 'vit' and 'decoder' with those of its parts, others of its ``vit``."""
+    """Options of `MIMDet`; `known` ones win: 'vit' and 'decoder' with those of its parts, others of its `vit`."""
     weights = {name.removeprefix(_BACKBONE): value for name, value in convert(state_dict).items()}
     given = {name: value for name, value in known.items() if name not in ('vit', 'decoder')}
     vit = _part_options(weights, 'vit.', {**given, **known.get('vit', {})})
@@ -80,7 +80,7 @@ def generation(state_dict: dict[str, Tensor]) -> str:
 
 
 def _part_options(weights: dict[str, Tensor], prefix: str, given: dict[str, Any]) -> dict[str, Any]:
-    """Options of the encoder or decoder that are not those that ``MIMDet`` gives it."""
+    """Options of the encoder or decoder that are not those that `MIMDet` gives it."""
     part = {name.removeprefix(prefix): value for name, value in weights.items() if name.startswith(prefix)}
     # The stem stands for a patch embedding of 16 pixels.
     with torch.device('meta'):

@@ -1,6 +1,6 @@
 """ViTs of mmpretrain (ViT, DeiT, MAE, CLIP, DINOv2, BEiT, SAM), mmsegmentation (ViT, BEiT, MAE) and OpenMixup (A2MIM).
 
-The last norm of mmpretrain is called ``ln1``; ``ln2`` beside it norms the mean of the patches, and is taken where
+The last norm of mmpretrain is called `ln1`; `ln2` beside it norms the mean of the patches, and is taken where
 there is no other.
 """
 
@@ -43,7 +43,7 @@ def matches(state_dict: dict[str, Tensor]) -> bool:
 
 
 def convert(state_dict: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Rename to the layout of ``PlainViT``; 'channel_reduction.' of SAM keeps its name."""
+    """Rename to the layout of `PlainViT`; 'channel_reduction.' of SAM keeps its name."""
     body = strip_prefix(state_dict, ANCHOR)
     rules = _RULES if 'ln1.weight' in body else (*_RULES, (r'^ln2\.', 'norm.'))
     weights = rename({name: x for name, x in body.items() if not name.endswith('relative_position_index')}, rules)

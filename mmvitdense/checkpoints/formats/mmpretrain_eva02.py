@@ -1,4 +1,4 @@
-"""EVA-02 of mmpretrain (``ViTEVA02``), whose queries, keys and values are fused.
+"""EVA-02 of mmpretrain (`ViTEVA02`), whose queries, keys and values are fused.
 
 mmpretrain computes rotary positions that are not EVA-02's; the tables of frequencies in published files replace them.
 Here they give the number of heads.
@@ -33,7 +33,7 @@ def matches(state_dict: dict[str, Tensor]) -> bool:
 
 
 def convert(state_dict: dict[str, Tensor], num_heads: int | None = None) -> dict[str, Tensor]:
-    """Rename to the layout of ``PlainViT``, with queries and keys in its order of channels."""
+    """Rename to the layout of `PlainViT`, with queries and keys in its order of channels."""
     return eva02.convert(_official(state_dict), num_heads)
 
 

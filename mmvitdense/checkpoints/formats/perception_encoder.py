@@ -22,7 +22,7 @@ def matches(state_dict: dict[str, Tensor]) -> bool:
 
 
 def convert(state_dict: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Rename to the layout of ``PlainViT``."""
+    """Rename to the layout of `PlainViT`."""
     weights = rename(strip_prefix(state_dict, clip.ANCHOR), clip.RULES)
     weights['pos_embed'] = weights['pos_embed'][None]
     if 'cls_token' in weights:

@@ -67,7 +67,7 @@ def matches(state_dict: Weights) -> bool:
 
 
 def convert(state_dict: Weights) -> Weights:
-    """Rename to ``PlainDETR`` with a ``WindowedTaps`` under 'backbone.'.
+    """Rename to `PlainDETR` with a `WindowedTaps` under 'backbone.'.
 
     Raises:
         CheckpointError: The taps of the trunk have norms of their own.

@@ -28,8 +28,8 @@ _PARTICULAR = re.compile(
 def matches(state_dict: dict[str, Tensor]) -> bool:
     """Whether this is a model of this project.
 
-    That is a ``backbone.`` with timm's names beside a neck or head, a ``PlainViT`` alone with an option that no other
-    format spells in the same way, or a ``ViTCoMer`` or ``ViTAdapter`` with its ViT under 'vit.'.
+    That is a `backbone.` with timm's names beside a neck or head, a `PlainViT` alone with an option that no other
+    format spells in the same way, or a `ViTCoMer` or `ViTAdapter` with its ViT under 'vit.'.
     """
     if holds_adapter(state_dict):
         found = find_adapter(state_dict)

@@ -45,7 +45,7 @@ def matches(state_dict: Weights) -> bool:
 
 
 def convert(state_dict: Weights) -> Weights:
-    """Rename to ``PMT`` under 'backbone.', as detectors and segmentors have it; published files lack 'vit.'."""
+    """Rename to `PMT` under 'backbone.', as detectors and segmentors have it; published files lack 'vit.'."""
     if is_own(state_dict, _OWN):
         return dict(state_dict)
     weights = without_network(state_dict)
@@ -57,7 +57,7 @@ def convert(state_dict: Weights) -> Weights:
 
 
 def options(state_dict: Weights, **given: Any) -> dict[str, Any]:
-    """Options of ``PMT``; ``given`` ones win, others than its own are of its ViT."""
+    """Options of `PMT`; `given` ones win, others than its own are of its ViT."""
     weights = own_names(convert(state_dict))
     names = ('num_classes', 'num_queries', 'num_blocks', 'tap_indices', 'feedforward_channels', 'norm_cfg')
     of_vit, own = split_given(given, (*names, 'rope_rescale'))

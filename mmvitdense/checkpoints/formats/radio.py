@@ -48,7 +48,7 @@ def matches(state_dict: dict[str, Tensor]) -> bool:
 
 
 def convert(state_dict: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Rename to the layout of ``PlainViT``; an embedding of videos keeps its name."""
+    """Rename to the layout of `PlainViT`; an embedding of videos keeps its name."""
     weights = rename(strip_prefix(state_dict, ANCHOR), _RULES)
     weights['patch_embed.proj.weight'] = kernel_of_linear(weights['patch_embed.proj.weight'], colours_first=True)
     return with_tokens(weights, weights.pop(_TOKENS))
@@ -68,12 +68,12 @@ def with_tokens(weights: dict[str, Tensor], tokens: Tensor) -> dict[str, Tensor]
 
 
 def families(state_dict: dict[str, Tensor]) -> tuple[str, ...]:
-    """The version by the number of tokens, see ``families_of``."""
+    """The version by the number of tokens, see `families_of`."""
     return families_of(convert(state_dict))
 
 
 def families_of(weights: dict[str, Tensor]) -> tuple[str, ...]:
-    """The version of RADIO, given names of ``PlainViT``; none for earlier ones, whose licence is another.
+    """The version of RADIO, given names of `PlainViT`; none for earlier ones, whose licence is another.
 
     They have as many tokens as version 3, and no LayerScale in the base and large model.
     """
@@ -85,12 +85,12 @@ def families_of(weights: dict[str, Tensor]) -> tuple[str, ...]:
 
 
 def implied_of(weights: dict[str, Tensor]) -> dict[str, Any]:
-    """The rule of RADIO where the version is not known, given names of ``PlainViT``."""
+    """The rule of RADIO where the version is not known, given names of `PlainViT`."""
     return {} if families_of(weights) else {'pos_resize': {'mode': 'bilinear', 'square': True}}
 
 
 def unsure_of_corners(weights: dict[str, Tensor]) -> dict[str, str]:
-    """Whether corners are aligned where positions are resized is a guess, given names of ``PlainViT``."""
+    """Whether corners are aligned where positions are resized is a guess, given names of `PlainViT`."""
     if families_of(weights) == ('c-radiov4',):
         return {}
     return {

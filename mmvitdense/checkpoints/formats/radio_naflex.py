@@ -1,4 +1,4 @@
-"""RADIO in timm's layout for images of any size (``naflexvit_*_radio_*``).
+"""RADIO in timm's layout for images of any size (`naflexvit_*_radio_*`).
 
 The table of positions is whole, and kernels of patches are matrices over (row, column, channel).
 """
@@ -31,7 +31,7 @@ def matches(state_dict: dict[str, Tensor]) -> bool:
 
 
 def convert(state_dict: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Rename to the layout of ``PlainViT``."""
+    """Rename to the layout of `PlainViT`."""
     rules = ((r'^embeds\.proj\.', 'patch_embed.proj.'), (r'^embeds\.', ''))
     weights = rename(strip_prefix(state_dict, ANCHOR), rules)
     weights['patch_embed.proj.weight'] = kernel_of_linear(weights['patch_embed.proj.weight'])

@@ -1,4 +1,4 @@
-"""Files whose names are those of a known format, and whose model computes what ``PlainViT`` does not."""
+"""Files whose names are those of a known format, and whose model computes what `PlainViT` does not."""
 
 from __future__ import annotations
 

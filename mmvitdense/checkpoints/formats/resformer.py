@@ -19,7 +19,7 @@ def matches(state_dict: dict[str, Tensor]) -> bool:
 
 
 def convert(state_dict: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Rename to the layout of ``PlainViT``."""
+    """Rename to the layout of `PlainViT`."""
     return rename(convert_body(body_of(state_dict)), _RULES)
 
 

@@ -28,7 +28,7 @@ def matches(state_dict: dict[str, Tensor]) -> bool:
 
 
 def convert(state_dict: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Rename to the layout of ``PlainViT``; the convolutions after the ViT ('neck.') keep their names."""
+    """Rename to the layout of `PlainViT`; the convolutions after the ViT ('neck.') keep their names."""
     weights = convert_body(body_of(state_dict))
     if 'pos_embed' in weights and weights['pos_embed'].ndim == 4:
         weights['pos_embed'] = weights['pos_embed'].flatten(1, 2)

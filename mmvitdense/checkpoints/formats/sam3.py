@@ -34,7 +34,7 @@ def matches(state_dict: dict[str, Tensor]) -> bool:
 
 
 def convert(state_dict: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Rename to the layout of ``PlainViT``."""
+    """Rename to the layout of `PlainViT`."""
     body = {name: tensor for name, tensor in body_of(state_dict).items() if not name.endswith(_ANGLES)}
     weights = rename(convert_body(body), ((r'^ln_pre\.', 'norm_pre.'), (r'^ln_post\.', 'norm.')))
     if square_side(weights['pos_embed'].shape[1]) is None:

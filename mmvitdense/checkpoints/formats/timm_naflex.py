@@ -1,4 +1,4 @@
-"""SigLIP 2 NaFlex in timm's layout (``NaFlexVit``), also as OpenCLIP keeps it ('visual.trunk.')."""
+"""SigLIP 2 NaFlex in timm's layout (`NaFlexVit`), also as OpenCLIP keeps it ('visual.trunk.')."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def matches(state_dict: dict[str, Tensor]) -> bool:
 
 
 def convert(state_dict: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Rename to the layout of ``PlainViT``; the pooling keeps its names."""
+    """Rename to the layout of `PlainViT`; the pooling keeps its names."""
     weights = rename(
         strip_prefix(state_dict, ANCHOR), ((r'^embeds\.proj\.', 'patch_embed.proj.'), (r'^embeds\.pos', 'pos'))
     )

@@ -1,4 +1,4 @@
-"""Perception Encoder (core, lang, spatial) in timm's layout (``vit_pe_*``), also inside of other models."""
+"""Perception Encoder (core, lang, spatial) in timm's layout (`vit_pe_*`), also inside of other models."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def matches(state_dict: dict[str, Tensor]) -> bool:
 
 
 def convert(state_dict: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Rename to the layout of ``PlainViT``."""
+    """Rename to the layout of `PlainViT`."""
     return convert_body(body_of(state_dict))
 
 

@@ -1,6 +1,6 @@
 """Plain ViTs in timm's layout: MAE, DeiT, DeiT III, AugReg, DINO, iBOT, MoCo v3 and timm's own.
 
-``PlainViT`` uses the same names, so that only prefixes and spellings of LayerScale change. The distillation token of
+`PlainViT` uses the same names, so that only prefixes and spellings of LayerScale change. The distillation token of
 DeiT becomes a register with the position it has, which computes the same. MoCo v3 keeps a momentum encoder beside the
 base encoder; the base encoder is taken.
 """
@@ -48,7 +48,7 @@ def matches(state_dict: dict[str, Tensor]) -> bool:
 
 
 def convert(state_dict: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Rename to the layout of ``PlainViT``; heads and decoders keep their names."""
+    """Rename to the layout of `PlainViT`; heads and decoders keep their names."""
     return convert_body(body_of(state_dict))
 
 

@@ -1,4 +1,4 @@
-"""TIPS and TIPSv2, in their own layout (also as ``.npz``) and in timm's: DINOv2's blocks with a second class token."""
+"""TIPS and TIPSv2, in their own layout (also as `.npz`) and in timm's: DINOv2's blocks with a second class token."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def is_tips(cls_token: Tensor | None, registers: Tensor | None) -> bool:
 
 
 def convert(state_dict: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Rename to the layout of ``PlainViT``; the mask token keeps its name."""
+    """Rename to the layout of `PlainViT`; the mask token keeps its name."""
     return convert_body(_body_of(state_dict))
 
 

@@ -34,7 +34,7 @@ def matches(state_dict: dict[str, Tensor]) -> bool:
 
 
 def convert(state_dict: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Rename to the layout of ``PlainViT``; the decoder keeps its names."""
+    """Rename to the layout of `PlainViT`; the decoder keeps its names."""
     body = strip_prefix(state_dict, ANCHOR)
     weights = {name: tensor for name, tensor in body.items() if name not in _TIME}
     weights['patch_embed.proj.weight'] = body['patch_embed.proj.weight'].sum(2)

@@ -25,13 +25,13 @@ def matches(state_dict: dict[str, Tensor]) -> bool:
 
 
 def convert(state_dict: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Rename to ``ViTAdapter``, under 'backbone.' with the heads of mmdet 3 or mmsegmentation 1 for a whole model."""
+    """Rename to `ViTAdapter`, under 'backbone.' with the heads of mmdet 3 or mmsegmentation 1 for a whole model."""
     adapter = find_official(state_dict)
     return convert_adapter(adapter, surroundings(adapter))
 
 
 def options(state_dict: dict[str, Tensor], **given: Any) -> dict[str, Any]:
-    """Options of ``ViTAdapter``; ``given`` ones win, of the adapter or of the ViT inside, see ``split_given``."""
+    """Options of `ViTAdapter`; `given` ones win, of the adapter or of the ViT inside, see `split_given`."""
     adapter = find_official(state_dict)
     of_vit, own = split_given(given)
     vit, weights = trunk_options(adapter, of_vit), surroundings(adapter)
@@ -41,7 +41,7 @@ def options(state_dict: dict[str, Tensor], **given: Any) -> dict[str, Any]:
 
 
 def cannot_tell(state_dict: dict[str, Tensor], options: dict[str, Any]) -> dict[str, str]:
-    """See ``shared_guesses``."""
+    """See `shared_guesses`."""
     return shared_guesses(options)
 
 

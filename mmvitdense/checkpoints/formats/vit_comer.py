@@ -1,7 +1,7 @@
 """ViT-CoMer of the official code, detection, segmentation and Co-DETR, backbone alone or whole model.
 
-The branch for Co-DETR has older names (``injector``, ``multiconv``). Norms that do not act on the outputs, where the
-levels of the branch do not interact, have no place in ``ViTCoMer`` and are dropped, as is a module before an injection
+The branch for Co-DETR has older names (`injector`, `multiconv`). Norms that do not act on the outputs, where the
+levels of the branch do not interact, have no place in `ViTCoMer` and are dropped, as is a module before an injection
 that is switched off.
 """
 
@@ -37,13 +37,13 @@ def matches(state_dict: dict[str, Tensor]) -> bool:
 
 
 def convert(state_dict: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Rename to ``ViTCoMer``, under 'backbone.' with the heads of mmdet 3 or mmsegmentation 1 for a whole model."""
+    """Rename to `ViTCoMer`, under 'backbone.' with the heads of mmdet 3 or mmsegmentation 1 for a whole model."""
     adapter = find_official(state_dict)
     return convert_adapter(adapter, _convert_surroundings(surroundings(adapter)))
 
 
 def options(state_dict: dict[str, Tensor], **given: Any) -> dict[str, Any]:
-    """Options of ``ViTCoMer``; ``given`` ones win, of the adapter or of the ViT inside, see ``split_given``."""
+    """Options of `ViTCoMer`; `given` ones win, of the adapter or of the ViT inside, see `split_given`."""
     adapter = find_official(state_dict)
     of_vit, own = split_given(given)
     vit = trunk_options(adapter, of_vit)
@@ -68,7 +68,7 @@ def options(state_dict: dict[str, Tensor], **given: Any) -> dict[str, Any]:
 
 
 def cannot_tell(state_dict: dict[str, Tensor], options: dict[str, Any]) -> dict[str, str]:
-    """See ``shared_guesses``; files of the branch for Co-DETR come with a map more."""
+    """See `shared_guesses`; files of the branch for Co-DETR come with a map more."""
     found = shared_guesses(options)
     if any(_OLD.search(name) for name in find_official(state_dict).backbone):
         found['out_vit_map'] = 'the branch for Co-DETR, which has these names, returns the map of the ViT too (True)'

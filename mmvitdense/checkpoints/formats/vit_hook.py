@@ -1,4 +1,4 @@
-"""ViT-Hook of the official code (class ``ViTHook``, detection and segmentation), alone or whole.
+"""ViT-Hook of the official code (class `ViTHook`, detection and segmentation), alone or whole.
 
 No trained weights are released; the names are those of the code."""
 
@@ -49,15 +49,15 @@ def _around(state_dict: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def convert(state_dict: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Rename to ``ViTHook``, under 'backbone.' with the heads of mmdet 3 or mmsegmentation 1 for a whole model."""
+    """Rename to `ViTHook`, under 'backbone.' with the heads of mmdet 3 or mmsegmentation 1 for a whole model."""
     return convert_adapter(find_official(state_dict), _around(state_dict))
 
 
 def options(state_dict: dict[str, Tensor], **given: Any) -> dict[str, Any]:
-    """Options of ``ViTHook``; ``given`` ones win, of the hooks or of the ViT inside, see ``split_given``.
+    """Options of `ViTHook`; `given` ones win, of the hooks or of the ViT inside, see `split_given`.
 
     Raises:
-        CheckpointError: The table of positions is of no square grid, and ``pos_img_size`` is not given.
+        CheckpointError: The table of positions is of no square grid, and `pos_img_size` is not given.
     """
     of_vit, own = split_given(given)
     vit, weights = trunk_options(find_official(state_dict), of_vit), _around(state_dict)

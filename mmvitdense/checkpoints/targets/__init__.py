@@ -1,1 +1,1 @@
-"""Models of other libraries that the weights of a ``PlainViT`` can be written for, one file each."""
+"""Models of other libraries that the weights of a `PlainViT` can be written for, one file each."""

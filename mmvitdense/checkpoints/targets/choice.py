@@ -1,4 +1,4 @@
-"""Choosing the model of another library that can express what a ``PlainViT`` computes."""
+"""Choosing the model of another library that can express what a `PlainViT` computes."""
 
 from __future__ import annotations
 
@@ -42,13 +42,13 @@ def as_weights_show(options: Options, weights: Weights) -> dict[str, Any]:
 
 
 def choose_target(library: str, weights: Weights, options: Options, defaults: Options) -> Target:
-    """The model of a library that computes what a ``PlainViT`` does.
+    """The model of a library that computes what a `PlainViT` does.
 
     Args:
-        library: One of ``LIBRARIES``.
+        library: One of `LIBRARIES`.
         weights: Those of the ViT.
-        options: Of the ``PlainViT``, all of them, as ``as_weights_show`` gives them.
-        defaults: The same of a ``PlainViT`` without options.
+        options: Of the `PlainViT`, all of them, as `as_weights_show` gives them.
+        defaults: The same of a `PlainViT` without options.
 
     Raises:
         CheckpointError: There is none; the message names what the nearest model cannot express.

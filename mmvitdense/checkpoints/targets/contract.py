@@ -1,7 +1,7 @@
 """What a model of another library has to say of itself so that weights can be written for it.
 
-A target is one file in ``targets`` or a folder below it with a ``Target`` under the name ``TARGET``. It is the way back
-of one of ``formats``: what it writes, ``detect`` recognises as one of ``read_by``, and ``convert`` gives the weights
+A target is one file in `targets` or a folder below it with a `Target` under the name `TARGET`. It is the way back
+of one of `formats`: what it writes, `detect` recognises as one of `read_by`, and `convert` gives the weights
 again.
 """
 
@@ -41,17 +41,17 @@ class Code(str):
 class Target:
     """A model of another library.
 
-    Options are all those of ``PlainViT``, as ``models.backbones.resolved_options`` gives them.
+    Options are all those of `PlainViT`, as `models.backbones.resolved_options` gives them.
 
     Attributes:
         name: The class of the model.
         library: 'timm', 'transformers' or 'detectron2'.
         about: What it is, the docstring of its file.
-        expresses: {option: values that the model can have, or ``ANY``}. An option that is not there can have the
-            default of ``PlainViT`` alone, so that what nobody thought of is refused. Sizes need not be named.
-        entry: The name by which ``timm.create_model`` builds it.
+        expresses: {option: values that the model can have, or `ANY`}. An option that is not there can have the
+            default of `PlainViT` alone, so that what nobody thought of is refused. Sizes need not be named.
+        entry: The name by which `timm.create_model` builds it.
         arguments: Arguments of the model, given the options and the weights.
-        write: The weights under its names, given those of ``PlainViT`` and the options. Tensors may be on the meta
+        write: The weights under its names, given those of `PlainViT` and the options. Tensors may be on the meta
             device, but for biases, gains and other small ones.
         read_by: Names of the formats that read what is written.
         pos_resize: The rule by which it resizes its table of positions at another size, as the option has it; None
@@ -86,5 +86,5 @@ class Target:
         return allowed is ANY or value in allowed
 
     def resizes_otherwise(self, options: Options) -> bool:
-        """Whether positions at another size are not those of ``PlainViT``."""
+        """Whether positions at another size are not those of `PlainViT`."""
         return options['pos_embed'] == 'absolute' and self.pos_resize != options['pos_resize']

@@ -19,7 +19,7 @@ def split_qkv(weights: Weights, parts: Sequence[str], key_bias: bool = True) -> 
     """Queries, keys and values under names of their own.
 
     Args:
-        weights: Names of ``PlainViT``.
+        weights: Names of `PlainViT`.
         parts: What stands in the place of 'attn.qkv' for queries, keys and values.
         key_bias: Whether the keys have a bias; a bias of keys is left out where not.
     """

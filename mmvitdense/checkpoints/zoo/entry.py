@@ -30,11 +30,11 @@ class ZooEntry:
         config: Path of the config below the folder 'configs'.
         family: Name of the collection that it belongs to.
         weights: Address of the published file; None where there is none that can be fetched.
-        access: One of ``ACCESS`` where something is published, else None.
+        access: One of `ACCESS` where something is published, else None.
         page: Where the file is to be had by hand, and what has to be done there; '' where it can be fetched.
         md5, sha256: First digits of the check sum, where one is published and not in the name of the file.
         source: Address of the official config or code that the weights are of.
-        trunk: What the file lacks of its ViT: 'missing' or 'added', see ``Format.trunk``; None for a whole file.
+        trunk: What the file lacks of its ViT: 'missing' or 'added', see `Format.trunk`; None for a whole file.
         results: What is published for these weights.
         metadata: Parameters, FLOPs, image size, training data, as the metafile has them.
         licence: Licence of the weights.
@@ -58,7 +58,7 @@ class ZooEntry:
 
     @property
     def address(self) -> str | None:
-        """The address with the check sum after it, as ``downloads.fetched`` takes it."""
+        """The address with the check sum after it, as `downloads.fetched` takes it."""
         if self.weights is None:
             return None
         known = [f'{kind}={digits}' for kind in ('md5', 'sha256') if (digits := getattr(self, kind))]

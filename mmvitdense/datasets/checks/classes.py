@@ -39,7 +39,7 @@ def check_categories(
 ) -> None:
     """Raise unless every class is a category of the annotation file and both have the same order.
 
-    mmdet numbers the classes in the order of the file (``CocoDataset.load_data_list``), whatever the order of metainfo:
+    mmdet numbers the classes in the order of the file (`CocoDataset.load_data_list`), whatever the order of metainfo:
     where they differ, objects are learnt and drawn under the name of another class.
 
     Args:

@@ -68,7 +68,7 @@ class CocoFile:
         return np.array([*chosen, False], dtype=bool)[self.category_index]
 
     def describe(self, index: int) -> str:
-        """Return ``annotation 17 (cat.jpg)``: the id of an annotation and the file of its image."""
+        """Return `annotation 17 (cat.jpg)`: the id of an annotation and the file of its image."""
         return f'annotation {self.annotation_ids[index]} ({self.file_names[self.image_index[index]]})'
 
     def usable(self) -> np.ndarray:
@@ -98,10 +98,10 @@ def coco_file(path: str, data: dict) -> CocoFile:
 
     Args:
         path: What messages call it.
-        data: As ``json.load`` would return it.
+        data: As `json.load` would return it.
 
     Raises:
-        DataError: As for ``read_coco``.
+        DataError: As for `read_coco`.
     """
     reader = MaskReader()
     annotations = [
@@ -175,7 +175,7 @@ def _columns(
 
 
 def _index(records: list[dict], key: str, ids: list) -> tuple[np.ndarray, list]:
-    """Return the place of each record's id among ``ids`` (-1 if it is not there) and the ids that are not there."""
+    """Return the place of each record's id among `ids` (-1 if it is not there) and the ids that are not there."""
     places = {value: place for place, value in enumerate(ids)}
     index = np.array([places.get(record[key], -1) for record in records], dtype=np.int64)
     return index, list(dict.fromkeys(records[i][key] for i in np.flatnonzero(index < 0)))

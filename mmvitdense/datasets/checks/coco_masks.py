@@ -39,7 +39,7 @@ class MaskReader:
     """Judges one mask after the other and keeps them as columns.
 
     Attributes:
-        kinds: One of NO_MASK, POLYGON, RLE, BROKEN_MASK for each mask, as ``mmdet.LoadAnnotations`` distinguishes them.
+        kinds: One of NO_MASK, POLYGON, RLE, BROKEN_MASK for each mask, as `mmdet.LoadAnnotations` distinguishes them.
         numbers: Four numbers for each mask: x and y at least and at most of a polygon, height and width of an RLE.
         faults: {number of the mask: one of the sentences above}.
     """
@@ -106,7 +106,7 @@ class MaskReader:
 def rle_totals(texts: tuple[str, ...] | list[str]) -> tuple[np.ndarray, np.ndarray]:
     """Decode the counts of compressed RLEs, many at once.
 
-    The format is that of ``rleToString`` in cocoapi's maskApi.c: numbers in groups of five bits, lowest first, with a
+    The format is that of `rleToString` in cocoapi's maskApi.c: numbers in groups of five bits, lowest first, with a
     bit that says whether more follow, written as characters from '0' on; from the fourth number on, what is written is
     the difference to the number two before.
 
@@ -178,7 +178,7 @@ def misplaced(kind: int, numbers: tuple[float, ...], height: float, width: float
     """What is wrong with the size of an RLE, or with the extent of a polygon, in an image of this size.
 
     Args:
-        kind, numbers: As in ``MaskReader``.
+        kind, numbers: As in `MaskReader`.
         height, width: Of the image, in pixels.
     """
     first, second, right, bottom = numbers

@@ -1,6 +1,6 @@
 """Values of a COCO file that must be what the format says: nothing is made of a text what it is not.
 
-NumPy reads '128' as a number and ``bool('0')`` is True, but mmdet and pycocotools fail at such values, or take another
+NumPy reads '128' as a number and `bool('0')` is True, but mmdet and pycocotools fail at such values, or take another
 meaning from them, in the middle of a run.
 """
 
@@ -76,7 +76,7 @@ def check_texts(records: list[dict], key: str, name: str, path: str) -> None:
 
 
 def _require(records: list[dict], key: str, name: str, path: str, expected: str, holds: Callable[[Any], bool]) -> None:
-    """Raise with the first record for which ``holds`` is False, if there is one."""
+    """Raise with the first record for which `holds` is False, if there is one."""
     wrong = [index for index, record in enumerate(records) if not holds(record[key])]
     if not wrong:
         return

@@ -28,7 +28,7 @@ def check_coco(source: DataSource, cfg: dict, read: Reader, scored: bool, **imag
         cfg: The whole config.
         read: Reads an annotation file, or returns what it read before.
         scored: Whether the data is trained on or scored, so that there must be objects.
-        **images: ``every`` and ``allowed`` of ``decode_images``.
+        **images: `every` and `allowed` of `decode_images`.
 
     Returns:
         Its classes and what its annotation file holds.

@@ -19,7 +19,7 @@ _CLASS_HEADS = (
     'bbox_head', 'mask_head', 'mask_iou_head', 'point_head', 'query_head', 'kernel_update_head', *_DECODE_HEADS,
 )  # fmt: skip
 _THING_HEADS = ('panoptic_head', 'panoptic_fusion_head', 'semantic_head')
-# These count the classes where their class says so (``counts_classes``), as mask transformers do.
+# These count the classes where their class says so (`counts_classes`), as mask transformers do.
 _TRUNK = ('backbone', 'neck')
 # Predicts edges, not classes.
 _EXCEPTIONS = ('STDCHead',)
@@ -50,7 +50,7 @@ def check_num_classes(source: DataSource, cfg: dict, classes: int, things: int |
 def class_options(cfg: dict, classes: int, things: int | None = None) -> dict[str, Any]:
     """Return {option: value} of all that a config has to change to predict so many classes.
 
-    Arguments as for ``check_num_classes``.
+    Arguments as for `check_num_classes`.
     """
     return {
         name: value for _, changes in _wrong_numbers(cfg, classes, things).values() for name, value in changes.items()
@@ -118,7 +118,7 @@ def _wrong_weights(key: str, head: dict, classes: int, scope: str) -> Iterator[t
 
 
 def _weights(weights: Sequence[float], number: int, classes: int) -> list[float]:
-    """Return a list of class weights of another length, the last of ``classes + 1`` kept for 'no object'."""
+    """Return a list of class weights of another length, the last of `classes + 1` kept for 'no object'."""
     usual = Counter(weights).most_common(1)[0][0]
     kept = [weights[-1]] if number > classes else []
     return [usual] * (number - len(kept)) + kept
@@ -146,7 +146,7 @@ def _expected(key: str, head: dict, classes: int, things: int | None, scope: str
 
 
 def _heads(value: Any, key: str) -> Iterator[tuple[str, dict]]:
-    """Yield (key, settings) of every head below ``value``; heads that come as a list, one by one."""
+    """Yield (key, settings) of every head below `value`; heads that come as a list, one by one."""
     if isinstance(value, (list, tuple)):
         for index, part in enumerate(value):
             yield from _heads(part, f'{key}.{index}')

@@ -31,7 +31,7 @@ _ORIENTATION, _TURNED = 0x0112, (5, 6, 7, 8)
 
 
 def check_images_exist(source: DataSource, folder: str, names: list[str], listing: str) -> None:
-    """Raise if an image that ``listing`` names is outside of the data, or one of an even sample is not there."""
+    """Raise if an image that `listing` names is outside of the data, or one of an even sample is not there."""
     check_inside(source, folder, names, listing)
     sample = evenly_spaced(names, _MAX_FILES)
     missing = [name for name in sample if not osp.isfile(osp.join(folder, name))]
@@ -80,8 +80,8 @@ def decode_some(
 
     Args:
         paths: The image files.
-        every: As for ``decode_images``.
-        options: ``flag`` and ``backend`` of ``decode_image``; colours by OpenCV by default.
+        every: As for `decode_images`.
+        options: `flag` and `backend` of `decode_image`; colours by OpenCV by default.
 
     Returns:
         {index: width, height and rows that are missing} of images that can be read, and {index: what is wrong} of the

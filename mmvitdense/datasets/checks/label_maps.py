@@ -31,7 +31,7 @@ class LabelMaps:
         loaded: Whether the pipeline loads label maps; where it does not, the paths of the maps are empty.
         reduce_zero: Whether the data set takes 0 for unlabelled and subtracts one from the others.
         classes: Class names of the data set, None if nothing names them.
-        file_classes: Names of the classes whose numbers the files hold: more than ``classes`` where metainfo selects.
+        file_classes: Names of the classes whose numbers the files hold: more than `classes` where metainfo selects.
         number: How many classes the loaded maps have: those named, else those that the heads predict.
         counts: For each value 0 to 255 of the files, in how many maps it occurs.
         examples: A file for each value that occurs.
@@ -67,7 +67,7 @@ class LabelMaps:
         return self.looked == len(self.pairs)
 
     def look(self, limit: int, seconds: float = MAX_SECONDS) -> None:
-        """Look at ``limit`` maps, evenly spread over all of them, until the time is up."""
+        """Look at `limit` maps, evenly spread over all of them, until the time is up."""
         sample = evenly_spaced(self.pairs, limit)
         # In random order, what was seen when time is up is still spread over all of them.
         random.Random(0).shuffle(sample)

@@ -59,7 +59,7 @@ def box_options(cfg: dict) -> dict[str, Any]:
     """Return {option: value} with which a detector of masks learns boxes alone, and boxes alone are scored.
 
     Args:
-        cfg: The whole config, of a detector whose masks are made by ``roi_head.mask_head``.
+        cfg: The whole config, of a detector whose masks are made by `roi_head.mask_head`.
 
     Raises:
         DataError: Its masks are made by something that it cannot do without.

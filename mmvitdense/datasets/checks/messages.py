@@ -40,7 +40,7 @@ def warnings_heard() -> Iterator[list[str]]:
 
 
 def listed(items: Iterable, limit: int = 10) -> str:
-    """Return ``'a', 'b' and 7 more``: enough to recognise a list, short enough to read."""
+    """Return `'a', 'b' and 7 more`: enough to recognise a list, short enough to read."""
     items = list(items)
     shown = ', '.join(repr(item) for item in items[:limit])
     return f'{shown} and {len(items) - limit} more' if len(items) > limit else shown

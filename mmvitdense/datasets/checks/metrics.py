@@ -101,7 +101,7 @@ def check_truth(source: DataSource, cfg: dict, classes: tuple[str, ...], file: C
 
 
 def shown(source: DataSource, file: CocoFile) -> list[int]:
-    """Return the indices of the images of a file that the data set shows: all, or what ``indices`` selects."""
+    """Return the indices of the images of a file that the data set shows: all, or what `indices` selects."""
     everything, chosen = list(range(len(file.image_ids))), source.option('indices')
     if chosen is None:
         return everything

@@ -24,7 +24,7 @@ def check_root(source: DataSource, cfg: dict) -> None:
 
 
 def check_file(source: DataSource, name: str) -> str:
-    """Return the path of the file that ``source.cfg[name]`` names, or raise."""
+    """Return the path of the file that `source.cfg[name]` names, or raise."""
     value = source.option(name)
     if not value:
         raise DataError(
@@ -41,7 +41,7 @@ def check_file(source: DataSource, name: str) -> str:
 
 
 def check_folder(source: DataSource, name: str) -> str:
-    """Return the folder that ``data_prefix[name]`` names, or raise."""
+    """Return the folder that `data_prefix[name]` names, or raise."""
     prefix = source.prefix(name)
     if prefix is None:
         raise DataError(
@@ -95,20 +95,20 @@ def find_files(folder: str) -> list[str]:
 
 
 def describe_suffixes(files: list[str]) -> str:
-    """Return what kinds of files there are: ``412 with '.png', 3 with '.txt'``, or ``no file at all``."""
+    """Return what kinds of files there are: `412 with '.png', 3 with '.txt'`, or `no file at all`."""
     counts = Counter(osp.splitext(name)[1] for name in files).most_common(5)
     return ', '.join(f'{count} with {suffix!r}' for suffix, count in counts) or 'no file at all'
 
 
 def evenly_spaced(items: list, limit: int) -> list:
-    """Return at most ``limit`` of the items, evenly spread over all of them, the first and the last included."""
+    """Return at most `limit` of the items, evenly spread over all of them, the first and the last included."""
     if len(items) <= limit:
         return list(items)
     return [items[round(i * (len(items) - 1) / max(limit - 1, 1))] for i in range(limit)]
 
 
 def evaluators(cfg: dict, split: str) -> Iterator[tuple[str, dict]]:
-    """Yield (key, settings) of each metric of ``{split}_evaluator``."""
+    """Yield (key, settings) of each metric of `{split}_evaluator`."""
     key = f'{split}_evaluator'
     value = cfg.get(key)
     if isinstance(value, dict) and isinstance(value.get('metrics'), (list, tuple)):
@@ -120,7 +120,7 @@ def evaluators(cfg: dict, split: str) -> Iterator[tuple[str, dict]]:
 
 
 def _options_below(cfg: dict, root: str) -> Iterator[str]:
-    """Yield every option that has to change when the data lies elsewhere than in ``root``."""
+    """Yield every option that has to change when the data lies elsewhere than in `root`."""
     for split in ('train', 'val', 'test'):
         for source in find_sources(cfg, split):
             if source.option('data_root') == root:
@@ -132,7 +132,7 @@ def _options_below(cfg: dict, root: str) -> Iterator[str]:
 
 
 def _neighbours(path: str) -> str:
-    """Return what lies where ``path`` was expected, as a clause for a message."""
+    """Return what lies where `path` was expected, as a clause for a message."""
     parent = osp.dirname(osp.abspath(path))
     while not osp.isdir(parent):
         parent = osp.dirname(parent)

@@ -30,7 +30,7 @@ def check_segmentation(
         cfg: The whole config.
         max_maps: How many label maps to look into at most.
         every: Look into all of them instead, and decode all images.
-        allowed: As for ``decode_images``.
+        allowed: As for `decode_images`.
 
     Returns:
         Its label maps, so far as they were looked at: none where the pipeline loads none.

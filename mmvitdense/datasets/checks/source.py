@@ -22,7 +22,7 @@ _KINDS = {
 }
 """What arguments of data sets are, and its name."""
 _PREFIXES = ('anno', 'depth_map_path', 'img', 'img_path', 'img_path2', 'seg', 'seg_map_path', 'sub_data_root')
-"""Keys of ``data_prefix`` that data sets of mmdet and mmseg read."""
+"""Keys of `data_prefix` that data sets of mmdet and mmseg read."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ def type_name(cfg: dict) -> str:
 
 
 def find_sources(cfg: dict, split: str) -> Iterator[DataSource]:
-    """Yield the data sets of ``{split}_dataloader``, taken out of RepeatDataset, ConcatDataset and their like."""
+    """Yield the data sets of `{split}_dataloader`, taken out of RepeatDataset, ConcatDataset and their like."""
     loader = cfg.get(f'{split}_dataloader')
     if isinstance(loader, dict) and isinstance(loader.get('dataset'), dict):
         scope = cfg.get('default_scope') or 'mmengine'
@@ -103,7 +103,7 @@ def constructor_default(cls: type | None, name: str, default: Any = None) -> Any
 
 
 def constructor_requires(cls: type | None, name: str) -> bool:
-    """Say whether a constructor has an argument without default, looked up as by ``constructor_default``."""
+    """Say whether a constructor has an argument without default, looked up as by `constructor_default`."""
     for base in inspect.getmro(cls) if inspect.isclass(cls) else ():
         if '__init__' in vars(base) and (parameter := inspect.signature(base.__init__).parameters.get(name)):
             return parameter.default is inspect.Parameter.empty
@@ -111,7 +111,7 @@ def constructor_requires(cls: type | None, name: str) -> bool:
 
 
 def registered_class(registry: Registry, cfg: dict, scope: str) -> type | None:
-    """Return the class that ``cfg['type']`` means in this scope, or None if it is not registered."""
+    """Return the class that `cfg['type']` means in this scope, or None if it is not registered."""
     kind = cfg.get('type')
     if not isinstance(kind, str):
         return kind if inspect.isclass(kind) else None

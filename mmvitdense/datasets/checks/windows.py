@@ -24,7 +24,7 @@ _SET_PAD_SHAPE = ('Pad', 'ResizeToMultiple')
 
 
 def check_windows(cfg: dict) -> None:
-    """Raise unless the model's ``test_cfg`` says how to predict: whole images or windows.
+    """Raise unless the model's `test_cfg` says how to predict: whole images or windows.
 
     Raises:
         DataError: With one sentence that says what is wrong and how to mend it.

@@ -126,7 +126,7 @@ def _places(source: DataSource) -> Iterator[tuple[str, bool | None]]:
 
 
 def _range(values: np.ndarray) -> str:
-    """Return ``values 0 to 5`` or ``values 0, 2, 7``."""
+    """Return `values 0 to 5` or `values 0, 2, 7`."""
     numbers = values.tolist()
     if len(numbers) > 2 and numbers == list(range(numbers[0], numbers[-1] + 1)):
         return f'values {numbers[0]} to {numbers[-1]}'

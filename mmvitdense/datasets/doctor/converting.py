@@ -87,7 +87,7 @@ def convert(found: Found, parts: Parts, target: str, task: str, copy: bool = Fal
 
 
 def unique_names(images: list[tuple[Split, int]], stems: bool = False) -> list[str]:
-    """Names of the images of one split, none of them twice; with ``stems`` not even but for the suffix."""
+    """Names of the images of one split, none of them twice; with `stems` not even but for the suffix."""
 
     def key(name: str) -> str:
         return plain(osp.splitext(name)[0] if stems else name)

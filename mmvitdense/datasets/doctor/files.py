@@ -51,9 +51,9 @@ _NOT_DATA = ('__MACOSX', '__pycache__', 'node_modules')
 
 
 def split_of(path: str) -> str:
-    """The split that a relative path speaks of, '' if none: ``images/train2017/a.jpg``, ``instances_val.json``.
+    """The split that a relative path speaks of, '' if none: `images/train2017/a.jpg`, `instances_val.json`.
 
-    Of several names the one nearest to the root counts for folders (``train/test_field/a.jpg`` is of train), and the
+    Of several names the one nearest to the root counts for folders (`train/test_field/a.jpg` is of train), and the
     last one of a file's own name.
     """
     *folders, name = path.replace('\\', '/').split('/')
@@ -76,7 +76,7 @@ def plain(name: str) -> str:
 
 
 def words_of(text: str) -> list[str]:
-    """The words of a name in small letters: ``SegmentationClass`` is one, ``train_masks`` two."""
+    """The words of a name in small letters: `SegmentationClass` is one, `train_masks` two."""
     return re.findall(r'[a-z]+', text.lower())
 
 
@@ -136,7 +136,7 @@ class Files:
 
         Args:
             name: A path of whatever machine, or a mere name.
-            near: The annotation file: of several images of a name, one whose folders are called as in ``name`` comes
+            near: The annotation file: of several images of a name, one whose folders are called as in `name` comes
                 first, then one of the split, then one near to this file.
             split: The split of the annotation.
         """

@@ -26,7 +26,7 @@ class Split:
         maps: Paths of the label maps, one an image; '' where there is none.
         segments: Folder of the pictures of panoptic segments.
         keep: Which images are whole and wanted, N bool.
-        keep_objects: Which annotations of ``file`` are, bool.
+        keep_objects: Which annotations of `file` are, bool.
         sizes: (width, height) of each image with a label map, N x 2.
         censuses: Of each label map, how many pixels have which value or colour.
     """

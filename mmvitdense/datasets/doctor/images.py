@@ -24,7 +24,7 @@ _CHUNK = 1 << 20
 
 
 def each_of(paths: Sequence[str], work: Callable[[str], Any], what: str) -> dict[str, Any]:
-    """Return {path: what ``work`` makes of it}, in threads, with a bar of progress where it takes long."""
+    """Return {path: what `work` makes of it}, in threads, with a bar of progress where it takes long."""
     paths, found, bar = list(dict.fromkeys(paths)), {}, None
     started = time.monotonic()
     with ThreadPoolExecutor(min(16, os.cpu_count() or 1)) as pool:

@@ -22,7 +22,7 @@ _MANY = 0.5
 
 
 def judge(found: Found, every_image: bool = False) -> None:
-    """Note in ``found.problems`` what is wrong, and mark images and objects that are to be left out.
+    """Note in `found.problems` what is wrong, and mark images and objects that are to be left out.
 
     Args:
         found: The data set.

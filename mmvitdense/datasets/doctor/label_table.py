@@ -115,8 +115,8 @@ def find_table(paths: Iterable[str]) -> str | None:
 def read_table(path: str) -> tuple[list[str], list[int | None], list[tuple[int, int, int]] | None]:
     """Read a table of classes: names, the number of each (None: its line), and colours where all have one.
 
-    Known are lines ``red green blue name`` or ``name red green blue`` (CamVid), ``name:red,green,blue:...`` (CVAT),
-    CSV with a head (``name,r,g,b``; ``Pixel Value, Class``), names alone, ``number name``, and JSON: a list of names,
+    Known are lines `red green blue name` or `name red green blue` (CamVid), `name:red,green,blue:...` (CVAT),
+    CSV with a head (`name,r,g,b`; `Pixel Value, Class`), names alone, `number name`, and JSON: a list of names,
     {number: name}, {name: number} or {name: [red, green, blue]}.
 
     Raises:

@@ -42,7 +42,7 @@ class Problem:
     """One kind of fault.
 
     Attributes:
-        kind: One of ``KINDS``, or 'whole' for what concerns all of the data.
+        kind: One of `KINDS`, or 'whole' for what concerns all of the data.
         text: A sentence: what was found, what was expected, what to do.
         serious: Whether it stops a conversion; else it is a warning.
         left_out: Whether --leave-out passes it by.

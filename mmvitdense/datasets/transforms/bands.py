@@ -16,10 +16,10 @@ _TIFF = ('.tif', '.tiff')
 class LoadBands:
     """Load an image of any number of bands from a (Geo)TIFF, by the package tifffile, or from an array of numpy.
 
-    In the place of ``LoadImageFromFile``, whose decoders give three channels of 8 bits.
+    In the place of `LoadImageFromFile`, whose decoders give three channels of 8 bits.
 
     Args:
-        bands: Bands that are taken, counted from 0, in this order; None for all. ``in_channels`` of the ViT is their
+        bands: Bands that are taken, counted from 0, in this order; None for all. `in_channels` of the ViT is their
             number.
         channels_first: Whether an array (.npy) is C x H x W; by default it is H x W x C. A TIFF says itself.
     """
@@ -53,8 +53,8 @@ class LoadBands:
 class StretchBands:
     """Make 0..255 of each band the range of two deviations around its mean, and cut off what is beyond.
 
-    So the pre-trainings on SSL4EO-S12 have their pixels (zhu-xlab/softcon); the ``data_preprocessor`` then has
-    ``mean=[0.0]`` and ``std=[255.0]``, one number for all bands.
+    So the pre-trainings on SSL4EO-S12 have their pixels (zhu-xlab/softcon); the `data_preprocessor` then has
+    `mean=[0.0]` and `std=[255.0]`, one number for all bands.
 
     Args:
         mean: Of each band.

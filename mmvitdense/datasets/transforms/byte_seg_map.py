@@ -9,9 +9,9 @@ from mmvitdense.registry import TRANSFORMS
 
 @TRANSFORMS.register_module()
 class ByteSegMap:
-    """Make the label map that mmdet's ``LoadPanopticAnnotations`` loads, of 64 bits, one of bytes.
+    """Make the label map that mmdet's `LoadPanopticAnnotations` loads, of 64 bits, one of bytes.
 
-    Then it can be resized with ``backend='pillow'`` beside its image, and faster.
+    Then it can be resized with `backend='pillow'` beside its image, and faster.
     """
 
     def __call__(self, results: dict) -> dict:

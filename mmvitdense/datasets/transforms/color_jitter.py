@@ -16,8 +16,8 @@ from mmvitdense.registry import TRANSFORMS
 class ColorJitter:
     """Change brightness, contrast, saturation and hue, each with one probability, by torchvision's functions.
 
-    Contrast comes before saturation and hue or after them, with equal probability (EoMT, ``datasets/transforms.py``).
-    mmseg's ``PhotoMetricDistortion`` differs: its brightness is added, its contrast is relative to black, and its hue
+    Contrast comes before saturation and hue or after them, with equal probability (EoMT, `datasets/transforms.py`).
+    mmseg's `PhotoMetricDistortion` differs: its brightness is added, its contrast is relative to black, and its hue
     is in units of two degrees.
 
     Args:
@@ -72,7 +72,7 @@ class ColorJitter:
         return self._maybe(F.adjust_hue, pixels, self.hue, 0.0)
 
     def _maybe(self, change: Callable[[Tensor, float], Tensor], pixels: Tensor, most: float, centre: float) -> Tensor:
-        """Change with a random factor around ``centre``, or not at all."""
+        """Change with a random factor around `centre`, or not at all."""
         if np.random.rand() >= self.probability:
             return pixels
         amount = np.random.uniform(centre - most, centre + most)

@@ -1,4 +1,4 @@
-"""How well a model does on an image at each depth, from the file that ``tools/make_exit_scores.py`` writes."""
+"""How well a model does on an image at each depth, from the file that `tools/make_exit_scores.py` writes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from mmvitdense.registry import TRANSFORMS
 
 @TRANSFORMS.register_module()
 class LoadExitScores:
-    """Add ``exit_scores``, the list of an image's qualities by depth, to the results.
+    """Add `exit_scores`, the list of an image's qualities by depth, to the results.
 
     Args:
         scores_file: A JSON file {file name of an image: list of numbers}, read with the first image.
@@ -24,7 +24,7 @@ class LoadExitScores:
         self._scores: dict[str, list[float]] | None = None
 
     def __call__(self, results: dict) -> dict:
-        """Look up the image of ``results['img_path']``."""
+        """Look up the image of `results['img_path']`."""
         if self._scores is None:
             if not Path(self.scores_file).is_file():
                 raise FileNotFoundError(f'{self.scores_file} is not there: make it with tools/make_exit_scores.py')

@@ -18,7 +18,7 @@ class FitWithin(BaseTransform):
 
     Args:
         size: (height, width) in pixels.
-        resize: Config of mmcv's ``Resize`` or a step derived from it. None for images that are shrunk where they are
+        resize: Config of mmcv's `Resize` or a step derived from it. None for images that are shrunk where they are
             too large, and else left as they are.
     """
 
@@ -29,7 +29,7 @@ class FitWithin(BaseTransform):
             raise TypeError(f'resize is a {type(self.resize).__name__}; expected a step derived from Resize of mmcv')
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
-        """Resize what ``Resize`` resizes."""
+        """Resize what `Resize` resizes."""
         height, width = results['img'].shape[:2]
         if self.resize is not None:
             step = self.resize

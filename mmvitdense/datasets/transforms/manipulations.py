@@ -1,4 +1,4 @@
-"""Transforms for finding manipulations of images (IML-ViT, arXiv 2307.14863; ``utils/iml_transforms.py``)."""
+"""Transforms for finding manipulations of images (IML-ViT, arXiv 2307.14863; `utils/iml_transforms.py`)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _CHANNELS = 2
 class LoadManipulationMask(BaseTransform):
     """Load a mask, whose pixels are manipulated where they are brighter than the middle, as label 1; else 0.
 
-    Channels are averaged. An image without mask (``seg_map_path`` None) is untouched.
+    Channels are averaged. An image without mask (`seg_map_path` None) is untouched.
     """
 
     def transform(self, results: dict) -> dict:
@@ -109,7 +109,7 @@ class RandomInpaint(_Window, BaseTransform):
 
 @TRANSFORMS.register_module()
 class ManipulationEdge(BaseTransform):
-    """The band along the border of manipulated pixels (``utils/edge_generator.py``).
+    """The band along the border of manipulated pixels (`utils/edge_generator.py`).
 
     A pixel is in it where a cross around it has both kinds of pixels. It comes before padding.
 

@@ -14,9 +14,9 @@ from mmvitdense.registry import TRANSFORMS
 @TRANSFORMS.register_module()
 class PanopticCopyPaste:
     """Paste all things of another image and some of its stuff (kMaX-DeepLab,
-    ``panoptic_kmaxdeeplab_dataset_mapper.py``).
+    `panoptic_kmaxdeeplab_dataset_mapper.py`).
 
-    A transform of mmdet's ``MultiImageMixDataset``, whose data set loads images with panoptic annotations and no more.
+    A transform of mmdet's `MultiImageMixDataset`, whose data set loads images with panoptic annotations and no more.
     Of all segments, things included, a random number is taken in random order; of stuff these are pasted. The upper
     left corners are laid on each other, and the image grows where the other one is larger. Stuff of one class is one
     segment, whichever image it is of.
@@ -48,7 +48,7 @@ class PanopticCopyPaste:
 
     def __call__(self, results: dict) -> dict:
         """Change 'img', 'img_shape', 'gt_seg_map' and, of things, 'gt_masks', 'gt_bboxes', 'gt_bboxes_labels' and
-        'gt_ignore_flags' of ``results``, by ``results['mix_results'][0]``; an image that its transforms refuse pastes
+        'gt_ignore_flags' of `results`, by `results['mix_results'][0]`; an image that its transforms refuse pastes
         nothing."""
         other = self.transforms(results['mix_results'][0])
         if other is None:

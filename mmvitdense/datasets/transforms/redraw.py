@@ -13,10 +13,10 @@ from mmvitdense.registry import TRANSFORMS
 @TRANSFORMS.register_module()
 class Redraw:
     """Run transforms on an image again, from its start, while they leave neither a mask nor a label (EoMT,
-    ``datasets/transforms.py``).
+    `datasets/transforms.py`).
 
     What is left is a mask of an object that is not ignored, with a pixel, or a pixel of the label map that is not
-    ``ignore_index``; without both, a box. After ``max_draws`` the last result stands; a transform that returns None
+    `ignore_index`; without both, a box. After `max_draws` the last result stands; a transform that returns None
     ends a draw.
 
     Args:
@@ -31,7 +31,7 @@ class Redraw:
         self.transforms, self.ignore_index, self.max_draws = Compose(transforms), ignore_index, max_draws
 
     def __call__(self, results: dict) -> dict | None:
-        """Transform ``results``, the dict of a pipeline."""
+        """Transform `results`, the dict of a pipeline."""
         for _ in range(self.max_draws):
             drawn = self.transforms(copy.deepcopy(results))
             if drawn is not None and self._has_annotation(drawn):

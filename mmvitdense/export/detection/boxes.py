@@ -17,7 +17,7 @@ NOTHING = -1.0
 
 
 class Boxes(NamedTuple):
-    """A list of fixed length, best first; places that hold nothing have the score ``NOTHING`` and a box of zeros.
+    """A list of fixed length, best first; places that hold nothing have the score `NOTHING` and a box of zeros.
 
     Attributes:
         boxes: K x 4, x1, y1, x2, y2 in pixels.
@@ -31,7 +31,7 @@ class Boxes(NamedTuple):
 
 
 def decode(coder: Any, priors: Tensor, deltas: Tensor, size: Tensor) -> Tensor:
-    """Boxes N x 4 from priors and what a head predicts, clipped to the image of ``size`` (height, width).
+    """Boxes N x 4 from priors and what a head predicts, clipped to the image of `size` (height, width).
 
     The coder is one of mmdet; it clips to plain numbers alone, so that is done here.
     """
@@ -46,10 +46,10 @@ def clip(boxes: Tensor, size: Tensor) -> Tensor:
 
 
 class Suppression(nn.Module):
-    """Non-maximum suppression in groups with the numbers of mmcv's ``batched_nms``, for lists of a fixed length.
+    """Non-maximum suppression in groups with the numbers of mmcv's `batched_nms`, for lists of a fixed length.
 
     Args:
-        cfg: ``nms`` of a test_cfg of mmdet; None keeps all.
+        cfg: `nms` of a test_cfg of mmdet; None keeps all.
         most: How many boxes are kept.
 
     Raises:
@@ -78,7 +78,7 @@ class Suppression(nn.Module):
 
         Args:
             boxes: N x 4.
-            scores: N, ``NOTHING`` where there is nothing.
+            scores: N, `NOTHING` where there is nothing.
             groups: N whole numbers.
         """
         # How far groups are apart, and so the rounding, is to depend on what counts alone.
@@ -104,9 +104,9 @@ class Suppression(nn.Module):
 
 
 def without_small(boxes: Tensor, scores: Tensor, smallest: float) -> Tensor:
-    """Scores, ``NOTHING`` for boxes not wider or not higher than ``smallest`` pixels.
+    """Scores, `NOTHING` for boxes not wider or not higher than `smallest` pixels.
 
-    A negative ``smallest`` leaves all, as in mmdet.
+    A negative `smallest` leaves all, as in mmdet.
     """
     if smallest < 0:
         return scores
@@ -115,5 +115,5 @@ def without_small(boxes: Tensor, scores: Tensor, smallest: float) -> Tensor:
 
 
 def rescaled(boxes: Tensor, scale: Tensor) -> Tensor:
-    """Boxes in pixels of the original image; ``scale`` (horizontal, vertical) led from it to the input."""
+    """Boxes in pixels of the original image; `scale` (horizontal, vertical) led from it to the input."""
     return boxes * (1 / scale).repeat(2)

@@ -1,4 +1,4 @@
-"""Detectors of one stage: RetinaNet, ATSS, FCOS, GFL and others whose heads predict as mmdet's ``BaseDenseHead``."""
+"""Detectors of one stage: RetinaNet, ATSS, FCOS, GFL and others whose heads predict as mmdet's `BaseDenseHead`."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ class Dense(nn.Module):
     """A detector of one stage, from pixels to boxes.
 
     Args:
-        detector: A ``SingleStageDetector`` of mmdet.
-        pixels: The preprocessing, see ``Pixels``.
+        detector: A `SingleStageDetector` of mmdet.
+        pixels: The preprocessing, see `Pixels`.
         maps: What the neck gives for an image of the size of the file, for which the anchors are made.
     """
 
@@ -42,7 +42,7 @@ class Dense(nn.Module):
             self.register_buffer(f'priors_{level}', priors, persistent=False)
 
     def forward(self, image: Tensor, size: Tensor, scale: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Detect; arguments and results as of ``TwoStage``, without masks."""
+        """Detect; arguments and results as of `TwoStage`, without masks."""
         outputs = self.head(self.detector.extract_feat(self.pixels(image, size)))
         images = [
             self._of_image(

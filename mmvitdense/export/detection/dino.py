@@ -16,14 +16,14 @@ from ..pixels import inside
 
 
 class Dino(nn.Module):
-    """mmdet's ``DINO`` or ours.
+    """mmdet's `DINO` or ours.
 
     The sizes of the maps are numbers of Python here, where mmdet makes a tensor of them. Images of any shape lie in one
     batch, as padding is masked out of the maps.
 
     Args:
         detector: The model.
-        pixels: The preprocessing, see ``Pixels``.
+        pixels: The preprocessing, see `Pixels`.
 
     Raises:
         ExportError: its head has a class of 'no object'.
@@ -40,7 +40,7 @@ class Dino(nn.Module):
         self.most = head.test_cfg.get('max_per_img', detector.num_queries)
 
     def forward(self, image: Tensor, size: Tensor, scale: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Detect; arguments and results as of ``TwoStage``, without masks."""
+        """Detect; arguments and results as of `TwoStage`, without masks."""
         detector = self.detector
         maps = detector.extract_feat(self.pixels(image, size))
         tokens, positions, mask, shapes, ratios = self._tokens(maps, inside(size, *image.shape[-2:]))

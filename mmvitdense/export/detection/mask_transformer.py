@@ -1,4 +1,4 @@
-"""Mask transformers in mmdet's ``MaskFormer``: EoMT, PMT, PEM and kMaX-DeepLab, for panoptic data and instances."""
+"""Mask transformers in mmdet's `MaskFormer`: EoMT, PMT, PEM and kMaX-DeepLab, for panoptic data and instances."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ class MaskTransformer(nn.Module):
     and so outside of the file.
 
     Args:
-        detector: ``MaskFormer`` with ``MaskTransformerHead`` or ``KMaXHead``.
-        pixels: The preprocessing, see ``Pixels``.
+        detector: `MaskFormer` with `MaskTransformerHead` or `KMaXHead`.
+        pixels: The preprocessing, see `Pixels`.
         pasted: Whether masks have the size of the image, or that which the model predicts (a quarter); those of
-            ``KMaXHead`` always have the former, as only the model knows where its places are.
+            `KMaXHead` always have the former, as only the model knows where its places are.
 
     Raises:
         ExportError: the head is another.
@@ -44,7 +44,7 @@ class MaskTransformer(nn.Module):
         """Predict.
 
         Args:
-            image: B x 3 x H x W, see ``Pixels``.
+            image: B x 3 x H x W, see `Pixels`.
             size: B x 2, height and width of the images, which lie in the upper left.
 
         Returns:

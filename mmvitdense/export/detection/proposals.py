@@ -1,4 +1,4 @@
-"""Proposals of a region proposal network, as mmdet's ``RPNHead`` makes them."""
+"""Proposals of a region proposal network, as mmdet's `RPNHead` makes them."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Proposals(nn.Module):
             self.register_buffer(f'anchors_{level}', anchors, persistent=False)
 
     def forward(self, maps: Sequence[Tensor], sizes: Tensor) -> list[Boxes]:
-        """Proposals of each of B images from B x C x h x w maps; ``sizes`` are B x 2."""
+        """Proposals of each of B images from B x C x h x w maps; `sizes` are B x 2."""
         scores, deltas = self.head(maps)
         return [
             self._of_image([score[image] for score in scores], [delta[image] for delta in deltas], sizes[image])

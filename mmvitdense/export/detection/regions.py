@@ -1,4 +1,4 @@
-"""Features of regions from a pyramid, as mmdet's ``SingleRoIExtractor`` takes them."""
+"""Features of regions from a pyramid, as mmdet's `SingleRoIExtractor` takes them."""
 
 from __future__ import annotations
 

@@ -89,7 +89,7 @@ class PaddedDetector:
         self.model, self.description = model, session.description
 
     def __call__(self, data: dict[str, Any]) -> Samples:
-        """As of ``DetectorServer``."""
+        """As of `DetectorServer`."""
         size = size_of(self.description, data['inputs'])
         samples = [sample.clone() for sample in data['data_samples']]
         with torch.no_grad(), standard_operators():

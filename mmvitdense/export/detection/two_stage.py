@@ -57,7 +57,7 @@ class BoxStages(nn.Module):
     """The box heads of a RoI head, one or several.
 
     Args:
-        roi_head: mmdet's ``StandardRoIHead`` or ``CascadeRoIHead``, or ``Detectron2CascadeRoIHead``.
+        roi_head: mmdet's `StandardRoIHead` or `CascadeRoIHead`, or `Detectron2CascadeRoIHead`.
     """
 
     def __init__(self, roi_head: nn.Module):
@@ -90,7 +90,7 @@ class RegionMasks(nn.Module):
     """Masks of boxes, the mean over the mask heads where a cascade has several.
 
     Args:
-        roi_head: As for ``BoxStages``.
+        roi_head: As for `BoxStages`.
     """
 
     def __init__(self, roi_head: nn.Module):
@@ -115,8 +115,8 @@ class TwoStage(nn.Module):
     """A detector with regions, from pixels to boxes and masks.
 
     Args:
-        detector: A ``TwoStageDetector`` of mmdet.
-        pixels: The preprocessing, see ``Pixels``.
+        detector: A `TwoStageDetector` of mmdet.
+        pixels: The preprocessing, see `Pixels`.
         maps: What the neck gives for an image of the size of the file, for the sizes of the maps.
         pasted: Whether masks are put into the image, as B x K x H x W of 0 and 1, or stay as they are predicted for
             each box, B x K x m x m probabilities.
@@ -140,7 +140,7 @@ class TwoStage(nn.Module):
         """Detect.
 
         Args:
-            image: B x 3 x H x W, see ``Pixels``.
+            image: B x 3 x H x W, see `Pixels`.
             size: B x 2, height and width of the images, which lie in the upper left.
             scale: B x 2, by how much the original images were stretched horizontally and vertically.
 

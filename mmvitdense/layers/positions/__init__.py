@@ -1,4 +1,4 @@
-"""Positions of tokens: added to them (absolute, sincos, sine_conv), or parts of one ``AttentionPosition`` for a grid
+"""Positions of tokens: added to them (absolute, sincos, sine_conv), or parts of one `AttentionPosition` for a grid
 (rotary, decomposed, bias)."""
 
 from .absolute import resize_position_table

@@ -21,10 +21,10 @@ def resize_position_table(
     """Resize a table of patch positions, or repeat it.
 
     Published models differ in how they do it, by several percent of the size of the features. The defaults are what
-    MAE, BEiT and detectron2's ``get_abs_pos`` do. ``antialias=True`` is what timm, OpenCLIP and DINOv2 with registers
-    do; it smooths where the table shrinks and changes the cubic kernel also where it grows. ``by='scale'`` is what
-    DINO, iBOT and DINOv2 without registers do. ``mode='bilinear', antialias=True`` is what TIPS does,
-    ``mode='bilinear'`` what Perception Encoder does, with ``square=True`` what RADIO does, and ``by='tile'`` what SAM 3
+    MAE, BEiT and detectron2's `get_abs_pos` do. `antialias=True` is what timm, OpenCLIP and DINOv2 with registers
+    do; it smooths where the table shrinks and changes the cubic kernel also where it grows. `by='scale'` is what
+    DINO, iBOT and DINOv2 without registers do. `mode='bilinear', antialias=True` is what TIPS does,
+    `mode='bilinear'` what Perception Encoder does, with `square=True` what RADIO does, and `by='tile'` what SAM 3
     does. Computed in float32 or wider whatever the storage type and autocast, because 16 bits lose the differences
     between neighbouring positions.
 
@@ -33,15 +33,15 @@ def resize_position_table(
         source: Grid of the table, (rows, columns).
         target: Grid wanted, (rows, columns).
         by: 'size' samples at the ratio of the grids, 'scale' at the factor (target + offset) / source. The size is
-            that of ``target`` for both. 'tile' repeats the table and resizes nothing.
-        offset: See ``by``.
+            that of `target` for both. 'tile' repeats the table and resizes nothing.
+        offset: See `by`.
         antialias: Whether to smooth.
         mode: 'bicubic' or 'bilinear'; bilinearly by 'size' alone.
         align_corners: Whether the first and last positions of both grids coincide; by 'size' alone.
         square: Whether an oblong target is the upper left of a square of its longer side; by 'size' alone.
 
     Returns:
-        1 x target_h*target_w x C in the type of ``table``; ``table`` itself where the grids are equal.
+        1 x target_h*target_w x C in the type of `table`; `table` itself where the grids are equal.
     """
     check_resizing(by, antialias, mode, align_corners, square)
     if table.shape[1] != source[0] * source[1]:
@@ -75,7 +75,7 @@ def check_resizing(
     align_corners: bool = False,
     square: bool = False,
 ) -> None:
-    """Raise ValueError for options of ``resize_position_table`` that are unknown or exclude each other."""
+    """Raise ValueError for options of `resize_position_table` that are unknown or exclude each other."""
     if by not in ('size', 'scale', 'tile'):
         raise ValueError(f"a position table is resized by 'size', 'scale' or 'tile', got {by!r}")
     if mode not in ('bicubic', 'bilinear') or (mode == 'bilinear' and by != 'size'):

@@ -18,7 +18,7 @@ class AttentionPosition(NamedTuple):
         rotation: How queries and keys are rotated.
         bias: heads x N x N, added to the logits.
         decomposed: Tables of the two axes whose products with the queries are added to the logits, see
-            ``attention_with_relative_position``.
+            `attention_with_relative_position`.
     """
 
     rotation: Rotation | None = None
@@ -26,7 +26,7 @@ class AttentionPosition(NamedTuple):
     decomposed: tuple[Tensor, Tensor] | None = None
 
     def of_last(self, count: int) -> AttentionPosition:
-        """Those of the last ``count`` tokens."""
+        """Those of the last `count` tokens."""
         rotation, bias, _ = self
         if rotation is not None and rotation.cos.shape[0] != count:
             rotation = rotation.of_last(count)
@@ -48,10 +48,10 @@ class PositionTables(Protocol):
         """{name of a parameter: its shape}."""
 
     def position(self, owner: nn.Module, grid: tuple[int, int], prefix: int) -> AttentionPosition:
-        """What the tables of ``owner`` give for h*w patches after ``prefix`` other tokens."""
+        """What the tables of `owner` give for h*w patches after `prefix` other tokens."""
 
     def grids(self) -> dict[str, tuple[int, int]]:
-        """See ``RecordsPositions.table_grids``."""
+        """See `RecordsPositions.table_grids`."""
 
 
 class OwnsTables(RecordsPositions):
@@ -71,9 +71,9 @@ class OwnsTables(RecordsPositions):
             nn.init.zeros_(table)
 
     def own_position(self, grid: tuple[int, int], prefix: int) -> AttentionPosition:
-        """What the tables give for h*w patches after ``prefix`` other tokens."""
+        """What the tables give for h*w patches after `prefix` other tokens."""
         return AttentionPosition() if self.tables is None else self.tables.position(self, grid, prefix)
 
     def table_grids(self) -> dict[str, tuple[int, int]]:
-        """See ``RecordsPositions``."""
+        """See `RecordsPositions`."""
         return {} if self.tables is None else self.tables.grids()

@@ -1,7 +1,7 @@
 """Relative-position bias of BEiT: a learned number for each head and each offset between two patches.
 
 The table has (2*h - 1) * (2*w - 1) rows for the offsets (query minus key, rows first) and, where there is a class
-token, three more: class token to patch, patch to class token, class token to itself (``beit/modeling_finetune.py``).
+token, three more: class token to patch, patch to class token, class token to itself (`beit/modeling_finetune.py`).
 """
 
 from __future__ import annotations
@@ -31,16 +31,16 @@ class BiasTable:
     with_cls_token: bool = False
 
     def shapes(self, num_heads: int, head_dims: int) -> dict[str, tuple[int, ...]]:
-        """See ``PositionTables``."""
+        """See `PositionTables`."""
         return {'relative_position_bias_table': (num_bias_rows(self.grid, self.with_cls_token), num_heads)}
 
     def position(self, owner: nn.Module, grid: tuple[int, int], prefix: int) -> AttentionPosition:
-        """See ``PositionTables``."""
+        """See `PositionTables`."""
         table = owner.relative_position_bias_table
         return AttentionPosition(bias=relative_position_bias(table, self.grid, grid, prefix, self.with_cls_token))
 
     def grids(self) -> dict[str, tuple[int, int]]:
-        """See ``PositionTables``."""
+        """See `PositionTables`."""
         return {'relative_position_bias_table': tuple(self.grid)}
 
 
@@ -58,7 +58,7 @@ class RelativePositionBias(OwnsTables):
         self.add_tables(BiasTable(tuple(table_grid), with_cls_token), num_heads, 0)
 
     def forward(self, grid: tuple[int, int], num_prefix_tokens: int = 0) -> Tensor:
-        """Return heads x N x N, see ``relative_position_bias``."""
+        """Return heads x N x N, see `relative_position_bias`."""
         return self.own_position(grid, num_prefix_tokens).bias
 
 
@@ -68,7 +68,7 @@ def relative_position_bias(
     """Spread a table over pairs of tokens.
 
     Args:
-        table: Rows x heads, see ``num_bias_rows``.
+        table: Rows x heads, see `num_bias_rows`.
         table_grid: Grid (h, w) of the table.
         grid: Grid of the patches; the table is resized where it has another.
         num_prefix_tokens: Tokens before the patches. All of them use the rows of the class token.
@@ -100,7 +100,7 @@ def _with_prefix(bias: Tensor, cls_rows: Tensor | None, count: int) -> Tensor:
 
 
 def resize_bias_table(table: Tensor, source: tuple[int, int], target: tuple[int, int]) -> Tensor:
-    """Resize the table by BEiT's rule, applied to each axis (``beit/run_class_finetuning.py``, square there).
+    """Resize the table by BEiT's rule, applied to each axis (`beit/run_class_finetuning.py`, square there).
 
     Offsets of the source are laid out from the centre with distances that grow by a constant factor, such that the
     outermost ones meet those of the target; a cubic spline through them is read at the offsets of the target. Small
@@ -112,7 +112,7 @@ def resize_bias_table(table: Tensor, source: tuple[int, int], target: tuple[int,
         target: Grid wanted.
 
     Returns:
-        The table of the target grid, in the type of ``table``.
+        The table of the target grid, in the type of `table`.
     """
     if len(table) != num_offsets(source):
         raise ValueError(
@@ -140,7 +140,7 @@ def _resizing(source: int, target: int, like: Tensor) -> Tensor:
     schema='(int source, int target, Device device, ScalarType dtype) -> Tensor',
 )
 def spline_matrix(source: int, target: int, device: torch.device, dtype: torch.dtype) -> Tensor:
-    """Matrix, target x source, that resizes an axis of ``source`` offsets (odd) to ``target``.
+    """Matrix, target x source, that resizes an axis of `source` offsets (odd) to `target`.
 
     An operator, so that compilers see one node instead of the search for the factor.
     """
@@ -178,7 +178,7 @@ def _spline_matrix(source: int, target: int) -> Tensor:
 
 
 def _growth(count: int, reach: int) -> float:
-    """Factor of a geometric series of ``count`` terms from 1 that sums to ``reach``, between 1.01 and 1.5."""
+    """Factor of a geometric series of `count` terms from 1 that sums to `reach`, between 1.01 and 1.5."""
     low, high = 1.01, 1.5
     middle = (low + high) / 2
     while high - low > 1e-6:

@@ -1,7 +1,7 @@
 """Decomposed relative positions (MViTv2, ViTDet, SAM) and attention with them.
 
-The logit of query (y, x) and key (y', x') is ``q.k / sqrt(d) + q.Rh[y - y'] + q.Rw[x - x']``, with q not scaled in the
-relative terms (detectron2 ``modeling/backbone/utils.py:add_decomposed_rel_pos``).
+The logit of query (y, x) and key (y', x') is `q.k / sqrt(d) + q.Rh[y - y'] + q.Rw[x - x']`, with q not scaled in the
+relative terms (detectron2 `modeling/backbone/utils.py:add_decomposed_rel_pos`).
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ class DecomposedTables:
     grid: tuple[int, int]
 
     def shapes(self, num_heads: int, head_dims: int) -> dict[str, tuple[int, ...]]:
-        """See ``PositionTables``."""
+        """See `PositionTables`."""
         return {name: (num_axis_offsets(side), head_dims) for name, side in zip(('rel_pos_h', 'rel_pos_w'), self.grid)}
 
     def position(self, owner: nn.Module, grid: tuple[int, int], prefix: int) -> AttentionPosition:
-        """See ``PositionTables``."""
+        """See `PositionTables`."""
         return AttentionPosition(decomposed=(owner.rel_pos_h, owner.rel_pos_w))
 
     def grids(self) -> dict[str, tuple[int, int]]:
@@ -44,7 +44,7 @@ def axis_table(table: Tensor, length: int) -> Tensor:
     """Spread the table of one axis over pairs of positions.
 
     Args:
-        table: (2*n - 1) x d, row ``n - 1`` for equal positions. Resized linearly when n is not ``length``.
+        table: (2*n - 1) x d, row `n - 1` for equal positions. Resized linearly when n is not `length`.
         length: Number of positions along the axis.
 
     Returns:
@@ -65,9 +65,9 @@ def relative_logits(
 
     Args:
         query: B x heads x h*w x d.
-        table_h, table_w: Tables of the two axes, see ``axis_table``.
+        table_h, table_w: Tables of the two axes, see `axis_table`.
         grid: (h, w).
-        factor: Multiplies the result (applied to the tables, before they are cast to the type of ``query``).
+        factor: Multiplies the result (applied to the tables, before they are cast to the type of `query`).
 
     Returns:
         Terms of the rows, B x heads x h*w x h, and of the columns, B x heads x h*w x w.
@@ -117,13 +117,13 @@ def attention_with_relative_position(
     Args:
         query, key, value: B x heads x (p + h*w) x d; the first p tokens (class, registers) have no position, so
             pairs with them get no relative term.
-        table_h, table_w: Tables of the two axes, see ``axis_table``.
+        table_h, table_w: Tables of the two axes, see `axis_table`.
         grid: (h, w).
         implementation: 'augmented' folds the relative terms into wider queries and keys (exact: the terms have rank
-            h + w), 'sliced' adds them in slices that stay in the cache (see ``sliced_attention``), 'eager' computes
-            all N x N x heads logits. None takes ``choose_implementation``, and 'augmented' where there is a mask, of
+            h + w), 'sliced' adds them in slices that stay in the cache (see `sliced_attention`), 'eager' computes
+            all N x N x heads logits. None takes `choose_implementation`, and 'augmented' where there is a mask, of
             which 'sliced' takes none. All compute the same function.
-        mask: As that of ``F.scaled_dot_product_attention``, broadcast to B x heads x N x N.
+        mask: As that of `F.scaled_dot_product_attention`, broadcast to B x heads x N x N.
 
     Returns:
         B x heads x (p + h*w) x d.

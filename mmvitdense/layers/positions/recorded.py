@@ -8,10 +8,10 @@ from typing import Any
 from torch import Tensor, nn
 
 RECORD = 'positions'
-"""Under which ``state_dict()._metadata`` has, for a module that owns tables, {'grids': {name of a table: (rows,
+"""Under which `state_dict()._metadata` has, for a module that owns tables, {'grids': {name of a table: (rows,
 columns)}}, and for a ViT besides 'rope', the kind of its rotary positions or None.
 
-``torch.save`` keeps it, and the names of the weights stay as they are. The rows of a table do not determine its grid:
+`torch.save` keeps it, and the names of the weights stay as they are. The rows of a table do not determine its grid:
 24 x 24 are as many as 18 x 32.
 """
 

@@ -3,7 +3,7 @@ them in two dimensions.
 
 Each head has d channels; its d/2 angles come half from the row and half from the column of a patch. Channel m is
 rotated together with channel m + d/2, as in DINOv3. EVA-02 pairs the channels 2m and 2m + 1, which is the same function
-once the rows of the query and key projections are permuted, see ``half_pairing``. Weights of Perception Encoder and SAM
+once the rows of the query and key projections are permuted, see `half_pairing`. Weights of Perception Encoder and SAM
 3, which do so too, keep their order: their names would not show that it is another.
 """
 
@@ -24,7 +24,7 @@ NORMALIZATIONS = ('separate', 'min', 'max')
 class Rotation(NamedTuple):
     """Cosines and sines of the angles, each N x d/2 in float32.
 
-    Angle m is that of channels m and m + d/2, or of the neighbours 2m and 2m + 1 where ``of_neighbours``.
+    Angle m is that of channels m and m + d/2, or of the neighbours 2m and 2m + 1 where `of_neighbours`.
     """
 
     cos: Tensor
@@ -32,14 +32,14 @@ class Rotation(NamedTuple):
     of_neighbours: bool = False
 
     def prepend(self, count: int) -> Rotation:
-        """Put ``count`` tokens before the others that are not rotated."""
+        """Put `count` tokens before the others that are not rotated."""
         if not count:
             return self
         still = self.cos.new_zeros(count, self.cos.shape[1])
         return self._replace(cos=torch.cat([still + 1.0, self.cos]), sin=torch.cat([still, self.sin]))
 
     def of_last(self, count: int) -> Rotation:
-        """That of the last ``count`` tokens."""
+        """That of the last `count` tokens."""
         return self._replace(cos=self.cos[-count:], sin=self.sin[-count:])
 
 
@@ -56,7 +56,7 @@ def rotate(tokens: Tensor, rotation: Rotation) -> Tensor:
 def half_pairing(num_channels: int) -> Tensor:
     """Channels of a head in the order that turns interleaved pairs (2m, 2m + 1) into half pairs (m, m + d/2).
 
-    Rows of the query and key projections taken in this order make ``rotate`` compute what interleaved code does.
+    Rows of the query and key projections taken in this order make `rotate` compute what interleaved code does.
     """
     return torch.arange(num_channels).unflatten(0, (-1, 2)).T.flatten()
 
@@ -87,7 +87,7 @@ class _Rope(nn.Module):
 
 
 class RopeDinov3(_Rope):
-    """Rotary positions of DINOv3 (``dinov3/layers/rope_position_encoding.py``).
+    """Rotary positions of DINOv3 (`dinov3/layers/rope_position_encoding.py`).
 
     Coordinates are the centres of the patches, from -1 to 1 over the image. In a window they are those of the image:
     only differences count, so every window sees its patches as far apart as the image does.
@@ -163,8 +163,8 @@ class RopeAxial(_Rope):
     """Rotary positions by the index of a patch, in neighbouring pairs, columns before rows.
 
     Perception Encoder counts from 1 beside a class token and from 0 without one, at whatever size of image
-    (facebookresearch/perception_models ``core/vision_encoder/rope.py:Rope2D``). SAM 3 scales indices so that a map, and
-    a window, spans the grid of the pre-training (facebookresearch/sam3 ``sam3/model/vitdet.py``), of square maps alone;
+    (facebookresearch/perception_models `core/vision_encoder/rope.py:Rope2D`). SAM 3 scales indices so that a map, and
+    a window, spans the grid of the pre-training (facebookresearch/sam3 `sam3/model/vitdet.py`), of square maps alone;
     here the longer side of others spans it.
 
     Args:
@@ -175,7 +175,7 @@ class RopeAxial(_Rope):
     """
 
     kind = 'axial'
-    # Whether channels are in the order of the official code, or in that of ``half_pairing``.
+    # Whether channels are in the order of the official code, or in that of `half_pairing`.
     official_order = True
 
     @options_checked
@@ -203,7 +203,7 @@ class RopeAxial(_Rope):
 
 
 class RopeEva02(RopeAxial):
-    """Rotary positions of EVA-02 (``EVA-02/asuka/rope.py``), in half pairing.
+    """Rotary positions of EVA-02 (`EVA-02/asuka/rope.py`), in half pairing.
 
     Coordinates are scaled so that each side of any map, or window, spans the grid of the pre-training.
 
@@ -235,7 +235,7 @@ KINDS = {rope.kind: rope for rope in (RopeDinov3, RopeEva02, RopeAxial)}
 
 
 def build_rope(options: dict, head_dims: int) -> RopeDinov3 | RopeAxial:
-    """Build the rotary positions of ``dict(kind=..., ...)``, one of ``KINDS``, for heads of ``head_dims`` channels."""
+    """Build the rotary positions of `dict(kind=..., ...)`, one of `KINDS`, for heads of `head_dims` channels."""
     options = dict(options)
     kind = options.pop('kind', None)
     if kind not in KINDS:

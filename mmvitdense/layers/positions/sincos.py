@@ -14,8 +14,8 @@ class SinCosPositions(nn.Module):
 
     Args:
         embed_dims: Channels of a token, a multiple of 4.
-        kind: 'sincos_mae' (AIMv2 native; apple/ml-aim ``aim/v1/torch/layers.py:SinCosPosEmbed``) or 'sincos_bv'
-            (OpenVision and the plain ViTs of google-research/big_vision ``models/vit.py:posemb_sincos_2d``).
+        kind: 'sincos_mae' (AIMv2 native; apple/ml-aim `aim/v1/torch/layers.py:SinCosPosEmbed`) or 'sincos_bv'
+            (OpenVision and the plain ViTs of google-research/big_vision `models/vit.py:posemb_sincos_2d`).
     """
 
     def __init__(self, embed_dims: int, kind: str):
@@ -38,13 +38,13 @@ def sincos_position_table(
     dtype: torch.dtype = torch.float64,
     device: torch.device | None = None,
 ) -> Tensor:
-    """A fixed table, by default that of MAE (arXiv 2111.06377; ``util/pos_embed.py``).
+    """A fixed table, by default that of MAE (arXiv 2111.06377; `util/pos_embed.py`).
 
     Args:
         grid: Rows and columns.
         embed_dims: Channels, a multiple of 4. A quarter each are the sine and the cosine of the column, then of the
             row, times frequencies from 1 down to 1/10000.
-        kind: One of ``SINES``. Of n frequencies the last of 'sincos_mae' is 1/10000 to the power (n - 1) / n.
+        kind: One of `SINES`. Of n frequencies the last of 'sincos_mae' is 1/10000 to the power (n - 1) / n.
         dtype: What is computed in.
         device: Where.
 
@@ -52,7 +52,7 @@ def sincos_position_table(
         1 x rows*columns x embed_dims in float32, row by row.
 
     Raises:
-        ValueError: ``embed_dims`` is no multiple of 4, or there is no such kind.
+        ValueError: `embed_dims` is no multiple of 4, or there is no such kind.
     """
     _check(embed_dims, kind)
     quarter = embed_dims // 4

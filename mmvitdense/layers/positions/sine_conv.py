@@ -11,7 +11,7 @@ _TEMPERATURE = 1e4
 
 
 class SineConvPositions(nn.Module):
-    """A sine code of rows and columns and a depth-wise convolution of it (``models.py:GlobalPosEmbed``).
+    """A sine code of rows and columns and a depth-wise convolution of it (`models.py:GlobalPosEmbed`).
 
     No table has to be resized: rows and columns are counted from 1 and divided by the last, so that the code of every
     grid runs over the same angles, up to 2 pi.

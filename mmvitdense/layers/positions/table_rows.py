@@ -30,7 +30,7 @@ def num_offsets(grid: Grid) -> int:
 
 
 def axis_length(offsets: int) -> int:
-    """Patches of an axis that has so many offsets, the inverse of ``num_axis_offsets``."""
+    """Patches of an axis that has so many offsets, the inverse of `num_axis_offsets`."""
     return (offsets + 1) // 2
 
 
@@ -39,7 +39,7 @@ def square_side(rows: int, count: Callable[[Grid], int] = num_positions) -> int 
 
     Args:
         rows: How many the table has, without those of the class token.
-        count: ``num_positions`` or ``num_offsets``.
+        count: `num_positions` or `num_offsets`.
     """
     root = math.isqrt(max(rows, 0))
     side = root if count is num_positions else axis_length(root)
@@ -55,8 +55,8 @@ def square_table(
 
     Args:
         rows: How many the table has.
-        count: ``num_positions`` or ``num_offsets``.
-        class_rows: ``CLASS_POSITIONS`` or ``CLASS_OFFSETS``.
+        count: `num_positions` or `num_offsets`.
+        class_rows: `CLASS_POSITIONS` or `CLASS_OFFSETS`.
 
     Returns:
         None where the table is of no square grid.

@@ -12,7 +12,7 @@ def frozen_count(frozen_stages: int | str, num_layers: int) -> int:
     """The number of first blocks that are frozen, -1 for a ViT of which nothing is.
 
     Args:
-        frozen_stages: That number, or 'all' for the whole ViT, which is ``num_layers``.
+        frozen_stages: That number, or 'all' for the whole ViT, which is `num_layers`.
         num_layers: Blocks of the ViT.
 
     Raises:
@@ -28,10 +28,10 @@ def frozen_count(frozen_stages: int | str, num_layers: int) -> int:
 
 
 def frozen_blocks(blocks: Sequence[nn.Module], frozen: int, tuned: Sequence[int]) -> list[nn.Module]:
-    """The first ``frozen`` blocks without those at the indices ``tuned``.
+    """The first `frozen` blocks without those at the indices `tuned`.
 
     Raises:
-        ValueError: One of ``tuned`` is not among the frozen ones, so that naming it changes nothing.
+        ValueError: One of `tuned` is not among the frozen ones, so that naming it changes nothing.
     """
     if surplus := [index for index in tuned if index >= max(frozen, 0)]:
         raise ValueError(

@@ -14,8 +14,8 @@ from .vit import ViT
 def build_held_vit(vit: dict[str, Any] | ViT, in_channels: int | None = None, **defaults: Any) -> ViT:
     """The ViT of a holder: the module that it is given, as it is, or what is built from a config.
 
-    A config without type is that of a ``PlainViT``; one that has a ViT inside, such as that of ``LoRA``, gets the
-    options of the holder there. Its ``out_indices`` are left out: they are of no account to those
+    A config without type is that of a `PlainViT`; one that has a ViT inside, such as that of `LoRA`, gets the
+    options of the holder there. Its `out_indices` are left out: they are of no account to those
     who run the blocks themselves, and blocks after the last of them would be frozen.
 
     Args:

@@ -25,15 +25,15 @@ from .vit_sizes import block_indices
 class LiftedViT(HoldsViT, InitializedModule):
     """One map of a ViT, doubled once or several times with the help of the image, which may be of any size.
 
-    With ``LiFT``, ``facet='key'``, the last block and ``num_iters`` of up to 4 (patches of 16) or 3 (of 8) it is what
-    saksham-s/lift computes (``lift_extractor.py``). With ``NAF`` and the normed output of the last block it is what
-    valeoai/NAF does, whose weights fit any ViT. The ViT keeps its options: ``vit=dict(frozen_stages='all')`` keeps it
+    With `LiFT`, `facet='key'`, the last block and `num_iters` of up to 4 (patches of 16) or 3 (of 8) it is what
+    saksham-s/lift computes (`lift_extractor.py`). With `NAF` and the normed output of the last block it is what
+    valeoai/NAF does, whose weights fit any ViT. The ViT keeps its options: `vit=dict(frozen_stages='all')` keeps it
     as it is.
 
     Args:
-        vit: A ViT or its config, of a ``PlainViT`` if without type.
-        lift: What makes the map denser: options of a ``LiFT``, or with a type of another ``MapUpsampler`` such as
-            ``NAF``, but for those that the ViT decides; or the module.
+        vit: A ViT or its config, of a `PlainViT` if without type.
+        lift: What makes the map denser: options of a `LiFT`, or with a type of another `MapUpsampler` such as
+            `NAF`, but for those that the ViT decides; or the module.
         num_iters: How often the map is doubled.
         layer: The block whose features are taken, negative from the end.
         facet: 'token' for its output, 'key' for the keys of its attention. Those have the order of LiFT's code,
@@ -45,7 +45,7 @@ class LiftedViT(HoldsViT, InitializedModule):
         init_cfg: As in mmengine; weights of ViT and upsampler belong into theirs.
 
     Raises:
-        TypeError: The ViT does not give the keys that are asked for, or ``lift`` is no ``MapUpsampler``.
+        TypeError: The ViT does not give the keys that are asked for, or `lift` is no `MapUpsampler`.
         ValueError: There is no such block, no final norm to apply, or the upsampler does not fit the ViT.
     """
 
@@ -92,7 +92,7 @@ class LiftedViT(HoldsViT, InitializedModule):
         """Map an image, B x 3 x H x W.
 
         Returns:
-            One map of B x embed_dims x s*h x s*w, h = ceil(H / patch) and s = 2^num_iters; with ``keep_maps`` those
+            One map of B x embed_dims x s*h x s*w, h = ceil(H / patch) and s = 2^num_iters; with `keep_maps` those
             with s = 1, 2 and so on.
         """
         image = self.padded(image)

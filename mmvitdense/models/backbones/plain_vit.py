@@ -42,15 +42,15 @@ from .vit_sizes import block_indices, patch_grid, resolve_sizes, window_sizes
 class PlainViT(RecordsPositions, BaseViT):
     """Vision Transformer with one map or several as output (ViT, arXiv 2010.11929; ViTDet, arXiv 2203.16527).
 
-    With the defaults it is a ViT with global attention and a learned position table. ``window_size`` and
-    ``rel_pos='decomposed'`` make it the backbone of ViTDet (detectron2 ``modeling/backbone/vit.py``). Images of any
+    With the defaults it is a ViT with global attention and a learned position table. `window_size` and
+    `rel_pos='decomposed'` make it the backbone of ViTDet (detectron2 `modeling/backbone/vit.py`). Images of any
     height and width work: the patch grid is padded to whole patches at the bottom and on the right.
 
-    Parameter names follow timm and MAE (``blocks.0.attn.qkv.weight``).
+    Parameter names follow timm and MAE (`blocks.0.attn.qkv.weight`).
 
     Args:
-        arch: Name in ``ARCHITECTURES`` that sets the four sizes below; sizes given explicitly win over it.
-        preset: Name in ``PRESETS``, such as 'dinov2-base', that sets what is not given as its pre-training had it.
+        arch: Name in `ARCHITECTURES` that sets the four sizes below; sizes given explicitly win over it.
+        preset: Name in `PRESETS`, such as 'dinov2-base', that sets what is not given as its pre-training had it.
         embed_dims: Channels of a token.
         num_layers: Number of blocks.
         num_heads: Attention heads of a block.
@@ -58,10 +58,10 @@ class PlainViT(RecordsPositions, BaseViT):
         img_size: Side (or height and width) in pixels of the images this model is meant for. It sizes the tables of
             decomposed relative positions of the global blocks, nothing else; other images work.
         pretrain_img_size: Side (or height and width) in pixels of the pre-training images. It sizes the position
-            table, which is resized to the grid of each image. ``img_size`` when None.
+            table, which is resized to the grid of each image. `img_size` when None.
         patch_size: Side of a patch in pixels.
         in_channels: Channels of the image.
-        stem: Convolutions that make the patches, ``dict(kind='conv', norm_eval=True)``, see ``ConvPatchEmbed``; None
+        stem: Convolutions that make the patches, `dict(kind='conv', norm_eval=True)`, see `ConvPatchEmbed`; None
             for one of the size of a patch.
         out_indices: Blocks whose output is returned, in order of depth, counted from 0, negative ones from the end.
             Blocks after the last of them never run: they are frozen, and a line of the log names them.
@@ -71,49 +71,49 @@ class PlainViT(RecordsPositions, BaseViT):
         ffn_bias: Whether the layers of the feed-forward network have biases (AIMv2's have none).
         patch_bias: Whether the patch embedding has a bias (CLIP's has none).
         patch_norm: Whether a norm follows the patch embedding, before positions are added (AIMv2).
-        ffn: 'mlp', or 'swiglu' for a gated one, see ``SwiGLU``.
+        ffn: 'mlp', or 'swiglu' for a gated one, see `SwiGLU`.
         act: Activation of 'mlp': 'gelu' (exact), 'gelu_tanh' or 'quick_gelu' (OpenAI's CLIP).
         ffn_norm: Whether a norm precedes the last layer of the feed-forward network (EVA-02 base and large).
         attn_inner_norm: Whether a norm precedes the output projection of the attention (EVA-02 of CLIP).
         with_cls_token: Whether a class token is prepended.
         num_registers: Number of register tokens after the class token (arXiv 2309.16588).
         pos_embed: 'absolute' for a learned table; 'sincos_mae' or 'sincos_bv' for sines and cosines computed for each
-            grid, see ``SinCosPositions``; 'sine_conv' for a code of the grid, see ``SineConvPositions``; None for none.
+            grid, see `SinCosPositions`; 'sine_conv' for a code of the grid, see `SineConvPositions`; None for none.
         pos_embed_cls_slot: Whether the table starts with a row for the class token. By default as
-            ``with_cls_token``; True without class token keeps the row of the pre-training (unused), as detectron2
+            `with_cls_token`; True without class token keeps the row of the pre-training (unused), as detectron2
             does, so that checkpoints and parameter counts agree.
-        pos_resize: How the table follows the grid, ``dict(by='size', 'scale' or 'tile', offset=0.1, antialias=False,
-            mode='bicubic', align_corners=False, square=False)``, see ``resize_position_table``. DINOv2 without
-            registers: ``dict(by='scale')``.
-        rope: Rotary positions, ``dict(kind='dinov3', 'eva02' or 'axial', ...)`` with the options of ``RopeDinov3``,
-            ``RopeEva02`` or ``RopeAxial``; None for none.
+        pos_resize: How the table follows the grid, `dict(by='size', 'scale' or 'tile', offset=0.1, antialias=False,
+            mode='bicubic', align_corners=False, square=False)`, see `resize_position_table`. DINOv2 without
+            registers: `dict(by='scale')`.
+        rope: Rotary positions, `dict(kind='dinov3', 'eva02' or 'axial', ...)` with the options of `RopeDinov3`,
+            `RopeEva02` or `RopeAxial`; None for none.
         window_size: Side of the attention windows in tokens, 0 for global attention in every block; or one number for
             each block, 0 for a block that attends globally.
         global_blocks: Indices of the blocks that attend globally although there is a window. By default the last
-            block of each quarter of the depth; () for none. None where ``window_size`` has one number for each block.
-        window_pad: What fills windows over the edge, 'tokens' or 'qkv', see ``Attention``.
+            block of each quarter of the depth; () for none. None where `window_size` has one number for each block.
+        window_pad: What fills windows over the edge, 'tokens' or 'qkv', see `Attention`.
         rel_pos: 'decomposed' for decomposed relative positions in every block (ViTDet, SAM), 'bias' for BEiT's table of
             biases in every block, 'bias_shared' for one table for all blocks, None for none.
-        rel_pos_at: At which grid BEiT's tables are kept: 'pretrain' for that of ``pretrain_img_size``, resized to each
+        rel_pos_at: At which grid BEiT's tables are kept: 'pretrain' for that of `pretrain_img_size`, resized to each
             grid, windows included; 'window' for that of the windows of a block (fine-tuned detectors; 'bias_shared'
             then has one table for each size of windows), global blocks as before.
-        value_conv: Side of the kernel that convolves the values of every block (ResFormer: 3), see ``ValueConv``; 0
+        value_conv: Side of the kernel that convolves the values of every block (ResFormer: 3), see `ValueConv`; 0
             for none.
         conv_blocks: Indices of the blocks followed by a convolutional propagation block.
-        conv_block_kind: 'bottleneck', 'basic' or 'naive', see ``ConvPropagation``.
+        conv_block_kind: 'bottleneck', 'basic' or 'naive', see `ConvPropagation`.
         layer_scale_init: Gain of LayerScale at the start; None for none.
         pre_norm: Whether a norm precedes the first block (CLIP).
         final_norm: 'all' to apply a norm to every output, 'last' to the last one, None to none (ViTDet).
-        norm: Kind of all norms, 'layer' or 'rms' (AIMv2), see ``RMSNorm``.
+        norm: Kind of all norms, 'layer' or 'rms' (AIMv2), see `RMSNorm`.
         norm_eps: Epsilon of all norms.
         final_norm_eps: Epsilon of the final norm, where it is another (Co-DETR).
         frozen_stages: Number of first blocks that are frozen, with the embedding; 0 freezes the embedding alone,
-            -1 nothing. 'all', or ``num_layers``, freezes everything: the blocks, the final norm, and the positions that
+            -1 nothing. 'all', or `num_layers`, freezes everything: the blocks, the final norm, and the positions that
             blocks share. What is frozen stays in evaluation mode (no drop path; with 'all' no random scaling of rotary
             positions) and, where nothing that is trained comes before it, keeps nothing for the backward pass.
-        tuned_blocks: Indices of blocks that are trained although ``frozen_stages`` covers them.
+        tuned_blocks: Indices of blocks that are trained although `frozen_stages` covers them.
         with_cp: Whether blocks are recomputed in the backward pass to save memory.
-        init_cfg: ``dict(type='ViTPretrained', checkpoint=PATH_OR_URL)`` loads published weights.
+        init_cfg: `dict(type='ViTPretrained', checkpoint=PATH_OR_URL)` loads published weights.
     """
 
     layer_rules = {nn.Linear: draw_vit_linear}
@@ -254,7 +254,7 @@ class PlainViT(RecordsPositions, BaseViT):
         return self.place(patches, grid), grid
 
     def place(self, patches: Tensor, grid: tuple[int, int]) -> Tensor:
-        """Make B x h*w x C what ``embed`` returns: absolute positions, class and register tokens, first norm."""
+        """Make B x h*w x C what `embed` returns: absolute positions, class and register tokens, first norm."""
         tokens, cls_token = patches, self.cls_token
         if self.sincos is not None:
             tokens = tokens + self.sincos(grid, tokens.device).to(tokens.dtype)
@@ -270,7 +270,7 @@ class PlainViT(RecordsPositions, BaseViT):
         return self.norm_pre(tokens)
 
     def patch_kernel(self) -> tuple[Tensor, Tensor | None]:
-        """See ``ViTWithPatchKernel``.
+        """See `ViTWithPatchKernel`.
 
         Raises:
             ValueError: More than a kernel makes the patches.
@@ -282,7 +282,7 @@ class PlainViT(RecordsPositions, BaseViT):
         return self.patch_embed.proj.weight, self.patch_embed.proj.bias
 
     def block_keys(self, tokens: Tensor, block: int) -> Tensor:
-        """See ``ViTWithKeys``."""
+        """See `ViTWithKeys`."""
         return self.blocks[block].attn.keys(self.blocks[block].norm1(tokens))
 
     def position_table(self, grid: tuple[int, int]) -> Tensor:
@@ -295,7 +295,7 @@ class PlainViT(RecordsPositions, BaseViT):
     def positions(self, grid: tuple[int, int], extra: int = 0) -> dict[int, AttentionPosition]:
         """What blocks share at a grid, rotary positions and biases: of the map under 0, of windows under their size.
 
-        ``extra`` tokens come before the class token, such as queries; as it, they are not rotated. Blocks may run
+        `extra` tokens come before the class token, such as queries; as it, they are not rotated. Blocks may run
         without them too.
         """
         prefix, windows = extra + self.num_prefix_tokens, self.window_sizes
@@ -320,11 +320,11 @@ class PlainViT(RecordsPositions, BaseViT):
         with_cp: bool = False,
         mask: Tensor | QueryMask | None = None,
     ) -> Tensor:
-        """Run blocks ``start`` to ``stop`` (exclusive; None for all that follow) on the tokens of ``embed``.
+        """Run blocks `start` to `stop` (exclusive; None for all that follow) on the tokens of `embed`.
 
-        ``positions`` is what the method of that name gave for ``grid``, to have it once for several ranges of blocks.
-        ``with_cp`` recomputes the blocks in the backward pass also where the option of that name is off. ``mask`` says
-        which tokens attend to which, see ``Attention``; more tokens than ``num_prefix_tokens`` may precede the patches.
+        `positions` is what the method of that name gave for `grid`, to have it once for several ranges of blocks.
+        `with_cp` recomputes the blocks in the backward pass also where the option of that name is off. `mask` says
+        which tokens attend to which, see `Attention`; more tokens than `num_prefix_tokens` may precede the patches.
 
         Raises:
             ValueError: There are such tokens, and a block attends in windows, which leaves them as they are.
@@ -377,7 +377,7 @@ class PlainViT(RecordsPositions, BaseViT):
         Returns:
             Its depth and the number of depths: 0 for the embedding, i + 1 for block i, and the last, num_layers + 1,
             for all else, convolutional propagation and the final norm included (detectron2
-            ``modeling/backbone/vit.py:get_vit_lr_decay_rate``).
+            `modeling/backbone/vit.py:get_vit_lr_decay_rate`).
         """
         num_depths = self.num_layers + 2
         name = param_name[len(prefix) :] if param_name.startswith(prefix) else ''
@@ -389,16 +389,16 @@ class PlainViT(RecordsPositions, BaseViT):
         return num_depths - 1, num_depths
 
     def table_grids(self) -> dict[str, tuple[int, int]]:
-        """See ``RecordsPositions``."""
+        """See `RecordsPositions`."""
         return {} if self.pos_embed is None else {'pos_embed': tuple(self.pos_grid)}
 
     def position_record(self) -> dict[str, Any]:
-        """See ``RecordsPositions``."""
+        """See `RecordsPositions`."""
         return {'grids': self.table_grids(), 'rope': None if self.rope is None else self.rope.kind}
 
     @staticmethod
     def fitting_presets(structure: Mapping[str, Any], ignored: Collection[str] = ()) -> dict[str, list[str]]:
-        """{family: presets} that have this structure, see ``presets.fitting_presets``."""
+        """{family: presets} that have this structure, see `presets.fitting_presets`."""
         return fitting_presets(structure, ignored)
 
     def train(self, mode: bool = True) -> PlainViT:

@@ -1,4 +1,4 @@
-"""Options of ``PlainViT`` by the name of a pre-training, such as 'dinov2-base'."""
+"""Options of `PlainViT` by the name of a pre-training, such as 'dinov2-base'."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ def preset_options(name: str, given: dict[str, Any]) -> dict[str, Any]:
     """Complete options by a preset.
 
     Args:
-        name: A name in ``PRESETS``.
-        given: Options that win over those of the preset. An ``arch`` replaces all sizes. With another ``patch_size``
+        name: A name in `PRESETS`.
+        given: Options that win over those of the preset. An `arch` replaces all sizes. With another `patch_size`
             the table of positions keeps its grid, as the weights have it.
 
     Raises:
@@ -38,7 +38,7 @@ def preset_options(name: str, given: dict[str, Any]) -> dict[str, Any]:
 
 
 def structure_of(preset: str) -> dict[str, Any]:
-    """What the names and shapes of weights of this pre-training show, as ``checkpoints.structure`` reads it off them.
+    """What the names and shapes of weights of this pre-training show, as `checkpoints.structure` reads it off them.
 
     Parts are there or not; 'registers' is a number, 'relative' a kind of relative positions, 'rope' of rotary
     ones, and 'cls_row' whether the table of positions has a row for the class token (None without table, and with
@@ -80,7 +80,7 @@ def fitting_presets(structure: Mapping[str, Any], ignored: Collection[str] = ())
     """The pre-trainings that weights of a structure may be of.
 
     Args:
-        structure: What weights show, keys as in ``structure_of``.
+        structure: What weights show, keys as in `structure_of`.
         ignored: Keys that do not count.
 
     Returns:
@@ -100,7 +100,7 @@ def fitting_presets(structure: Mapping[str, Any], ignored: Collection[str] = ())
 
 
 def takes_preset(init: Callable[_Arguments, None]) -> Callable[_Arguments, None]:
-    """Let the options of a constructor that the caller does not give be those of the argument ``preset``.
+    """Let the options of a constructor that the caller does not give be those of the argument `preset`.
 
     The constructor has this argument itself, so that its signature says so.
     """

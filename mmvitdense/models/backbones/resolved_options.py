@@ -1,4 +1,4 @@
-"""All options of a ``PlainViT`` in one spelling, whichever way a config gives them."""
+"""All options of a `PlainViT` in one spelling, whichever way a config gives them."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def resolved_options(options: Mapping[str, Any]) -> dict[str, Any]:
     """Complete the options of a model by its preset and defaults.
 
     Args:
-        options: Keyword arguments of ``PlainViT``.
+        options: Keyword arguments of `PlainViT`.
 
     Returns:
         All arguments that decide about what the model computes, so that two models that compute the same from the same

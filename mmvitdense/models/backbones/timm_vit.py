@@ -20,24 +20,24 @@ from .vit_sizes import block_indices
 
 @MODELS.register_module()
 class TimmViT(BaseViT):
-    """Any ``VisionTransformer`` of timm as a ``ViT``, for adapters and as a backbone.
+    """Any `VisionTransformer` of timm as a `ViT`, for adapters and as a backbone.
 
-    It is for models that ``PlainViT`` does not cover; whatever it covers is faster there, works with windows, and takes
-    its weights from any published layout. The weights are timm's: ``pretrained=True`` loads what it publishes.
+    It is for models that `PlainViT` does not cover; whatever it covers is faster there, works with windows, and takes
+    its weights from any published layout. The weights are timm's: `pretrained=True` loads what it publishes.
 
     Args:
-        model: Name of the model in timm, or the module, created with ``dynamic_img_size=True``.
-        in_channels: Channels of the image (``in_chans`` of timm), of a model that is given by name.
-        out_indices: Blocks whose output is returned, see ``PlainViT``.
+        model: Name of the model in timm, or the module, created with `dynamic_img_size=True`.
+        in_channels: Channels of the image (`in_chans` of timm), of a model that is given by name.
+        out_indices: Blocks whose output is returned, see `PlainViT`.
         final_norm: Which outputs are normed, 'all', 'last' or None.
         with_cp: Whether blocks are recomputed in the backward pass.
-        frozen_stages: What is frozen, see ``PlainViT``; of a module that is given too.
-        tuned_blocks: Which of these blocks are trained, see ``PlainViT``.
-        options: Those of ``timm.create_model``.
+        frozen_stages: What is frozen, see `PlainViT`; of a module that is given too.
+        tuned_blocks: Which of these blocks are trained, see `PlainViT`.
+        options: Those of `timm.create_model`.
 
     Raises:
         ImportError: timm is not installed.
-        TypeError: The model is no ``VisionTransformer``.
+        TypeError: The model is no `VisionTransformer`.
         ValueError: It takes images of one size alone.
     """
 
@@ -87,18 +87,18 @@ class TimmViT(BaseViT):
         return self
 
     def embed(self, image: Tensor) -> tuple[Tensor, tuple[int, int]]:
-        """See ``ViT``; an image is padded with zeros at the bottom and on the right to whole patches."""
+        """See `ViT`; an image is padded with zeros at the bottom and on the right to whole patches."""
         image = F.pad(image, (0, -image.shape[-1] % self.patch_size, 0, -image.shape[-2] % self.patch_size))
         grid = (image.shape[-2] // self.patch_size, image.shape[-1] // self.patch_size)
         tokens = self.model.patch_drop(self.model._pos_embed(self.model.patch_embed(image)))
         return self.model.norm_pre(tokens), grid
 
     def patch_kernel(self) -> tuple[Tensor, Tensor | None]:
-        """See ``ViTWithPatchKernel``."""
+        """See `ViTWithPatchKernel`."""
         return self.model.patch_embed.proj.weight, self.model.patch_embed.proj.bias
 
     def block_keys(self, tokens: Tensor, block: int) -> Tensor:
-        """See ``ViTWithKeys``."""
+        """See `ViTWithKeys`."""
         layers = self.model.blocks[block]
         return layers.attn.qkv(layers.norm1(tokens)).chunk(3, dim=-1)[1]
 
@@ -115,7 +115,7 @@ class TimmViT(BaseViT):
         with_cp: bool = False,
         mask: Tensor | QueryMask | None = None,
     ) -> Tensor:
-        """See ``ViT``."""
+        """See `ViT`."""
         recompute = (self.with_cp or with_cp) and self.training
         masks = () if mask is None else (mask.of_all() if isinstance(mask, QueryMask) else mask,)
         for block in self.model.blocks[start:stop]:
@@ -123,7 +123,7 @@ class TimmViT(BaseViT):
         return tokens
 
     def get_layer_depth(self, param_name: str, prefix: str = '') -> tuple[int, int]:
-        """Depth of a parameter, see ``ViT``."""
+        """Depth of a parameter, see `ViT`."""
         num_depths = self.num_layers + 2
         prefix = f'{prefix}model.'
         parts = param_name[len(prefix) :].split('.') if param_name.startswith(prefix) else ['']

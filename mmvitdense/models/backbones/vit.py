@@ -1,7 +1,7 @@
 """The contract of a ViT: all that adapters, MIMDet and other holders know of one.
 
-``PlainViT`` keeps it, and ``TimmViT`` shows how a foreign model does. A class that has the attributes and the methods
-of ``ViT`` works in every holder; ``BaseViT`` brings those methods that follow from the others.
+`PlainViT` keeps it, and `TimmViT` shows how a foreign model does. A class that has the attributes and the methods
+of `ViT` works in every holder; `BaseViT` brings those methods that follow from the others.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class ViT(Protocol):
         """
 
     def positions(self, grid: tuple[int, int], extra: int = 0) -> Any:
-        """What blocks need to know of a grid besides the tokens, for ``run_blocks``; ``extra`` tokens without position
+        """What blocks need to know of a grid besides the tokens, for `run_blocks`; `extra` tokens without position
         come before all others. It serves blocks that run without these too, so that random positions of a training are
         drawn once for all blocks."""
 
@@ -67,23 +67,23 @@ class ViT(Protocol):
         with_cp: bool = False,
         mask: Tensor | QueryMask | None = None,
     ) -> Tensor:
-        """Run blocks ``start`` to ``stop`` (exclusive; None for all that follow) on the tokens of ``embed``.
+        """Run blocks `start` to `stop` (exclusive; None for all that follow) on the tokens of `embed`.
 
         Args:
             tokens: B x N x embed_dims.
             grid: (h, w).
             start: First block.
             stop: The block after the last.
-            positions: What the method of that name gave for ``grid``, to have it once for several ranges of blocks.
+            positions: What the method of that name gave for `grid`, to have it once for several ranges of blocks.
             with_cp: Whether the blocks are recomputed in the backward pass.
-            mask: Which tokens attend to which, see ``mmvitdense.layers.Attention``.
+            mask: Which tokens attend to which, see `mmvitdense.layers.Attention`.
 
         Returns:
-            The shape of ``tokens``.
+            The shape of `tokens`.
         """
 
     def output_map(self, tokens: Tensor, grid: tuple[int, int], last: bool) -> Tensor:
-        """The tokens as an output, B x embed_dims x h x w: normed where ``final_norm`` says so."""
+        """The tokens as an output, B x embed_dims x h x w: normed where `final_norm` says so."""
 
     def to_map(self, tokens: Tensor, grid: tuple[int, int]) -> Tensor:
         """Drop class and register tokens and arrange the others as B x embed_dims x h x w."""
@@ -91,7 +91,7 @@ class ViT(Protocol):
     def intermediate(
         self, image: Tensor, indices: int | Sequence[int] = 1, norm: bool = False, prefix: bool = False
     ) -> list[Tensor] | list[tuple[Tensor, Tensor]]:
-        """Maps after some of the blocks, see ``BaseViT``."""
+        """Maps after some of the blocks, see `BaseViT`."""
 
     def get_layer_depth(self, param_name: str, prefix: str = '') -> tuple[int, int]:
         """Depth of a parameter and number of depths: 0 for the embedding, i + 1 for block i, the last for all else."""
@@ -99,12 +99,12 @@ class ViT(Protocol):
 
 @runtime_checkable
 class StemlessViT(Protocol):
-    """A ``ViT`` besides, whose tokens may come from another stem, and be a part of those of the image."""
+    """A `ViT` besides, whose tokens may come from another stem, and be a part of those of the image."""
 
     pos_grid: tuple[int, int]
 
     def place(self, patches: Tensor, grid: tuple[int, int]) -> Tensor:
-        """Make B x h*w x embed_dims what ``embed`` would return: positions, class and register tokens, first norm."""
+        """Make B x h*w x embed_dims what `embed` would return: positions, class and register tokens, first norm."""
 
     def bound_to_places(self) -> list[str]:
         """What of the model needs all patches, in their places, in words."""
@@ -116,7 +116,7 @@ class StemlessViT(Protocol):
 
 @runtime_checkable
 class ViTWithPatchKernel(Protocol):
-    """A ``ViT`` besides, whose patch embedding is one convolution."""
+    """A `ViT` besides, whose patch embedding is one convolution."""
 
     def patch_kernel(self) -> tuple[Tensor, Tensor | None]:
         """The kernel, embed_dims x in_channels x patch_size x patch_size, and the bias, embed_dims or None."""
@@ -124,7 +124,7 @@ class ViTWithPatchKernel(Protocol):
 
 @runtime_checkable
 class ViTWithKeys(Protocol):
-    """A ``ViT`` besides, whose blocks show the keys of their attention."""
+    """A `ViT` besides, whose blocks show the keys of their attention."""
 
     def block_keys(self, tokens: Tensor, block: int) -> Tensor:
         """The keys of a block, B x N x embed_dims, one head after the other, for the tokens that enter it, B x N x
@@ -132,9 +132,9 @@ class ViTWithKeys(Protocol):
 
 
 class BaseViT(InitializedModule):
-    """The methods of a ``ViT`` that follow from ``embed``, ``positions`` and ``run_blocks``.
+    """The methods of a `ViT` that follow from `embed`, `positions` and `run_blocks`.
 
-    Subclasses give the attributes of ``ViT`` and ``out_indices``, the blocks whose output ``forward`` returns.
+    Subclasses give the attributes of `ViT` and `out_indices`, the blocks whose output `forward` returns.
     """
 
     out_indices: tuple[int, ...]
@@ -148,20 +148,20 @@ class BaseViT(InitializedModule):
     def intermediate(
         self, image: Tensor, indices: int | Sequence[int] = 1, norm: bool = False, prefix: bool = False
     ) -> list[Tensor] | list[tuple[Tensor, Tensor]]:
-        """Maps after some of the blocks, as DINOv2's ``get_intermediate_layers`` and timm's ``forward_intermediates``.
+        """Maps after some of the blocks, as DINOv2's `get_intermediate_layers` and timm's `forward_intermediates`.
 
         Args:
             image: B x in_channels x H x W.
             indices: Blocks, negative ones from the end, or the number of last blocks.
-            norm: Whether the final norm is applied to each, whatever ``final_norm`` says.
+            norm: Whether the final norm is applied to each, whatever `final_norm` says.
             prefix: Whether class and register tokens are returned too.
 
         Returns:
-            One B x embed_dims x h x w for each block, in order of depth; with ``prefix`` (map, B x num_prefix_tokens x
+            One B x embed_dims x h x w for each block, in order of depth; with `prefix` (map, B x num_prefix_tokens x
             embed_dims).
 
         Raises:
-            ValueError: There is no such block, or ``norm`` is asked of a ViT without final norm.
+            ValueError: There is no such block, or `norm` is asked of a ViT without final norm.
         """
         if norm and isinstance(self.norm, nn.Identity):
             raise ValueError(
@@ -175,7 +175,7 @@ class BaseViT(InitializedModule):
         return [(self.to_map(tokens, grid), tokens[:, : self.num_prefix_tokens]) for tokens in states]
 
     def output_map(self, tokens: Tensor, grid: tuple[int, int], last: bool) -> Tensor:
-        """The tokens as an output, B x C x h x w: normed where ``final_norm`` says so."""
+        """The tokens as an output, B x C x h x w: normed where `final_norm` says so."""
         normed = self.final_norm == 'all' or (self.final_norm == 'last' and last)
         return self.to_map(self.norm(tokens) if normed else tokens, grid)
 

@@ -20,8 +20,8 @@ class ViTAdapter(InteractionBackbone):
     """ViT-Adapter: before each stage of a plain ViT its patches collect from three maps of a convolutional stem, and
     after each stage these collect from the patches.
 
-    The detection code has ``vit_feature='last'``, the segmentation code 'stagewise' (``vit_adapter.py`` of both). The
-    adapter of DINOv3 (``dinov3/eval/segmentation/models/backbone/dinov3_adapter.py``) leaves a frozen ViT as it is::
+    The detection code has `vit_feature='last'`, the segmentation code 'stagewise' (`vit_adapter.py` of both). The
+    adapter of DINOv3 (`dinov3/eval/segmentation/models/backbone/dinov3_adapter.py`) leaves a frozen ViT as it is::
 
         dict(
             type='mmvitdense.ViTAdapter',
@@ -38,7 +38,7 @@ class ViTAdapter(InteractionBackbone):
         )
 
     Args:
-        vit: See ``InteractionBackbone``. The released models have ``window_pad='qkv'`` and ``layer_scale_init=1.0``.
+        vit: See `InteractionBackbone`. The released models have `window_pad='qkv'` and `layer_scale_init=1.0`.
         interaction_indexes: First and last block of each stage; None for four equal ones.
         conv_inplane: Channels of the stem.
         n_points: Sampling points of the deformable attention for each head and level.
@@ -47,17 +47,17 @@ class ViTAdapter(InteractionBackbone):
         cffn_ratio: Channels inside the convolutional networks, as a share; None for none of these.
         use_injector: Whether the ViT collects from the branch.
         extract_normed: Whether the branch collects from patches after the final norm of the ViT, which needs
-            ``vit=dict(final_norm='all', ...)``, and not from patches as they leave the blocks.
+            `vit=dict(final_norm='all', ...)`, and not from patches as they leave the blocks.
         num_extra_extractors: How many more times the branch collects from the ViT at the end.
         gamma_init: Gain at the start of what is added to the ViT; 0 leaves it as it was pre-trained.
-        vit_feature: See ``InteractionBackbone``.
+        vit_feature: See `InteractionBackbone`.
         norm_eps: Epsilon of the norms of injectors and extractors; that of the ViT if None.
         drop_path_rate: Stochastic depth of the extractors, the same in all; that of the last block of the ViT if None.
-        norm_cfg: See ``InteractionBackbone``.
-        out_vit_map: See ``InteractionBackbone``.
-        with_cp: See ``InteractionBackbone``.
-        init_cfg: See ``InteractionBackbone``.
-        in_channels: See ``InteractionBackbone``.
+        norm_cfg: See `InteractionBackbone`.
+        out_vit_map: See `InteractionBackbone`.
+        with_cp: See `InteractionBackbone`.
+        init_cfg: See `InteractionBackbone`.
+        in_channels: See `InteractionBackbone`.
     """
 
     @constructed_undrawn
@@ -143,7 +143,7 @@ class Injector(DeformableExchange):
     Args:
         embed_dims: Channels of a token.
         gamma_init: The gain at the start.
-        attention: The options of ``DeformableExchange``.
+        attention: The options of `DeformableExchange`.
     """
 
     def __init__(self, embed_dims: int, gamma_init: float, **attention: float):
@@ -156,5 +156,5 @@ class Injector(DeformableExchange):
         nn.init.constant_(self.gamma, self.gamma_init)
 
     def forward(self, patches: Tensor, conv: Tensor, sampling: Sampling) -> Tensor:
-        """Update the patches, B x h*w x C, by what they sample of ``conv``, B x N x C."""
+        """Update the patches, B x h*w x C, by what they sample of `conv`, B x N x C."""
         return patches + self.gamma * self.attend(patches, conv, sampling)

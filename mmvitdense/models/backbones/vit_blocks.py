@@ -39,7 +39,7 @@ def build_block(
     proj_bias: bool,
     ffn_bias: bool,
 ) -> TransformerBlock:
-    """A block with the options of ``PlainViT``, with attention in windows of ``window`` tokens, 0 for all."""
+    """A block with the options of `PlainViT`, with attention in windows of `window` tokens, 0 for all."""
     attn = Attention(
         embed_dims,
         num_heads,
@@ -72,7 +72,7 @@ def block_tables(
     pos_grid: tuple[int, int],
     with_cls_token: bool,
 ) -> DecomposedTables | BiasTable | None:
-    """Tables of one block: decomposed ones at its windows or at ``grid``, biases at its windows or at ``pos_grid``."""
+    """Tables of one block: decomposed ones at its windows or at `grid`, biases at its windows or at `pos_grid`."""
     if rel_pos == 'decomposed':
         return DecomposedTables((window, window) if window else grid)
     if rel_pos != 'bias':

@@ -33,12 +33,12 @@ class ViTCoMer(InteractionBackbone):
     3 and 5 pixels, are added to its patches, and after each stage the patches to the branch.
 
     Follows the released code where the paper differs: the queries of both directions are the tokens of the branch, to
-    which the patches are added before (``comer_modules.py``). Its two copies differ in two options: detection has
-    ``vit_feature='last'`` and ``mrfp_ratio=0.5``; segmentation has ``vit_feature='stagewise'`` and a ratio of its own
+    which the patches are added before (`comer_modules.py`). Its two copies differ in two options: detection has
+    `vit_feature='last'` and `mrfp_ratio=0.5`; segmentation has `vit_feature='stagewise'` and a ratio of its own
     for each size.
 
     Args:
-        vit: See ``InteractionBackbone``. The released models have ``window_pad='qkv'`` and ``layer_scale_init=1.0``.
+        vit: See `InteractionBackbone`. The released models have `window_pad='qkv'` and `layer_scale_init=1.0`.
         interaction_indexes: First and last block of each stage; None for four equal ones.
         conv_inplane: Channels of the stem.
         n_points: Sampling points of the deformable attention for each head and level.
@@ -54,14 +54,14 @@ class ViTCoMer(InteractionBackbone):
             for each. (The released code defaults to no, the released models were trained with yes.)
         num_extra_cti: How many more times the ViT is added to the branch at the end.
         gamma_init: Gain at the start of what is added to the ViT; 0 leaves it as it was pre-trained.
-        vit_feature: See ``InteractionBackbone``.
+        vit_feature: See `InteractionBackbone`.
         drop_path_rate: Stochastic depth of the interactions, the same in all; that of the ViT's last block if None.
-        norm_cfg: See ``InteractionBackbone``.
+        norm_cfg: See `InteractionBackbone`.
         mrfp_norm_cfg: Norm inside the multi-receptive-field modules; not synchronised in the released code.
-        out_vit_map: See ``InteractionBackbone``; for Co-DETR's pyramid.
-        with_cp: See ``InteractionBackbone``.
-        init_cfg: See ``InteractionBackbone``.
-        in_channels: See ``InteractionBackbone``.
+        out_vit_map: See `InteractionBackbone`; for Co-DETR's pyramid.
+        with_cp: See `InteractionBackbone`.
+        init_cfg: See `InteractionBackbone`.
+        in_channels: See `InteractionBackbone`.
     """
 
     @constructed_undrawn
@@ -203,7 +203,7 @@ class CTIToViT(Extractor):
     Args:
         embed_dims: Channels of a token.
         gamma_init: Gain of what is added, at the start.
-        options: Those of ``Extractor``.
+        options: Those of `Extractor`.
     """
 
     def __init__(self, embed_dims: int, gamma_init: float, **options: float):
@@ -232,7 +232,7 @@ class CTIToConv(nn.Module):
     Args:
         embed_dims: Channels of a token.
         interact: Whether the levels attend to each other.
-        options: Those of ``Extractor``.
+        options: Those of `Extractor`.
     """
 
     def __init__(self, embed_dims: int, interact: bool, **options: float):
@@ -257,7 +257,7 @@ class CTIToConv(nn.Module):
 
 
 class ExtraCTI(CTIToConv):
-    """As ``CTIToConv``, with a convolutional network of its own between the two steps (``Extractor_CTI``)."""
+    """As `CTIToConv`, with a convolutional network of its own between the two steps (`Extractor_CTI`)."""
 
     def __init__(self, embed_dims: int, interact: bool, **options: float):
         super().__init__(embed_dims, interact, **options)

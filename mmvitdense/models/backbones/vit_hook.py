@@ -32,9 +32,9 @@ CROSS_ATTENTIONS = ('deformable', 'full', None)
 @MODELS.register_module()
 class ViTHook(InteractionBackbone):
     """ViT-Hook: the ViT runs once, then hooks let the maps of a convolutional stem attend to each other and to the last
-    map of the ViT (``mmseg/models/backbones/vit_hooks`` of siyuan-mei/ViT-Hook).
+    map of the ViT (`mmseg/models/backbones/vit_hooks` of siyuan-mei/ViT-Hook).
 
-    Stem and output are those of ``ViTAdapter``, which is what DINOv3's adapter is built with: that one reads a map of
+    Stem and output are those of `ViTAdapter`, which is what DINOv3's adapter is built with: that one reads a map of
     each stage. Gradients enter the ViT through its last map alone, so that it can be frozen, or some of its blocks
     tuned, and keeps nothing for the backward pass before the first of these::
 
@@ -47,8 +47,8 @@ class ViTHook(InteractionBackbone):
         )
 
     Args:
-        vit: See ``InteractionBackbone``. That of the official code has no class token and resizes its table of
-            positions with ``pos_resize=dict(antialias=True)``.
+        vit: See `InteractionBackbone`. That of the official code has no class token and resizes its table of
+            positions with `pos_resize=dict(antialias=True)`.
         num_hooks: How many hooks follow each other.
         self_attention: How the tokens of the branch attend to each other: 'full', of which there are 5.25 times as many
             as patches; 'deformable', whose cost grows with their number alone; None, not.
@@ -66,11 +66,11 @@ class ViTHook(InteractionBackbone):
         conv_inplane: Channels of the stem.
         vit_feature: 'last' for outputs to which the map of the ViT is added, None for outputs without it.
         norm_eps: Epsilon of the norms of the hooks.
-        norm_cfg: See ``InteractionBackbone``.
-        out_vit_map: See ``InteractionBackbone``.
-        with_cp: See ``InteractionBackbone``.
-        init_cfg: See ``InteractionBackbone``.
-        in_channels: See ``InteractionBackbone``.
+        norm_cfg: See `InteractionBackbone`.
+        out_vit_map: See `InteractionBackbone`.
+        with_cp: See `InteractionBackbone`.
+        init_cfg: See `InteractionBackbone`.
+        in_channels: See `InteractionBackbone`.
     """
 
     @constructed_undrawn
@@ -153,7 +153,7 @@ class HookStage(nn.Module):
 
 class Hook(nn.Module):
     """Tokens of the branch that attend to each other, if they do, then to the patches, as often as there are extractors
-    (``HookModule``)."""
+    (`HookModule`)."""
 
     def __init__(self, self_attn: LevelAttention | None, extractors: list[Extractor]):
         super().__init__()
@@ -161,7 +161,7 @@ class Hook(nn.Module):
         self.extractors = nn.ModuleList(extractors)
 
     def forward(self, conv: Tensor, patches: Tensor, levels: TokenLevels, sampling: Sampling) -> Tensor:
-        """Update B x N x C, made of ``levels``, by B x h*w x C."""
+        """Update B x N x C, made of `levels`, by B x h*w x C."""
         if self.self_attn is not None:
             conv = self.self_attn(conv, levels)
         for extractor in self.extractors:

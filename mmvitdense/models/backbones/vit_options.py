@@ -25,7 +25,7 @@ def check_sizes(**sizes: int) -> None:
 
 
 def check_choices(**options: str | None) -> None:
-    """Raise ValueError unless each option is one of its ``CHOICES``."""
+    """Raise ValueError unless each option is one of its `CHOICES`."""
     for name, value in options.items():
         if value not in CHOICES[name]:
             raise ValueError(f'{name} must be one of {CHOICES[name]}, got {value!r}')

@@ -9,7 +9,7 @@ from mmvitdense.pretrainings import ARCHITECTURES
 
 
 def resolve_sizes(arch: str | None, *sizes: int | None) -> tuple[int, int, int, int]:
-    """Complete (embed_dims, num_layers, num_heads, feedforward_channels), None where not given, from ``arch``."""
+    """Complete (embed_dims, num_layers, num_heads, feedforward_channels), None where not given, from `arch`."""
     if arch is None:
         arch = 'base'
     if arch not in ARCHITECTURES:
@@ -23,7 +23,7 @@ def resolve_sizes(arch: str | None, *sizes: int | None) -> tuple[int, int, int, 
 
 
 def patch_grid(name: str, img_size: int | Sequence[int], patch_size: int) -> tuple[int, int]:
-    """Height and width in patches of an image of ``img_size`` pixels, the option ``name``."""
+    """Height and width in patches of an image of `img_size` pixels, the option `name`."""
     sides = (img_size, img_size) if isinstance(img_size, Integral) else img_size
     if not isinstance(sides, Sequence) or len(sides) != 2 or not all(isinstance(side, Integral) for side in sides):
         raise ValueError(f'{name} must be a whole number of pixels or (height, width), got {img_size!r}')
@@ -34,12 +34,12 @@ def patch_grid(name: str, img_size: int | Sequence[int], patch_size: int) -> tup
 
 
 def evenly_spaced(num_layers: int, count: int = 4) -> tuple[int, ...]:
-    """The last block of each of ``count`` parts of the depth."""
+    """The last block of each of `count` parts of the depth."""
     return tuple(sorted({-(-num_layers * (i + 1) // count) - 1 for i in range(count)}))
 
 
 def block_indices(name: str, indices: int | Sequence[int], num_layers: int) -> tuple[int, ...]:
-    """Indices of blocks, the option ``name``, from 0 and in order; negative ones count from the end."""
+    """Indices of blocks, the option `name`, from 0 and in order; negative ones count from the end."""
     indices = (indices,) if isinstance(indices, int) else tuple(indices)
     if any(not -num_layers <= index < num_layers for index in indices):
         raise ValueError(
@@ -51,7 +51,7 @@ def block_indices(name: str, indices: int | Sequence[int], num_layers: int) -> t
 def window_sizes(
     window_size: int | Sequence[int], global_blocks: Sequence[int] | None, num_layers: int
 ) -> tuple[int, ...]:
-    """Side of the windows of each block, 0 where it attends globally, from the options of ``PlainViT``."""
+    """Side of the windows of each block, 0 where it attends globally, from the options of `PlainViT`."""
     if isinstance(window_size, int):
         if window_size < 0:
             raise ValueError(f'window_size must be 0 or more, got {window_size}')

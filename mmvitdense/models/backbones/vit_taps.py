@@ -20,20 +20,20 @@ from .vit_sizes import block_indices
 class ViTTaps(HoldsViT, InitializedModule):
     """The maps of a ViT after some blocks, of an image with the same border on both sides.
 
-    DINOv2 (``notebooks/semantic_segmentation.ipynb``, ``dinov2/hub/depth/encoder_decoder.py``) and DINOv3
-    (``dinov3/eval/depth/models/encoder.py``) train linear and DPT heads on such maps: the border is zeros, half of it
+    DINOv2 (`notebooks/semantic_segmentation.ipynb`, `dinov2/hub/depth/encoder_decoder.py`) and DINOv3
+    (`dinov3/eval/depth/models/encoder.py`) train linear and DPT heads on such maps: the border is zeros, half of it
     before and half after the image, the smaller half first; it stays in the maps, as heads stretch theirs to the
     image. For segmentation the final norm is applied to every map, for DINOv2's depth to none.
 
-    The ViT keeps its options: ``vit=dict(frozen_stages=N)`` with all N blocks keeps it as it is.
+    The ViT keeps its options: `vit=dict(frozen_stages=N)` with all N blocks keeps it as it is.
 
     Args:
-        vit: A ViT or its config, of a ``PlainViT`` if without type.
+        vit: A ViT or its config, of a `PlainViT` if without type.
         out_indices: Blocks whose output is returned, negative ones from the end.
         norm: Whether the final norm is applied to each map.
         with_cls_token: Whether each map comes with the class token after the same block, normed as the map.
         centre: Whether the border is on both sides; else it is at the bottom and on the right.
-        init_cfg: As in mmengine; weights of the ViT belong into ``vit``.
+        init_cfg: As in mmengine; weights of the ViT belong into `vit`.
 
     Raises:
         ValueError: There is no such block, no class token, or no final norm to apply.
@@ -62,7 +62,7 @@ class ViTTaps(HoldsViT, InitializedModule):
     def forward(self, image: Tensor) -> tuple[Tensor, ...] | tuple[tuple[Tensor, Tensor], ...]:
         """Map an image, B x in_channels x H x W, to one B x embed_dims x ceil(H/patch) x ceil(W/patch) per block.
 
-        With ``with_cls_token`` each of them is a pair with the class token, B x embed_dims.
+        With `with_cls_token` each of them is a pair with the class token, B x embed_dims.
         """
         states = self.vit.intermediate(self._bordered(image), self.out_indices, self.norm, prefix=self.with_cls_token)
         if not self.with_cls_token:

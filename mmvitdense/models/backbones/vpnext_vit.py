@@ -26,11 +26,11 @@ class VPNeXtViT(HoldsViT, InitializedModule):
     quarter of the stride it costs 16 times the patch embedding.
 
     Args:
-        vit: A ViT or its config, of a ``PlainViT`` if without type.
+        vit: A ViT or its config, of a `PlainViT` if without type.
         out_indices: Blocks whose output is returned; by default those at a half, three quarters and the end.
         steps: By what the stride of the patch embedding is divided, for each further map.
         norm: Whether the final norm is applied to each map of a block.
-        init_cfg: As in mmengine; weights of the ViT belong into ``vit``.
+        init_cfg: As in mmengine; weights of the ViT belong into `vit`.
 
     Raises:
         TypeError: The ViT gives no kernel of its patch embedding.
@@ -71,7 +71,7 @@ class VPNeXtViT(HoldsViT, InitializedModule):
         return (*maps, *(self._embedded(image, step) for step in self.steps))
 
     def _embedded(self, image: Tensor, step: int) -> Tensor:
-        """The patch embedding of patches that are ``step`` times as dense, around the same centres on average."""
+        """The patch embedding of patches that are `step` times as dense, around the same centres on average."""
         weight, bias = self.vit.patch_kernel()
         patch = self.vit.patch_size
         stride = patch // step

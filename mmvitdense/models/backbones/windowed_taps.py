@@ -22,21 +22,21 @@ from .vit_sizes import block_indices
 class WindowedTaps(HoldsViT, InitializedModule):
     """The maps of a ViT after some blocks side by side, of the image or of windows of it.
 
-    With windows, the image is cut into ``num_windows`` rows and columns of windows whose sides are multiples of the
+    With windows, the image is cut into `num_windows` rows and columns of windows whose sides are multiples of the
     patch, the last ones smaller. The ViT sees each window, and the whole image shrunk to the size of a window, whose
-    map is stretched to that of all windows and stands before it (``dinov3/eval/detection/models/windows.py`` of
-    facebookresearch/dinov3). So the ViT runs ``num_windows**2 + 1`` times, on images nearer to the size that it was
+    map is stretched to that of all windows and stands before it (`dinov3/eval/detection/models/windows.py` of
+    facebookresearch/dinov3). So the ViT runs `num_windows**2 + 1` times, on images nearer to the size that it was
     trained with. Small images have fewer windows.
 
-    The ViT keeps its options: ``vit=dict(frozen_stages='all')`` keeps it as it is.
+    The ViT keeps its options: `vit=dict(frozen_stages='all')` keeps it as it is.
 
     Args:
-        vit: A ViT or its config, of a ``PlainViT`` if without type.
+        vit: A ViT or its config, of a `PlainViT` if without type.
         out_indices: Blocks whose output is returned, negative ones from the end; None for the last block of each
             quarter of the depth.
         num_windows: Windows of a row and of a column; 0 for the image as it is.
         norm: Whether the final norm is applied to each map.
-        init_cfg: As in mmengine; weights of the ViT belong into ``vit``.
+        init_cfg: As in mmengine; weights of the ViT belong into `vit`.
 
     Attributes:
         out_channels: Channels of the map.

@@ -1,7 +1,7 @@
 """Masks of detectors in little memory: made one after the other, and kept as run lengths.
 
 mmdet pastes the masks of all detections of an image, and resizes those of all queries, before it looks at their scores:
-100 masks on 2 megapixels are 200 MB as bits of bool, and 3 GB in the arithmetic of ``MaskFormerFusionHead``.
+100 masks on 2 megapixels are 200 MB as bits of bool, and 3 GB in the arithmetic of `MaskFormerFusionHead`.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _PASTED_AT_ONCE = 2**28
 class RoIMasks:
     """Masks of the detections of an image as the head predicts them, to be pasted when it is known which are wanted.
 
-    It takes the place of the N x H x W masks in mmdet's ``InstanceData``.
+    It takes the place of the N x H x W masks in mmdet's `InstanceData`.
 
     Args:
         probabilities: N x 1 x h x w, in the boxes.
@@ -57,7 +57,7 @@ class RoIMasks:
         return RoIMasks(probabilities, boxes, self.size, self.threshold)
 
     def codes(self) -> Iterator[MaskCode]:
-        """Paste, the pixels being those of ``FCNMaskHead``: on the CPU one after the other, on a GPU a few at once."""
+        """Paste, the pixels being those of `FCNMaskHead`: on the CPU one after the other, on a GPU a few at once."""
         height, width = self.size
         on_cpu = self.boxes.device.type == 'cpu'
         at_once = 1 if on_cpu else max(1, _PASTED_AT_ONCE // (12 * height * width))
@@ -72,12 +72,12 @@ class RoIMasks:
 def bound_masks(model: nn.Module) -> BoundedFusion | None:
     """Let the heads of a detector, built by the caller, defer or encode their masks instead of making them all at once.
 
-    Afterwards ``masks`` of its ``pred_instances`` is ``RoIMasks`` where a head has the prediction of ``FCNMaskHead``
-    (those of Mask and Cascade R-CNN), and a list of run-length codes where the model has that of ``MaskFormer``. Boxes,
+    Afterwards `masks` of its `pred_instances` is `RoIMasks` where a head has the prediction of `FCNMaskHead`
+    (those of Mask and Cascade R-CNN), and a list of run-length codes where the model has that of `MaskFormer`. Boxes,
     scores, labels and the pixels of the masks are those of mmdet. Other heads are left as they are.
 
     Returns:
-        Of a ``MaskFormer`` what its ``score_thr`` is set on; else None.
+        Of a `MaskFormer` what its `score_thr` is set on; else None.
     """
     for module in model.modules():
         own = isinstance(module, FCNMaskHead) and type(module)._predict_by_feat_single
@@ -100,7 +100,7 @@ def _predict_later(
     rescale: bool = False,
     activate_map: bool = False,
 ) -> Any:
-    """``FCNMaskHead._predict_by_feat_single`` without the pasting."""
+    """`FCNMaskHead._predict_by_feat_single` without the pasting."""
     if rcnn_test_cfg.mask_thr_binary < 0:  # probabilities as grey values, for looking at them
         return FCNMaskHead._predict_by_feat_single(
             head, mask_preds, bboxes, labels, img_meta, rcnn_test_cfg, rescale, activate_map

@@ -39,9 +39,9 @@ class _ScaleGradient(torch.autograd.Function):
 
 @MODELS.register_module()
 class Detectron2CascadeRoIHead(InitializedModule, StandardRoIHead):
-    """RoI head of Cascade Mask R-CNN as in detectron2 (``modeling/roi_heads/cascade_rcnn.py``), which ViTDet uses.
+    """RoI head of Cascade Mask R-CNN as in detectron2 (`modeling/roi_heads/cascade_rcnn.py`), which ViTDet uses.
 
-    It differs from mmdet's ``CascadeRoIHead``: there is one mask head, trained on the samples of the first stage and
+    It differs from mmdet's `CascadeRoIHead`: there is one mask head, trained on the samples of the first stage and
     run on the final boxes. Boxes that a stage refined get new labels and are not sampled again, those of the ground
     truth stay among them, and those without area are dropped. The losses of all stages count in full, and the gradient
     that reaches the maps from the box heads is divided by the number of stages. The probabilities of the stages are
@@ -52,10 +52,10 @@ class Detectron2CascadeRoIHead(InitializedModule, StandardRoIHead):
         train_cfg: As of Mask R-CNN: assigner and sampler are those of the first stage.
         stage_ious: Overlap from which on a box is an object, for each stage.
         stage_target_stds: Standard deviations of the box coder, for each stage.
-        **kwargs: As of mmdet's ``StandardRoIHead``.
+        **kwargs: As of mmdet's `StandardRoIHead`.
     """
 
-    # mmdet's ``init_weights`` does not reach all the layers of its box heads.
+    # mmdet's `init_weights` does not reach all the layers of its box heads.
     layer_rules = {ConvModule: ConvModule.init_weights}
 
     @constructed_undrawn

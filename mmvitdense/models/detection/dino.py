@@ -46,9 +46,9 @@ class ReferencePointHead(MLP):
 
 @MODELS.register_module()
 class DINO(detectors.DINO):
-    """mmdet's ``DINO`` with the published decoder: weights of the released code and of mmdet 3.3.0 fit, and the model
-    is the same beside mmdet 3.3.0 and onedl-mmdetection. Weights trained by onedl-mmdetection's own ``DINO`` do not fit
-    (their ``decoder.ref_point_head.layers.0.weight`` has twice as many columns).
+    """mmdet's `DINO` with the published decoder: weights of the released code and of mmdet 3.3.0 fit, and the model
+    is the same beside mmdet 3.3.0 and onedl-mmdetection. Weights trained by onedl-mmdetection's own `DINO` do not fit
+    (their `decoder.ref_point_head.layers.0.weight` has twice as many columns).
 
     Raises:
         ValueError: An image has fewer places on its maps than there are queries.

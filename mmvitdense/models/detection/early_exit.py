@@ -19,7 +19,7 @@ POLICIES = ('full', 'random', 'gate')
 @MODELS.register_module()
 class EarlyExitEncoder(Mask2FormerTransformerEncoder):
     """mmdet's encoder of the pixel decoder, which may stop after fewer layers. Its weights are those of mmdet's, and
-    ``gate.head``.
+    `gate.head`.
 
     Args:
         min_depth: The smallest depth that is drawn or chosen.
@@ -111,7 +111,7 @@ class EarlyExitEncoder(Mask2FormerTransformerEncoder):
         return torch.stack([finished[row] for row in range(len(depths))])
 
     def flops(self, spatial_shapes: Sequence[tuple[int, int]]) -> dict[int, int]:
-        """Multiplications of the encoder at each depth from ``min_depth`` on, for one image.
+        """Multiplications of the encoder at each depth from `min_depth` on, for one image.
 
         Args:
             spatial_shapes: Height and width of each map that it is given.
@@ -129,10 +129,10 @@ class EarlyExitEncoder(Mask2FormerTransformerEncoder):
 
 @MODELS.register_module()
 class EarlyExitPixelDecoder(MSDeformAttnPixelDecoder):
-    """mmdet's pixel decoder around ``EarlyExitEncoder``.
+    """mmdet's pixel decoder around `EarlyExitEncoder`.
 
     Args:
-        encoder: Options of ``EarlyExitEncoder``.
+        encoder: Options of `EarlyExitEncoder`.
         **kwargs: For mmdet's pixel decoder.
     """
 

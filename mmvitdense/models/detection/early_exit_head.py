@@ -16,7 +16,7 @@ from .early_exit import EarlyExitPixelDecoder
 
 
 def exit_targets(scores: Tensor, beta: float, temperature: float | None = None) -> Tensor:
-    """What the gate is to learn: the depth of the best ``score - beta * layers``.
+    """What the gate is to learn: the depth of the best `score - beta * layers`.
 
     Args:
         scores: B x D, quality of each image at each depth, from 0 to 1.
@@ -32,15 +32,15 @@ def exit_targets(scores: Tensor, beta: float, temperature: float | None = None) 
 
 @MODELS.register_module()
 class EarlyExitMask2FormerHead(Mask2FormerHead):
-    """mmdet's Mask2Former head over ``EarlyExitPixelDecoder``, in one of the two trainings of ECO-M2F.
+    """mmdet's Mask2Former head over `EarlyExitPixelDecoder`, in one of the two trainings of ECO-M2F.
 
     Args:
-        mode: 'parent' trains all but the gate, each iteration as ``train_exit`` of the encoder says, its losses times
-            the weight of the depth; 'gate' trains the gate on ``exit_scores`` of the images (``LoadExitScores``) and
+        mode: 'parent' trains all but the gate, each iteration as `train_exit` of the encoder says, its losses times
+            the weight of the depth; 'gate' trains the gate on `exit_scores` of the images (`LoadExitScores`) and
             runs neither encoder nor mask decoder.
         beta: Quality from 0 to 1 that one more layer must bring, for the targets of the gate.
-        temperature: See ``exit_targets``.
-        depth_weights: Weight of each depth from ``min_depth`` on; by default depth / number of layers.
+        temperature: See `exit_targets`.
+        depth_weights: Weight of each depth from `min_depth` on; by default depth / number of layers.
         **kwargs: For mmdet's head.
 
     Raises:
@@ -82,7 +82,7 @@ class EarlyExitMask2FormerHead(Mask2FormerHead):
         encoder.gate.requires_grad_(mode == 'gate')
 
     def loss(self, x: Sequence[Tensor], batch_data_samples: list) -> dict[str, Tensor]:
-        """The losses of Mask2Former times the weight of the depth, or ``loss_gate`` with ``acc_gate`` in percent."""
+        """The losses of Mask2Former times the weight of the depth, or `loss_gate` with `acc_gate` in percent."""
         if self.mode == 'gate':
             return self.gate_loss(self.pixel_decoder.exit_logits(x), batch_data_samples)
         losses = super().loss(x, batch_data_samples)
@@ -90,11 +90,11 @@ class EarlyExitMask2FormerHead(Mask2FormerHead):
         return {name: loss * weight for name, loss in losses.items()}
 
     def gate_loss(self, logits: Tensor, batch_data_samples: list) -> dict[str, Tensor]:
-        """Cross-entropy of the gate with ``exit_targets``.
+        """Cross-entropy of the gate with `exit_targets`.
 
         Args:
             logits: B x D.
-            batch_data_samples: Each with ``exit_scores`` of D numbers.
+            batch_data_samples: Each with `exit_scores` of D numbers.
         """
         scores = [sample.get('exit_scores') for sample in batch_data_samples]
         for given in scores:
@@ -112,7 +112,7 @@ class EarlyExitMask2FormerHead(Mask2FormerHead):
 
 @MODELS.register_module()
 class EarlyExitMask2Former(Mask2Former):
-    """mmdet's Mask2Former with ``EarlyExitMask2FormerHead``; while the gate is trained, all else is frozen and as in
+    """mmdet's Mask2Former with `EarlyExitMask2FormerHead`; while the gate is trained, all else is frozen and as in
     testing, dropout and statistics of norms included.
     """
 
@@ -144,7 +144,7 @@ class EarlyExitMask2Former(Mask2Former):
 
         Args:
             data: As a loader gives it.
-            depths: By default all from ``min_depth`` to the number of layers.
+            depths: By default all from `min_depth` to the number of layers.
 
         Returns:
             {depth: data samples with predictions}.

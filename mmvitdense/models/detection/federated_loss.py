@@ -15,9 +15,9 @@ from mmvitdense.registry import MODELS
 
 @MODELS.register_module()
 class FederatedLoss(nn.Module):
-    """Binary cross-entropy over a sample of the classes (arXiv 2103.07461; detectron2 ``roi_heads/fast_rcnn.py``).
+    """Binary cross-entropy over a sample of the classes (arXiv 2103.07461; detectron2 `roi_heads/fast_rcnn.py`).
 
-    The classes that occur in a batch count, background as one of them, and others are drawn up to ``num_sampled``
+    The classes that occur in a batch count, background as one of them, and others are drawn up to `num_sampled`
     without replacement, with probabilities that go with a power of the number of images they are in. Logits of all
     other classes get no gradient. The sum is divided by the number of RoIs. Each process draws for itself.
 
@@ -25,7 +25,7 @@ class FederatedLoss(nn.Module):
 
     Args:
         class_counts: Number of training images that show each class. May be left out for prediction, and when
-            ``mmvitdense.ClassCountsHook`` sets it from the training data.
+            `mmvitdense.ClassCountsHook` sets it from the training data.
         num_sampled: Classes that count in a batch, background included.
         power: Exponent of the counts.
         loss_weight: Factor of the loss.

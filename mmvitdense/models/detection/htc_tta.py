@@ -33,22 +33,22 @@ class _View(NamedTuple):
 
 @MODELS.register_module()
 class HTCTTAModel(BaseTTAModel):
-    """Boxes and masks of a hybrid task cascade from several views of an image (``htc_aug.py`` of czczup/ViT-Adapter).
+    """Boxes and masks of a hybrid task cascade from several views of an image (`htc_aug.py` of czczup/ViT-Adapter).
 
     Each view has proposals and boxes of its own. Those whose area in the original image is of the sizes that the view
     is for are kept, with the scores of all classes, and suppressed together. The masks of what is left are predicted in
     every view by every stage, also in views that are not for their size, and averaged.
 
     Args:
-        module: The detector, a ``HybridTaskCascade``, or its config.
-        tta_cfg: ``score_thr``, ``nms`` and ``max_per_img`` as in ``test_cfg.rcnn``; ``scale_ranges``, for each size of
-            the images in the order of ``tta_pipeline``, the sizes of objects that are kept: 's' up to 32 x 32 pixels,
+        module: The detector, a `HybridTaskCascade`, or its config.
+        tta_cfg: `score_thr`, `nms` and `max_per_img` as in `test_cfg.rcnn`; `scale_ranges`, for each size of
+            the images in the order of `tta_pipeline`, the sizes of objects that are kept: 's' up to 32 x 32 pixels,
             'm' up to 96 x 96, 'l'; left out, all of every view are.
         data_preprocessor: As in mmengine.
 
     Raises:
         TypeError: The detector is none.
-        ValueError: ``scale_ranges`` has sizes that there are not.
+        ValueError: `scale_ranges` has sizes that there are not.
     """
 
     def __init__(
@@ -67,7 +67,7 @@ class HTCTTAModel(BaseTTAModel):
 
     @torch.no_grad()
     def test_step(self, data: dict[str, Any] | Sequence[Any]) -> list[DetDataSample]:
-        """Predict a batch, of which ``data`` has the inputs and the samples of each view."""
+        """Predict a batch, of which `data` has the inputs and the samples of each view."""
         if isinstance(data, dict):
             data = [dict(zip(data, parts)) for parts in zip(*data.values())]
         if len(data) % len(self.scale_ranges):

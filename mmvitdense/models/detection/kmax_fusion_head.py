@@ -1,4 +1,4 @@
-"""Segments and instances of kMaX-DeepLab in mmdet's ``MaskFormer``."""
+"""Segments and instances of kMaX-DeepLab in mmdet's `MaskFormer`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from mmvitdense.registry import MODELS
 
 
 class FusionOptions:
-    """What ``test_cfg`` of a model with ``KMaXFusionHead`` may have; the values are those for COCO.
+    """What `test_cfg` of a model with `KMaXFusionHead` may have; the values are those for COCO.
 
     Args:
         panoptic_on: Whether to make segments.
@@ -57,20 +57,20 @@ class FusionOptions:
 
 @MODELS.register_module()
 class KMaXFusionHead(MaskFormerFusionHead):
-    """The ``panoptic_fusion_head`` behind ``KMaXHead``: segments and instances of masks that share out each pixel.
+    """The `panoptic_fusion_head` behind `KMaXHead`: segments and instances of masks that share out each pixel.
 
-    After ``kmax_model.py:panoptic_inference`` and ``instance_inference``. Queries are taken in the order of the
+    After `kmax_model.py:panoptic_inference` and `instance_inference`. Queries are taken in the order of the
     probability of their class times the mean probability of their mask; each has the pixels where its mask is likely
     and that no other one has yet, unless too few are left.
 
     Args:
         num_things_classes: Classes whose objects are told apart.
         num_stuff_classes: All others.
-        test_cfg: Of the model, see ``FusionOptions``.
+        test_cfg: Of the model, see `FusionOptions`.
         init_cfg: Without effect, there are no weights.
 
     Raises:
-        ValueError: ``test_cfg`` has an unknown option, or one of another kind.
+        ValueError: `test_cfg` has an unknown option, or one of another kind.
     """
 
     def __init__(
@@ -97,7 +97,7 @@ class KMaXFusionHead(MaskFormerFusionHead):
         """Results of logits of classes, B x Q x (classes + 1), and of masks, B x Q x H x W over the padded images.
 
         Returns:
-            For each image 'pan_results' and 'ins_results', as far as they are on, at its original size if ``rescale``.
+            For each image 'pan_results' and 'ins_results', as far as they are on, at its original size if `rescale`.
         """
         # As where the masks were enlarged to an image of a size such as 1281.
         corners = mask_pred_results.shape[-1] % 2 == 1
@@ -117,7 +117,7 @@ class KMaXFusionHead(MaskFormerFusionHead):
         return results
 
     def panoptic_postprocess(self, mask_cls: Tensor, mask_pred: Tensor) -> PixelData:
-        """Segments, 1 x H x W of ``class + instance * INSTANCE_OFFSET``, the number of classes where there is none.
+        """Segments, 1 x H x W of `class + instance * INSTANCE_OFFSET`, the number of classes where there is none.
 
         Args:
             mask_cls: Logits, Q x (classes + 1).

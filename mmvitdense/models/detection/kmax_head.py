@@ -1,4 +1,4 @@
-"""Losses and results of kMaX-DeepLab in mmdet's ``MaskFormer``."""
+"""Losses and results of kMaX-DeepLab in mmdet's `MaskFormer`."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from .mask_transformer_head import MaskTransformerHead
 
 @MODELS.register_module()
 class KMaXHead(ClusterLosses, MaskTransformerHead):
-    """The ``panoptic_head`` of mmdet's ``MaskFormer`` behind the neck ``KMaX``; with ``KMaXFusionHead``.
+    """The `panoptic_head` of mmdet's `MaskFormer` behind the neck `KMaX`; with `KMaXFusionHead`.
 
-    For panoptic data things come first, then stuff, as mmdet has them; for instances alone ``num_stuff_classes=0``.
+    For panoptic data things come first, then stuff, as mmdet has them; for instances alone `num_stuff_classes=0`.
 
     Args:
         num_things_classes: Classes whose objects are told apart.
         num_stuff_classes: All others. The neck has as many classes as both together.
-        criterion: Options of ``KMaXCriterion``.
+        criterion: Options of `KMaXCriterion`.
         train_cfg: Of the model, without options for this head.
         test_cfg: Of the model.
         init_cfg: Without effect, there are no weights.

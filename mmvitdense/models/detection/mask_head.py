@@ -15,7 +15,7 @@ from mmvitdense.registry import MODELS
 
 @MODELS.register_module()
 class Detectron2MaskHead(InitializedModule, FCNMaskHead):
-    """mmdet's mask head with the initialisation of detectron2 (``modeling/roi_heads/mask_head.py``).
+    """mmdet's mask head with the initialisation of detectron2 (`modeling/roi_heads/mask_head.py`).
 
     The weights of the last convolution are drawn with a standard deviation of 0.001, so that training starts with
     masks of one half; mmdet draws them as those of other convolutions.

@@ -1,4 +1,4 @@
-"""Losses and results of a mask transformer in mmdet's ``MaskFormer``."""
+"""Losses and results of a mask transformer in mmdet's `MaskFormer`."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from mmvitdense.registry import MODELS
 
 @MODELS.register_module()
 class MaskTransformerHead(SetLosses, Mask2FormerHead):
-    """The ``panoptic_head`` of mmdet's ``MaskFormer`` for a mask transformer: the backbone ``EoMT``, the neck ``PEM``.
+    """The `panoptic_head` of mmdet's `MaskFormer` for a mask transformer: the backbone `EoMT`, the neck `PEM`.
 
-    For panoptic data things come first, then stuff, as mmdet has them; for instances alone ``num_stuff_classes=0``.
+    For panoptic data things come first, then stuff, as mmdet has them; for instances alone `num_stuff_classes=0`.
 
     Args:
         num_things_classes: Classes whose objects are told apart.
@@ -51,7 +51,7 @@ class MaskTransformerHead(SetLosses, Mask2FormerHead):
         )
 
     def loss(self, x: MaskPredictions, batch_data_samples: Sequence[DetDataSample]) -> dict[str, Tensor]:
-        """Losses of predictions and samples, see ``SetLosses.losses_of``."""
+        """Losses of predictions and samples, see `SetLosses.losses_of`."""
         instances = self.preprocess_gt(
             [sample.gt_instances for sample in batch_data_samples],
             [sample.get('gt_sem_seg') for sample in batch_data_samples],

@@ -1,4 +1,4 @@
-"""Results of mask transformers, one query after the other: ``MaskFormerFusionHead`` in the memory of a few masks."""
+"""Results of mask transformers, one query after the other: `MaskFormerFusionHead` in the memory of a few masks."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class QueryMasks:
 
 
 def follows_mask_former(model: MaskFormer) -> bool:
-    """Whether a model predicts as ``MaskFormer`` does, with a head and a fusion whose steps are known here."""
+    """Whether a model predicts as `MaskFormer` does, with a head and a fusion whose steps are known here."""
     fusion, head = type(model.panoptic_fusion_head), type(model.panoptic_head)
     steps = ('predict', 'panoptic_postprocess', 'instance_postprocess')
     return (
@@ -57,10 +57,10 @@ def follows_mask_former(model: MaskFormer) -> bool:
 
 
 class BoundedFusion:
-    """Predicts for a ``MaskFormer`` as its own ``predict`` does, with masks as run-length codes.
+    """Predicts for a `MaskFormer` as its own `predict` does, with masks as run-length codes.
 
     Args:
-        model: One that ``follows_mask_former``.
+        model: One that `follows_mask_former`.
 
     Attributes:
         score_thr: Instances below it are left out before their masks are made, as far as the score of the class tells
@@ -72,7 +72,7 @@ class BoundedFusion:
         self.score_thr = 0.0
 
     def predict(self, batch_inputs: Tensor, batch_data_samples: Sequence[Any], rescale: bool = True) -> Any:
-        """Predict for N x 3 x H x W; the samples with ``pred_instances``, ``pred_panoptic_seg`` or both."""
+        """Predict for N x 3 x H x W; the samples with `pred_instances`, `pred_panoptic_seg` or both."""
         model = self._model
         features = model.extract_feat(batch_inputs)
         head = model.panoptic_head
@@ -102,7 +102,7 @@ class BoundedFusion:
 
 
 def _panoptic(fusion: MaskFormerFusionHead, classes: Tensor, masks: QueryMasks) -> PixelData:
-    """``MaskFormerFusionHead.panoptic_postprocess``, with the best query of each pixel found query by query."""
+    """`MaskFormerFusionHead.panoptic_postprocess`, with the best query of each pixel found query by query."""
     options = fusion.test_cfg
     scores, labels = classes.softmax(-1).max(-1)
     kept = (labels.ne(fusion.num_classes) & (scores > options.get('object_mask_thr', 0.8))).nonzero()[:, 0].tolist()
@@ -137,7 +137,7 @@ def _panoptic(fusion: MaskFormerFusionHead, classes: Tensor, masks: QueryMasks) 
 
 
 def _instances(fusion: MaskFormerFusionHead, classes: Tensor, masks: QueryMasks, score_thr: float) -> InstanceData:
-    """``MaskFormerFusionHead.instance_postprocess``, with the masks query by query."""
+    """`MaskFormerFusionHead.instance_postprocess`, with the masks query by query."""
     scores = classes.softmax(-1)[:, :-1]
     scores, indices = scores.flatten().topk(fusion.test_cfg.get('max_per_image', 100), sorted=False)
     labels, queries = indices % fusion.num_classes, indices // fusion.num_classes

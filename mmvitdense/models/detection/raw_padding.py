@@ -12,12 +12,12 @@ from mmvitdense.registry import MODELS
 class RawPaddingDetDataPreprocessor(DetDataPreprocessor):
     """mmdet's preprocessor with padding of one grey value of the image as it is read, not of zeros after the mean.
 
-    As in MIMDet's reproduction of the detection-transfer study (hustvl/MIMDet ``configs/benchmarking``), in training
-    and in testing. ``img_shape`` of the samples stays that of the image without padding.
+    As in MIMDet's reproduction of the detection-transfer study (hustvl/MIMDet `configs/benchmarking`), in training
+    and in testing. `img_shape` of the samples stays that of the image without padding.
 
     Args:
         raw_pad_value: Value of all channels of the padding, from 0 to 255.
-        **options: Options of ``DetDataPreprocessor``; images are padded to multiples of ``pad_size_divisor``.
+        **options: Options of `DetDataPreprocessor`; images are padded to multiples of `pad_size_divisor`.
     """
 
     def __init__(self, *, raw_pad_value: float, **options):

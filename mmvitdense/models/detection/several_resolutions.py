@@ -11,7 +11,7 @@ from mmvitdense.registry import MODELS
 
 class _ResizesBoxes(TrainsAtSeveralResolutions):
     def resized(self, data_samples: list, size: tuple[int, int], new: tuple[int, int]) -> list:
-        """See ``TrainsAtSeveralResolutions``; boxes and masks are resized with the padded batch."""
+        """See `TrainsAtSeveralResolutions`; boxes and masks are resized with the padded batch."""
         factors = tuple(after / before for before, after in zip(size, new))
         resized = []
         for sample in data_samples:
@@ -37,9 +37,9 @@ class _ResizesBoxes(TrainsAtSeveralResolutions):
 
 @MODELS.register_module()
 class MultiResolutionTwoStageDetector(_ResizesBoxes, TwoStageDetector):
-    """mmdet's ``TwoStageDetector`` (Faster, Mask, Cascade R-CNN) with the losses of ``TrainsAtSeveralResolutions``."""
+    """mmdet's `TwoStageDetector` (Faster, Mask, Cascade R-CNN) with the losses of `TrainsAtSeveralResolutions`."""
 
 
 @MODELS.register_module()
 class MultiResolutionSingleStageDetector(_ResizesBoxes, SingleStageDetector):
-    """mmdet's ``SingleStageDetector`` (RetinaNet, ATSS, GFL) with the losses of ``TrainsAtSeveralResolutions``."""
+    """mmdet's `SingleStageDetector` (RetinaNet, ATSS, GFL) with the losses of `TrainsAtSeveralResolutions`."""

@@ -18,8 +18,8 @@ from .dino import DINO
 class SizeAwareMixin:
     """Give the backbone of an mmdet detector the height and width of each image before padding.
 
-    mmdet passes the padded batch alone. Here the backbone is called as ``backbone(batch, image_sizes=[(h, w), ...])``
-    with the ``img_shape`` of the samples; None where there are no samples.
+    mmdet passes the padded batch alone. Here the backbone is called as `backbone(batch, image_sizes=[(h, w), ...])`
+    with the `img_shape` of the samples; None where there are no samples.
     """
 
     _image_sizes: list[tuple[int, int]] | None = None
@@ -45,7 +45,7 @@ class SizeAwareMixin:
 
     @contextmanager
     def _sizes_of(self, samples: Sequence[DetDataSample] | None) -> Iterator[None]:
-        """Let ``extract_feat``, which mmdet calls with the batch alone, know the sizes."""
+        """Let `extract_feat`, which mmdet calls with the batch alone, know the sizes."""
         self._image_sizes = [tuple(sample.img_shape[:2]) for sample in samples] if samples else None
         try:
             yield
@@ -55,24 +55,24 @@ class SizeAwareMixin:
 
 @MODELS.register_module()
 class SizeAwareMaskRCNN(SizeAwareMixin, MaskRCNN):
-    """mmdet's ``MaskRCNN`` with a backbone that takes ``image_sizes``, such as ``MIMDet``."""
+    """mmdet's `MaskRCNN` with a backbone that takes `image_sizes`, such as `MIMDet`."""
 
 
 @MODELS.register_module()
 class SizeAwareCascadeRCNN(SizeAwareMixin, CascadeRCNN):
-    """mmdet's ``CascadeRCNN`` with a backbone that takes ``image_sizes``, such as ``MIMDet``."""
+    """mmdet's `CascadeRCNN` with a backbone that takes `image_sizes`, such as `MIMDet`."""
 
 
 @MODELS.register_module()
 class SizeAwareRetinaNet(SizeAwareMixin, RetinaNet):
-    """mmdet's ``RetinaNet`` with a backbone that takes ``image_sizes``, such as ``MIMDet``."""
+    """mmdet's `RetinaNet` with a backbone that takes `image_sizes`, such as `MIMDet`."""
 
 
 @MODELS.register_module()
 class SizeAwareATSS(SizeAwareMixin, ATSS):
-    """mmdet's ``ATSS`` with a backbone that takes ``image_sizes``, such as ``MIMDet``."""
+    """mmdet's `ATSS` with a backbone that takes `image_sizes`, such as `MIMDet`."""
 
 
 @MODELS.register_module()
 class SizeAwareDINO(SizeAwareMixin, DINO):
-    """``DINO`` with a backbone that takes ``image_sizes``, such as ``MIMDet``."""
+    """`DINO` with a backbone that takes `image_sizes`, such as `MIMDet`."""

@@ -13,7 +13,7 @@ _SPAN = 255
 
 
 class AxisAttention(nn.Module):
-    """Attention of the places of a row to those of the same row (``kmax_pixel_decoder.py:AxialAttention``).
+    """Attention of the places of a row to those of the same row (`kmax_pixel_decoder.py:AxialAttention`).
 
     Logits are the sum of three, each with a norm over the batch for each head: queries by keys, queries by positions,
     keys by positions. So is the result of two: weighted values, and weighted positions. The code of kMaX-DeepLab takes
@@ -24,7 +24,7 @@ class AxisAttention(nn.Module):
         key_channels: Of queries and of keys, of all heads together.
         value_channels: Of the values and of the result.
         num_heads: Heads.
-        norm_cfg: See ``build_norm2d``.
+        norm_cfg: See `build_norm2d`.
     """
 
     def __init__(self, in_channels: int, key_channels: int, value_channels: int, num_heads: int, norm_cfg: dict):
@@ -86,7 +86,7 @@ class AxisAttention(nn.Module):
 
 
 class AxialAttention(nn.Module):
-    """Attention along the columns of a map, then along its rows; arguments as in ``AxisAttention``."""
+    """Attention along the columns of a map, then along its rows; arguments as in `AxisAttention`."""
 
     def __init__(self, in_channels: int, key_channels: int, value_channels: int, num_heads: int, norm_cfg: dict):
         super().__init__()

@@ -23,24 +23,24 @@ from .query_blocks import run_query_blocks
 class EoMT(HoldsViT, InitializedModule):
     """Encoder-only mask transformer: classes and masks of queries that run through the last blocks of a ViT.
 
-    It takes the place of the backbone in mmdet's ``MaskFormer``, with ``MaskTransformerHead``, and in mmseg's
-    ``EncoderDecoder``, with ``MaskTransformerSegHead``; the heads have losses and results, and no weights.
+    It takes the place of the backbone in mmdet's `MaskFormer`, with `MaskTransformerHead`, and in mmseg's
+    `EncoderDecoder`, with `MaskTransformerSegHead`; the heads have losses and results, and no weights.
 
-    In training the queries are masked (see ``QueryMasking``) and predict before each of their blocks; else they attend
+    In training the queries are masked (see `QueryMasking`) and predict before each of their blocks; else they attend
     to all and predict once. Images of any size work.
 
     Args:
-        vit: A ViT or its config, that of a ``PlainViT`` where it has no type; its ``out_indices`` are of no account.
+        vit: A ViT or its config, that of a `PlainViT` where it has no type; its `out_indices` are of no account.
             The last blocks attend globally. The published models have no drop path.
         num_classes: Classes without 'no object': things and stuff of panoptic data.
         num_queries: Queries: 200 for COCO and panoptic data, 100 for semantic maps in the published models.
         num_query_blocks: Last blocks that see the queries: 3 for ViT-S and B, 4 for L and 5 for g in the published
             models.
         masked_attention: Whether queries are masked in training; without, they predict once there too.
-        init_cfg: See ``InitializedModule``. Weights of a pre-trained ViT are given to the ViT inside.
+        init_cfg: See `InitializedModule`. Weights of a pre-trained ViT are given to the ViT inside.
 
     Raises:
-        ValueError: The ViT has no final norm, or fewer blocks than ``num_query_blocks``.
+        ValueError: The ViT has no final norm, or fewer blocks than `num_query_blocks`.
     """
 
     # Its num_classes are those of the data, which is checked before a training.

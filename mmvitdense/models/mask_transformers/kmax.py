@@ -26,13 +26,13 @@ _FEWEST = 4
 class KMaX(InitializedModule):
     """k-means mask transformer: classes and masks of queries from the maps of any backbone.
 
-    It is the last ``neck`` of mmdet's ``MaskFormer``, with ``KMaXHead`` behind it, or of mmseg's ``EncoderDecoder``,
-    with ``KMaXSegHead``: after ``SimpleFeaturePyramid`` on a ``PlainViT``, alone on a ``ViTAdapter`` or a ResNet. The
+    It is the last `neck` of mmdet's `MaskFormer`, with `KMaXHead` behind it, or of mmseg's `EncoderDecoder`,
+    with `KMaXSegHead`: after `SimpleFeaturePyramid` on a `PlainViT`, alone on a `ViTAdapter` or a ResNet. The
     heads have losses and results, and no weights.
 
     In training it predicts in each layer and after the last one, all at the size of the last prediction, with the
     features of places and semantic segmentation beside; else once, after the last. There each process needs two images,
-    or a ``SyncBN`` over several.
+    or a `SyncBN` over several.
 
     Args:
         in_channels: Of the maps, largest first: strides 4, 8, 16 and 32. There may be more before them; the models
@@ -40,16 +40,16 @@ class KMaX(InitializedModule):
         num_classes: Classes without 'no object': things and stuff of panoptic data.
         num_queries: Queries.
         num_layers: Layers of the decoder on the maps of stride 32, 16 and 8, one after another.
-        embed_dims: Channels of the queries, a multiple of 8 and of twice ``num_heads``.
-        mask_channels: Channels in which queries and places are compared, half of ``embed_dims`` where not given.
-        channels: Width of the pixel decoder's blocks for each map, smallest first, multiples of ``num_heads`` where
+        embed_dims: Channels of the queries, a multiple of 8 and of twice `num_heads`.
+        mask_channels: Channels in which queries and places are compared, half of `embed_dims` where not given.
+        channels: Width of the pixel decoder's blocks for each map, smallest first, multiples of `num_heads` where
             they have axial attention.
         num_blocks: Its blocks for each map, smallest first.
         kinds: Kind of the blocks of each map, 'axial' or 'bottleneck', smallest first.
         num_heads: Heads of axial attention and of the self-attention of the queries.
         feedforward_channels: Of a layer's network.
         semantic: What segments the backbone's maps in training: 'aspp', 'conv' or None.
-        norm_cfg: Norm of maps and queries, see ``build_norm2d``.
+        norm_cfg: Norm of maps and queries, see `build_norm2d`.
         stride: Pixels from one place of the largest map to the next.
         drop_path_rate: Of the branches of the decoder.
         pixel_drop_path_rate: Of the blocks of the pixel decoder.
@@ -126,7 +126,7 @@ class KMaX(InitializedModule):
         """Predict from maps, largest first, each B x its in_channels x h x w.
 
         Raises:
-            ValueError: There are not as many as ``in_channels``, or a row or column has more than 255 places for axial
+            ValueError: There are not as many as `in_channels`, or a row or column has more than 255 places for axial
                 attention.
         """
         if len(maps) != self.num_maps:

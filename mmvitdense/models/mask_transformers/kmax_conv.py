@@ -9,14 +9,14 @@ from mmvitdense.layers import build_norm2d
 
 
 class ConvNorm(nn.Module):
-    """A convolution that keeps the size, a norm, GELU (``kmax_pixel_decoder.py:ConvBN``).
+    """A convolution that keeps the size, a norm, GELU (`kmax_pixel_decoder.py:ConvBN`).
 
     Queries are maps here: B x C x N x 1.
 
     Args:
         in_channels: Channels that come in.
         out_channels: Channels that go out.
-        norm_cfg: See ``build_norm2d``.
+        norm_cfg: See `build_norm2d`.
         kernel_size: Odd.
         dilation: Places from one tap to the next.
         depthwise: Whether each channel has a kernel of its own.

@@ -17,7 +17,7 @@ from .set_losses import SetLosses
 
 
 class ClusterLosses(SetLosses):
-    """Mixin before a head of ``SetLosses``: the losses of kMaX-DeepLab in the place of Mask2Former's."""
+    """Mixin before a head of `SetLosses`: the losses of kMaX-DeepLab in the place of Mask2Former's."""
 
     def build_criterion(
         self,
@@ -28,18 +28,18 @@ class ClusterLosses(SetLosses):
         test_cfg: dict | None,
         init_cfg: dict | list[dict] | None,
     ) -> None:
-        """Do what the constructor of ``Mask2FormerHead`` does, apart from its layers.
+        """Do what the constructor of `Mask2FormerHead` does, apart from its layers.
 
         Args:
             num_things_classes: Classes whose objects are told apart.
             num_stuff_classes: All others.
-            criterion: Options of ``KMaXCriterion``.
+            criterion: Options of `KMaXCriterion`.
             train_cfg: Of the model; without options for this head.
             test_cfg: Of the model.
             init_cfg: Of the head.
 
         Raises:
-            ValueError: ``train_cfg`` has options.
+            ValueError: `train_cfg` has options.
         """
         if train_cfg:
             raise ValueError(
@@ -52,10 +52,10 @@ class ClusterLosses(SetLosses):
         self.criterion = KMaXCriterion(**(criterion or {}))
 
     def losses_of(self, x: MaskPredictions, instances: Sequence[InstanceData], metas: Sequence[dict]) -> dict:
-        """Losses of predictions, see ``KMaXCriterion``.
+        """Losses of predictions, see `KMaXCriterion`.
 
         Args:
-            x: Of a batch, from ``KMaX`` in training.
+            x: Of a batch, from `KMaX` in training.
             instances: For each image labels and masks, n x H x W over the image; those without a place do not count.
             metas: Meta data of each image.
 

@@ -32,14 +32,14 @@ class Clustering(NamedTuple):
 
 
 class Predictor(nn.Module):
-    """Classes and masks of queries (``kmax_transformer_decoder.py:kMaXPredictor``).
+    """Classes and masks of queries (`kmax_transformer_decoder.py:kMaXPredictor`).
 
     Args:
         in_channels: Channels of the map.
         embed_dims: Channels of the queries.
         mask_channels: Channels in which queries and places are compared.
         num_classes: Classes without 'no object'.
-        norm_cfg: See ``build_norm2d``.
+        norm_cfg: See `build_norm2d`.
     """
 
     def __init__(self, in_channels: int, embed_dims: int, mask_channels: int, num_classes: int, norm_cfg: dict):
@@ -86,7 +86,7 @@ class QueryAttention(nn.Module):
     Args:
         embed_dims: Channels; queries and keys have half as many.
         num_heads: Heads.
-        norm_cfg: See ``build_norm2d``.
+        norm_cfg: See `build_norm2d`.
     """
 
     def __init__(self, embed_dims: int, num_heads: int, norm_cfg: dict):
@@ -109,7 +109,7 @@ class QueryAttention(nn.Module):
 
 
 class KMaXLayer(nn.Module):
-    """A step of k-means, self-attention of the queries, a network (``kMaXTransformerLayer``).
+    """A step of k-means, self-attention of the queries, a network (`kMaXTransformerLayer`).
 
     Each place is of the one query whose mask is largest there. What the places of a query have is summed up, not
     averaged, and added to it. No gradient goes through the assignment: the masks learn from their losses alone.
@@ -117,11 +117,11 @@ class KMaXLayer(nn.Module):
     Args:
         in_channels: Channels of the map.
         embed_dims: Channels of the queries.
-        mask_channels: See ``Predictor``.
+        mask_channels: See `Predictor`.
         num_classes: Classes without 'no object'.
         num_heads: Heads of self-attention.
         feedforward_channels: Of the network.
-        norm_cfg: See ``build_norm2d``.
+        norm_cfg: See `build_norm2d`.
         drop_path_rate: Of the three branches.
     """
 
@@ -168,7 +168,7 @@ def cluster_sums(masks: Tensor, values: Tensor) -> Tensor:
         values: B x C x h x w.
 
     Returns:
-        B x C x N in float32, without a gradient for ``masks``.
+        B x C x N in float32, without a gradient for `masks`.
     """
     with torch.no_grad():
         index = masks.flatten(2).argmax(1, keepdim=True)

@@ -1,4 +1,4 @@
-"""Losses of kMaX-DeepLab (``criterion.py``; MaX-DeepLab, arXiv 2012.00759)."""
+"""Losses of kMaX-DeepLab (`criterion.py`; MaX-DeepLab, arXiv 2012.00759)."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ class KMaXCriterion:
         mask_weight: Of the cross-entropy of places over queries.
         dice_weight: Of the dice loss.
         pixel_weight: Of the loss by which features of places of one mask are alike; 0 for none.
-        semantic_weight: Of the semantic segmentation, where there is one; for none give the neck ``semantic=None``.
+        semantic_weight: Of the semantic segmentation, where there is one; for none give the neck `semantic=None`.
         foreground_share: Weight of classes in the loss of the classes, that of 'no object' is the rest of one.
         pixel_samples: Places of an image that are compared with each other, all where there are less.
         pixel_temperature: How much more likely places of small masks are drawn for that; 0 for evenly.
         semantic_samples: Places of an image in the semantic loss; 0 for all.
-        semantic_temperature: As ``pixel_temperature``.
+        semantic_temperature: As `pixel_temperature`.
     """
 
     @options_checked
@@ -139,7 +139,7 @@ def pixel_loss(features: Tensor, masks: Tensor, drawn: Tensor) -> Tensor:
 
 @torch.no_grad()
 def drawn_places(rarity: Tensor, void: Tensor, count: int, temperature: float) -> Tensor:
-    """Indices of different places, B x K, drawn with the ``temperature``-th power of their rarity as likelihood.
+    """Indices of different places, B x K, drawn with the `temperature`-th power of their rarity as likelihood.
 
     Void ones come last, and all are taken where there are not so many.
     """

@@ -1,4 +1,4 @@
-"""Which query of kMaX-DeepLab is which mask, and what its losses weigh (``matcher.py``, ``criterion.py``)."""
+"""Which query of kMaX-DeepLab is which mask, and what its losses weigh (`matcher.py`, `criterion.py`)."""
 
 from __future__ import annotations
 

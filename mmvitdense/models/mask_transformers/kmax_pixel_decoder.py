@@ -20,14 +20,14 @@ EXPANSION = 4
 
 
 class ResidualBlock(nn.Module):
-    """GELU, a narrow branch with axial attention or a 3x3 convolution, and a sum (``kmax_pixel_decoder.py``).
+    """GELU, a narrow branch with axial attention or a 3x3 convolution, and a sum (`kmax_pixel_decoder.py`).
 
     Args:
         in_channels: Channels that come in.
         channels: Width of the block; four times as many go out.
         kind: 'axial' or 'bottleneck'.
         num_heads: Heads of axial attention.
-        norm_cfg: See ``build_norm2d``.
+        norm_cfg: See `build_norm2d`.
         drop_path_rate: Probability with which the branch of an image is left out.
     """
 
@@ -63,7 +63,7 @@ class Fuse(nn.Module):
         low_channels: Of the smaller map.
         high_channels: Of the larger one.
         channels: Of the sum.
-        norm_cfg: See ``build_norm2d``.
+        norm_cfg: See `build_norm2d`.
     """
 
     def __init__(self, low_channels: int, high_channels: int, channels: int, norm_cfg: dict):
@@ -83,7 +83,7 @@ def _projection(in_channels: int, channels: int, norm_cfg: dict) -> nn.Module:
 
 
 def resized(maps: Tensor, size: Sequence[int], side: int) -> Tensor:
-    """A map resized bilinearly, with its corners on those of the result where ``side`` is odd.
+    """A map resized bilinearly, with its corners on those of the result where `side` is odd.
 
     An image of 1281 pixels has maps of 41, 81, 161 and 321, whose first and last places are at its first and last
     pixel.
@@ -92,7 +92,7 @@ def resized(maps: Tensor, size: Sequence[int], side: int) -> Tensor:
 
 
 class KMaXPixelDecoder(nn.Module):
-    """Maps of ever smaller strides to one for masks and three for the queries (``kMaXPixelDecoder``).
+    """Maps of ever smaller strides to one for masks and three for the queries (`kMaXPixelDecoder`).
 
     Args:
         in_channels: Of the maps, largest first.
@@ -100,7 +100,7 @@ class KMaXPixelDecoder(nn.Module):
         num_blocks: Blocks of each map, smallest first.
         kinds: Kind of the blocks of each map, smallest first.
         num_heads: Heads of axial attention.
-        norm_cfg: See ``build_norm2d``.
+        norm_cfg: See `build_norm2d`.
         drop_path_rate: Of all blocks.
     """
 
@@ -134,8 +134,8 @@ class KMaXPixelDecoder(nn.Module):
             maps: Largest first, each B x its in_channels x h x w.
 
         Returns:
-            The last map, of the size of ``maps[0]``, and the first three, smallest first; each has four times the
-            ``channels`` of its blocks.
+            The last map, of the size of `maps[0]`, and the first three, smallest first; each has four times the
+            `channels` of its blocks.
         """
         given = [norm(each) for norm, each in zip(self.in_norms, reversed(maps))]
         found = [self.stages[0](given[0])]

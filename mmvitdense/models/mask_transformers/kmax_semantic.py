@@ -14,12 +14,12 @@ _RATES = (6, 12, 18)
 
 
 class ASPP(nn.Module):
-    """Convolutions of three rates, a 1x1 one and the mean of the map, joined (``kmax_transformer_decoder.py:ASPP``).
+    """Convolutions of three rates, a 1x1 one and the mean of the map, joined (`kmax_transformer_decoder.py:ASPP`).
 
     Args:
         in_channels: Channels of the map.
         channels: Channels of each branch and of the result.
-        norm_cfg: See ``build_norm2d``.
+        norm_cfg: See `build_norm2d`.
     """
 
     def __init__(self, in_channels: int, channels: int, norm_cfg: dict):
@@ -52,13 +52,13 @@ class ASPP(nn.Module):
 
 
 class ASPPSemantic(nn.Module):
-    """ASPP on the smallest map, two larger ones joined, a classifier (``SemanticPredictor``).
+    """ASPP on the smallest map, two larger ones joined, a classifier (`SemanticPredictor`).
 
     Args:
         in_channels: Of the map of stride 32, of that of stride 8 and of the largest.
         channels: Width.
         num_classes: Classes without the one more that it predicts and no loss trains.
-        norm_cfg: See ``build_norm2d``.
+        norm_cfg: See `build_norm2d`.
     """
 
     def __init__(self, in_channels: Sequence[int], channels: int, num_classes: int, norm_cfg: dict):
@@ -85,7 +85,7 @@ class ASPPSemantic(nn.Module):
 
 
 class ConvSemantic(nn.Module):
-    """Two convolutions and a classifier on the smallest map, as for Cityscapes; arguments as in ``ASPPSemantic``."""
+    """Two convolutions and a classifier on the smallest map, as for Cityscapes; arguments as in `ASPPSemantic`."""
 
     def __init__(self, in_channels: Sequence[int], channels: int, num_classes: int, norm_cfg: dict):
         super().__init__()

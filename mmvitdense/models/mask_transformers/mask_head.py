@@ -1,4 +1,4 @@
-"""Queries of a mask transformer, and how classes and masks are read off tokens (EoMT, ``models/eomt.py``)."""
+"""Queries of a mask transformer, and how classes and masks are read off tokens (EoMT, `models/eomt.py`)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from mmvitdense.models.backbones.vit_options import check_sizes
 
 
 class ScaleBlock(nn.Module):
-    """A map at twice its resolution (EoMT, ``models/scale_block.py``).
+    """A map at twice its resolution (EoMT, `models/scale_block.py`).
 
     Args:
         embed_dims: Channels.
@@ -39,7 +39,7 @@ class MaskHead(nn.Module):
     """Queries, and the classes and masks that they predict.
 
     The logit of a mask at a place is the product of the query, after a network of three layers, and the patches,
-    upscaled by ``ScaleBlock``.
+    upscaled by `ScaleBlock`.
 
     Args:
         embed_dims: Channels of a token.
@@ -77,7 +77,7 @@ class MaskHead(nn.Module):
 
         Returns:
             Logits of the classes, B x num_queries x (num_classes + 1), and of the masks, B x num_queries x s*h x s*w;
-            each ``ScaleBlock`` doubles s.
+            each `ScaleBlock` doubles s.
         """
         queries = tokens[:, : self.num_queries]
         patches = tokens[:, tokens.shape[1] - grid[0] * grid[1] :]

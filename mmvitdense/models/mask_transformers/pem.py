@@ -24,9 +24,9 @@ _MAPS = 3
 class PEM(InitializedModule):
     """Prototype-based efficient MaskFormer: classes and masks of queries from the maps of any backbone.
 
-    It is the last ``neck`` of mmdet's ``MaskFormer``, with ``MaskTransformerHead`` behind it, or of mmseg's
-    ``EncoderDecoder``, with ``MaskTransformerSegHead``: after ``SimpleFeaturePyramid`` on a ``PlainViT``, alone on a
-    ``ViTAdapter`` or a ResNet. The heads have losses and results, and no weights.
+    It is the last `neck` of mmdet's `MaskFormer`, with `MaskTransformerHead` behind it, or of mmseg's
+    `EncoderDecoder`, with `MaskTransformerSegHead`: after `SimpleFeaturePyramid` on a `PlainViT`, alone on a
+    `ViTAdapter` or a ResNet. The heads have losses and results, and no weights.
 
     In training it predicts before each layer and after the last one; else once, after the last.
 
@@ -36,20 +36,20 @@ class PEM(InitializedModule):
         num_queries: Queries.
         num_layers: Layers of the decoder; they read the maps of stride 32, 16 and 8 in turn, which of fewer than three
             layers the first ones are.
-        embed_dims: Channels of the queries, a multiple of 4 and of ``num_heads``.
+        embed_dims: Channels of the queries, a multiple of 4 and of `num_heads`.
         pixel_channels: Channels of the pixel decoder.
         mask_channels: Channels of the map that is multiplied by the queries to masks.
         num_heads: Heads of the attention.
         feedforward_channels: Of a layer's network.
-        norm_cfg: Norm of maps, see ``build_norm2d``.
+        norm_cfg: Norm of maps, see `build_norm2d`.
         stride: Pixels from one place of the largest map to the next.
-        double_sigmoid: As the published code, see ``ContextModulation``.
+        double_sigmoid: As the published code, see `ContextModulation`.
         reset_per_query: Whether a query whose mask is empty sees the whole map, which the published code does not
-            have; see ``PrototypeAttention``.
+            have; see `PrototypeAttention`.
         init_cfg: As in mmengine.
 
     Raises:
-        ValueError: There are not four maps, or ``embed_dims`` does not fit.
+        ValueError: There are not four maps, or `embed_dims` does not fit.
     """
 
     # Its num_classes are those of the data, which is checked before a training.

@@ -12,14 +12,14 @@ from mmvitdense.layers import build_norm2d
 class PrototypeAttention(nn.Module):
     """Cross-attention without softmax and values: of each head the one key most like the query, their product, a gain.
 
-    After ``pem_transformer_decoder.py:PEM_CA``. The product is normalised over the queries, not over the channels, as
+    After `pem_transformer_decoder.py:PEM_CA`. The product is normalised over the queries, not over the channels, as
     the published code does. Gradients reach the keys that were taken alone. Which those are is computed in float32
     under autocast too.
 
     Args:
         embed_dims: Channels.
         num_heads: Heads.
-        norm_cfg: Norm of the map, see ``build_norm2d``.
+        norm_cfg: Norm of the map, see `build_norm2d`.
         reset_per_query: Whether a query whose mask leaves nothing sees all, as in Mask2Former. In the published code
             it sees all where that is so of all queries of an image, and else takes the first place.
     """
@@ -77,8 +77,8 @@ class PEMLayer(nn.Module):
         embed_dims: Channels.
         num_heads: Heads of both attentions.
         feedforward_channels: Of the network.
-        norm_cfg: See ``PrototypeAttention``.
-        reset_per_query: See ``PrototypeAttention``.
+        norm_cfg: See `PrototypeAttention`.
+        reset_per_query: See `PrototypeAttention`.
     """
 
     def __init__(
@@ -98,7 +98,7 @@ class PEMLayer(nn.Module):
             nn.init.xavier_uniform_(matrix)
 
     def forward(self, queries: Tensor, query_positions: Tensor, maps: Tensor, blocked: Tensor) -> Tensor:
-        """Map B x Q x embed_dims to the same shape; arguments as in ``PrototypeAttention``."""
+        """Map B x Q x embed_dims to the same shape; arguments as in `PrototypeAttention`."""
         queries = queries + self.cross_attn(queries + query_positions, maps, blocked)
         normed = self.norm1(queries)
         placed = normed + query_positions

@@ -37,7 +37,7 @@ class ContextModulation(nn.Module):
 
     Args:
         channels: Channels.
-        norm_cfg: See ``build_norm2d``.
+        norm_cfg: See `build_norm2d`.
         double_sigmoid: As the published code: weights are a sigmoid of a sigmoid, which leaves 0.5 to 0.73.
     """
 
@@ -85,9 +85,9 @@ class DeformableStep(nn.Module):
 
 
 class PEMPixelDecoder(nn.Module):
-    """Maps of strides 4, 8, 16 and 32 to one for masks, and three for the queries (``pem_pixel_decoder.py``).
+    """Maps of strides 4, 8, 16 and 32 to one for masks, and three for the queries (`pem_pixel_decoder.py`).
 
-    In training each process needs two images or a ``SyncBN`` over several: the means over an image are normed over the
+    In training each process needs two images or a `SyncBN` over several: the means over an image are normed over the
     batch. Each side should be half of that of the map before; where it is rounded, up or down, the doubled map is cut,
     or its last row and column are repeated.
 
@@ -95,8 +95,8 @@ class PEMPixelDecoder(nn.Module):
         in_channels: Of the four maps.
         channels: Of all maps inside and of the three for the queries.
         mask_channels: Of the map for masks.
-        norm_cfg: See ``build_norm2d``.
-        double_sigmoid: See ``ContextModulation``.
+        norm_cfg: See `build_norm2d`.
+        double_sigmoid: See `ContextModulation`.
 
     Raises:
         ValueError: There are not four maps.
@@ -162,7 +162,7 @@ def fitted(doubled: Tensor, size: Sequence[int]) -> Tensor:
 
 
 def sine_positions(like: Tensor) -> Tensor:
-    """Sines and cosines of the places of a map, as shares of its sides (DETR, ``models/position_encoding.py``).
+    """Sines and cosines of the places of a map, as shares of its sides (DETR, `models/position_encoding.py`).
 
     Args:
         like: B x C x h x w, C a multiple of 4.

@@ -53,14 +53,14 @@ class TrunkTokens(NamedTuple):
 
 
 class Lateral(nn.Module):
-    """What PMT does with the tokens after one block of the ViT before it adds them up (``models/pmd.py``, ``pmt.py``).
+    """What PMT does with the tokens after one block of the ViT before it adds them up (`models/pmd.py`, `pmt.py`).
 
     Batch norm over all tokens, class and register tokens too; a residual network with half the channels inside; a gain
     for each channel.
 
     Args:
         embed_dims: Channels of a token.
-        norm_cfg: The norm, see ``build_norm2d``; None for none.
+        norm_cfg: The norm, see `build_norm2d`; None for none.
     """
 
     def __init__(self, embed_dims: int, norm_cfg: dict | None):
@@ -85,27 +85,27 @@ class Lateral(nn.Module):
 class PMT(HoldsViT, InitializedModule):
     """Plain mask transformer: queries in a decoder of plain ViT blocks, on tokens of a ViT that need not be trained.
 
-    It takes the place of the backbone in mmdet's ``MaskFormer`` and mmseg's ``EncoderDecoder`` as ``EoMT`` does, with
-    the same heads, losses and annealing. Freeze the ViT by its own option, ``frozen_stages`` at its depth for a
-    ``PlainViT``: then nothing but the decoder is trained, and one ViT serves several decoders, each made with the same
-    module as ``vit`` and run by ``decode`` on what ``trunk_tokens`` gave once.
+    It takes the place of the backbone in mmdet's `MaskFormer` and mmseg's `EncoderDecoder` as `EoMT` does, with
+    the same heads, losses and annealing. Freeze the ViT by its own option, `frozen_stages` at its depth for a
+    `PlainViT`: then nothing but the decoder is trained, and one ViT serves several decoders, each made with the same
+    module as `vit` and run by `decode` on what `trunk_tokens` gave once.
 
     Args:
-        vit: A ViT with a final norm, or its config, that of a ``PlainViT`` where it has no type; its ``out_indices``
+        vit: A ViT with a final norm, or its config, that of a `PlainViT` where it has no type; its `out_indices`
             are of no account.
         num_classes: Classes without 'no object': things and stuff of panoptic data.
         num_queries: Queries: 200 for COCO and 100 for ADE20K in the published models.
         num_blocks: Blocks of the decoder.
         tap_indices: Blocks of the ViT after which tokens are taken; the last of each quarter by default, as published.
         feedforward_channels: Of the decoder's blocks; by default as many as a token has, as in all published models.
-        norm_cfg: Norm of the tokens that are taken, see ``build_norm2d``; None for none.
-        rope_rescale: In training, the largest factor of the coordinates of patches in the decoder, see ``RopeDinov3``;
+        norm_cfg: Norm of the tokens that are taken, see `build_norm2d`; None for none.
+        rope_rescale: In training, the largest factor of the coordinates of patches in the decoder, see `RopeDinov3`;
             None for none. The published code has 2.0 with DINOv2, and none with a frozen DINOv3.
         masked_attention: Whether queries are masked in training; without, they predict once there too.
-        init_cfg: See ``InitializedModule``. Weights of a pre-trained ViT are given to the ViT inside.
+        init_cfg: See `InitializedModule`. Weights of a pre-trained ViT are given to the ViT inside.
 
     Raises:
-        ValueError: The ViT has no final norm, or ``num_blocks`` or ``tap_indices`` do not fit.
+        ValueError: The ViT has no final norm, or `num_blocks` or `tap_indices` do not fit.
     """
 
     takes_files_without_vit = True
@@ -165,7 +165,7 @@ class PMT(HoldsViT, InitializedModule):
         return self.decode(self.trunk_tokens(image))
 
     def trunk_tokens(self, image: Tensor) -> TrunkTokens:
-        """What ``decode`` takes of B x in_channels x H x W."""
+        """What `decode` takes of B x in_channels x H x W."""
         tokens, grid = self.vit.embed(image)
         positions = self.vit.positions(grid)
         taken, start = [], 0
@@ -176,7 +176,7 @@ class PMT(HoldsViT, InitializedModule):
         return TrunkTokens(self.tap_indices, tuple(taken), grid, tuple(image.shape[-2:]))
 
     def decode(self, trunk: TrunkTokens) -> MaskPredictions:
-        """Predict from the tokens of the ViT, those of ``trunk_tokens`` of any decoder with the same ``tap_indices``.
+        """Predict from the tokens of the ViT, those of `trunk_tokens` of any decoder with the same `tap_indices`.
 
         Raises:
             ValueError: They were taken after other blocks.

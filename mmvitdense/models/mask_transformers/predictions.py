@@ -13,7 +13,7 @@ class MaskPredictions(NamedTuple):
 
     Attributes:
         classes: Each B x Q x (classes + 1), logits with 'no object' last.
-        masks: Each B x Q x h x w, logits over ``covered`` pixels.
+        masks: Each B x Q x h x w, logits over `covered` pixels.
         image_size: (height, width) of the images in pixels; None from a decoder that sees maps alone.
         covered: (height, width) of the images padded at the bottom and on the right to whole patches, or to whole
             places of a map.

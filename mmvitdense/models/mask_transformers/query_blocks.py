@@ -25,7 +25,7 @@ def run_query_blocks(
     num_blocks: int,
     masking: QueryMasking | None,
 ) -> MaskPredictions:
-    """Run blocks on queries and tokens (EoMT, ``models/eomt.py``; PMT's decoder does the same).
+    """Run blocks on queries and tokens (EoMT, `models/eomt.py`; PMT's decoder does the same).
 
     Args:
         tokens: Class and register tokens and patches, B x N x C, without queries and not normed.

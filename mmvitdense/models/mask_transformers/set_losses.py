@@ -39,10 +39,10 @@ _TRAIN_OPTIONS = ('assigner', 'sampler', *_POINTS)
 
 
 class SetLosses:
-    """Mixin before ``Mask2FormerHead`` of mmdet or mmseg: its losses, matching and results, without its decoder.
+    """Mixin before `Mask2FormerHead` of mmdet or mmseg: its losses, matching and results, without its decoder.
 
-    The predictions are what the backbone gives, ``MaskPredictions``; the head has no weights. With the defaults the
-    losses are those of EoMT (``training/mask_classification_loss.py``), for each prediction with the same weight. They
+    The predictions are what the backbone gives, `MaskPredictions`; the head has no weights. With the defaults the
+    losses are those of EoMT (`training/mask_classification_loss.py`), for each prediction with the same weight. They
     are computed in float32 under autocast too.
     """
 
@@ -56,7 +56,7 @@ class SetLosses:
         test_cfg: dict | None,
         init_cfg: dict | list[dict] | None,
     ) -> None:
-        """Do what the constructor of ``Mask2FormerHead`` does, apart from its layers.
+        """Do what the constructor of `Mask2FormerHead` does, apart from its layers.
 
         Args:
             num_things_classes: Classes whose objects are told apart.
@@ -70,7 +70,7 @@ class SetLosses:
             init_cfg: Of the head.
 
         Raises:
-            ValueError: ``train_cfg`` has an unknown option.
+            ValueError: `train_cfg` has an unknown option.
             ImportError: mmdet is not installed.
         """
         if not hasattr(self, '_loss_by_feat_single'):
@@ -102,7 +102,7 @@ class SetLosses:
         """Nothing: there are no weights."""
 
     def forward(self, x: MaskPredictions, batch_data_samples: object = None) -> tuple[list[Tensor], list[Tensor]]:
-        """The classes and masks of ``x``, as lists.
+        """The classes and masks of `x`, as lists.
 
         Raises:
             TypeError: The backbone predicts no masks.

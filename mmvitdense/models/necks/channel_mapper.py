@@ -17,8 +17,8 @@ from mmvitdense.registry import MODELS
 class ChannelMapperWithPooling(InitializedModule):
     """A convolution of single places and a ReLU on each map, and smaller maps by pooling the last.
 
-    The neck of ViT-Adapter's Mask R-CNN without FPN (``mmdet_custom/models/necks/channel_mapper.py`` of
-    czczup/ViT-Adapter), whose names of parameters it has. mmdet's ``ChannelMapper`` makes further maps by convolutions.
+    The neck of ViT-Adapter's Mask R-CNN without FPN (`mmdet_custom/models/necks/channel_mapper.py` of
+    czczup/ViT-Adapter), whose names of parameters it has. mmdet's `ChannelMapper` makes further maps by convolutions.
 
     Args:
         in_channels: Channels of each map.
@@ -28,7 +28,7 @@ class ChannelMapperWithPooling(InitializedModule):
         init_cfg: As in mmengine.
 
     Raises:
-        ValueError: ``num_outs`` is below the number of maps.
+        ValueError: `num_outs` is below the number of maps.
     """
 
     layer_rules = {nn.Conv2d: draw_xavier_linear}

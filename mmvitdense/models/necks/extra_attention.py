@@ -15,9 +15,9 @@ from mmvitdense.registry import MODELS
 class ExtraAttention(InitializedModule):
     """One transformer block over the last map, with a norm behind it; the other maps pass.
 
-    HTC++ of ViT-Adapter has it before its pyramid (``detection/mmdet_custom/models/necks/extra_attention.py`` of
+    HTC++ of ViT-Adapter has it before its pyramid (`detection/mmdet_custom/models/necks/extra_attention.py` of
     czczup/ViT-Adapter), where the last map has stride 32. There are no positions. A feature pyramid network follows as
-    a second neck: ``neck=[dict(type='mmvitdense.ExtraAttention', ...), dict(type='FPN', ...)]``.
+    a second neck: `neck=[dict(type='mmvitdense.ExtraAttention', ...), dict(type='FPN', ...)]`.
 
     Args:
         in_channels: Channels of each map.
@@ -64,7 +64,7 @@ class ExtraAttention(InitializedModule):
         """Attend over the last map.
 
         Args:
-            maps: B x C x H x W each, as many as ``in_channels``.
+            maps: B x C x H x W each, as many as `in_channels`.
 
         Returns:
             The same shapes.

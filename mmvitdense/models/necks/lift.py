@@ -22,7 +22,7 @@ _STEM = 32
 class LiFT(MapUpsampler):
     """A convolutional network from an image and its map to a map of the same features, twice as dense.
 
-    Layers and names of parameters are those of ``lift.py`` of saksham-s/lift, whose files load as they are. For patches
+    Layers and names of parameters are those of `lift.py` of saksham-s/lift, whose files load as they are. For patches
     of 8 and 16 pixels it computes the same. For other patches, which that code refuses, its first features of the image
     are resized to twice the grid of the map, bilinearly: an extension of ours.
 
@@ -32,10 +32,10 @@ class LiFT(MapUpsampler):
     Args:
         in_channels: Channels of the map, an even number.
         patch_size: Side of a patch of the ViT in pixels.
-        init_cfg: As in mmengine; ``LiFTPretrained`` loads published or own weights.
+        init_cfg: As in mmengine; `LiFTPretrained` loads published or own weights.
 
     Raises:
-        ValueError: ``in_channels`` is odd.
+        ValueError: `in_channels` is odd.
     """
 
     of_vit: ClassVar[tuple[str, ...]] = ('in_channels', 'patch_size')

@@ -13,7 +13,7 @@ from mmvitdense.models.initialized_module import InitializedModule
 class MapUpsampler(InitializedModule):
     """Base of networks from an image and the map of a ViT to a denser map of the same features.
 
-    ``LiftedViT`` holds one behind its ViT, and ``UpsamplerPretraining`` trains it.
+    `LiftedViT` holds one behind its ViT, and `UpsamplerPretraining` trains it.
 
     Attributes:
         of_vit: Options of the constructor that the ViT decides, of 'in_channels' and 'patch_size'; the module has them
@@ -25,7 +25,7 @@ class MapUpsampler(InitializedModule):
     weights_advice: ClassVar[str] = 'an init_cfg that loads its weights'
 
     def check_channels(self, channels: int) -> None:
-        """Raise a ``ValueError`` where maps of so many channels cannot be made denser."""
+        """Raise a `ValueError` where maps of so many channels cannot be made denser."""
 
     def denser(self, image: Tensor, maps: Tensor, doublings: Sequence[int]) -> list[Tensor]:
         """Double a map several times.
@@ -36,6 +36,6 @@ class MapUpsampler(InitializedModule):
             doublings: How often the sides of each wanted map are doubled, ascending and above 0.
 
         Returns:
-            B x C x (2^n*h) x (2^n*w) for each n of ``doublings``.
+            B x C x (2^n*h) x (2^n*w) for each n of `doublings`.
         """
         raise NotImplementedError

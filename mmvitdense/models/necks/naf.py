@@ -27,13 +27,13 @@ class NAF(MapUpsampler):
     A place of the result is a weighted mean of the features in a window of the map. The weights are the similarity of
     codes of the image there, and do not depend on the features: one set of weights serves any ViT, width and block.
 
-    Layers and names of parameters are those of ``src/model/naf.py`` of valeoai/NAF, whose files ``NAFPretrained`` loads
+    Layers and names of parameters are those of `src/model/naf.py` of valeoai/NAF, whose files `NAFPretrained` loads
     and whose values it has, without its dependency NATTEN. What differs: positions of a training are drawn in each
     pass, and not once for each size; a map with fewer cells than a window is attended to as a whole, where that code
     refuses it.
 
     Args:
-        dims: Channels of the code of an image, a multiple of 16, of 4 times ``rope_heads`` and of ``num_heads``.
+        dims: Channels of the code of an image, a multiple of 16, of 4 times `rope_heads` and of `num_heads`.
         num_heads: Heads of the attention; each weighs its share of the channels of the map, in their order.
         rope_heads: Heads of the rotary positions.
         window: Side of the window in cells.
@@ -48,10 +48,10 @@ class NAF(MapUpsampler):
         mean: Mean of the pixels that images were normalised with, RGB from 0 to 255, where it is not that of ImageNet,
             which the codes want whatever the ViT does.
         std: Their deviation.
-        init_cfg: As in mmengine; ``NAFPretrained`` loads published or own weights.
+        init_cfg: As in mmengine; `NAFPretrained` loads published or own weights.
 
     Raises:
-        ValueError: ``dims`` is no multiple of what it must be, or ``fractional`` is unknown.
+        ValueError: `dims` is no multiple of what it must be, or `fractional` is unknown.
     """
 
     weights_advice: ClassVar[str] = "init_cfg=dict(type='NAFPretrained', checkpoint=...)"
@@ -114,7 +114,7 @@ class NAF(MapUpsampler):
             B x C x size.
 
         Raises:
-            ValueError: ``size`` is below that of the map, or C is no multiple of the heads.
+            ValueError: `size` is below that of the map, or C is no multiple of the heads.
         """
         grid, whole = maps.shape[-2:], size
         if self.fractional == 'bilinear':
@@ -126,7 +126,7 @@ class NAF(MapUpsampler):
         return found
 
     def code(self, image: Tensor, size: tuple[int, int]) -> Tensor:
-        """The code of an image at each place of a map of ``size``, B x dims x size, in float32 or wider."""
+        """The code of an image at each place of a map of `size`, B x dims x size, in float32 or wider."""
         maps = self.image_encoder(self._limited(self._as_imagenet(image), size), size)
         (rotation,) = self.rope(size, (), maps.device)
         tokens = maps if maps.dtype == torch.float64 else maps.float()

@@ -1,4 +1,4 @@
-"""The codes of an image that NAF compares, from two stacks of convolutions (``src/layers/convolutions.py``)."""
+"""The codes of an image that NAF compares, from two stacks of convolutions (`src/layers/convolutions.py`)."""
 
 from __future__ import annotations
 

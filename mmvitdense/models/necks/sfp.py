@@ -18,10 +18,10 @@ def _draw(conv: nn.Conv2d) -> None:
 
 @MODELS.register_module()
 class SFP(InitializedModule):
-    """Levels of strides 4 to 64 (or 8 to 64), each made from one map of a ViT (``mmdet/models/necks/sfp.py`` of
+    """Levels of strides 4 to 64 (or 8 to 64), each made from one map of a ViT (`mmdet/models/necks/sfp.py` of
     Sense-X/Co-DETR).
 
-    It differs from ViTDet's (``SimpleFeaturePyramid``): pixels are repeated and a 3x3 convolution follows, in place of
+    It differs from ViTDet's (`SimpleFeaturePyramid`): pixels are repeated and a 3x3 convolution follows, in place of
     transposed convolutions; every convolution but the last has a norm and a GELU behind it; the coarse levels come from
     the map too, each by a max-pooling of 3 pixels.
 

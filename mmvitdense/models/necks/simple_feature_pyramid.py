@@ -17,7 +17,7 @@ from mmvitdense.registry import MODELS
 class SimpleFeaturePyramid(InitializedModule):
     """Maps of several strides, each made from one map of a plain ViT alone (ViTDet, arXiv 2203.16527 section 3).
 
-    The layers are those of detectron2 (``modeling/backbone/vit.py:SimpleFeaturePyramid``): transposed convolutions
+    The layers are those of detectron2 (`modeling/backbone/vit.py:SimpleFeaturePyramid`): transposed convolutions
     or max-pooling to the scale, then a 1x1 and a 3x3 convolution without bias, each followed by a norm, without
     activation.
 
@@ -26,8 +26,8 @@ class SimpleFeaturePyramid(InitializedModule):
         out_channels: Channels of every level.
         scale_factors: Size of each level relative to the map, from large to small, out of 4, 2, 1, 0.5
             and 0.25 (two poolings, for maps that are twice as dense as those of a ViT; not in detectron2).
-        num_outs: Number of levels returned; those beyond ``scale_factors`` are the last level sub-sampled by 2 (p6
-            of ViTDet). As many as ``scale_factors`` when None.
+        num_outs: Number of levels returned; those beyond `scale_factors` are the last level sub-sampled by 2 (p6
+            of ViTDet). As many as `scale_factors` when None.
         extra_convs: Make those levels each from the one before by a 3x3 convolution of stride 2 and a norm, as heads
             that predict from P6 and P7 expect (an option of ours, not in detectron2).
         in_index: Which map of the backbone is taken.
@@ -77,7 +77,7 @@ class SimpleFeaturePyramid(InitializedModule):
 
         Returns:
             One B x out_channels x (factor*H) x (factor*W) per level, largest first, odd sizes rounded down when
-            halved by ``scale_factors``, but not to less than one, and up in the levels beyond.
+            halved by `scale_factors`, but not to less than one, and up in the levels beyond.
         """
         source = maps if isinstance(maps, Tensor) else maps[self.in_index]
         levels = [

@@ -24,10 +24,10 @@ class ViTFPN(InitializedModule):
     """Four maps of a plain ViT at four sizes: 4, 2, 1 and 1/2 of what they were.
 
     The resolution-changing modules of the detection-transfer study (Benchmarking Detection Transfer Learning with
-    Vision Transformers, arXiv 2111.11429 section 2.1), as in hustvl/MIMDet ``models/benchmarking.py``. They take the
+    Vision Transformers, arXiv 2111.11429 section 2.1), as in hustvl/MIMDet `models/benchmarking.py`. They take the
     outputs of the last block of each quarter of the depth, the first for the largest map, keep all channels, and
     replace the stages of a convolutional backbone. A feature pyramid network follows them: mmdet's as a second neck,
-    ``neck=[dict(type='mmvitdense.ViTFPN', ...), dict(type='FPN', ...)]``; mmseg's UPerNet has its own.
+    `neck=[dict(type='mmvitdense.ViTFPN', ...), dict(type='FPN', ...)]`; mmseg's UPerNet has its own.
 
     Args:
         in_channels: Channels of each map, and of each output.

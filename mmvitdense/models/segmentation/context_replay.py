@@ -42,7 +42,7 @@ class ContextReplay(BaseModule):
         self.is_local, self.is_global = mode != 'global', mode != 'local'
         if self.is_local:
             self.offsets = nn.Conv2d(channels, 3 * _TAPS, 3, padding=1)
-            # The kernel is drawn as one of a plain convolution, and applied to sampled values by ``_local``.
+            # The kernel is drawn as one of a plain convolution, and applied to sampled values by `_local`.
             layers = [ConvModule(channels, channels, 3, norm_cfg=norm_cfg, bias=False) for _ in range(num_maps)]
             self.kernels = nn.ModuleList(layers)
         if self.is_global:
@@ -86,11 +86,11 @@ class ContextReplay(BaseModule):
 
 @MODELS.register_module()
 class ContextReplayHead(BaseDecodeHead):
-    """An auxiliary head that classifies earlier maps of a ViT after ``ContextReplay``, in training alone.
+    """An auxiliary head that classifies earlier maps of a ViT after `ContextReplay`, in training alone.
 
     After VPNeXt (arXiv 2502.16654, "Visual Context Replay"), of which no code is public: that offsets come from the
     last layer, kernels are of each layer, and affinities from high-level features is from the paper; widths, order and
-    loss are our reading. It serves any decode head, as ``auxiliary_head`` of mmseg, which does not run in inference.
+    loss are our reading. It serves any decode head, as `auxiliary_head` of mmseg, which does not run in inference.
     With a ViT that is frozen it trains nothing but itself.
 
     Args:
@@ -100,7 +100,7 @@ class ContextReplayHead(BaseDecodeHead):
         in_index: Which maps of the backbone are read, the last one at the end.
         mode: 'local', 'global' or 'both'.
         detach_context: Whether no gradient reaches the last map.
-        **options: Of mmseg's ``BaseDecodeHead``; ``loss_decode`` counts for each map.
+        **options: Of mmseg's `BaseDecodeHead`; `loss_decode` counts for each map.
     """
 
     def __init__(

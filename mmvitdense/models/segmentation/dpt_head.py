@@ -115,13 +115,13 @@ class FusionBlock(nn.Module):
 class DPTDecoder(nn.Module):
     """Four maps of a ViT to one at 8 times their resolution (DPT, arXiv 2103.13413).
 
-    Names of parameters are those of mmseg's ``DPTHead`` and of DINOv3 (``dinov3/eval/depth/models/dpt_head.py``).
+    Names of parameters are those of mmseg's `DPTHead` and of DINOv3 (`dinov3/eval/depth/models/dpt_head.py`).
 
     Args:
         in_channels: Channels of each map.
         post_channels: Channels of each level of the pyramid.
         channels: Channels of the decoder.
-        readout: 'ignore', 'add' or 'project', see ``Reassemble``.
+        readout: 'ignore', 'add' or 'project', see `Reassemble`.
         tap_norm_cfg: Norm of the maps before anything else (DINOv3); None for none.
         norm_cfg: Norm of the fusion and of the last convolution; None for none.
         fusion_bias: Whether convolutions of the fusion have a bias.
@@ -170,21 +170,21 @@ class DPTDecoder(nn.Module):
 
 @MODELS.register_module()
 class DPTSegHead(BaseDecodeHead):
-    """DPT for segmentation on maps of DINOv2 or DINOv3: ``DPTDecoder``, dropout, a 1 x 1 convolution.
+    """DPT for segmentation on maps of DINOv2 or DINOv3: `DPTDecoder`, dropout, a 1 x 1 convolution.
 
-    The backbone is ``ViTTaps``, with class tokens unless they are ignored. mmseg's ``DPTHead`` computes the same where
-    it has the options, and has the names of ``decoder`` and ``conv_seg`` in one.
+    The backbone is `ViTTaps`, with class tokens unless they are ignored. mmseg's `DPTHead` computes the same where
+    it has the options, and has the names of `decoder` and `conv_seg` in one.
 
     Args:
         in_channels: Channels of each of the four maps.
         channels: Channels of the decoder.
         num_classes: Number of classes.
-        post_channels: Channels of each level; by default an eighth, a quarter, a half and all of ``in_channels``, as
+        post_channels: Channels of each level; by default an eighth, a quarter, a half and all of `in_channels`, as
             DINOv2 has them.
-        readout, tap_norm_cfg, fusion_bias, project: See ``DPTDecoder``.
+        readout, tap_norm_cfg, fusion_bias, project: See `DPTDecoder`.
         norm_cfg: Norm of the fusion and of the last convolution; None for none.
         in_index: Which maps of the backbone are read, the first four by default.
-        **options: Of mmseg's ``BaseDecodeHead``, such as ``dropout_ratio`` and ``loss_decode``.
+        **options: Of mmseg's `BaseDecodeHead`, such as `dropout_ratio` and `loss_decode`.
     """
 
     def __init__(

@@ -17,7 +17,7 @@ from mmvitdense.registry import MODELS
 
 @MODELS.register_module()
 class EdgeWeightedBCELoss(nn.Module):
-    """Binary cross entropy over all pixels, and over those of a band with more weight (``iml_vit_model.py``).
+    """Binary cross entropy over all pixels, and over those of a band with more weight (`iml_vit_model.py`).
 
     Both are means over all pixels, padding included, so that the second grows with the band.
 
@@ -42,18 +42,18 @@ class EdgeWeightedBCELoss(nn.Module):
 class IMLHead(BaseDecodeHead):
     """Levels of a pyramid at the size of the first, a linear layer, a norm, dropout of single values, a linear layer.
 
-    After ``modules/decoderhead.py`` of SunnyHaze/IML-ViT. The norm is learned in training and counts: batch norm needs
-    more than a few images, ``dict(type='IN', affine=True, track_running_stats=True)`` and
-    ``dict(type='mmvitdense.LayerNorm2d', eps=1e-6)`` are the other two of the release.
+    After `modules/decoderhead.py` of SunnyHaze/IML-ViT. The norm is learned in training and counts: batch norm needs
+    more than a few images, `dict(type='IN', affine=True, track_running_stats=True)` and
+    `dict(type='mmvitdense.LayerNorm2d', eps=1e-6)` are the other two of the release.
 
     Args:
         in_channels: Channels of each level.
         channels: Channels after the first layer.
         norm_cfg: The norm.
         dropout_ratio: Share of values, not of channels, that are dropped.
-        loss_decode: Takes logits, labels and band, such as ``EdgeWeightedBCELoss``; the samples need ``gt_edge_map``,
-            which ``ManipulationEdge`` makes.
-        **options: Of mmseg's ``BaseDecodeHead``.
+        loss_decode: Takes logits, labels and band, such as `EdgeWeightedBCELoss`; the samples need `gt_edge_map`,
+            which `ManipulationEdge` makes.
+        **options: Of mmseg's `BaseDecodeHead`.
     """
 
     def __init__(

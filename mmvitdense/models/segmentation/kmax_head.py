@@ -17,9 +17,9 @@ from .mask_transformer_head import MaskTransformerSegHead
 
 @MODELS.register_module()
 class KMaXSegHead(ClusterLosses, MaskTransformerSegHead):
-    """The ``decode_head`` of a segmentor behind the neck ``KMaX``.
+    """The `decode_head` of a segmentor behind the neck `KMaX`.
 
-    The segmentor is ``WindowedEncoderDecoder`` or mmseg's ``EncoderDecoder``. Each class that a label map has is one
+    The segmentor is `WindowedEncoderDecoder` or mmseg's `EncoderDecoder`. Each class that a label map has is one
     mask. The score of a class at a pixel is the sum over the queries of the probability of the query at the pixel times
     that of the class.
 
@@ -27,7 +27,7 @@ class KMaXSegHead(ClusterLosses, MaskTransformerSegHead):
         num_classes: Classes of the data, and of the neck.
         ignore_index: Label of pixels that belong to no mask.
         align_corners: Whether mmseg aligns corners where it resizes the scores to the size of the original image.
-        criterion: Options of ``KMaXCriterion``.
+        criterion: Options of `KMaXCriterion`.
         init_cfg: Without effect, there are no weights.
 
     Raises:

@@ -16,14 +16,14 @@ _ROWS_AT_ONCE = 2**26
 class LabelMap:
     """The label map of one image, from scores of the model's input.
 
-    The steps are those of mmseg's ``postprocess_result``: take the padding off, flip back, resize bilinearly to the
+    The steps are those of mmseg's `postprocess_result`: take the padding off, flip back, resize bilinearly to the
     size of the image, decide. They are done on a few rows at a time: the scores of all classes at the size of a large
     image would be by far the largest thing in memory.
 
     Args:
         input_size: Height and width of the model's input, padding included.
-        meta: Meta data of the image: ``ori_shape``, the size to return; ``img_padding_size`` or ``padding_size`` (left,
-            right, top, bottom), ``flip`` and ``flip_direction`` where they apply.
+        meta: Meta data of the image: `ori_shape`, the size to return; `img_padding_size` or `padding_size` (left,
+            right, top, bottom), `flip` and `flip_direction` where they apply.
         decide: Turns scores K x rows x W into scores to keep and labels 1 x rows x W.
         align_corners: How the scores are resized.
         keep_scores: Whether the scores are kept at the size of the image.
@@ -57,7 +57,7 @@ class LabelMap:
         self.scores: Tensor | None = None
 
     def add(self, first: int, rows: Tensor) -> None:
-        """Take the scores of the rows from ``first`` of the input on, K x rows x W; portions come from the top."""
+        """Take the scores of the rows from `first` of the input on, K x rows x W; portions come from the top."""
         start, stop = max(first, self._top), min(first + rows.shape[1], self._top + self._height)
         if start >= stop:
             return
@@ -85,7 +85,7 @@ class LabelMap:
         return found
 
     def _rows(self, rows: Tensor, start: int, numbers: Tensor) -> Tensor:
-        """Rows by their numbers in the input without padding; number ``start`` - 1 is of the portion before."""
+        """Rows by their numbers in the input without padding; number `start` - 1 is of the portion before."""
         numbers = (numbers - start).to(rows.device)
         found = rows[:, numbers.clamp(min=0)]
         before = numbers < 0
@@ -108,7 +108,7 @@ def source_rows(size: int, new_size: int, align_corners: bool = False) -> tuple[
     """Between which rows each row of a bilinearly resized map lies.
 
     Returns:
-        For each of ``new_size`` rows the number of the row above and below, and the share of the one below. They are
+        For each of `new_size` rows the number of the row above and below, and the share of the one below. They are
         the same where that share is nothing.
     """
     places = torch.arange(new_size, dtype=torch.float32)

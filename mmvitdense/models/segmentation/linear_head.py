@@ -19,22 +19,22 @@ from mmvitdense.registry import MODELS
 class LinearSegHead(BaseDecodeHead):
     """Maps side by side, batch norm, one 1 x 1 convolution.
 
-    With the defaults it is the head of DINOv2 (``dinov2/eval/segmentation/models/decode_heads/linear_head.py``),
-    "linear" on the last map and "+ms" on those of the last four blocks; with ``dropout_before_norm=True`` and
-    ``dropout_ratio=0.1`` that of DINOv3 (``dinov3/eval/segmentation/models/heads/linear_head.py``). Both have batch
+    With the defaults it is the head of DINOv2 (`dinov2/eval/segmentation/models/decode_heads/linear_head.py`),
+    "linear" on the last map and "+ms" on those of the last four blocks; with `dropout_before_norm=True` and
+    `dropout_ratio=0.1` that of DINOv3 (`dinov3/eval/segmentation/models/heads/linear_head.py`). Both have batch
     norm over all processes.
 
     Args:
         in_channels: Channels of the map, or of each map.
         num_classes: Number of classes.
-        in_index: Which maps of the backbone are read; by default as many as there are ``in_channels``, from the first.
+        in_index: Which maps of the backbone are read; by default as many as there are `in_channels`, from the first.
         with_cls_token: Whether the class token, which the backbone gives with each map, is put beside it.
         resize_factors: By what each map is resized first, bilinearly, or by areas where it shrinks. All are then
             resized to the size of the first.
         norm_cfg: The norm; None for none.
         dropout_ratio: Share of the channels that are dropped.
         dropout_before_norm: Whether they are dropped before the norm; else before the convolution.
-        **options: Of mmseg's ``BaseDecodeHead``, such as ``loss_decode`` and ``align_corners``.
+        **options: Of mmseg's `BaseDecodeHead`, such as `loss_decode` and `align_corners`.
     """
 
     def __init__(

@@ -14,8 +14,8 @@ from .input_size import input_size
 class Mask2FormerSegHead(Mask2FormerHead):
     """mmseg's Mask2Former head whose logits have the size of what it was given: the padded image, or a window of it.
 
-    mmseg's head stretches its logits to ``pad_shape`` of the meta data wherever that is known, so a window gets the
-    size of the whole image, and a ``pad_shape`` with channels (mmcv's ``Pad``) is refused by the interpolation.
+    mmseg's head stretches its logits to `pad_shape` of the meta data wherever that is known, so a window gets the
+    size of the whole image, and a `pad_shape` with channels (mmcv's `Pad`) is refused by the interpolation.
     Parameters and losses are those of mmseg's head.
     """
 
@@ -24,7 +24,7 @@ class Mask2FormerSegHead(Mask2FormerHead):
 
         Args:
             x: Feature maps, each B x C x h x w.
-            batch_img_metas: Meta data of each image; mmseg's sliding windows put their own size into ``img_shape``.
+            batch_img_metas: Meta data of each image; mmseg's sliding windows put their own size into `img_shape`.
             test_cfg: Not used.
 
         Returns:

@@ -19,9 +19,9 @@ from .input_size import input_size
 
 @MODELS.register_module()
 class MaskTransformerSegHead(SetLosses, Mask2FormerHead):
-    """The ``decode_head`` of a segmentor with a mask transformer as backbone, such as ``EoMT``, or as neck: ``PEM``.
+    """The `decode_head` of a segmentor with a mask transformer as backbone, such as `EoMT`, or as neck: `PEM`.
 
-    The segmentor is ``WindowedEncoderDecoder`` or mmseg's ``EncoderDecoder``.
+    The segmentor is `WindowedEncoderDecoder` or mmseg's `EncoderDecoder`.
 
     Each class that a label map has is one mask. The score of a class at a pixel is the sum over the queries of the
     probability of the mask times that of the class.
@@ -69,13 +69,13 @@ class MaskTransformerSegHead(SetLosses, Mask2FormerHead):
     def loss(
         self, x: MaskPredictions, batch_data_samples: Sequence[SegDataSample], train_cfg: dict | None = None
     ) -> dict[str, Tensor]:
-        """Losses of predictions and samples, see ``SetLosses.losses_of``; ``train_cfg`` of the model is not used."""
+        """Losses of predictions and samples, see `SetLosses.losses_of`; `train_cfg` of the model is not used."""
         return self.losses_of(x, *self._seg_data_to_instance_data(batch_data_samples))
 
     def predict(self, x: MaskPredictions, batch_img_metas: Sequence[dict], test_cfg: dict | None = None) -> Tensor:
         """Scores, B x num_classes x H x W, of images or windows of H x W pixels; they are no logits.
 
-        Where the predictions do not know that size, it is what ``img_shape`` and ``pad_shape`` of the meta data say.
+        Where the predictions do not know that size, it is what `img_shape` and `pad_shape` of the meta data say.
         """
         classes, _ = self(x)
         probabilities = classes[-1].softmax(-1)[..., :-1]

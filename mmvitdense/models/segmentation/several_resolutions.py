@@ -13,10 +13,10 @@ from .windowed_segmentor import WindowedEncoderDecoder
 
 @MODELS.register_module()
 class MultiResolutionEncoderDecoder(TrainsAtSeveralResolutions, WindowedEncoderDecoder):
-    """``WindowedEncoderDecoder`` with the losses of ``TrainsAtSeveralResolutions``; label maps take nearest pixels."""
+    """`WindowedEncoderDecoder` with the losses of `TrainsAtSeveralResolutions`; label maps take nearest pixels."""
 
     def resized(self, data_samples: list, size: tuple[int, int], new: tuple[int, int]) -> list:
-        """See ``TrainsAtSeveralResolutions``."""
+        """See `TrainsAtSeveralResolutions`."""
         resized = []
         for sample in data_samples:
             sample = sample.clone()

@@ -19,7 +19,7 @@ class VPNeXtHead(BaseDecodeHead):
     """The last map of a ViT, doubled in size step by step, each time beside a map of the same size.
 
     An unofficial reading, as no code is public: upsampling by a real pyramid of the ViT is the paper's, the layers are
-    those of DeepLab v3+'s decoder at each step. The backbone is ``VPNeXtViT``; ``ContextReplayHead`` goes beside it.
+    those of DeepLab v3+'s decoder at each step. The backbone is `VPNeXtViT`; `ContextReplayHead` goes beside it.
 
     Args:
         in_channels: Channels of the last map and of those that help it grow.
@@ -27,7 +27,7 @@ class VPNeXtHead(BaseDecodeHead):
         num_classes: Number of classes.
         in_index: Which maps of the backbone are read: the last one of the ViT, then the others from small to large.
         low_level_channels: Channels that a map that helps is brought to.
-        **options: Of mmseg's ``BaseDecodeHead``.
+        **options: Of mmseg's `BaseDecodeHead`.
     """
 
     def __init__(

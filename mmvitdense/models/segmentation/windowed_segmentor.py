@@ -17,21 +17,21 @@ from .windows import WindowRule, merged_rows
 
 
 class PredictsInWindows:
-    """Prediction of a segmentor, in windows or of whole images, by ``test_cfg``.
+    """Prediction of a segmentor, in windows or of whole images, by `test_cfg`.
 
-    It stands before a segmentor of mmseg among the bases of a class, which has ``encode_decode(crops, metas)`` for
-    B x 3 x h x w to B x classes x h x w, ``out_channels``, ``align_corners`` and ``test_cfg``:
+    It stands before a segmentor of mmseg among the bases of a class, which has `encode_decode(crops, metas)` for
+    B x 3 x h x w to B x classes x h x w, `out_channels`, `align_corners` and `test_cfg`:
 
-    - ``mode``: 'whole'; 'slide', windows of ``crop_size`` at the step ``stride``, as mmseg has them; or 'even_slide',
-      the fewest windows of ``crop_size`` that cover the image, evenly spread, as EoMT has them.
-    - ``window_batch`` (1): how many windows of each image go through the model at once.
-    - ``progress`` (False): whether a bar on stderr counts the windows.
-    - ``keep_logits`` (True): whether ``seg_logits`` is in the result, as mmseg's ``SegTTAModel`` needs it: float32 for
+    - `mode`: 'whole'; 'slide', windows of `crop_size` at the step `stride`, as mmseg has them; or 'even_slide',
+      the fewest windows of `crop_size` that cover the image, evenly spread, as EoMT has them.
+    - `window_batch` (1): how many windows of each image go through the model at once.
+    - `progress` (False): whether a bar on stderr counts the windows.
+    - `keep_logits` (True): whether `seg_logits` is in the result, as mmseg's `SegTTAModel` needs it: float32 for
       each class and pixel of the image. Without, the memory beside the model is that of one strip of logits as high as
       a window and as wide as the input, the image and the label map.
 
-    Scores of a pixel are the mean over the windows it is in. In the meta data that a head gets, ``img_shape`` and
-    ``pad_shape`` are the size of the window, so that a head which stretches its logits stretches them to that.
+    Scores of a pixel are the mean over the windows it is in. In the meta data that a head gets, `img_shape` and
+    `pad_shape` are the size of the window, so that a head which stretches its logits stretches them to that.
     """
 
     @property
@@ -47,7 +47,7 @@ class PredictsInWindows:
             data_samples: One for each image, or None for results in the size of the input.
 
         Returns:
-            The samples with ``pred_sem_seg``, 1 x height x width of the image, and ``seg_logits`` where it is kept,
+            The samples with `pred_sem_seg`, 1 x height x width of the image, and `seg_logits` where it is kept,
             classes x height x width.
         """
         size = tuple(inputs.shape[-2:])
@@ -93,13 +93,13 @@ class PredictsInWindows:
 
 @MODELS.register_module()
 class WindowedEncoderDecoder(PredictsInWindows, EncoderDecoder):
-    """mmseg's ``EncoderDecoder`` with the prediction of ``PredictsInWindows``.
+    """mmseg's `EncoderDecoder` with the prediction of `PredictsInWindows`.
 
-    Arguments, parameters and losses are those of ``EncoderDecoder``; its results are the same within rounding wherever
+    Arguments, parameters and losses are those of `EncoderDecoder`; its results are the same within rounding wherever
     it works.
 
     Raises:
-        ValueError: ``test_cfg`` cannot be used.
+        ValueError: `test_cfg` cannot be used.
     """
 
     def __init__(self, *args: Any, **kwargs: Any):

@@ -14,7 +14,7 @@ MODES = ('whole', 'slide', 'even_slide')
 
 
 class Window(NamedTuple):
-    """A part of an image in pixels; ``bottom`` and ``right`` are exclusive."""
+    """A part of an image in pixels; `bottom` and `right` are exclusive."""
 
     top: int
     left: int
@@ -24,7 +24,7 @@ class Window(NamedTuple):
 
 @dataclass(frozen=True)
 class WindowRule:
-    """How an image is cut, as ``test_cfg`` of a segmentor says.
+    """How an image is cut, as `test_cfg` of a segmentor says.
 
     Attributes:
         mode: 'whole' for one window of the size of the image; 'slide' for windows at a fixed step; 'even_slide' for the
@@ -61,7 +61,7 @@ class WindowRule:
 
     @classmethod
     def of(cls, test_cfg: Any) -> WindowRule:
-        """The rule in a ``test_cfg``, which may hold other keys; None or an empty one for whole images.
+        """The rule in a `test_cfg`, which may hold other keys; None or an empty one for whole images.
 
         Raises:
             ValueError: A value cannot be used.
@@ -84,18 +84,18 @@ class WindowRule:
 
 
 def stepped_starts(side: int, crop: int, step: int) -> list[int]:
-    """Where windows of ``crop`` pixels start at a fixed step; the last is moved back to the border.
+    """Where windows of `crop` pixels start at a fixed step; the last is moved back to the border.
 
-    The rule of mmseg ``models/segmentors/encoder_decoder.py``.
+    The rule of mmseg `models/segmentors/encoder_decoder.py`.
     """
     count = -(-(side - crop) // step) + 1
     return [min(index * step, side - crop) for index in range(count)]
 
 
 def even_starts(side: int, crop: int) -> list[int]:
-    """Where the fewest windows of ``crop`` pixels start that cover a side, with the overlap spread evenly.
+    """Where the fewest windows of `crop` pixels start that cover a side, with the overlap spread evenly.
 
-    The rule of EoMT (``training/lightning_module.py``), ``int(j * (crop - overlap / (count - 1)))``, in whole numbers,
+    The rule of EoMT (`training/lightning_module.py`), `int(j * (crop - overlap / (count - 1)))`, in whole numbers,
     so that the last window ends at the border whatever is rounded.
     """
     count = -(-side // crop)
@@ -115,11 +115,11 @@ def merged_rows(
     and as wide as the image, whatever the height of the image.
 
     Args:
-        predict: Turns B x C x h x w, B up to ``window_batch`` times the number of images with those of one window side
+        predict: Turns B x C x h x w, B up to `window_batch` times the number of images with those of one window side
             by side, into B x K x h x w.
         images: N x C x H x W.
-        windows: All of one size, in order of ``top``; together they cover the image.
-        window_batch: How many windows of each image go through ``predict`` at once.
+        windows: All of one size, in order of `top`; together they cover the image.
+        window_batch: How many windows of each image go through `predict` at once.
         progress: Whether a bar on stderr counts the windows.
 
     Yields:
@@ -172,7 +172,7 @@ def _bar(total: int, shown: bool) -> Iterator[Callable[[int], None]]:
 
 
 class _RowSums:
-    """Sums over windows, and their number, for the rows ``first`` to ``first`` + height of a window."""
+    """Sums over windows, and their number, for the rows `first` to `first` + height of a window."""
 
     def __init__(self, logits: Tensor, images: int, width: int):
         kinds, height = logits.shape[1:3]
@@ -187,12 +187,12 @@ class _RowSums:
         self._counts[place] += 1
 
     def means(self, until: int) -> Tensor:
-        """The means of rows ``first`` to ``until`` (exclusive), in the place of their sums."""
+        """The means of rows `first` to `until` (exclusive), in the place of their sums."""
         rows = until - self.first
         return self._sums[..., :rows, :].div_(self._counts[:rows])
 
     def drop(self, until: int) -> None:
-        """Forget the rows before ``until``, and start with it from now on."""
+        """Forget the rows before `until`, and start with it from now on."""
         dropped = until - self.first
         for held in (self._sums, self._counts):
             kept = held.shape[-2] - dropped

@@ -18,11 +18,11 @@ _LOSSES = ('cosine', 'l1', 'l2')
 class LiFTPretraining(UpsamplerPretraining):
     """Train LiFT to make the map of an image out of the image and the map of it at half the size.
 
-    As ``train_lift.py`` of saksham-s/lift does: the ViT sees an image, every second and every fourth of its pixels,
+    As `train_lift.py` of saksham-s/lift does: the ViT sees an image, every second and every fourth of its pixels,
     without smoothing; LiFT doubles the maps of the two smaller ones, and is compared with that of the next larger one.
 
     Args:
-        backbone: A ``LiftedViT`` or its config, with a ViT that is frozen and a LiFT that is not.
+        backbone: A `LiftedViT` or its config, with a ViT that is frozen and a LiFT that is not.
         loss: What two maps are compared by: 'cosine', one less the cosine of the features of each place; 'l1'; 'l2'.
         data_preprocessor: As in mmengine; images are normalised as for the ViT.
         init_cfg: As in mmengine.

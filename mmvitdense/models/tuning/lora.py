@@ -33,7 +33,7 @@ def build_lora(
 ) -> ViT:
     """Build a ViT that is frozen but for LoRA, wherever a ViT may stand: as a backbone or in any holder of one.
 
-    What is returned is the ViT itself, so that its ``init_cfg``, its names and its layer-wise decay are as before::
+    What is returned is the ViT itself, so that its `init_cfg`, its names and its layer-wise decay are as before::
 
         backbone=dict(
             type='mmvitdense.LoRA',
@@ -41,12 +41,12 @@ def build_lora(
             vit=dict(preset='dinov2-small', init_cfg=dict(type='ViTPretrained', checkpoint='...')))
 
     Args:
-        vit: Config of the ViT, its type ``PlainViT`` if not given; or the module, of which a copy is made.
-        rank: See ``add_lora``.
-        alpha: See ``add_lora``.
-        targets: See ``add_lora``.
-        blocks: See ``add_lora``.
-        dropout: See ``add_lora``.
+        vit: Config of the ViT, its type `PlainViT` if not given; or the module, of which a copy is made.
+        rank: See `add_lora`.
+        alpha: See `add_lora`.
+        targets: See `add_lora`.
+        blocks: See `add_lora`.
+        dropout: See `add_lora`.
     """
     is_module = isinstance(vit, nn.Module)
     vit = copy.deepcopy(vit) if is_module else MODELS.build({'type': 'mmvitdense.PlainViT', **vit})
@@ -67,13 +67,13 @@ def add_lora(
     Args:
         vit: The ViT, changed in place.
         rank: Rank of the updates.
-        alpha: The updates are multiplied by ``alpha / rank``; ``rank`` if None, for a factor of one.
+        alpha: The updates are multiplied by `alpha / rank`; `rank` if None, for a factor of one.
         targets: Which layers: 'q', 'k' and 'v' for rows of the joint projection, each with an update of its own (the
             paper has 'q' and 'v'); 'qkv' for one update of it as a whole, as peft and timm have it; 'proj' for the
             projection behind the attention; 'ffn' for the feed-forward network; else the end of a name of layers.
         blocks: Indices of the blocks; None for all that run.
         dropout: Probability with which an input of the updates is zero in training; none in blocks that
-            ``frozen_stages`` keeps in evaluation.
+            `frozen_stages` keeps in evaluation.
 
     Returns:
         Names of the layers.
@@ -102,7 +102,7 @@ def add_lora(
 def merge_lora(model: nn.Module) -> None:
     """Add the updates in a model to the weights, for inference at the speed of the ViT without them.
 
-    Training, and ``unmerge_lora``, take them out again. Its state dict is that of the model as it is trained.
+    Training, and `unmerge_lora`, take them out again. Its state dict is that of the model as it is trained.
 
     Raises:
         ValueError: The model has no LoRA.
@@ -112,7 +112,7 @@ def merge_lora(model: nn.Module) -> None:
 
 
 def unmerge_lora(model: nn.Module) -> None:
-    """Undo ``merge_lora``."""
+    """Undo `merge_lora`."""
     for _, layer in lora_layers(model):
         layer.unmerge()
 
@@ -184,7 +184,7 @@ def _linear_layers(vit: nn.Module) -> Iterator[tuple[str, nn.Linear]]:
 
 
 def _block_of(vit: ViT, name: str) -> int:
-    """The block of a layer; -1 for what comes before them, ``num_layers`` for what comes after."""
+    """The block of a layer; -1 for what comes before them, `num_layers` for what comes after."""
     return vit.get_layer_depth(f'{name}.weight')[0] - 1
 
 

@@ -1,4 +1,4 @@
-"""Self-supervised training of NAF on images alone (arXiv 2511.18452; ``train.py`` of valeoai/NAF)."""
+"""Self-supervised training of NAF on images alone (arXiv 2511.18452; `train.py` of valeoai/NAF)."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from .upsampler_pretraining import Doubled, UpsamplerPretraining
 class NAFPretraining(UpsamplerPretraining):
     """Train NAF to make the map of an image out of the image and the map of it at a smaller size.
 
-    As ``train.py`` of valeoai/NAF does: the ViT sees an image, and the image shrunk bilinearly to whole patches; NAF
+    As `train.py` of valeoai/NAF does: the ViT sees an image, and the image shrunk bilinearly to whole patches; NAF
     sees the image at 4 times the map's size, and makes the larger map of the smaller one. The loss is the mean square
     of the differences. One ViT is enough for a NAF that serves others.
 
     Args:
-        backbone: A ``LiftedViT`` or its config, with a ViT that is frozen and a ``NAF`` that is not.
+        backbone: A `LiftedViT` or its config, with a ViT that is frozen and a `NAF` that is not.
         factor: What the sides are shrunk by; of two numbers, one between them is drawn for each batch ('random' in the
             official code is .25 and .6).
         largest_guide: Sides of the image for NAF are at most so many pixels.
@@ -32,7 +32,7 @@ class NAFPretraining(UpsamplerPretraining):
         init_cfg: As in mmengine.
 
     Raises:
-        ValueError: A part of the ViT would be trained, or NAF would not, or ``factor`` is no number or range above 0.
+        ValueError: A part of the ViT would be trained, or NAF would not, or `factor` is no number or range above 0.
     """
 
     def __init__(

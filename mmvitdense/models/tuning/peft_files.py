@@ -1,4 +1,4 @@
-"""LoRA in the files of the package peft: ``adapter_model.safetensors`` and ``adapter_config.json``."""
+"""LoRA in the files of the package peft: `adapter_model.safetensors` and `adapter_config.json`."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def load_peft(vit: nn.Module, folder: str | Path) -> None:
 
 
 def _joint(layer: LowRankLinear) -> tuple[Tensor, Tensor]:
-    """One ``down``, sum of ranks x in, and one ``up``, out x sum of ranks, of all updates of a layer."""
+    """One `down`, sum of ranks x in, and one `up`, out x sum of ranks, of all updates of a layer."""
     updates = [(rows, layer.low_rank[name]) for name, rows in layer.rows.items()]
     down = torch.cat([update.down.detach() for _, update in updates]).cpu()
     up = torch.zeros(layer.out_features, len(down), dtype=down.dtype)

@@ -13,7 +13,7 @@ from torch import Tensor
 def scale_consistency(maps: Tensor, larger: Tensor) -> Tensor:
     """How far a map is from that of the same image at a higher resolution.
 
-    The smooth L1 loss of ResFormer's distillation between a smaller and a larger view (``losses.py``), whose target is
+    The smooth L1 loss of ResFormer's distillation between a smaller and a larger view (`losses.py`), whose target is
     normed over the channels without gain and passes no gradient. There the views meet in the class token; here in the
     map, the larger one averaged over the cells of the smaller. That is ours and was never published.
 
@@ -29,16 +29,16 @@ def scale_consistency(maps: Tensor, larger: Tensor) -> Tensor:
 class TrainsAtSeveralResolutions:
     """Losses of a detector or segmentor at several resolutions of each image, in one step.
 
-    It stands before a model of mmdet or mmseg among the bases of a class with ``resized``. Parameters, their names and
+    It stands before a model of mmdet or mmseg among the bases of a class with `resized`. Parameters, their names and
     predictions are those of that model. Each loss is divided by the number of resolutions and reported under 'x0.5.'
     and its name. A step costs the sum of the resolutions; under DDP it needs nothing special.
 
     Args:
         resolutions: Factors of the sides of the batch, the largest first. Sides are rounded to whole multiples of
-            ``size_divisor``.
-        consistency: Weight of ``scale_consistency`` between the last map of the backbone at each resolution and at the
+            `size_divisor`.
+        consistency: Weight of `scale_consistency` between the last map of the backbone at each resolution and at the
             one before; 0 leaves it out.
-        size_divisor: See ``resolutions``; by default the patch size of the backbone.
+        size_divisor: See `resolutions`; by default the patch size of the backbone.
     """
 
     def __init__(
@@ -79,7 +79,7 @@ class TrainsAtSeveralResolutions:
         return found
 
     def resized(self, data_samples: list, size: tuple[int, int], new: tuple[int, int]) -> list:
-        """The samples of a batch of (height, width) ``size`` for one of the size ``new``; those given stay."""
+        """The samples of a batch of (height, width) `size` for one of the size `new`; those given stay."""
         raise NotImplementedError
 
     def _rounded(self, side: float) -> int:

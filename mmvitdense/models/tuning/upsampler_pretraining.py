@@ -23,12 +23,12 @@ class Doubled(NamedTuple):
 
 
 class UpsamplerPretraining(BaseModel):
-    """Base of the trainings of a ``MapUpsampler`` on maps of one image at several sizes.
+    """Base of the trainings of a `MapUpsampler` on maps of one image at several sizes.
 
     Its checkpoints have the names of a detector or segmentor with the same backbone.
 
     Args:
-        backbone: A ``LiftedViT`` or its config, with a ViT that is frozen and an upsampler that is not.
+        backbone: A `LiftedViT` or its config, with a ViT that is frozen and an upsampler that is not.
         data_preprocessor: As in mmengine; images are normalised as for the ViT.
         init_cfg: As in mmengine.
 
@@ -73,14 +73,14 @@ class UpsamplerPretraining(BaseModel):
 
     @torch.no_grad()
     def predict(self, inputs: Tensor, data_samples: Sequence[BaseDataElement] | None = None) -> list[BaseDataElement]:
-        """How far the doubled map of the image at half its size is from that of the image, for ``LiftMetric``.
+        """How far the doubled map of the image at half its size is from that of the image, for `LiftMetric`.
 
         Args:
             inputs: B x 3 x H x W, whole multiples of two patches.
             data_samples: The samples, which are extended.
 
         Returns:
-            A sample for each image with ``lift`` and ``bilinear``, the mean of one less the cosine of the features,
+            A sample for each image with `lift` and `bilinear`, the mean of one less the cosine of the features,
             for the upsampler and for bilinear interpolation.
         """
         self.check_size(inputs, 2)
@@ -93,7 +93,7 @@ class UpsamplerPretraining(BaseModel):
         return samples
 
     def check_size(self, inputs: Tensor, patches: int) -> None:
-        """Raise a ``ValueError`` where the sides of images are no multiples of so many patches."""
+        """Raise a `ValueError` where the sides of images are no multiples of so many patches."""
         multiple = patches * self.backbone.patch_size
         if any(side % multiple for side in inputs.shape[-2:]):
             raise ValueError(

@@ -109,7 +109,7 @@ def test_annotations_without_a_key(coco, refused, key):
     ],
 )
 def test_values_that_are_not_what_they_should_be(coco, refused, kind, key, value):
-    """NumPy would read '64' as 64, and ``bool('0')`` is True."""
+    """NumPy would read '64' as 64, and `bool('0')` is True."""
     coco.content[kind][2][key] = value
     coco.write()
     message = refused(coco.config())

@@ -76,7 +76,7 @@ def yolo_text(number, shift=0, polygons=False):
 
 
 def write_yolo(root, shift=0, polygons=False, yaml=True, order='images/{}', suffix='.jpg'):
-    """images/train, labels/train, ... and data.yaml; ``order='{}/images'`` as Roboflow does."""
+    """images/train, labels/train, ... and data.yaml; `order='{}/images'` as Roboflow does."""
     root = Path(root)
     for split, numbers in SPLITS.items():
         folder = order.format(split)

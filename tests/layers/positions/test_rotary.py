@@ -85,7 +85,7 @@ def test_rotation_is_a_product_of_complex_numbers():
 
 
 def test_half_pairing_replaces_neighbouring_channels():
-    """Logits of interleaved rotation, written out, are those of ``rotate`` on permuted channels."""
+    """Logits of interleaved rotation, written out, are those of `rotate` on permuted channels."""
     query, key, turn = torch.randn(6, 8).double(), torch.randn(6, 8).double(), torch.randn(6, 4).double()
 
     def interleaved(tokens):

@@ -25,7 +25,7 @@ SMALL_VIT = {'embed_dims': 64, 'num_layers': 4, 'num_heads': 4, 'feedforward_cha
 
 
 class AdapterSuite(BackboneSuite):
-    """Tests of a backbone that holds a plain ViT; subclasses give ``common`` options of all variants."""
+    """Tests of a backbone that holds a plain ViT; subclasses give `common` options of all variants."""
 
     patch_size = 16
     trunk = 'vit.'

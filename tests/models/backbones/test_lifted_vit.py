@@ -1,4 +1,4 @@
-"""The suite of backbones for LiftedViT, what is frozen, weights of LiFT and NAF; fidelity is in ``tests/fidelity``."""
+"""The suite of backbones for LiftedViT, what is frozen, weights of LiFT and NAF; fidelity is in `tests/fidelity`."""
 
 import pytest
 import torch

@@ -198,7 +198,7 @@ class TestPlainViT(BackboneSuite):
 
     @pytest.mark.skipif(shutil.which('c++') is None and shutil.which('g++') is None, reason='needs a C++ compiler')
     def test_inductor(self):
-        """The compiler behind ``torch.compile``, for one windowed block: it takes long, and dynamo has its own test."""
+        """The compiler behind `torch.compile`, for one windowed block: it takes long, and dynamo has its own test."""
         torch._dynamo.reset()
         model = self.build({**VITDET, 'num_layers': 1, 'global_blocks': (), 'out_indices': 0})
         image = torch.randn(2, 3, 32, 48)
@@ -523,7 +523,7 @@ class TestLayerDepth:
         assert name in dict(vit.named_parameters())
 
     def test_a_shared_table_is_last(self):
-        """As in BEiT's ``get_num_layer_for_vit``; a table of a block has the depth of the block."""
+        """As in BEiT's `get_num_layer_for_vit`; a table of a block has the depth of the block."""
         vit = PlainViT(**SMALL, rel_pos='bias_shared')
         assert vit.get_layer_depth('rel_pos_bias.relative_position_bias_table') == (5, 6)
         assert vit.get_layer_depth('blocks.2.attn.relative_position_bias_table') == (3, 6)

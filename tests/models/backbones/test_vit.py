@@ -41,7 +41,7 @@ def _of_timm(in_channels=3):
 
 
 def _twins(in_channels=3):
-    """The same weights as a module of timm and as a ``PlainViT``."""
+    """The same weights as a module of timm and as a `PlainViT`."""
     model = _of_timm(in_channels)
     plain = PlainViT(
         **SIZES,
@@ -89,7 +89,7 @@ class TestIntermediate:
 class TestTimm:
     @pytest.mark.parametrize(('holder', 'in_channels'), [('adapter', 3), ('comer', 3), ('comer', 4)])
     def test_in_an_adapter(self, holder, in_channels):
-        """Outputs and gradients as with ``PlainViT``, at a size that is no multiple of anything."""
+        """Outputs and gradients as with `PlainViT`, at a size that is no multiple of anything."""
         kind, options = HOLDERS[holder]
         held, plain = _twins(in_channels)
         one, other = (kind(vit, **options) for vit in (held, plain))

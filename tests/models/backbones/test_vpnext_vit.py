@@ -1,4 +1,4 @@
-"""The suite of backbones for VPNeXt's; what it computes is in ``segmentation/test_vpnext.py``."""
+"""The suite of backbones for VPNeXt's; what it computes is in `segmentation/test_vpnext.py`."""
 
 from mmvitdense.models import VPNeXtViT
 from tests.models.suite import BackboneSuite

@@ -85,7 +85,7 @@ def test_windows_cut_by_hand(vit, size, rows, columns):
 
 
 def test_a_frozen_trunk_of_dinov3_is_the_same_in_training():
-    """Its positions are scaled at random in training, see DINOv3's ``rescale_coords``."""
+    """Its positions are scaled at random in training, see DINOv3's `rescale_coords`."""
     rope = {'kind': 'dinov3', 'rescale': 2.0}
     vit = {**VIT, 'pos_embed': None, 'rope': rope}
     image = torch.randn(1, 3, 32, 32)

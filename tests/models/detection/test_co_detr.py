@@ -1,4 +1,4 @@
-"""CoDETR: what no recorded output shows. The released code's numbers are in ``tests/fidelity/test_co_detr.py``."""
+"""CoDETR: what no recorded output shows. The released code's numbers are in `tests/fidelity/test_co_detr.py`."""
 
 import math
 from pathlib import Path
@@ -225,7 +225,7 @@ def test_parameters_of_the_released_models():
 
 
 def test_averaged_weights_as_published():
-    """The average follows at (1 - m) exp(-(1 + t) / 2000) + m of the difference (``mmdet/core/hook/ema.py``), buffers
+    """The average follows at (1 - m) exp(-(1 + t) / 2000) + m of the difference (`mmdet/core/hook/ema.py`), buffers
     too."""
     config = Config.fromfile(CONFIGS / 'vit-l-eva02_co-dino_12e_coco.py')
     model = torch.nn.BatchNorm1d(1)

@@ -61,7 +61,7 @@ def detector():
 
 
 def view(images, scale, flip=None):
-    """A batch in one size, mirrored or not, as ``tta_pipeline`` packs it."""
+    """A batch in one size, mirrored or not, as `tta_pipeline` packs it."""
     samples, inputs = [], []
     for number, image in enumerate(images):
         seen = nn.functional.interpolate(image[None], scale_factor=scale, mode='nearest')[0]

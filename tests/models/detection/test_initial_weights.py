@@ -16,7 +16,7 @@ CONFIGS = Path(__file__).parents[3] / 'configs/vitdet'
 
 @pytest.mark.parametrize('part', ['roi_head', 'mask_head'])
 def test_box_and_mask_heads(part):
-    """All that one seed draws in a usual construction and ``init_weights``."""
+    """All that one seed draws in a usual construction and `init_weights`."""
     model = Config.fromfile(CONFIGS / 'vitdet-b-mae_cascade-mask-rcnn_lsj-100e_coco.py').model
     options = {**model.roi_head, 'train_cfg': model.train_cfg.rcnn, 'test_cfg': model.test_cfg.rcnn}
     _narrow(options)

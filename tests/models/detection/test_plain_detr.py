@@ -1,4 +1,4 @@
-"""PlainDETR: what no recorded output shows. The released code's are in ``tests/fidelity/test_plain_detr.py``."""
+"""PlainDETR: what no recorded output shows. The released code's are in `tests/fidelity/test_plain_detr.py`."""
 
 import copy
 from pathlib import Path

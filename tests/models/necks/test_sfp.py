@@ -1,4 +1,4 @@
-"""SFP: the suite; its values are held against the released code by ``tests/fidelity/test_co_detr.py``."""
+"""SFP: the suite; its values are held against the released code by `tests/fidelity/test_co_detr.py`."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""Options of ``ViTCoMer`` and ``ViTAdapter`` that names and shapes of official checkpoints imply."""
+"""Options of `ViTCoMer` and `ViTAdapter` that names and shapes of official checkpoints imply."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _STAGE = re.compile(r'^interactions\.(\d+)\.')
 
 
 def split_given(given: dict[str, Any], names: tuple[str, ...] = _OWN) -> tuple[dict[str, Any], dict[str, Any]]:
-    """What the user gives for the ViT inside, under 'vit' or bare, and for the model, whose options are ``names``."""
+    """What the user gives for the ViT inside, under 'vit' or bare, and for the model, whose options are `names`."""
     own = {name: value for name, value in given.items() if name in names}
     bare = {name: value for name, value in given.items() if name not in (*names, 'vit')}
     return {**bare, **given.get('vit', {})}, own
@@ -80,13 +80,13 @@ def num_stages(weights: dict[str, Tensor]) -> int:
 
 
 def num_extra(weights: dict[str, Tensor], part: str) -> int:
-    """How many modules the list ``part``, such as 'extra_CTIs', has."""
+    """How many modules the list `part`, such as 'extra_CTIs', has."""
     pattern = re.compile(rf'^interactions\.\d+\.{part}\.(\d+)\.')
     return 1 + max((int(match[1]) for name in weights if (match := pattern.match(name))), default=-1)
 
 
 def ratio(hidden: int, dims: int) -> float:
-    """The share from which ``int(dims * share)`` is ``hidden``."""
+    """The share from which `int(dims * share)` is `hidden`."""
     share = hidden / dims
     return share if int(dims * share) == hidden else (hidden + 0.5) / dims
 

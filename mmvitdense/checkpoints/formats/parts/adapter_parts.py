@@ -9,7 +9,7 @@ from torch import Tensor
 from mmvitdense.checkpoints.files.prefix import find_prefix
 
 VIT = 'vit.'
-"""Prefix of the ViT in this project's ``ViTCoMer`` and ``ViTAdapter``; the official names have none."""
+"""Prefix of the ViT in this project's `ViTCoMer` and `ViTAdapter`; the official names have none."""
 
 _BACKBONE = 'backbone.'
 # The first layer of the convolutional stem, which both models have.

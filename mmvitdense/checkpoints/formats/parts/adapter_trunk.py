@@ -71,7 +71,7 @@ def _convert_trunk(trunk: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def trunk_options(adapter: Adapter, given: dict[str, Any]) -> dict[str, Any]:
-    """Options of the ``PlainViT`` inside; ``given`` ones win.
+    """Options of the `PlainViT` inside; `given` ones win.
 
     Raises:
         CheckpointError: The number of heads, or the grid of BEiT's tables, cannot be determined.

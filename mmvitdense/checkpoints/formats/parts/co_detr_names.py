@@ -1,4 +1,4 @@
-"""Names of Co-DETR's heads: the released code's (mmdet 2), and those of the copy in ``projects`` of mmdet 3."""
+"""Names of Co-DETR's heads: the released code's (mmdet 2), and those of the copy in `projects` of mmdet 3."""
 
 from __future__ import annotations
 
@@ -38,6 +38,6 @@ def is_co_detr(state_dict: dict[str, Tensor]) -> bool:
 
 
 def rename_co_detr(weights: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Rename to ``CoDETR``; names that no rule knows stay. Of files with averaged weights, which are those under the
+    """Rename to `CoDETR`; names that no rule knows stay. Of files with averaged weights, which are those under the
     usual names, the others ('ema_' and names without dots) are dropped."""
     return rename({name: x for name, x in weights.items() if not name.startswith('ema_')}, _RULES)

@@ -1,4 +1,4 @@
-"""Names of detectron2's feature pyramid network in mmdet's ``FPN``."""
+"""Names of detectron2's feature pyramid network in mmdet's `FPN`."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ def rename_fpn(state_dict: dict[str, Tensor], neck: str = 'neck.', norm: str = '
 
     Args:
         state_dict: With names such as 'backbone.fpn_lateral2.norm.weight'.
-        neck: Prefix of mmdet's ``FPN``.
-        norm: What mmcv's ``ConvModule`` calls the norms: 'bn' for batch norms.
+        neck: Prefix of mmdet's `FPN`.
+        norm: What mmcv's `ConvModule` calls the norms: 'bn' for batch norms.
     """
     renamed = {}
     for name, value in state_dict.items():

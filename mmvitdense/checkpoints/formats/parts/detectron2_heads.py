@@ -41,7 +41,7 @@ def rename_heads(state_dict: dict[str, Tensor], norm: str = 'ln') -> dict[str, T
 
     Args:
         state_dict: With names such as 'proposal_generator.rpn_head.anchor_deltas.weight'.
-        norm: What mmcv's ``ConvModule`` calls the norms of box and mask head: 'ln' for ``LayerNorm2d``, 'bn' for
+        norm: What mmcv's `ConvModule` calls the norms of box and mask head: 'ln' for `LayerNorm2d`, 'bn' for
             batch norms.
     """
     weights = {name: value for name, value in state_dict.items() if not _SETTINGS.match(name)}

@@ -34,7 +34,7 @@ def plain_families(weights: Mapping[str, Tensor]) -> tuple[str, ...]:
     """The families that a ViT without LayerScale, with a class token and absolute positions, may be of.
 
     Args:
-        weights: Names of ``PlainViT``. A register is the distillation token of DeiT.
+        weights: Names of `PlainViT`. A register is the distillation token of DeiT.
     """
     if 'register_tokens' in weights:
         return ('deit',)
@@ -55,7 +55,7 @@ def has_size_of_mae_lite(weights: Mapping[str, Tensor]) -> bool:
     """Whether the ViT is as narrow and deep as MAE-Lite's, which MAE, MoCo v3 and BEiT have at no size.
 
     Args:
-        weights: Names of ``PlainViT``, or of timm.
+        weights: Names of `PlainViT`, or of timm.
     """
     return (len(weights['patch_embed.proj.weight']), _depth(weights)) == ARCHITECTURES['tiny'][:2]
 
@@ -65,11 +65,11 @@ def _depth(weights: Mapping[str, Tensor]) -> int:
 
 
 def options_of_families(families: Collection[str], weights: Mapping[str, Tensor]) -> dict[str, Any]:
-    """Options of ``PlainViT`` from the table: those of the first family, where one of them has any.
+    """Options of `PlainViT` from the table: those of the first family, where one of them has any.
 
     Args:
         families: Which the weights may be of, the likeliest first.
-        weights: Names of ``PlainViT``.
+        weights: Names of `PlainViT`.
     """
     options = {}
     for key, values in _values(families, weights).items():

@@ -1,4 +1,4 @@
-"""Constructor options of ``PlainViT`` that converted weights imply."""
+"""Constructor options of `PlainViT` that converted weights imply."""
 
 from __future__ import annotations
 
@@ -29,17 +29,17 @@ def implied_options(
 ) -> dict[str, Any]:
     """Read the options off names and shapes.
 
-    What weights do not determine is that of the family (``mmvitdense.pretrainings``), and ``PlainViT``'s default
+    What weights do not determine is that of the family (`mmvitdense.pretrainings`), and `PlainViT`'s default
     without one: the epsilon of the norms, the activation, rotary positions, the rule that resizes positions.
 
     Args:
-        weights: Names of ``PlainViT``, as a format's ``convert`` returns them.
+        weights: Names of `PlainViT`, as a format's `convert` returns them.
         given: Options that the user gives; they win.
         families: Families that the weights may be of, the likeliest first.
         known: Options that the format knows, over those of the family; None for those that it does not.
 
     Returns:
-        Keyword arguments of ``PlainViT``.
+        Keyword arguments of `PlainViT`.
 
     Raises:
         CheckpointError: The number of heads, or the grid of a table that is no square, cannot be determined.

@@ -43,12 +43,12 @@ def without_network(state_dict: Weights) -> Weights:
 
 
 def is_dinov3(weights: Weights) -> bool:
-    """Whether the ViT has the names of ``transformers``' DINOv3."""
+    """Whether the ViT has the names of `transformers`' DINOv3."""
     return f'{_TRUNK}patch_embed.patch_embeddings.weight' in weights
 
 
 def convert_trunk(weights: Weights) -> Weights:
-    """The ViT of an official file, DINOv2 of timm or DINOv3 of ``transformers``, under 'vit.'; nothing without one."""
+    """The ViT of an official file, DINOv2 of timm or DINOv3 of `transformers`, under 'vit.'; nothing without one."""
     trunk = {name.removeprefix(_TRUNK): x for name, x in weights.items() if name.startswith(_TRUNK)}
     if not trunk:
         return {}
@@ -62,7 +62,7 @@ def around_trunk(weights: Weights) -> Weights:
 
 
 def is_own(state_dict: Weights, part: str) -> bool:
-    """Whether this is a file of this project of a model with ``part`` beside the queries, alone or in a whole model."""
+    """Whether this is a file of this project of a model with `part` beside the queries, alone or in a whole model."""
     return any(f'{prefix}{QUERIES}' in state_dict and f'{prefix}{part}' in state_dict for prefix in ('', BACKBONE))
 
 

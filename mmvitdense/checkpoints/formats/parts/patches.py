@@ -10,7 +10,7 @@ _STEM = 'patch_embed.convs.{}.conv.weight'
 
 
 def patch_sides(weights: Mapping[str, Tensor]) -> tuple[int, int]:
-    """Height and width of a patch in pixels, from names of ``PlainViT``."""
+    """Height and width of a patch in pixels, from names of `PlainViT`."""
     halvings = 0
     while _STEM.format(halvings) in weights:
         halvings += 1
@@ -21,6 +21,6 @@ def patch_sides(weights: Mapping[str, Tensor]) -> tuple[int, int]:
 
 
 def image_channels(weights: Mapping[str, Tensor]) -> int:
-    """Channels of the image, from names of ``PlainViT``."""
+    """Channels of the image, from names of `PlainViT`."""
     first = _STEM.format(0)
     return weights[first if first in weights else 'patch_embed.proj.weight'].shape[1]

@@ -1,6 +1,6 @@
 """What the layouts of Perception Encoder have in common: those of CLIP, with rotary positions that are in no file.
 
-The signs are those of facebookresearch/perception_models ``core/vision_encoder/config.py``: 'core' models pool by a
+The signs are those of facebookresearch/perception_models `core/vision_encoder/config.py`: 'core' models pool by a
 learned probe and have a last norm, 'lang' and 'spatial' have neither, and the largest no class token.
 """
 
@@ -32,7 +32,7 @@ def has_timm_signs(body: dict[str, Tensor]) -> bool:
 
 
 def families_of(weights: dict[str, Tensor]) -> tuple[str, ...]:
-    """The variant, given names of ``PlainViT``; both where nothing says which of two it is."""
+    """The variant, given names of `PlainViT`; both where nothing says which of two it is."""
     if 'norm.weight' in weights:
         return ('pe-core',)
     if 'blocks.0.ls1.gamma' not in weights:

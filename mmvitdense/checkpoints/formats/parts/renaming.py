@@ -1,4 +1,4 @@
-"""Renaming tensors by rules, and stacking tensors that ``PlainViT`` keeps as one."""
+"""Renaming tensors by rules, and stacking tensors that `PlainViT` keeps as one."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import Tensor
 
 QKV = ('attn.q', 'attn.k', 'attn.v')
 GATED = ('mlp.gate', 'mlp.value')
-"""Temporary names of parts that ``stack`` joins."""
+"""Temporary names of parts that `stack` joins."""
 
 
 def rename(state_dict: dict[str, Tensor], rules: Sequence[tuple[str, str]]) -> dict[str, Tensor]:

@@ -18,7 +18,7 @@ def sines_of(table: Tensor) -> str | None:
         table: 1 x rows x C, of a square grid, with or without a row of the class token, which is zero then.
 
     Returns:
-        'sincos_mae', 'sincos_bv' (see ``SinCosPositions``) or 'mocov3', MAE's with rows before columns (``vits.py``);
+        'sincos_mae', 'sincos_bv' (see `SinCosPositions`) or 'mocov3', MAE's with rows before columns (`vits.py`);
         None for another table, and for one without values.
     """
     square = square_table(table.shape[1])

@@ -1,4 +1,4 @@
-"""What the layouts around timm's have in common: ``blocks.0.attn.qkv.weight`` or ``blocks.0.attn.q_proj.weight``.
+"""What the layouts around timm's have in common: `blocks.0.attn.qkv.weight` or `blocks.0.attn.q_proj.weight`.
 
 Official code of MAE, DeiT, DINO, iBOT, MoCo v3, BEiT, SimMIM, DINOv2, DINOv3, SAM and EVA-02 descends from timm, and
 spells the same parts in a few ways. Which family a file is of follows from the names of its blocks, all of which a
@@ -68,7 +68,7 @@ def has_gated_mlp(body: dict[str, Tensor]) -> bool:
 
 
 def convert_body(body: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Rename to the layout of ``PlainViT``; names that are not those of the ViT stay, buffers are dropped."""
+    """Rename to the layout of `PlainViT`; names that are not those of the ViT stay, buffers are dropped."""
     gated = has_gated_mlp(body)
     weights = rename({name: value for name, value in body.items() if not _BUFFERS.search(name)}, _RULES)
     if gated:

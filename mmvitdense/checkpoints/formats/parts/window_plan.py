@@ -14,12 +14,12 @@ _TABLE = re.compile(r'^blocks\.(\d+)\.attn\.rel_pos_h$')
 
 
 def table_sides(weights: Mapping[str, Tensor]) -> dict[int, int]:
-    """{block: rows of the grid that its tables span}, from names of ``PlainViT``."""
+    """{block: rows of the grid that its tables span}, from names of `PlainViT`."""
     return {int(match[1]): axis_length(len(x)) for name, x in weights.items() if (match := _TABLE.match(name))}
 
 
 def window_plan(weights: Mapping[str, Tensor], patch_size: int) -> dict[str, Any]:
-    """Options of ``PlainViT`` for tables of two sizes or more; tables of one size are taken for the whole map.
+    """Options of `PlainViT` for tables of two sizes or more; tables of one size are taken for the whole map.
 
     The last blocks of each quarter are global in all published models. Where the tables of exactly these have one size
     and all others another, they are those of the map, even where a window is larger than it; else the longest are.
@@ -65,7 +65,7 @@ def windows_of_vitdet(weights: Mapping[str, Tensor], grid_side: int | None) -> d
     of one size in a model with convolutional propagation, which replaces global attention.
 
     Args:
-        weights: Names of ``PlainViT``.
+        weights: Names of `PlainViT`.
         grid_side: Side of the pre-training grid in tokens, None without a table of positions.
     """
     sides = table_sides(weights)

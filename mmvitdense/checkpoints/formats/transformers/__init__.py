@@ -1,1 +1,1 @@
-"""Layouts of the library ``transformers``, one file each, see ``formats.contract``."""
+"""Layouts of the library `transformers`, one file each, see `formats.contract`."""

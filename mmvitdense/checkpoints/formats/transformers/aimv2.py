@@ -1,4 +1,4 @@
-"""AIMv2 of ``transformers`` (``Aimv2VisionModel``, or the model of both towers)."""
+"""AIMv2 of `transformers` (`Aimv2VisionModel`, or the model of both towers)."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def matches(state_dict: dict[str, Tensor]) -> bool:
 
 
 def convert(state_dict: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Rename to the layout of ``PlainViT``; heads keep their names."""
+    """Rename to the layout of `PlainViT`; heads keep their names."""
     body = {n: x for n, x in strip_prefix(state_dict, ANCHOR).items() if not n.endswith('position_ids')}
     weights = stack(stack(rename(body, _RULES), QKV, 'attn.qkv'), GATED, 'mlp.w12')
     if 'pos_embed' in weights:

@@ -1,4 +1,4 @@
-"""BEiT and Data2Vec-Vision of ``transformers``, with tables of relative positions of each block or shared by all."""
+"""BEiT and Data2Vec-Vision of `transformers`, with tables of relative positions of each block or shared by all."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def matches(state_dict: dict[str, Tensor]) -> bool:
 
 
 def convert(state_dict: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Rename to the layout of ``PlainViT``; a shared table becomes 'rel_pos_bias.relative_position_bias_table'."""
+    """Rename to the layout of `PlainViT`; a shared table becomes 'rel_pos_bias.relative_position_bias_table'."""
     body = body_of(state_dict)
     if len(body) < len(state_dict) and f'beit.{ANCHOR}' in state_dict:
         # The model for pre-training keeps the last norm beside the encoder.

@@ -1,4 +1,4 @@
-"""The image towers of CLIP and SigLIP in ``transformers``, alone or in the model of both towers."""
+"""The image towers of CLIP and SigLIP in `transformers`, alone or in the model of both towers."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def matches(state_dict: dict[str, Tensor]) -> bool:
 
 
 def convert(state_dict: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Rename to the layout of ``PlainViT``; heads of the tower keep their names."""
+    """Rename to the layout of `PlainViT`; heads of the tower keep their names."""
     return convert_tower(strip_prefix(state_dict, ANCHOR))
 
 

@@ -1,4 +1,4 @@
-"""DINOv2 of ``transformers``, with and without registers, with plain and gated feed-forward networks."""
+"""DINOv2 of `transformers`, with and without registers, with plain and gated feed-forward networks."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ def matches(state_dict: dict[str, Tensor]) -> bool:
 
 
 def convert(state_dict: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Rename to the layout of ``PlainViT``; mask token and classifiers keep their names."""
+    """Rename to the layout of `PlainViT`; mask token and classifiers keep their names."""
     return convert_body(body_of(state_dict))
 
 
 def families(state_dict: dict[str, Tensor]) -> tuple[str, ...]:
-    """Those with registers are another family. ``transformers`` itself resizes positions by another rule."""
+    """Those with registers are another family. `transformers` itself resizes positions by another rule."""
     return ('dinov2-reg',) if 'embeddings.register_tokens' in body_of(state_dict) else ('dinov2',)
 
 

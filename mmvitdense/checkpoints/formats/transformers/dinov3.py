@@ -1,4 +1,4 @@
-"""DINOv3 and LingBot-Vision under the names of ``transformers`` (``DINOv3ViTModel``), networks plain or gated."""
+"""DINOv3 and LingBot-Vision under the names of `transformers` (`DINOv3ViTModel`), networks plain or gated."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def matches(state_dict: dict[str, Tensor]) -> bool:
 
 
 def convert(state_dict: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Rename to the layout of ``PlainViT``; the mask token and classifiers keep their names."""
+    """Rename to the layout of `PlainViT`; the mask token and classifiers keep their names."""
     return convert_body(body_of(state_dict, ANCHOR))
 
 

@@ -1,4 +1,4 @@
-"""EoMT of ``transformers``, on DINOv2 (``EomtForUniversalSegmentation``) and DINOv3 (``EomtDinov3...``)."""
+"""EoMT of `transformers`, on DINOv2 (`EomtForUniversalSegmentation`) and DINOv3 (`EomtDinov3...`)."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ _OF_TRUNK = (
 
 
 def matches(state_dict: Weights) -> bool:
-    """Whether the queries and heads have the names of ``transformers``."""
+    """Whether the queries and heads have the names of `transformers`."""
     return all(name in state_dict for name in _ANCHORS)
 
 
 def convert(state_dict: Weights) -> Weights:
-    """Rename to ``EoMT`` under 'backbone.', as the detectors and segmentors with it have it."""
+    """Rename to `EoMT` under 'backbone.', as the detectors and segmentors with it have it."""
     weights = {name: weight for name, weight in state_dict.items() if not DROPPED.match(name)}
     trunk = convert_body(rename({n: x for n, x in weights.items() if n.startswith(_TRUNK)}, _OF_TRUNK))
     if 'pos_embed' in trunk and trunk['pos_embed'].ndim == 2:
@@ -46,7 +46,7 @@ def convert(state_dict: Weights) -> Weights:
 
 
 def options(state_dict: Weights, **given: Any) -> dict[str, Any]:
-    """Options of ``EoMT``; ``given`` ones win, others than its own are of its ViT."""
+    """Options of `EoMT`; `given` ones win, others than its own are of its ViT."""
     return options_of(own_names(convert(state_dict)), given)
 
 

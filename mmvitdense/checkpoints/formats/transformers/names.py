@@ -1,7 +1,7 @@
-"""What the ViT layouts of ``transformers`` have in common.
+"""What the ViT layouts of `transformers` have in common.
 
-Files keep the names of transformers 4 (``encoder.layer.0.attention.attention.query``); models of transformers 5 have
-others in memory (``layers.0.attention.q_proj``). Both are read.
+Files keep the names of transformers 4 (`encoder.layer.0.attention.attention.query`); models of transformers 5 have
+others in memory (`layers.0.attention.q_proj`). Both are read.
 """
 
 from __future__ import annotations
@@ -37,17 +37,17 @@ _RULES = (
 
 
 def body_of(state_dict: dict[str, Tensor], anchor: str = ANCHOR) -> dict[str, Tensor] | None:
-    """The encoder without its prefix ('vit.', 'beit.', ...); None where ``anchor`` is not there exactly once."""
+    """The encoder without its prefix ('vit.', 'beit.', ...); None where `anchor` is not there exactly once."""
     return strip_prefix(state_dict, anchor)
 
 
 def has_blocks(body: dict[str, Tensor] | None, part: str) -> bool:
-    """Whether the first block has the parameter ``part``; the blocks of stages, as a Hiera has, are none of these."""
+    """Whether the first block has the parameter `part`; the blocks of stages, as a Hiera has, are none of these."""
     return body is not None and any(f'{root}.0.{part}' in body for root in _ROOTS)
 
 
 def convert_body(body: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Rename to the layout of ``PlainViT``; names that are not those of the encoder stay."""
+    """Rename to the layout of `PlainViT`; names that are not those of the encoder stay."""
     weights = rename(body, _RULES)
     gated = any('mlp.gate_proj.' in name for name in weights)
     weights = rename(

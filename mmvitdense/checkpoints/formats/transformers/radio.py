@@ -1,4 +1,4 @@
-"""RADIO of ``transformers`` (``RadioModel``) in memory; its files have the names of NVIDIA."""
+"""RADIO of `transformers` (`RadioModel`) in memory; its files have the names of NVIDIA."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def matches(state_dict: dict[str, Tensor]) -> bool:
 
 
 def convert(state_dict: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Rename to the layout of ``PlainViT``; an embedding of videos and what is beside the encoder keep their names."""
+    """Rename to the layout of `PlainViT`; an embedding of videos and what is beside the encoder keep their names."""
     weights = convert_body(rename(body_of(state_dict, ANCHOR), _RULES))
     weights['patch_embed.proj.weight'] = kernel_of_linear(weights['patch_embed.proj.weight'], colours_first=True)
     return radio.with_tokens(weights, weights.pop(_TOKENS))

@@ -1,4 +1,4 @@
-"""The image encoder of SAM in ``transformers`` (``SamModel``, ``SamVisionModel``)."""
+"""The image encoder of SAM in `transformers` (`SamModel`, `SamVisionModel`)."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ _RULES = (
 
 
 def matches(state_dict: dict[str, Tensor]) -> bool:
-    """Whether blocks have decomposed relative positions and the norms of ``transformers``."""
+    """Whether blocks have decomposed relative positions and the norms of `transformers`."""
     body = strip_prefix(state_dict, ANCHOR)
     return body is not None and 'layers.0.layer_norm1.weight' in body
 
 
 def convert(state_dict: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Rename to the layout of ``PlainViT``; the convolutions after the ViT ('neck.') keep their names."""
+    """Rename to the layout of `PlainViT`; the convolutions after the ViT ('neck.') keep their names."""
     weights = rename(strip_prefix(state_dict, ANCHOR), _RULES)
     if 'pos_embed' in weights:
         weights['pos_embed'] = weights['pos_embed'].flatten(1, 2)

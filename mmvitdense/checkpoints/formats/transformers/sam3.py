@@ -1,4 +1,4 @@
-"""The image encoder of SAM 3 in ``transformers`` (``Sam3ViTModel``, ``Sam3Model``)."""
+"""The image encoder of SAM 3 in `transformers` (`Sam3ViTModel`, `Sam3Model`)."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def matches(state_dict: dict[str, Tensor]) -> bool:
 
 
 def convert(state_dict: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Rename to the layout of ``PlainViT``."""
+    """Rename to the layout of `PlainViT`."""
     return convert_body(rename(body_of(state_dict), _RULES))
 
 

@@ -1,4 +1,4 @@
-"""The image tower of SigLIP 2 NaFlex in ``transformers`` (``Siglip2VisionModel``), also in the model of both towers."""
+"""The image tower of SigLIP 2 NaFlex in `transformers` (`Siglip2VisionModel`), also in the model of both towers."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def matches(state_dict: dict[str, Tensor]) -> bool:
 
 
 def convert(state_dict: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Rename to the layout of ``PlainViT``; the head of the tower keeps its name."""
+    """Rename to the layout of `PlainViT`; the head of the tower keeps its name."""
     body = strip_prefix(state_dict, ANCHOR)
     return convert_tower({**body, ANCHOR: kernel_of_linear(body[ANCHOR])})
 

@@ -1,4 +1,4 @@
-"""TIPSv2 of ``transformers`` (``Tipsv2VisionModel``, or the model of both towers)."""
+"""TIPSv2 of `transformers` (`Tipsv2VisionModel`, or the model of both towers)."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def matches(state_dict: dict[str, Tensor]) -> bool:
 
 
 def convert(state_dict: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Rename to the layout of ``PlainViT``; the mask token keeps its name."""
+    """Rename to the layout of `PlainViT`; the mask token keeps its name."""
     return convert_body(body_of(state_dict))
 
 

@@ -1,4 +1,4 @@
-"""ViT, DeiT and MAE of ``transformers``: ``ViTModel``, ``DeiTModel``, ``ViTMAEModel`` and models that hold one.
+"""ViT, DeiT and MAE of `transformers`: `ViTModel`, `DeiTModel`, `ViTMAEModel` and models that hold one.
 
 The distillation token of DeiT becomes a register token with its position added, which computes the same.
 """
@@ -30,7 +30,7 @@ def matches(state_dict: dict[str, Tensor]) -> bool:
 
 
 def convert(state_dict: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Rename to the layout of ``PlainViT``; the pooler and classifiers keep their names."""
+    """Rename to the layout of `PlainViT`; the pooler and classifiers keep their names."""
     return convert_body(body_of(state_dict))
 
 

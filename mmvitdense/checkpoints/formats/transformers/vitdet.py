@@ -1,4 +1,4 @@
-"""ViTDet of ``transformers`` (``VitDetModel``, ``VitDetBackbone``): the ViT without a pyramid."""
+"""ViTDet of `transformers` (`VitDetModel`, `VitDetBackbone`): the ViT without a pyramid."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ def matches(state_dict: dict[str, Tensor]) -> bool:
 
 
 def convert(state_dict: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Rename to the layout of ``PlainViT``."""
+    """Rename to the layout of `PlainViT`."""
     return rename(strip_prefix(state_dict, ANCHOR), _RULES)
 
 
 def options(state_dict: dict[str, Tensor], **known: Any) -> dict[str, Any]:
-    """Options of ``PlainViT``; ``known`` ones win."""
+    """Options of `PlainViT`; `known` ones win."""
     return vitdet_options(convert(state_dict), known)
 
 

@@ -1,6 +1,6 @@
 """Names of the pyramid of ViTDet, of the RPN and of the heads of (Cascade) Mask R-CNN in detectron2.
 
-The way back of ``formats.detectron2_vitdet`` and ``formats.parts.detectron2_heads``.
+The way back of `formats.detectron2_vitdet` and `formats.parts.detectron2_heads`.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def around_names(weights: Weights, patch_size: int) -> Weights:
     """Rename pyramid and heads.
 
     Args:
-        weights: Names of mmdet and of ``SimpleFeaturePyramid``.
+        weights: Names of mmdet and of `SimpleFeaturePyramid`.
         patch_size: Of the ViT, from which the levels have their names.
 
     Raises:

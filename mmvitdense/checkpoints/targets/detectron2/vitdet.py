@@ -1,4 +1,4 @@
-"""``ViT`` of detectron2 (``modeling/backbone/vit.py``) with the pyramid and heads of ViTDet where there are such."""
+"""`ViT` of detectron2 (`modeling/backbone/vit.py`) with the pyramid and heads of ViTDet where there are such."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _RULE = {'by': 'size', 'antialias': False, 'mode': 'bicubic'}
 
 
 def arguments(options: Options, weights: Weights) -> dict[str, Any]:
-    """Those of ``detectron2.modeling.ViT``."""
+    """Those of `detectron2.modeling.ViT`."""
     windows = options['window_size']
     return {
         'img_size': options['img_size'][0],

@@ -1,4 +1,4 @@
-"""timm's ``Beit``: tables of relative positions of each block or of all, no bias of the keys."""
+"""timm's `Beit`: tables of relative positions of each block or of all, no bias of the keys."""
 
 from __future__ import annotations
 

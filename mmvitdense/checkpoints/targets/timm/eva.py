@@ -1,4 +1,4 @@
-"""timm's ``Eva``: rotary positions of DINOv3 and of EVA-02, no bias of the keys."""
+"""timm's `Eva`: rotary positions of DINOv3 and of EVA-02, no bias of the keys."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def write(weights: Weights, options: Options) -> Weights:
 
 
 def _in_neighbouring_pairs(weights: Weights, channels: int) -> Weights:
-    """The rows of queries and keys as they were before ``half_pairing``."""
+    """The rows of queries and keys as they were before `half_pairing`."""
     order = half_pairing(channels).argsort()
     turned = dict(weights)
     for name in [name for name in weights if re.search(r'\.attn\.qkv\.(weight|bias)$', name)]:

@@ -1,4 +1,4 @@
-"""timm's ``Eva`` as Perception Encoder: rotary positions by the index of patches, a norm before the blocks."""
+"""timm's `Eva` as Perception Encoder: rotary positions by the index of patches, a norm before the blocks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""timm's ``VisionTransformerSAM``: windows and decomposed relative positions, no class token."""
+"""timm's `VisionTransformerSAM`: windows and decomposed relative positions, no class token."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""timm's ``VisionTransformer``: a class token or none, registers, LayerScale, packed gated networks, a first norm."""
+"""timm's `VisionTransformer`: a class token or none, registers, LayerScale, packed gated networks, a first norm."""
 
 from __future__ import annotations
 

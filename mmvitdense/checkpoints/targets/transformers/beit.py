@@ -1,4 +1,4 @@
-"""``BeitModel`` of transformers: tables of relative positions of each block or of all, no bias of the keys."""
+"""`BeitModel` of transformers: tables of relative positions of each block or of all, no bias of the keys."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``CLIPVisionModel`` of transformers: a norm before the blocks, no bias of the patch embedding."""
+"""`CLIPVisionModel` of transformers: a norm before the blocks, no bias of the patch embedding."""
 
 from __future__ import annotations
 

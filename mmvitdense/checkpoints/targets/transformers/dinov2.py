@@ -1,4 +1,4 @@
-"""``Dinov2Model`` of transformers: LayerScale, plain and gated networks, no registers."""
+"""`Dinov2Model` of transformers: LayerScale, plain and gated networks, no registers."""
 
 from __future__ import annotations
 

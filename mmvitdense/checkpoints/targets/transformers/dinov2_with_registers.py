@@ -1,4 +1,4 @@
-"""``Dinov2WithRegistersModel`` of transformers."""
+"""`Dinov2WithRegistersModel` of transformers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``DINOv3ViTModel`` of transformers: rotary positions, registers, LayerScale, plain and gated networks."""
+"""`DINOv3ViTModel` of transformers: rotary positions, registers, LayerScale, plain and gated networks."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ def encoder_names(weights: Weights, *rules: tuple[str, str], key_bias: bool = Tr
     """Names of an encoder whose layers are 'encoder.layer.0.attention.attention.query' and so on.
 
     Args:
-        weights: Names of ``PlainViT``.
+        weights: Names of `PlainViT`.
         rules: For what the model calls otherwise.
         key_bias: Whether keys have a bias.
     """

@@ -1,4 +1,4 @@
-"""``SiglipVisionModel`` of transformers, without its head: no class token."""
+"""`SiglipVisionModel` of transformers, without its head: no class token."""
 
 from __future__ import annotations
 

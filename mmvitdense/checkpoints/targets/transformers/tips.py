@@ -1,4 +1,4 @@
-"""``Tipsv2VisionModel`` of transformers: as DINOv2 with registers, with positions resized bilinearly.
+"""`Tipsv2VisionModel` of transformers: as DINOv2 with registers, with positions resized bilinearly.
 
 Its files have the names of TIPS, which are those of this project.
 """

@@ -1,4 +1,4 @@
-"""``ViTModel`` of transformers, of which DeiT, MAE, DINO and others without LayerScale are."""
+"""`ViTModel` of transformers, of which DeiT, MAE, DINO and others without LayerScale are."""
 
 from __future__ import annotations
 

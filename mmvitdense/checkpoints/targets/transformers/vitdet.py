@@ -1,4 +1,4 @@
-"""``VitDetModel`` of transformers: windows, decomposed relative positions, convolutional propagation, no tokens."""
+"""`VitDetModel` of transformers: windows, decomposed relative positions, convolutional propagation, no tokens."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a format of data sets is: one file of this folder each, with a ``FORMAT``."""
+"""What a format of data sets is: one file of this folder each, with a `FORMAT`."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class DataFormat:
     """A layout of annotations.
 
     Attributes:
-        key: What ``--format`` calls it.
+        key: What `--format` calls it.
         name: Its name in words.
         matches: Says which files have its annotations: an empty list where it is not this format.
         read: Reads it.

@@ -24,7 +24,7 @@ _LARGEST_MASK = 2**28
 
 
 def matches(files: Files) -> list[str]:
-    """XML files whose root is ``annotations``."""
+    """XML files whose root is `annotations`."""
     found = []
     for path in files.with_suffix('.xml'):
         with open(path, 'rb') as file:

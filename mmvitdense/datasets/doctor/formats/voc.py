@@ -20,7 +20,7 @@ _HEAD = 4096
 
 
 def matches(files: Files) -> list[str]:
-    """XML files whose root is ``annotation``; broken and empty ones count where another is right."""
+    """XML files whose root is `annotation`; broken and empty ones count where another is right."""
     paths = files.with_suffix('.xml')
     return paths if any(_begins(path) for path in paths) and not any(_is_cvat(path) for path in paths[:5]) else []
 

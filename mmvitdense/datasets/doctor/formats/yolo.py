@@ -27,7 +27,7 @@ _ROW = re.compile(r'\d+(\.0*)?(\s+[-+]?[\d.]+(e[-+]?\d+)?){4,}')
 
 
 def matches(files: Files) -> list[str]:
-    """A YAML file with ``names``, or text files of rows of numbers beside images."""
+    """A YAML file with `names`, or text files of rows of numbers beside images."""
     found = [path for path in files.with_suffix('.yaml', '.yml') if _is_description(path)]
     labels = [path for path in files.with_suffix('.txt') if osp.basename(path).lower() not in _LISTS]
     of_images = [path for path in labels if 'ImageSets' not in path]
@@ -133,7 +133,7 @@ def _check_names(names: list[str], used: list[int], problems: Problems, notes: l
 
 
 def _image_of(files: Files, path: str) -> str | None:
-    """The image of a text file, in the folder ``images`` in the place of ``labels`` first."""
+    """The image of a text file, in the folder `images` in the place of `labels` first."""
     return files.image(osp.splitext(_beside(path))[0] + '.jpg', path) or files.image_of_stem(
         osp.splitext(osp.basename(path))[0], _beside(path), files.split(path)
     )
@@ -195,7 +195,7 @@ def _names_in_file(files: Files) -> list[str]:
 def _images_of_lists(
     files: Files, description: dict[str, Any], paths: list[str], problems: Problems
 ) -> Iterator[tuple[str, str]]:
-    """Yield (image, split) of what ``train``, ``val`` and ``test`` of a description name."""
+    """Yield (image, split) of what `train`, `val` and `test` of a description name."""
     for split in SPLITS:
         value = description.get(split) or (description.get('valid') if split == 'val' else None)
         for place in [value] if isinstance(value, str) else value or ():

@@ -35,7 +35,7 @@ class LevelwiseDepthwiseConv(nn.Module):
 
 
 class ConvFFN(nn.Module):
-    """Linear, depth-wise convolution of each level, GELU, Linear (``adapter_modules.py`` of ViT-Adapter).
+    """Linear, depth-wise convolution of each level, GELU, Linear (`adapter_modules.py` of ViT-Adapter).
 
     Args:
         embed_dims: Channels in and out.

@@ -29,7 +29,7 @@ class DeformableExchange(nn.Module):
         num_heads: Heads of the attention.
         num_levels: Maps that are sampled.
         num_points: Sampling points for each head and map.
-        value_ratio: Channels of the projected values as a share of ``embed_dims``.
+        value_ratio: Channels of the projected values as a share of `embed_dims`.
         norm_eps: Epsilon of the norms.
     """
 
@@ -57,12 +57,12 @@ class DeformableExchange(nn.Module):
 
 class Extractor(DeformableExchange):
     """Tokens that collect from features: deformable attention and a convolutional network, each in a residual branch
-    (``Extractor`` of ViT-Adapter, ``MultiscaleExtractor`` of ViT-CoMer).
+    (`Extractor` of ViT-Adapter, `MultiscaleExtractor` of ViT-CoMer).
 
     Args:
-        cffn_ratio: Channels inside the network as a share of ``embed_dims``; None for no network.
+        cffn_ratio: Channels inside the network as a share of `embed_dims`; None for no network.
         drop_path_rate: Probability with which a sample skips the network in training.
-        attention: The options of ``DeformableExchange``.
+        attention: The options of `DeformableExchange`.
     """
 
     def __init__(
@@ -82,5 +82,5 @@ class Extractor(DeformableExchange):
         return tokens + self.drop_path(self.ffn(self.ffn_norm(tokens), levels))
 
     def forward(self, tokens: Tensor, feat: Tensor, levels: TokenLevels, sampling: Sampling) -> Tensor:
-        """Update ``tokens``, B x N x C made of ``levels``, by what they sample of ``feat``, B x S x C."""
+        """Update `tokens`, B x N x C made of `levels`, by what they sample of `feat`, B x S x C."""
         return self.feed_forward(tokens + self.attend(tokens, feat, sampling), levels)

@@ -15,14 +15,14 @@ from .token_levels import TokenLevels
 
 
 class LevelAttention(nn.Module):
-    """Self-attention over the tokens of all levels, full or deformable, in a residual branch (ViT-Hook: ``SelfAttn``).
+    """Self-attention over the tokens of all levels, full or deformable, in a residual branch (ViT-Hook: `SelfAttn`).
 
     Args:
         embed_dims: Channels of a token.
         kind: 'full', whose products grow with the square of the number of tokens, or 'deformable'.
         num_heads: Heads of the attention.
         num_points: Sampling points for each head and level of the deformable one.
-        value_ratio: Channels of its projected values as a share of ``embed_dims``.
+        value_ratio: Channels of its projected values as a share of `embed_dims`.
         norm_eps: Epsilon of the norm.
         drop_path_rate: Probability with which a sample skips the branch in training.
     """
@@ -49,7 +49,7 @@ class LevelAttention(nn.Module):
         self.drop_path = StochasticDepth(drop_path_rate, mode='row')
 
     def forward(self, tokens: Tensor, levels: TokenLevels) -> Tensor:
-        """Map B x N x C, made of ``levels``, to the same shape."""
+        """Map B x N x C, made of `levels`, to the same shape."""
         normed = self.norm(tokens)
         if self.deformable:
             mixed = attend(self.attn, normed, normed, None, levels.centres, list(levels.grids))
@@ -63,7 +63,7 @@ class CrossAttention(nn.Module):
 
     Args:
         embed_dims: Channels of a token.
-        num_heads: Heads; divides ``embed_dims``.
+        num_heads: Heads; divides `embed_dims`.
     """
 
     def __init__(self, embed_dims: int, num_heads: int):
@@ -84,12 +84,12 @@ class CrossAttention(nn.Module):
 
 
 class FullExtractor(Extractor):
-    """An ``Extractor`` whose tokens attend to all features.
+    """An `Extractor` whose tokens attend to all features.
 
     Args:
         embed_dims: Channels of a token.
         num_heads: Heads of the attention.
-        options: Those of ``Extractor``.
+        options: Those of `Extractor`.
     """
 
     def __init__(self, embed_dims: int, *, num_heads: int, **options: float):

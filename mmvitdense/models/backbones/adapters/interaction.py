@@ -34,27 +34,27 @@ VIT_FEATURES = ('last', 'stagewise', None)
 class InteractionBackbone(HoldsViT, InitializedModule):
     """A plain ViT, cut into stages, beside the maps of a convolutional stem.
 
-    Subclasses fill ``interactions`` with one module for each stage, which has two methods:
-    ``inject(patches, conv, levels) -> patches, conv`` is called before the blocks of the stage and
-    ``extract(patches, conv, levels) -> conv`` after them, on the patches of the ViT, B x h*w x C, and the tokens of the
+    Subclasses fill `interactions` with one module for each stage, which has two methods:
+    `inject(patches, conv, levels) -> patches, conv` is called before the blocks of the stage and
+    `extract(patches, conv, levels) -> conv` after them, on the patches of the ViT, B x h*w x C, and the tokens of the
     branch, B x N x C.
 
     Images are padded with zeros at the bottom and on the right to multiples of 32 pixels, and the outputs are cropped.
 
     Args:
-        vit: Config of the ViT, its type ``PlainViT`` if not given, or the module, which is never changed: any that
-            keeps the contract ``ViT``. Its patches have 16 pixels; its ``out_indices`` are of no account. With
-            ``final_norm`` its maps are normed before they are added to the outputs.
+        vit: Config of the ViT, its type `PlainViT` if not given, or the module, which is never changed: any that
+            keeps the contract `ViT`. Its patches have 16 pixels; its `out_indices` are of no account. With
+            `final_norm` its maps are normed before they are added to the outputs.
         interaction_indexes: First and last block of each stage, such as [[0, 2], [3, 5], [6, 8], [9, 11]]; None for
             four stages of one length.
         conv_inplane: Channels of the stem.
         vit_feature: Which maps of the ViT are added to the four outputs: 'last', the last one to all (detection code of
             both models); 'stagewise', that of each of four stages to one output, the first to the largest
             (segmentation code); None, none. A wrong choice loads cleanly and gives wrong numbers.
-        norm_cfg: Norm of the stem and of the outputs, see ``build_norm2d``; 'SyncBN' in the published models.
+        norm_cfg: Norm of the stem and of the outputs, see `build_norm2d`; 'SyncBN' in the published models.
         out_vit_map: Whether the last map of the ViT is returned before the four others.
         with_cp: Whether the blocks of the ViT and the interactions are recomputed in the backward pass.
-        init_cfg: As in mmengine. The weights of the ViT have their own in ``vit``.
+        init_cfg: As in mmengine. The weights of the ViT have their own in `vit`.
         in_channels: Channels of the image, for the stem and the ViT; by default those of the ViT.
     """
 
@@ -120,7 +120,7 @@ class InteractionBackbone(HoldsViT, InitializedModule):
         return tokens
 
     def get_layer_depth(self, param_name: str, prefix: str = '') -> tuple[int, int]:
-        """Depth of a parameter, see ``PlainViT``: its own in the ViT, the last for all that is beside it."""
+        """Depth of a parameter, see `PlainViT`: its own in the ViT, the last for all that is beside it."""
         return self.vit.get_layer_depth(param_name, f'{prefix}vit.')
 
     def _embed(self, image: Tensor) -> tuple[Tensor, Tensor, TokenLevels]:
@@ -170,7 +170,7 @@ class InteractionBackbone(HoldsViT, InitializedModule):
 
 
 def per_stage(name: str, value: bool | Sequence[bool], num_stages: int) -> tuple[bool, ...]:
-    """One value for each stage, from the option ``name``."""
+    """One value for each stage, from the option `name`."""
     values = (value,) * num_stages if isinstance(value, bool) else tuple(value)
     if len(values) != num_stages:
         raise ValueError(f'{name} must be one value or one for each of the {num_stages} stages, got {value}')

@@ -51,7 +51,7 @@ class ConvStem(nn.Module):
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Map an image, B x in_channels x H x W, to the strides 4, 8 and 16 with D/4, D/2 and D channels.
 
-        ``image_sizes`` (height, width before padding) are needed for ``mask_padding`` alone; without them nothing is
+        `image_sizes` (height, width before padding) are needed for `mask_padding` alone; without them nothing is
         padding.
         """
         maps, outputs = image, []
@@ -72,7 +72,7 @@ class _Stage(nn.Module):
         self.norm = nn.GroupNorm(1, out_channels, eps=norm_eps)
 
     def forward(self, maps: Tensor, inside: Tensor | None = None) -> Tensor:
-        """Halve the size; ``inside`` (B x H/2 x W/2) marks what is no padding of the result."""
+        """Halve the size; `inside` (B x H/2 x W/2) marks what is no padding of the result."""
         maps = self.conv(maps)
         if inside is None:
             return F.gelu(self.norm(maps))
@@ -81,7 +81,7 @@ class _Stage(nn.Module):
 
 
 def _norm_inside(maps: Tensor, inside: Tensor, norm: nn.GroupNorm) -> Tensor:
-    """``norm``, of one group, with the statistics of what is inside."""
+    """`norm`, of one group, with the statistics of what is inside."""
     wide = maps if maps.dtype == torch.float64 else maps.float()
     axes, count = (1, 2, 3), inside.sum((1, 2, 3), keepdim=True) * maps.shape[1]
     centred = wide - (wide * inside).sum(axes, keepdim=True) / count

@@ -34,33 +34,33 @@ _DECODER = {'embed_dims': 512, 'num_layers': 4, 'num_heads': 16}
 class MIMDet(HoldsViT, InitializedModule):
     """A pre-trained encoder that sees a random part of the image, and a decoder that fills in the rest.
 
-    MIMDet (arXiv 2204.02964; hustvl/MIMDet ``models/mimdet.py``). A convolutional stem gives the maps of strides 4 and
+    MIMDet (arXiv 2204.02964; hustvl/MIMDet `models/mimdet.py`). A convolutional stem gives the maps of strides 4 and
     8 and the tokens; a random part of these passes the ViT; the decoder of MAE gets what comes out, and something in
     the place of what was left out; its output is the map of stride 16 and, max-pooled, of stride 32. Images of any
     height and width work.
 
-    The tokens of a training step come from torch's random generator, so that ``torch.manual_seed`` repeats them. In
-    evaluation (with a ``test_sample_ratio`` below 1) they come from ``seed`` and depend on nothing but the size of the
+    The tokens of a training step come from torch's random generator, so that `torch.manual_seed` repeats them. In
+    evaluation (with a `test_sample_ratio` below 1) they come from `seed` and depend on nothing but the size of the
     canvas.
 
     Args:
-        vit: The encoder, a ``PlainViT`` or its config, by default ViT-B with what was published besides (no class
+        vit: The encoder, a `PlainViT` or its config, by default ViT-B with what was published besides (no class
             token, a final norm, epsilon 1e-5; 'type' may be left out). All blocks attend globally without relative
             positions. Its patch embedding gives way to the stem, and its position table stays fixed, starting from
             sines and cosines. Of a module the blocks and norms are used as they are, and so is a copy of its table; the
             module itself keeps all its parts.
-        decoder: Options of the ``PlainViT`` that is the decoder; by default 512 channels, 4 blocks, 16 heads, all else
-            as for ``vit``. Its position table is fixed as well.
+        decoder: Options of the `PlainViT` that is the decoder; by default 512 channels, 4 blocks, 16 heads, all else
+            as for `vit`. Its position table is fixed as well.
         sample_ratio: Part of the tokens that the encoder sees in training, above 0 and at most 1.
         test_sample_ratio: The same in evaluation.
         fill: What the decoder gets in place of the others: 'conv_feat', the projected token of the stem (release
             1.2.0), or 'mask_token', a learned token (release 1.0.0).
-        mask_padding: Whether the stem computes an image in a padded batch as if it were alone, see ``ConvStem``.
+        mask_padding: Whether the stem computes an image in a padded batch as if it were alone, see `ConvStem`.
         seed: Of the tokens in evaluation.
         with_cp: Whether stem, encoder and decoder are recomputed in the backward pass to save memory.
-        init_cfg: ``dict(type='ViTPretrained', checkpoint=PATH_OR_URL)`` loads a file of MAE that holds the decoder, or
+        init_cfg: `dict(type='ViTPretrained', checkpoint=PATH_OR_URL)` loads a file of MAE that holds the decoder, or
             an official file of MIMDet.
-        in_channels: Channels of the image; by default those of ``vit``.
+        in_channels: Channels of the image; by default those of `vit`.
     """
 
     layer_rules = {nn.Linear: draw_xavier_linear}
@@ -167,7 +167,7 @@ class MIMDet(HoldsViT, InitializedModule):
             prefix: What precedes the names of this module, 'backbone.' in a detector.
 
         Returns:
-            Its depth and the number of depths: 0 for the stem, that of ``PlainViT`` for the encoder, the last for the
+            Its depth and the number of depths: 0 for the stem, that of `PlainViT` for the encoder, the last for the
             decoder and all else.
         """
         if param_name.startswith(f'{prefix}stem.'):

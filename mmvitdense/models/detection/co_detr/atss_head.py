@@ -18,10 +18,10 @@ from .positives import Candidates
 
 @MODELS.register_module()
 class CoATSSHead(ATSSHead):
-    """mmdet's ``ATSSHead`` that says what it assigned (``co_atss_head.py`` of Sense-X/Co-DETR).
+    """mmdet's `ATSSHead` that says what it assigned (`co_atss_head.py` of Sense-X/Co-DETR).
 
     Raises:
-        ValueError: ``reg_decoded_bbox`` is False, with which targets are no boxes.
+        ValueError: `reg_decoded_bbox` is False, with which targets are no boxes.
     """
 
     def __init__(self, *args, **kwargs) -> None:
@@ -35,7 +35,7 @@ class CoATSSHead(ATSSHead):
     def loss_and_candidates(
         self, x: Sequence[Tensor], batch_data_samples: Sequence[DetDataSample]
     ) -> tuple[dict[str, list[Tensor]], Candidates]:
-        """Losses as ``loss_by_feat`` has them, and the anchors of each image.
+        """Losses as `loss_by_feat` has them, and the anchors of each image.
 
         Args:
             x: Maps, each B x C x H x W.

@@ -33,7 +33,7 @@ class CheckpointedEncoderLayer(DeformableDetrTransformerEncoderLayer):
 @MODELS.register_module()
 class CoDETR(DINO):
     """DINO whose encoder also learns from a Faster R-CNN and an ATSS on its output, and whose decoder learns from what
-    these find positive (Co-DINO, arXiv 2211.12860; ``projects/models/co_detr.py`` of Sense-X/Co-DETR).
+    these find positive (Co-DINO, arXiv 2211.12860; `projects/models/co_detr.py` of Sense-X/Co-DETR).
 
     In training the decoder runs once as in DINO, and once for each auxiliary head with its positives as queries. The
     auxiliary heads are not needed to predict with the queries: leave them out, or let them stand.
@@ -42,20 +42,20 @@ class CoDETR(DINO):
     the additional passes of the decoder 'loss_cls_aux0' and so on.
 
     Args:
-        args: As for mmdet's ``DINO``. ``num_cp`` of ``encoder`` is the number of its layers that are computed again for
+        args: As for mmdet's `DINO`. `num_cp` of `encoder` is the number of its layers that are computed again for
             the gradients; no other package is needed for it.
-        rpn_head: Region proposals for ``roi_head``; options under 'rpn' and 'rpn_proposal' of ``train_cfg`` and 'rpn'
-            of ``test_cfg``. Its anchors have one stride more than the neck has maps.
-        roi_head: A ``CoStandardRoIHead``; options under 'rcnn'.
-        dense_head: A ``CoATSSHead``; options under 'dense'.
+        rpn_head: Region proposals for `roi_head`; options under 'rpn' and 'rpn_proposal' of `train_cfg` and 'rpn'
+            of `test_cfg`. Its anchors have one stride more than the neck has maps.
+        roi_head: A `CoStandardRoIHead`; options under 'rcnn'.
+        dense_head: A `CoATSSHead`; options under 'dense'.
         with_pos_coord: Whether the decoder learns from positives of the auxiliary heads (off in ablations).
         aux_loss_weight: Weight of the losses of these passes of the decoder (lambda 1 of the paper).
         max_pos_coords: Most queries of such a pass.
-        use_zero_padding: See ``positive_queries``.
+        use_zero_padding: See `positive_queries`.
         with_attn_mask: Whether the padding of a batch is hidden. False takes the padded square as the image, as the
             released recipes with large-scale jittering do, in training and testing; boxes may then lie in the padding.
         eval_module: What predicts: 'detr' the queries, 'two-stage' the RoI head, 'one-stage' the dense head.
-        kwargs: As for mmdet's ``DINO``.
+        kwargs: As for mmdet's `DINO`.
 
     Raises:
         ValueError: An auxiliary head is missing that is needed, an option is unknown, or more layers are to be computed
@@ -131,7 +131,7 @@ class CoDETR(DINO):
     def predict(
         self, batch_inputs: Tensor, batch_data_samples: Sequence[DetDataSample], rescale: bool = True
     ) -> list[DetDataSample]:
-        """Samples with ``pred_instances``, in pixels of the original images if ``rescale``."""
+        """Samples with `pred_instances`, in pixels of the original images if `rescale`."""
         samples = self._as_seen(batch_data_samples)
         maps = self.extract_feat(batch_inputs)
         memory, geometry, of_queries = self._encode(maps, samples)

@@ -53,9 +53,9 @@ def positive_queries(
 ) -> PositiveQueries:
     """Choose the queries of one auxiliary head.
 
-    As many for each image as the image with the most positives has, at least 9 and at most ``most``: all positives, or
-    a random choice of them, then a random choice of the image's negatives (``co_deformable_detr_head.py`` of
-    Sense-X/Co-DETR, ``get_aux_targets``). Where an image has too few negatives the rest are empty boxes that count in
+    As many for each image as the image with the most positives has, at least 9 and at most `most`: all positives, or
+    a random choice of them, then a random choice of the image's negatives (`co_deformable_detr_head.py` of
+    Sense-X/Co-DETR, `get_aux_targets`). Where an image has too few negatives the rest are empty boxes that count in
     no loss; the released code stops there.
 
     Args:

@@ -23,11 +23,11 @@ _EPS = 1e-3
 
 @MODELS.register_module()
 class CoDINOHead(DINOHead):
-    """mmdet's ``DINOHead`` that also learns from queries which the auxiliary heads chose, and suppresses duplicates.
+    """mmdet's `DINOHead` that also learns from queries which the auxiliary heads chose, and suppresses duplicates.
 
-    As in ``co_dino_head.py`` of Sense-X/Co-DETR. ``loss_cls`` is the quality focal loss there, whose target is the
-    overlap of the predicted box with the true one. With ``nms`` in ``test_cfg`` as many scores as there are queries
-    stay before it and ``max_per_img`` after it; without it ``max_per_img`` scores stay.
+    As in `co_dino_head.py` of Sense-X/Co-DETR. `loss_cls` is the quality focal loss there, whose target is the
+    overlap of the predicted box with the true one. With `nms` in `test_cfg` as many scores as there are queries
+    stay before it and `max_per_img` after it; without it `max_per_img` scores stay.
     """
 
     def forward(self, hidden_states: Tensor, references: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
@@ -58,8 +58,8 @@ class CoDINOHead(DINOHead):
         """Losses of a pass of the decoder over queries that know what they are to predict.
 
         Args:
-            hidden_states: See ``forward``.
-            references: See ``forward``.
+            hidden_states: See `forward`.
+            references: See `forward`.
             queries: The queries of that pass.
             image_sizes: Height and width of each image in pixels.
 

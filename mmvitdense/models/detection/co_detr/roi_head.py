@@ -18,9 +18,9 @@ from .positives import Candidates
 
 @MODELS.register_module()
 class CoStandardRoIHead(StandardRoIHead):
-    """mmdet's ``StandardRoIHead`` that says what it sampled (``co_roi_head.py`` of Sense-X/Co-DETR).
+    """mmdet's `StandardRoIHead` that says what it sampled (`co_roi_head.py` of Sense-X/Co-DETR).
 
-    Its box head has to have ``reg_decoded_bbox=True``, as the targets become those of queries.
+    Its box head has to have `reg_decoded_bbox=True`, as the targets become those of queries.
 
     Raises:
         ValueError: The box head has other targets.
@@ -41,7 +41,7 @@ class CoStandardRoIHead(StandardRoIHead):
 
         Args:
             x: Maps, each B x C x H x W.
-            proposals: ``bboxes`` and ``scores`` of each image.
+            proposals: `bboxes` and `scores` of each image.
             batch_data_samples: The samples with true boxes.
 
         Returns:

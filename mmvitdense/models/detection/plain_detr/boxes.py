@@ -1,4 +1,4 @@
-"""Boxes in pixels as differences to other boxes, after Plain-DETR (``util/box_ops.py`` of impiga/Plain-DETR)."""
+"""Boxes in pixels as differences to other boxes, after Plain-DETR (`util/box_ops.py` of impiga/Plain-DETR)."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def decode(references: Tensor, deltas: Tensor, limits: Tensor) -> Tensor:
 def encode(references: Tensor, boxes: Tensor) -> Tensor:
     """The differences that a model learns, of boxes to references, whose sizes count a tenth of a pixel more.
 
-    So ``decode`` does not quite turn them back, as published.
+    So `decode` does not quite turn them back, as published.
 
     Args:
         references: Middle and size in pixels, ... x 4.

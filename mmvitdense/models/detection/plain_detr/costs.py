@@ -14,7 +14,7 @@ from .boxes import encode
 
 @TASK_UTILS.register_module()
 class BoxDeltaL1Cost(BaseMatchCost):
-    """Sum of the absolute errors of the predicted differences (``models/matcher.py`` of impiga/Plain-DETR)."""
+    """Sum of the absolute errors of the predicted differences (`models/matcher.py` of impiga/Plain-DETR)."""
 
     def __call__(
         self, pred_instances: InstanceData, gt_instances: InstanceData, img_meta: dict | None = None, **kwargs
@@ -22,8 +22,8 @@ class BoxDeltaL1Cost(BaseMatchCost):
         """The cost of each pair.
 
         Args:
-            pred_instances: ``deltas`` and ``references`` (middle and size in pixels), N x 4.
-            gt_instances: ``bboxes`` (corners in pixels), M x 4.
+            pred_instances: `deltas` and `references` (middle and size in pixels), N x 4.
+            gt_instances: `bboxes` (corners in pixels), M x 4.
             img_meta: Not used.
 
         Returns:

@@ -24,25 +24,25 @@ from .transformer import PlainDecoder, PlainEncoder
 class PlainDETR(DetectionTransformer):
     """Detection on one map of a plain ViT by global attention, after Plain-DETR (arXiv 2308.01904) as DINOv3 has it.
 
-    The map (``WindowedTaps``, then a projection as ``neck``) passes an encoder. Its output gives proposals at several
+    The map (`WindowedTaps`, then a projection as `neck`) passes an encoder. Its output gives proposals at several
     strides, of which those with the highest logit of class 0 become the boxes of queries, whose contents are learned
-    (mixed selection); the decoder refines the boxes in pixels (``dinov3/eval/detection`` of facebookresearch/dinov3
-    with ``reparam``, ``two_stage``, ``mixed_selection`` and ``look_forward_twice``). In training there are more
+    (mixed selection); the decoder refines the boxes in pixels (`dinov3/eval/detection` of facebookresearch/dinov3
+    with `reparam`, `two_stage`, `mixed_selection` and `look_forward_twice`). In training there are more
     queries, several of which are matched to each object, and which the others do not see.
 
     The padding of a batch is hidden from the encoder and nearly so from the decoder; the ViT sees it.
 
     Args:
-        encoder: Options of ``PlainEncoder``: as those of mmdet's ``DetrTransformerEncoder``.
-        decoder: Options of ``PlainDecoder``; ``layer_cfg`` are those of ``PlainDecoderLayer``.
-        proposals: Options of ``MultiStrideProposals`` but for its width.
-        bbox_head: A ``PlainDETRHead``.
-        positional_encoding: Options of mmdet's ``SinePositionalEncoding``; by default as released, middles of tokens in
+        encoder: Options of `PlainEncoder`: as those of mmdet's `DetrTransformerEncoder`.
+        decoder: Options of `PlainDecoder`; `layer_cfg` are those of `PlainDecoderLayer`.
+        proposals: Options of `MultiStrideProposals` but for its width.
+        bbox_head: A `PlainDETRHead`.
+        positional_encoding: Options of mmdet's `SinePositionalEncoding`; by default as released, middles of tokens in
             parts of the image.
         num_queries: Queries that are matched one to one, and with which the model predicts.
         num_one2many: Further queries in training.
         stride: Side of a token of the map in pixels, the patch of the ViT.
-        kwargs: As for mmdet's ``DetectionTransformer``.
+        kwargs: As for mmdet's `DetectionTransformer`.
 
     Raises:
         ValueError: A map does not have this stride, or it gives fewer proposals than there are queries.
@@ -131,7 +131,7 @@ class PlainDETR(DetectionTransformer):
         return of_decoder, {**of_head, 'limits': geometry.limits}
 
     def forward_decoder(self, query: Tensor, **inputs: Any) -> dict[str, Any]:
-        """What the head takes, see ``PlainDecoder``."""
+        """What the head takes, see `PlainDecoder`."""
         groups = (self.num_queries, self.num_one2many) if query.shape[1] > self.num_queries else (self.num_queries,)
         states, references, deltas = self.decoder(
             query, groups=groups, reg_branches=self.bbox_head.reg_branches, **inputs

@@ -51,9 +51,9 @@ class BoxOutputs:
 
 @MODELS.register_module()
 class PlainDETRHead(DeformableDETRHead):
-    """mmdet's ``DeformableDETRHead`` with boxes in pixels and the hybrid matching of H-DETR.
+    """mmdet's `DeformableDETRHead` with boxes in pixels and the hybrid matching of H-DETR.
 
-    Losses as in ``models/detr.py`` and ``engine.py`` of impiga/Plain-DETR: the focal loss, the absolute error of the
+    Losses as in `models/detr.py` and `engine.py` of impiga/Plain-DETR: the focal loss, the absolute error of the
     differences to the boxes of the layer before, and GIoU of the boxes, each divided by the number of true boxes; of
     every layer, and of the proposals ('enc_'), for which all objects are of class 0. The other queries ('_one2many')
     are matched to the true boxes repeated. As published, the gradients of the boxes of a layer reach those of the layer
@@ -62,7 +62,7 @@ class PlainDETRHead(DeformableDETRHead):
     Args:
         num_repeats: How often each true box is repeated for the other queries.
         one2many_weight: Weight of their losses.
-        kwargs: As for mmdet's ``DeformableDETRHead``.
+        kwargs: As for mmdet's `DeformableDETRHead`.
     """
 
     def __init__(self, *args, num_repeats: int = 6, one2many_weight: float = 1.0, **kwargs) -> None:
@@ -104,8 +104,8 @@ class PlainDETRHead(DeformableDETRHead):
         """Losses of a batch.
 
         Args:
-            hidden_states, references, deltas, limits: See ``forward``.
-            proposals: What ``propose`` gave.
+            hidden_states, references, deltas, limits: See `forward`.
+            proposals: What `propose` gave.
             num_one2one: Number of queries that are matched one to one, which come first.
             batch_data_samples: The samples with true boxes.
         """
@@ -136,7 +136,7 @@ class PlainDETRHead(DeformableDETRHead):
         """The best pairs of box and class of each image, from the last layer.
 
         Args:
-            hidden_states, references, deltas, limits: See ``forward``.
+            hidden_states, references, deltas, limits: See `forward`.
             batch_data_samples: The samples.
             rescale: Whether boxes are in pixels of the original images.
         """

@@ -16,7 +16,7 @@ from .geometry import MapGeometry
 
 
 class MultiStrideProposals(BaseModule):
-    """Features and anchors of a map at several strides (Plain-DETR; ``dinov3/eval/detection/models/transformer.py``).
+    """Features and anchors of a map at several strides (Plain-DETR; `dinov3/eval/detection/models/transformer.py`).
 
     The map is doubled by transposed convolutions and halved by convolutions of 2 x 2, as often as a stride asks for,
     with a norm and a GELU between two of them; a map too small for a stride is padded. Each place has one square

@@ -28,7 +28,7 @@ class SelfAttention(MultiheadAttention):
         Args:
             query: B x N x C.
             query_pos: The same, added to what is compared.
-            identity: What the result is added to, ``query`` when None.
+            identity: What the result is added to, `query` when None.
             key_padding_mask: B x N, true for tokens that are hidden.
         """
         placed, value = ((query + query_pos).transpose(0, 1), query.transpose(0, 1))
@@ -51,7 +51,7 @@ class PlainEncoderLayer(DetrTransformerEncoderLayer):
 
 
 class PlainEncoder(DetrTransformerEncoder):
-    """mmdet's encoder with those layers; the first ``num_cp`` of them are computed again for the gradients."""
+    """mmdet's encoder with those layers; the first `num_cp` of them are computed again for the gradients."""
 
     def _init_layers(self) -> None:
         self.layers = nn.ModuleList(PlainEncoderLayer(**self.layer_cfg) for _ in range(self.num_layers))
@@ -65,19 +65,19 @@ class PlainEncoder(DetrTransformerEncoder):
                 nn.init.xavier_uniform_(parameter)
 
     def forward(self, query: Tensor, query_pos: Tensor, key_padding_mask: Tensor | None) -> Tensor:
-        """See ``PlainEncoderLayer``."""
+        """See `PlainEncoderLayer`."""
         for index, layer in enumerate(self.layers):
             query = recomputed(layer, query, query_pos, key_padding_mask, when=self.training and index < self.num_cp)
         return query
 
 
 class PlainDecoderLayer(BaseModule):
-    """Attention among the queries, ``BoxAttention`` to the map, feed-forward network; a norm before each.
+    """Attention among the queries, `BoxAttention` to the map, feed-forward network; a norm before each.
 
     Args:
-        self_attn_cfg: Options of mmcv's ``MultiheadAttention``.
-        cross_attn_cfg: Options of ``BoxAttention``.
-        ffn_cfg: Options of mmcv's ``FFN``.
+        self_attn_cfg: Options of mmcv's `MultiheadAttention`.
+        cross_attn_cfg: Options of `BoxAttention`.
+        ffn_cfg: Options of mmcv's `FFN`.
     """
 
     def __init__(self, self_attn_cfg: dict, cross_attn_cfg: dict, ffn_cfg: dict, init_cfg: dict | None = None):
@@ -123,7 +123,7 @@ class PlainDecoder(DetrTransformerDecoder):
 
     Args:
         num_cp: Number of layers that are computed again for the gradients.
-        kwargs: As for mmdet's ``DetrTransformerDecoder``.
+        kwargs: As for mmdet's `DetrTransformerDecoder`.
 
     Raises:
         ValueError: There are not so many layers.
@@ -144,7 +144,7 @@ class PlainDecoder(DetrTransformerDecoder):
         self.post_norm = nn.LayerNorm(self.embed_dims)
 
     def init_weights(self) -> None:
-        """As published: linear layers from a normal distribution, query, key and value of ``self_attn`` by Xavier."""
+        """As published: linear layers from a normal distribution, query, key and value of `self_attn` by Xavier."""
         super().init_weights()
         for module in self.modules():
             if isinstance(module, nn.MultiheadAttention):
@@ -174,7 +174,7 @@ class PlainDecoder(DetrTransformerDecoder):
             memory: Tokens of the map, B x N x C.
             memory_pos: The same.
             geometry: That of the map.
-            groups: See ``PlainDecoderLayer``.
+            groups: See `PlainDecoderLayer`.
             reg_branches: What makes differences to the boxes, one for each layer.
 
         Returns:
