@@ -1,6 +1,7 @@
 """The recipes of ViT-Adapter and ViT-CoMer, against the numbers of their repositories."""
 
 import functools
+import re
 
 import pytest
 import torch
@@ -69,6 +70,8 @@ RECIPES = [name for name in FAMILIES if not name.endswith('_shapes') and not any
 def expected_recipe(name):
     if name in EXCEPTIONS:
         return EXCEPTIONS[name]
+    # Without masks, or without the pyramid network, it is the recipe of Mask R-CNN.
+    name = name.replace('_faster-rcnn_', '_mask-rcnn_').replace('-no-fpn_', '_')
     ((_, row),) = ((key, row) for key, row in {**DETECTORS, **SEGMENTORS}.items() if f'-{key}_' in name)
     return row
 
@@ -127,10 +130,9 @@ class TestRecipe:
             assert backbone.get('mrfp_ratio', 0.5) == (0.5 if detection else width)
 
     def test_mixed_precision(self, config, name):
-        """All but ViT-Adapter's Mask R-CNN, and the large segmentors."""
-        in_float32 = (
-            '-l-' in name if config.default_scope == 'mmseg' else name.startswith(ADAPTER) and '_mask-rcnn' in name
-        )
+        """All but ViT-Adapter's Mask R-CNN, with its masks or without, and the large segmentors."""
+        of_adapter = name.startswith(ADAPTER) and re.search('_(mask|faster)-rcnn', name)
+        in_float32 = '-l-' in name if config.default_scope == 'mmseg' else of_adapter
         assert config.optim_wrapper.type == ('OptimWrapper' if in_float32 else 'AmpOptimWrapper')
 
     def test_schedule(self, config, name):

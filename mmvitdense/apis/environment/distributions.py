@@ -29,6 +29,7 @@ OPTIONAL = {
     'onnxslim': 'smaller ONNX files',
     'openvino': 'runs exported models on Intel CPUs',
     'nncf': 'int8 for OpenVINO',
+    'tifffile': 'images of many channels in GeoTIFF',
     'gradio': 'the web page',
     'selenium': 'tests of the web page',
 }

@@ -137,6 +137,8 @@ def fit_to_vit(
 
 
 def _fit_patch_embedding(weights: dict[str, Tensor], expected: Mapping[str, Tensor], how: FitOptions) -> list[str]:
+    if any(name.startswith('patch_embed.convs.') for name in (*weights, *expected)):
+        return []  # of several convolutions the last is no kernel of pixels
     weight, wanted = weights.get('patch_embed.proj.weight'), expected.get('patch_embed.proj.weight')
     if weight is None or wanted is None:
         return []
