@@ -10,6 +10,7 @@ import functools
 import hashlib
 import os
 import platform
+import re
 import shutil
 import subprocess
 import sys
@@ -128,12 +129,31 @@ def compile_options(device: str) -> dict[str, list[str]]:
     return {'cxx': cxx, 'nvcc': ['-O3', *defines]}
 
 
+def cuda_toolkit() -> Path | None:
+    """The folder of the CUDA toolkit, None where there is none with a compiler and its headers.
+
+    It is the one that CUDA_HOME or CUDA_PATH names, else that of the nvcc on PATH, else /usr/local/cuda. torch takes the
+    folder above the nvcc on PATH, and finds no headers where that is a script which calls another: the compiler itself
+    says where it lies.
+    """
+    if given := os.environ.get('CUDA_HOME') or os.environ.get('CUDA_PATH'):
+        return Path(given) if _is_toolkit(Path(given)) else None
+    nvcc = shutil.which('nvcc')
+    of_path = [_home_of(nvcc), Path(nvcc).parents[1]] if nvcc else []
+    return next(
+        (Path(folder) for folder in (*of_path, '/usr/local/cuda') if folder and _is_toolkit(Path(folder))), None
+    )
+
+
 def extension_modules() -> list:
     """For setup.py: the libraries to compile ahead of time, CUDA's where nvcc and a torch with CUDA are found."""
-    from torch.utils.cpp_extension import CUDA_HOME, CppExtension, CUDAExtension
+    from torch.utils import cpp_extension
+    from torch.utils.cpp_extension import CppExtension, CUDAExtension
 
     devices = {'cpu': CppExtension}
-    if CUDA_HOME is not None and torch.version.cuda is not None and sources('cuda')[1:]:
+    toolkit = cuda_toolkit()
+    if toolkit is not None and torch.version.cuda is not None and sources('cuda')[1:]:
+        cpp_extension.CUDA_HOME = str(toolkit)
         devices['cuda'] = CUDAExtension
         if not torch.cuda.is_available():
             os.environ.setdefault('TORCH_CUDA_ARCH_LIST', _ARCHITECTURES)
@@ -178,14 +198,28 @@ def _require_tools(device: str) -> None:
         raise UnavailableError(f'there is no C++ compiler ({compiler}); install g++')
     if shutil.which('ninja') is None and not _ninja_of_environment():
         raise UnavailableError('ninja is missing; run `pip install ninja`')
-    if device == 'cuda':
-        from torch.utils.cpp_extension import CUDA_HOME
+    if device == 'cuda' and cuda_toolkit() is None:
+        given = os.environ.get('CUDA_HOME') or os.environ.get('CUDA_PATH')
+        raise UnavailableError(
+            f'there is no nvcc with its headers (CUDA_HOME is {given}); install the CUDA toolkit {torch.version.cuda} '
+            'or set CUDA_HOME to its folder'
+        )
 
-        if CUDA_HOME is None or shutil.which(str(Path(CUDA_HOME, 'bin', 'nvcc'))) is None:
-            raise UnavailableError(
-                f'there is no nvcc (CUDA_HOME is {CUDA_HOME}); install the CUDA toolkit {torch.version.cuda} or set '
-                'CUDA_HOME'
-            )
+
+def _is_toolkit(folder: Path) -> bool:
+    compiler = shutil.which(str(folder / 'bin' / 'nvcc'))
+    return compiler is not None and (folder / 'include' / 'cuda_runtime_api.h').exists()
+
+
+def _home_of(nvcc: str) -> str | None:
+    """The folder that an nvcc, or what a script of that name calls, takes for its toolkit."""
+    command = [nvcc, '--dryrun', '-x', 'cu', '-c', os.devnull, '-o', os.devnull]
+    try:
+        answer = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    found = re.search(r'^#\$ TOP=(.+)$', answer.stderr, re.MULTILINE)
+    return os.path.realpath(found[1].strip()) if found else None
 
 
 def _ninja_of_environment() -> bool:
@@ -213,6 +247,8 @@ def _compile(device: str, target: Path) -> None:
 
     print(f'mmvitdense: compiling the kernels for {device} once, into {target.parent}', file=sys.stderr, flush=True)
     options = compile_options(device)
+    if device == 'cuda':
+        cpp_extension.CUDA_HOME = str(cuda_toolkit())
     with tempfile.TemporaryDirectory(dir=target.parent) as folder:
         try:
             cpp_extension.load(

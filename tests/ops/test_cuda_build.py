@@ -17,16 +17,45 @@ HOST_CODE = [file.name for file in building.sources('cuda') if file.suffix == '.
 @pytest.fixture(scope='module')
 def toolkit() -> Path:
     """The folder of the CUDA toolkit."""
-    for folder in (os.environ.get('CUDA_HOME'), cpp_extension.CUDA_HOME, '/usr/local/cuda'):
-        if folder and Path(folder, 'bin', 'nvcc').exists() and Path(folder, 'include', 'cuda_runtime_api.h').exists():
-            return Path(folder).resolve()
-    pytest.skip('no CUDA toolkit: neither CUDA_HOME nor /usr/local/cuda holds nvcc and its headers')
+    if folder := building.cuda_toolkit():
+        return folder.resolve()
+    pytest.skip('no CUDA toolkit: neither CUDA_HOME nor PATH nor /usr/local/cuda has nvcc and its headers')
 
 
 def run_compiler(command: list, name: str) -> None:
     (source,) = (file for file in building.sources('cuda') if file.name == name)
     done = subprocess.run([*map(str, command), source], capture_output=True, text=True, timeout=500)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def _toolkit_at(folder: Path) -> Path:
+    """What looks like one: its nvcc says where it lies, as the real one does."""
+    (folder / 'bin').mkdir(parents=True)
+    (folder / 'include').mkdir()
+    (folder / 'include' / 'cuda_runtime_api.h').touch()
+    nvcc = folder / 'bin' / 'nvcc'
+    nvcc.write_text(f'#!/bin/sh\necho "#$ _HERE_={folder}/bin" >&2\necho "#$ TOP={folder}/bin/.." >&2\n')
+    nvcc.chmod(0o755)
+    return folder
+
+
+def test_the_toolkit_behind_a_script(tmp_path, monkeypatch):
+    """The folder above the nvcc on PATH has no headers; CUDA_HOME wins, and is not passed over where it is wrong."""
+    real, other = _toolkit_at(tmp_path / 'real'), _toolkit_at(tmp_path / 'other')
+    wrapper = tmp_path / 'local' / 'bin' / 'nvcc'
+    wrapper.parent.mkdir(parents=True)
+    wrapper.write_text(f'#!/bin/sh\nexec {real}/bin/nvcc "$@"\n')
+    wrapper.chmod(0o755)
+    for name in ('CUDA_HOME', 'CUDA_PATH'):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv('PATH', os.pathsep.join((str(wrapper.parent), os.environ['PATH'])))
+    assert building.cuda_toolkit() == real
+    monkeypatch.setenv('CUDA_HOME', str(other))
+    assert building.cuda_toolkit() == other
+    monkeypatch.setenv('CUDA_HOME', str(tmp_path / 'local'))
+    assert building.cuda_toolkit() is None
+    with pytest.raises(building.UnavailableError, match=f'no nvcc with its headers .CUDA_HOME is {tmp_path}/local'):
+        building._require_tools('cuda')
 
 
 def test_there_are_sources():

@@ -107,13 +107,11 @@ def _kernels() -> dict[str, Any]:
 
 
 def _tools() -> dict[str, str | None]:
-    # As torch looks for it; asking torch prints a warning where there is no GPU.
-    homes = [os.environ.get('CUDA_HOME'), os.environ.get('CUDA_PATH'), '/usr/local/cuda']
-    nvcc = ['nvcc', *(str(Path(home, 'bin', 'nvcc')) for home in homes if home)]
+    toolkit = building.cuda_toolkit()
     return {
         'compiler': _first_line(os.environ.get('CXX', 'c++').split()[0]),
         'ninja': _first_line('ninja') or _first_line(str(Path(sys.executable).parent / 'ninja')),
-        'nvcc': next((line for program in nvcc if (line := _first_line(program, 'release'))), None),
+        'nvcc': toolkit and _first_line(str(toolkit / 'bin' / 'nvcc'), 'release'),
     }
 
 
