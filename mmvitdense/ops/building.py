@@ -132,9 +132,9 @@ def compile_options(device: str) -> dict[str, list[str]]:
 def cuda_toolkit() -> Path | None:
     """The folder of the CUDA toolkit, None where there is none with a compiler and its headers.
 
-    It is the one that CUDA_HOME or CUDA_PATH names, else that of the nvcc on PATH, else /usr/local/cuda. torch takes the
-    folder above the nvcc on PATH, and finds no headers where that is a script which calls another: the compiler itself
-    says where it lies.
+    It is the one that CUDA_HOME or CUDA_PATH names, else that of the nvcc on PATH, else /usr/local/cuda. torch takes
+    the folder above the nvcc on PATH, and finds no headers where that is a script which calls another: the compiler
+    itself says where it lies.
     """
     if given := os.environ.get('CUDA_HOME') or os.environ.get('CUDA_PATH'):
         return Path(given) if _is_toolkit(Path(given)) else None
