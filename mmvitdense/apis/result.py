@@ -18,7 +18,7 @@ from mmvitdense.visualization.scenes import Scene
 from .files import write_json
 from .pictures import as_bgr
 
-_INSTANCE_OFFSET = 1000  # mmdet.structures.INSTANCE_OFFSET
+_INSTANCE_OFFSET = 1000  # mmdet.evaluation.functional.INSTANCE_OFFSET
 
 
 @dataclass

@@ -11,7 +11,7 @@ import torch
 
 from mmvitdense.mask_codes import Region, region
 
-INSTANCE_OFFSET = 1000  # mmdet.structures.INSTANCE_OFFSET
+INSTANCE_OFFSET = 1000  # mmdet.evaluation.functional.INSTANCE_OFFSET
 
 
 @dataclass
