@@ -51,9 +51,17 @@ def to_onnx(program: ExportedProgram, description: Description, opset: int = 18)
 
     Returns:
         PyTorch's `ONNXProgram`; its `exported_program` has the operators that the nodes are named after.
+
+    Raises:
+        ExportError: the model has deformable convolutions, which no ONNX file for onnxruntime has had so far.
     """
     check_libraries('onnx')
     check_opset(opset)
+    if any('deform_conv2d' in str(node.target) for node in program.graph.nodes):
+        raise ExportError(
+            'The model has deformable convolutions, as of PEM, and onnxruntime loads no file with them: export a model '
+            'without, such as EoMT or kMaX-DeepLab.'
+        )
     with standard_operators(), _quiet(), torch.no_grad():
         onnx_program = torch.onnx.export(
             program,

@@ -172,22 +172,7 @@ def _without_sizes(options: Mapping) -> dict:
 
 def _width(vit: ConfigDict) -> int:
     preset = PRESETS[vit.preset] if 'preset' in vit else {}
-    width = preset.get('embed_dims') or ARCHITECTURES[vit.pop('arch', None) or preset['arch']][0]
-    if preset:
-        vit.preset = _first_alike(vit.preset)
-    return width
-
-
-def _first_alike(preset: str) -> str:
-    """The first preset of a family that is the same in all but the sizes, which a small model does not have."""
-    sizes = ('arch', 'embed_dims', 'num_layers', 'num_heads', 'feedforward_channels')
-
-    def others(options: dict) -> dict:
-        return {name: value for name, value in options.items() if name not in sizes}
-
-    family = family_of(preset)
-    names = (f'{family}-{size}' for size in PRETRAININGS[family].sizes)
-    return next(name for name in names if others(PRESETS[name]) == others(PRESETS[preset]))
+    return preset.get('embed_dims') or ARCHITECTURES[vit.pop('arch', None) or preset['arch']][0]
 
 
 def _is_list_of(value: object, width: int) -> bool:

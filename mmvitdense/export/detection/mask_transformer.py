@@ -1,4 +1,4 @@
-"""Mask transformers in mmdet's `MaskFormer`: EoMT, PMT, PEM and kMaX-DeepLab, for panoptic data and instances."""
+"""Mask transformers in mmdet's `MaskFormer`: EoMT, PMT and kMaX-DeepLab, for panoptic data and instances."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class MaskTransformer(nn.Module):
         if predict not in (MaskTransformerHead.predict, KMaXHead.predict):
             raise ExportError(
                 f'The panoptic_head is a {type(detector.panoptic_head).__name__}; what can be exported of MaskFormer '
-                'is EoMT, PMT and PEM, with MaskTransformerHead, and kMaX-DeepLab, with KMaXHead.'
+                'is EoMT and PMT, with MaskTransformerHead, and kMaX-DeepLab, with KMaXHead.'
             )
         self.clusters = predict is KMaXHead.predict
         self.pixels, self.detector, self.pasted = pixels, detector, pasted

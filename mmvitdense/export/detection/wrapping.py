@@ -64,7 +64,7 @@ def wrap(model: nn.Module, size: tuple[int, int], pasted: bool = False, any_size
     else:
         raise ExportError(
             f'The model is a {type(model).__name__}; what can be exported of mmdet is detectors of one and of two '
-            'stages, DINO, and MaskFormer with EoMT, PMT, PEM or kMaX-DeepLab.'
+            'stages, DINO, and MaskFormer with EoMT, PMT or kMaX-DeepLab.'
         )
     return Wrapped(module, 'boxes', _INPUTS, module.outputs, any_batch=False, any_size=False)
 
