@@ -8,6 +8,7 @@ CPU is then compared with itself, its kernels with plain PyTorch.
 from __future__ import annotations
 
 import argparse
+import logging
 import os
 import shutil
 import sys
@@ -72,6 +73,7 @@ def _part(arguments: argparse.Namespace) -> int:
     import mmvitdense  # noqa: F401
     from tools.gpu_checks.rows import Report
 
+    logging.disable(logging.WARNING)  # mmengine writes a line for each parameter
     torch.set_num_threads(1)
     torch.backends.cudnn.allow_tf32 = False
     torch.backends.cuda.matmul.allow_tf32 = False

@@ -58,9 +58,9 @@ class Report:
             found.update(status=FAILED, detail=str(failed))
         except Exception as error:
             found.update(status=FAILED, detail=describe(error), trace=traceback.format_exc()[-4000:])
-            poisoned = is_of_cuda(error)
+            poisoned = cuda_is_broken()
         self._write({'check': self.check, 'item': item, **found, 'seconds': round(time.perf_counter() - start, 2)})
-        if poisoned:
+        if poisoned or found.get('leave'):
             raise SystemExit(POISONED)
 
     def _write(self, row: dict[str, Any]) -> None:
@@ -84,9 +84,12 @@ def describe(error: BaseException) -> str:
     return f'{type(error).__name__}: {text[:300]}{place}'
 
 
-def is_of_cuda(error: BaseException) -> bool:
-    """Whether an error leaves the CUDA context of this process unusable."""
-    kind = getattr(torch, 'AcceleratorError', ())
-    return (kind and isinstance(error, kind)) or any(
-        text in str(error) for text in ('CUDA error', 'device-side assert', 'cudaErrorIllegal', 'CUDNN_STATUS_EXEC')
-    )
+def cuda_is_broken() -> bool:
+    """Whether an error has left the CUDA context of this process unusable."""
+    if not torch.cuda.is_initialized():
+        return False
+    try:
+        torch.cuda.synchronize()
+        return not torch.ones(3, device='cuda').sum().item() == 3
+    except RuntimeError:
+        return True

@@ -78,12 +78,12 @@ class Runner:
             ending = f'no end within {seconds:.0f} s' if code is None else f'exit code {code}'
             if unfinished:
                 rows += [row_of(task.check, item, DIED, f'{ending}: {text[-300:]}', log=text) for item in unfinished]
+            elif code not in (0, POISONED):
+                rows.append(row_of(task.check, left[0], DIED, f'{ending}: {text[-300:]}', log=text))
             self._add(rows)
-            done = {row['item'] for row in rows}
-            left = [item for item in left if item not in done]
-            if left and not rows:
-                self._add([row_of(task.check, item, DIED, f'{ending}: {text[-300:]}', log=text) for item in left])
-                return
+            ended = {row['item'] for row in rows}
+            going_on = code != 0 and any(item in ended for item in left)
+            left = [item for item in left if item not in ended] if going_on else []
 
     def _process(self, task: Task, seconds: float) -> tuple[Path, int | None]:
         with self._lock:
@@ -121,7 +121,7 @@ def tasks_of(name: str, device: str, only: Sequence[str], jobs: int) -> list[Tas
     items = items_of(CHECKS[name], device)
     if only and len(items) > 1:
         items = [item for item in items if any(text in item for text in only)]
-    count = CHECKS[name].processes or 3 * jobs
+    count = CHECKS[name].processes or 2 * jobs
     size = -(-len(items) // count) or 1
     return [Task(name, items[start : start + size]) for start in range(0, len(items), size)]
 
