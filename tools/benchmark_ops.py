@@ -32,6 +32,8 @@ SHORTEST_SECONDS = 1.0
 """Of alternating calls for one row, whatever the number of repeats."""
 SHORTEST_BLOCK_MS = 10
 """Calls shorter than this are timed several in a row, so that the clock and the launch of the first do not count."""
+
+
 def compare(size: str, dtype: str, op: str, direction: str, name: str, baseline: Baseline, arguments) -> dict[str, Any]:
     """One row: both implementations called in turn for `--repeats` rounds, and `--round-seconds` at least."""
     inputs = make_inputs(SIZES[size], arguments.device, TYPES[dtype])

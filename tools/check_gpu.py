@@ -27,8 +27,12 @@ def main() -> int:
     parser.add_argument('--device', choices=['cuda', 'cpu'], default='cuda')
     parser.add_argument('--only', nargs='+', choices=[*CHECKS], metavar='NAME', help=f'of {", ".join(CHECKS)}')
     parser.add_argument('--skip', nargs='+', choices=[*CHECKS], default=[], metavar='NAME', help='leave these out')
-    parser.add_argument('--items', nargs='+', default=[], metavar='TEXT', help='only items with one of these in the name')
-    parser.add_argument('--time-limit', type=float, default=570, metavar='SECONDS', help='of all together (default: 570)')
+    parser.add_argument(
+        '--items', nargs='+', default=[], metavar='TEXT', help='only items with one of these in the name'
+    )
+    parser.add_argument(
+        '--time-limit', type=float, default=570, metavar='SECONDS', help='of all together (default: 570)'
+    )
     parser.add_argument('--jobs', type=int, default=os.cpu_count(), help='processes at a time (default: one a core)')
     parser.add_argument('--folder', type=Path, default=Path('work_dirs/check_gpu'), help='for rows and logs')
     parser.add_argument('--part', choices=[*CHECKS], help=argparse.SUPPRESS)

@@ -13,7 +13,6 @@ from .numbers import distance
 from .rows import Failed, Report
 
 
-
 def run(names: Sequence[str], device: str, report: Report, folder: Path) -> None:
     """One row a model; the whole of it has to be one graph."""
     from mmvitdense.datasets.shapes import write_shapes

@@ -102,7 +102,9 @@ def _check(name: str, device: str, root: Path, row: dict[str, Any]) -> None:
     types = [dtype for dtype in TYPES if device != 'cpu' or dtype != 'float16']
     problems = row['problems'] = []
     for dtype in types:
-        problems += _attempt(dtype, row, lambda dtype=dtype: _compare(small, model, training, validation, device, dtype, wanted, row))
+        problems += _attempt(
+            dtype, row, lambda dtype=dtype: _compare(small, model, training, validation, device, dtype, wanted, row)
+        )
     for label, trial in (('repeats', _repeats), ('captured', _captured)):
         problems += _attempt(label, row, lambda trial=trial: trial(copy.deepcopy(model), training, device, row))
     if problems:
@@ -163,8 +165,7 @@ def _results(model: nn.Module, training: Any, validation: Any, device: str, dtyp
             maps = _maps_of(model)(images)
         generator = torch.Generator().manual_seed(7)
         total = sum(
-            (tensor.float() * torch.randn(tensor.shape, generator=generator).to(device)).sum()
-            / tensor.numel() ** 0.5
+            (tensor.float() * torch.randn(tensor.shape, generator=generator).to(device)).sum() / tensor.numel() ** 0.5
             for tensor in maps
         )
         gradients = {}

@@ -19,6 +19,7 @@ from .rows import FAILED, POISONED, SKIPPED, Report, read
 PROGRAM = Path(__file__).resolve().parents[1] / 'check_gpu.py'
 DIED = 'died'
 NOT_RUN = 'not run'
+_SLOWER = {'cuda': 1, 'cpu': 4}
 
 
 class Task(NamedTuple):
@@ -68,7 +69,7 @@ class Runner:
         """Run a task; where its process dies, go on behind the item that it was at."""
         left = list(task.items)
         while left:
-            seconds = min(CHECKS[task.check].seconds, self.end - time.monotonic())
+            seconds = min(CHECKS[task.check].seconds * _SLOWER[self.device], self.end - time.monotonic())
             if seconds < 1:
                 self._add([row_of(task.check, item, NOT_RUN, 'no time was left') for item in left])
                 return
@@ -141,7 +142,9 @@ def table(rows: list[dict[str, Any]]) -> list[str]:
         own = [row for row in rows if row['check'] == name]
         if not own:
             continue
-        counts = {status: sum(row['status'] == status for row in own) for status in dict.fromkeys(r['status'] for r in own)}
+        counts = {
+            status: sum(row['status'] == status for row in own) for status in dict.fromkeys(r['status'] for r in own)
+        }
         seconds = sum(row.get('seconds', 0) for row in own)
         lines.append(f'{name:14} {", ".join(f"{n} {s}" for s, n in counts.items())} ({seconds:.0f} s): {check.subject}')
         bad = [row for row in own if row['status'] in (FAILED, DIED, NOT_RUN)]

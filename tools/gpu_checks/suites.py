@@ -46,7 +46,7 @@ def tests(names: Sequence[str], device: str, report: Report, folder: Path) -> No
             if device == 'cuda':
                 command += ['-m', 'cuda', *TESTS[name]]
             else:
-                command += ['-k', 'numeric', 'tests/ops/test_gradients.py']
+                command += ['-k', 'fully_outside and cpu', 'tests/ops/test_gradients.py']
             workers = int(os.environ.get('MMVITDENSE_CHECK_WORKERS', 1))
             if workers > 1 and importlib.util.find_spec('xdist'):
                 command += ['-n', str(workers), '--dist', 'worksteal']
