@@ -1,8 +1,8 @@
 """Check this project on a GPU, in one command of under ten minutes: correctness, then speed, and one table at the end.
 
-Each check runs in processes of its own, so that an error of CUDA ends no other; its rows are written to FOLDER/rows.jsonl
-as they come, so that a run which is cut off has lost nothing. With `--device cpu` the checks themselves are tried: the
-CPU is then compared with itself, its kernels with plain PyTorch.
+Each check runs in processes of its own, so that an error of CUDA ends no other; its rows are written to
+FOLDER/rows.jsonl as they come, so that a run which is cut off has lost nothing. With `--device cpu` the checks
+themselves are tried: the CPU is then compared with itself, its kernels with plain PyTorch.
 """
 
 from __future__ import annotations

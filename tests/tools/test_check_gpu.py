@@ -1,7 +1,6 @@
 """`tools/check_gpu.py`: what it compares, how it survives a process that dies, and its checks on the CPU."""
 
 import json
-from pathlib import Path
 
 import pytest
 import torch
@@ -15,7 +14,6 @@ from tools.gpu_checks.running import Runner, table, tasks_of
 # A part that dies in its second item once, and goes on with the third when it is started again.
 STUB = """
 import json, os, sys
-from pathlib import Path
 out = Path(sys.argv[sys.argv.index('--out') + 1])
 for item in out.with_suffix('.items').read_text().split('\\n'):
     with out.open('a') as file:
@@ -63,7 +61,7 @@ def test_no_time_left(runner):
 def test_items_are_shared_out():
     tasks = tasks_of('families', 'cpu', [], 4)
     assert 1 < len(tasks) <= 8
-    assert sum((task.items for task in tasks), []) == families.items('cpu')
+    assert [item for task in tasks for item in task.items] == families.items('cpu')
     assert [task.items for task in tasks_of('sanitizer', 'cpu', ['race'], 4)] == [['racecheck']]
 
 
@@ -97,6 +95,7 @@ def test_random_numbers_do_not_depend_on_the_type():
                     tensor.bernoulli_(0.3),
                     torch.randperm(9),
                     torch.randint(0, 9, (5,)),
+                    torch.randint_like(tensor, high=9),
                 ]
             )
     for one, other in zip(*drawn):

@@ -100,7 +100,7 @@ def _prologue(reference: Tensor, shapes: Tensor, offsets: Tensor, logits: Tensor
 
 
 MMCV_ALONE = 'mmcv_ms_deform_attn'
-"""An extension of mmcv's files of this operator alone, with `mmcv._ext`'s names: minutes instead of an hour to compile."""
+"""An extension of mmcv's files of this operator alone, with the names of `mmcv._ext`; all of mmcv takes an hour."""
 Baseline = Callable[[Inputs, Tensor, Tensor, Tensor], Tensor]
 
 

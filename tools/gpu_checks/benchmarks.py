@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import subprocess
 import sys
@@ -67,9 +68,7 @@ def memory_format(names: Sequence[str], device: str, report: Report, folder: Pat
             for kind in (torch.contiguous_format, torch.channels_last):
                 model.to(memory_format=kind)
                 given = images.to(memory_format=kind)
-                seconds[kind] = median_seconds(
-                    lambda given=given, model=model: _call(model, given, device, training), device
-                )
+                seconds[kind] = median_seconds(functools.partial(_call, model, given, device, training), device)
             plain, last = (1000 * value for value in seconds.values())
             row.update(status=MEASURED, contiguous_ms=plain, channels_last_ms=last)
             row['detail'] = f'{name}, bfloat16: {plain:.1f} ms, channels last {last:.1f} ms'

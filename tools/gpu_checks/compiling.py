@@ -28,7 +28,7 @@ def run(names: Sequence[str], device: str, report: Report, folder: Path) -> None
                 other.extract_feat, fullgraph=True, backend='aot_eager' if device == 'cpu' else 'inductor'
             )
             maps = {}
-            for label, part, function in (('eager', model, model.extract_feat), ('compiled', other, compiled)):
+            for label, function in (('eager', model.extract_feat), ('compiled', compiled)):
                 maps[label] = tensors_of(function(images))
                 sum((tensor.sin() / tensor.numel() ** 0.5).sum() for tensor in maps[label]).backward()
             grads = [{n: p.grad for n, p in part.named_parameters() if p.grad is not None} for part in (other, model)]

@@ -140,9 +140,10 @@ def _autocast(device: str, dtype: str) -> Any:
     return nullcontext() if dtype == 'float32' else torch.autocast(device, TYPES[dtype])
 
 
-def images_of(model: nn.Module, batch: dict[str, Any], training: bool = False) -> Tensor:
-    """The images as the backbone gets them."""
-    return model.data_preprocessor(copy.deepcopy(batch), training=training)['inputs']
+def images_of(model: nn.Module, batch: dict[str, Any]) -> Tensor:
+    """The images of a training batch as the backbone gets them."""
+    torch.manual_seed(1)
+    return model.data_preprocessor(copy.deepcopy(batch), training=True)['inputs']
 
 
 def tensors_of(outputs: Any) -> list[Tensor]:
@@ -186,8 +187,8 @@ def _results(model: nn.Module, training: Any, validation: Any, device: str, dtyp
 def _losses(
     model: nn.Module, training: Any, device: str, dtype: str, scale: float
 ) -> tuple[dict[str, float], dict[str, Tensor]]:
-    data = model.data_preprocessor(copy.deepcopy(training), training=True)
     torch.manual_seed(1)
+    data = model.data_preprocessor(copy.deepcopy(training), training=True)
     with _autocast(device, dtype):
         found = model(**data, mode='loss')
     total, values = model.parse_losses(found)

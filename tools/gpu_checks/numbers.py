@@ -31,7 +31,9 @@ class SameRandomNumbers(TorchFunctionMode):
         if func in _LIKE:
             return _LIKE[func](args[0].shape).to(args[0].device, kwargs.get('dtype') or args[0].dtype)
         if func is torch.randint_like:
-            return torch.randint(*args[1:], args[0].shape).to(args[0].device, kwargs.get('dtype') or args[0].dtype)
+            dtype = kwargs.pop('dtype', None) or args[0].dtype
+            kwargs.pop('device', None)
+            return func(torch.empty(args[0].shape), *args[1:], **kwargs).to(args[0].device, dtype)
         if func in _IN_PLACE:
             tensor, *rest = args
             drawn = torch.empty(tensor.shape, dtype=torch.float32 if tensor.is_floating_point() else tensor.dtype)

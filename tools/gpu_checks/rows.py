@@ -90,6 +90,6 @@ def cuda_is_broken() -> bool:
         return False
     try:
         torch.cuda.synchronize()
-        return not torch.ones(3, device='cuda').sum().item() == 3
+        return torch.ones(3, device='cuda').sum().item() != 3
     except RuntimeError:
         return True
