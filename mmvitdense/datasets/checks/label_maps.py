@@ -112,7 +112,7 @@ class LabelMaps:
 
     def _size_of(self, image: str) -> tuple[int, int] | None:
         try:
-            return image_size(image, self.source.key)
+            return image_size(image, self.source.key, self.source.loads('LoadBands'))
         except DataError:
             if self.replaceable:
                 return None
