@@ -320,7 +320,7 @@ PRETRAININGS: Mapping[str, Pretraining] = MappingProxyType(
             STRETCHED,
             'Apache-2.0',
             'zhu-xlab/softcon',
-            checked_against=('the official code', 'timm'),
+            checked_against=('timm',),
             bands=MappingProxyType({13: SENTINEL_2, 2: SENTINEL_1}),
         ),
         # Its second class token is a register: nothing reads it, and it has no position.
