@@ -15,8 +15,13 @@ from tests import scheduling
 from tests.warm_python import WarmPython
 
 
+# Imports, exporters and compilers make a million objects in a few seconds: by default all are looked at ten times.
+OBJECTS_BETWEEN_COLLECTIONS = 10_000
+
+
 def pytest_configure():
     """A shell lets its jobs in the background ignore Ctrl-C, and all that they start: tests send it."""
+    gc.set_threshold(OBJECTS_BETWEEN_COLLECTIONS)
     if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
@@ -46,6 +51,16 @@ def _seed():
     random.seed(0)
     np.random.seed(0)
     torch.manual_seed(0)
+
+
+@pytest.fixture(scope='session', autouse=True)
+def _missing_devices_are_not_seeded():
+    """With each seed, torch formats the stack for each kind of device that may be initialised later."""
+    with pytest.MonkeyPatch.context() as patch:
+        for kind in (torch.cuda, torch.xpu, torch.mtia):
+            if not kind.is_available():
+                patch.setattr(kind, 'manual_seed_all', lambda seed: None)
+        yield
 
 
 @pytest.fixture(scope='session', autouse=True)

@@ -107,10 +107,12 @@ def _serve() -> dict:
     """Answer requests; return that of a program in the process that is forked for it, and never in the other."""
     requests, answers = os.fdopen(os.dup(0)), os.fdopen(os.dup(1), 'w')
     os.dup2(2, 1)
+    gc.disable()
     for module in sys.argv[1:]:
         importlib.import_module(module)
     gc.collect()
     gc.freeze()
+    gc.enable()
     while line := requests.readline():
         request = json.loads(line)
         if 'wait' in request:
