@@ -12,8 +12,7 @@ import pytest
 import torch
 
 from tests import scheduling
-from tests.warm_python import WarmPython
-
+from tests.warm_python import WarmPython, formatting_once
 
 # Imports, exporters and compilers make a million objects in a few seconds: by default all are looked at ten times.
 OBJECTS_BETWEEN_COLLECTIONS = 10_000
@@ -75,6 +74,15 @@ def _metafiles_are_read_once():
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(utils, 'load', functools.cache(utils.load))
+        yield
+
+
+@pytest.fixture(scope='session', autouse=True)
+def _configs_are_formatted_once():
+    from yapf.yapflib import yapf_api
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(yapf_api, 'FormatCode', formatting_once(yapf_api.FormatCode))
         yield
 
 
