@@ -31,8 +31,8 @@ NOT_IN_TIMM = {
 }
 NOT_IN_TRANSFORMERS = {
     **NOT_IN_TIMM,
-    **dict.fromkeys(RADIO, 'final_norm=None'),
-    **dict.fromkeys(PE, "kind='axial')"),
+    'pe-core': "kind='axial')",
+    **dict.fromkeys(('pe-lang', 'pe-spatial'), 'its Sam3ViTModel cannot have with_cls_token=True'),
     **dict.fromkeys(('aimv2', 'aimv2-native'), 'proj_bias=False and ffn_bias=False and patch_norm=True'),
     'eva02': "cannot have ffn='swiglu' and rope=dict(",
     'resformer': "pos_embed='sine_conv'",
@@ -64,6 +64,8 @@ EXPECTED = {
         'deit3': 'Dinov2Model',
         'sam': 'VitDetModel',
         **NOT_IN_TRANSFORMERS,
+        **dict.fromkeys(RADIO, 'RadioModel'),
+        'sam3': 'Sam3ViTModel',
     },
 }
 
@@ -79,6 +81,9 @@ def options_of(family):
         options['layer_scale_init'] = 0.1
     if options.get('stem'):  # its patches have one size
         options['patch_size'] = 16
+    if family == 'sam3':
+        spans = {'rope': {'kind': 'axial', 'pretrain_grid': 2}, 'pretrain_img_size': 16}
+        return {**options, **spans, 'window_size': 2, 'global_blocks': (1,)}
     if family == 'sam':
         return {**options, 'window_size': 3, 'global_blocks': (1,)}
     return {'final_norm': 'last', **options}
@@ -148,7 +153,8 @@ def compare_at(size, opened, model, export):
         if export.target.name == 'VisionTransformerSAM':
             found = opened.forward_intermediates(image, norm=bool(model.final_norm))[1][-1]
         else:
-            found = FEATURES.get(export.target.name, FEATURES[export.library])(opened, image)
+            kind = export.target.name + ('' if model.final_norm else ' without its norm')
+            found = FEATURES.get(kind, FEATURES.get(export.target.name, FEATURES[export.library]))(opened, image)
         if found.ndim == 3:
             patches = expected.shape[2] * expected.shape[3]
             found = found[:, -patches:].transpose(1, 2).reshape(expected.shape)
@@ -164,6 +170,9 @@ FEATURES = {
     'transformers': lambda opened, image: opened(image).last_hidden_state,
     'ViTModel': interpolating,
     'SiglipVisionModel': interpolating,
+    'ViTModel without its norm': lambda opened, image: opened(
+        image, interpolate_pos_encoding=True, output_hidden_states=True
+    ).hidden_states[-1],
     'CLIPVisionModel': lambda opened, image: opened.post_layernorm(interpolating(opened, image)),
 }
 
@@ -187,6 +196,7 @@ CLS = {'with_cls_token': True, 'final_norm': 'last'}
 GAINS = {'layer_scale_init': 0.1}
 DINOV3 = {**CLS, **GAINS, 'pos_embed': None, 'num_registers': 2, 'qkv_bias': 'qv', 'norm_eps': 1e-5}
 EVA02 = {**CLS, 'rope': {'kind': 'eva02', 'pretrain_grid': 4}, 'qkv_bias': 'qv', 'ffn': 'swiglu'}
+RADIO_LIKE = {**CLS, 'final_norm': None, 'pos_resize': {'mode': 'bilinear', 'square': True}}
 DETECTOR = {'rel_pos': 'decomposed', 'window_size': 3, 'global_blocks': (1,), 'img_size': 64}
 
 
@@ -207,6 +217,8 @@ DETECTOR = {'rel_pos': 'decomposed', 'window_size': 3, 'global_blocks': (1,), 'i
         ('timm Beit', {**CLS, 'rel_pos': 'bias', 'qkv_bias': False}),
         ('timm VisionTransformerSAM', {**DETECTOR, 'final_norm': 'last', **GAINS}),
         ('timm VisionTransformerSAM', {**DETECTOR, 'pos_embed_cls_slot': True, 'qkv_bias': False}),
+        ('transformers ViTModel', {'with_cls_token': True}),
+        ('transformers RadioModel', {**RADIO_LIKE, 'num_registers': 2, 'qkv_bias': False}),
         ('transformers Dinov2Model', {**CLS, **GAINS, 'ffn': 'swiglu'}),
         ('transformers DINOv3ViTModel', {**DINOV3, 'rope': {'kind': 'dinov3'}, 'ffn': 'swiglu'}),
         ('transformers DINOv3ViTModel', {**DINOV3, 'rope': {'kind': 'dinov3'}, 'qkv_bias': True}),
@@ -221,7 +233,7 @@ def test_options_in_a_library(target, options, tmp_path):
     library, name = target.split()
     own = {**SMALL, 'pretrain_img_size': 32, 'img_size': 32, **options}
     if library == 'transformers' or 'rel_pos' in own:
-        own['pos_resize'] = None
+        own.setdefault('pos_resize', None)
     elif own.get('pos_embed', 'absolute'):
         own['pos_resize'] = {'antialias': True}
     model, conversion = exported(library, own)

@@ -78,6 +78,15 @@ def with_patch_bias(weights: Weights) -> Weights:
     return {'patch_embed.proj.bias': zeros, **weights}
 
 
+def patch_bias_in_positions(weights: Weights) -> Weights:
+    """For patches without a bias: it is added to the positions, which computes the same however these are resized."""
+    weights = dict(weights)
+    bias = weights.pop('patch_embed.proj.bias', None)
+    if bias is not None and bool(bias.any()):
+        weights['pos_embed'] = weights['pos_embed'] + bias.to(weights['pos_embed'].device)
+    return weights
+
+
 def grid_of(options: Options) -> tuple[int, int]:
     """Rows and columns of the table of positions."""
     height, width = (side // options['patch_size'] for side in options['pretrain_img_size'])
