@@ -197,6 +197,13 @@ GAINS = {'layer_scale_init': 0.1}
 DINOV3 = {**CLS, **GAINS, 'pos_embed': None, 'num_registers': 2, 'qkv_bias': 'qv', 'norm_eps': 1e-5}
 EVA02 = {**CLS, 'rope': {'kind': 'eva02', 'pretrain_grid': 4}, 'qkv_bias': 'qv', 'ffn': 'swiglu'}
 RADIO_LIKE = {**CLS, 'final_norm': None, 'pos_resize': {'mode': 'bilinear', 'square': True}}
+SAM3 = {
+    'rope': {'kind': 'axial', 'pretrain_grid': 2},
+    'pre_norm': True,
+    'window_size': 2,
+    'global_blocks': (1,),
+    'img_size': 64,
+}
 DETECTOR = {'rel_pos': 'decomposed', 'window_size': 3, 'global_blocks': (1,), 'img_size': 64}
 
 
@@ -246,6 +253,68 @@ def test_options_in_a_library(target, options, tmp_path):
 
 
 @pytest.mark.parametrize(
+    'options',
+    [
+        {**CLS, 'act': 'quick_gelu', 'pre_norm': True, 'patch_bias': False},
+        {**CLS, **GAINS, 'pos_embed_cls_slot': False, 'norm_eps': 1e-5},
+        {'pos_embed_cls_slot': True, 'qkv_bias': False},
+        {**CLS, **GAINS, 'ffn': 'swiglu'},
+    ],
+)
+def test_mmpretrain(options, tmp_path):
+    """Its model takes what is written, and computes the same; mmpretrain is installed by hand."""
+    model, conversion = exported('mmpretrain', {**SMALL, 'pretrain_img_size': 32, 'img_size': 32, **options})
+    read_again(conversion, model)
+    pytest.importorskip('mmpretrain.models.backbones', exc_type=ImportError)
+    *_, line = write_conversion(conversion, tmp_path / 'vit.pth')
+    assert '.load_state_dict(torch.load(' in line
+    from mmpretrain.models import VisionTransformer
+
+    opened = VisionTransformer(**conversion.export.arguments)
+    opened.load_state_dict(torch.load(tmp_path / 'vit.pth')['state_dict'])
+    opened.eval()
+    for size in (OWN, OTHER):
+        image = torch.randn(2, 3, *size)
+        with torch.no_grad():
+            assert_within(opened(image)[-1], model(image)[0], OUTPUTS, f'mmpretrain at {size}')
+
+
+OFFICIAL_LAYERS = ('norm1', 'norm2', 'attn.qkv', 'attn.proj', 'mlp.fc1', 'mlp.fc2')
+OFFICIAL_BLOCK = {f'{name}.{part}' for name in OFFICIAL_LAYERS for part in ('weight', 'bias')}
+OFFICIAL_TOP = {f'{name}.{part}' for name in ('patch_embed.proj', 'norm') for part in ('weight', 'bias')}
+
+
+@pytest.mark.parametrize('family', ['mae', 'deit', 'augreg', 'dinov2', 'dinov2-reg'])
+def test_official_names(family, tmp_path):
+    """The names that the constructors of the repositories give, no others, and the arguments that give them."""
+    options = options_of(family)
+    if family == 'augreg':
+        with pytest.raises(CheckpointError, match="official has no model .*cannot have act='gelu_tanh'"):
+            exported('official', options)
+        return
+    model, conversion = exported('official', options)
+    read_again(conversion, model)
+    is_dino = family.startswith('dinov2')
+    block = OFFICIAL_BLOCK | ({'ls1.gamma', 'ls2.gamma'} if is_dino else set())
+    top = OFFICIAL_TOP | {'cls_token', 'pos_embed'} | ({'mask_token'} if is_dino else set())
+    top |= {'register_tokens'} if family == 'dinov2-reg' else set()
+    assert conversion.weights.keys() == top | {f'blocks.{index}.{name}' for index in range(2) for name in block}
+    *_, line = write_conversion(conversion, tmp_path / 'vit.pth')
+    saved = torch.load(tmp_path / 'vit.pth')
+    assert (saved if is_dino else saved['model']).keys() == conversion.weights.keys()
+    arguments = conversion.export.arguments
+    assert f'img_size=32, patch_size=8, in_chans=3, {"" if is_dino else "num_classes=0, "}embed_dim=64' in line
+    if is_dino:
+        rule = (arguments['interpolate_antialias'], arguments['interpolate_offset'])
+        assert rule == ((False, 0.1) if family == 'dinov2' else (True, 0.0))
+    else:
+        timm = pytest.importorskip('timm')  # the class that the official one is made of
+        options = {name: value for name, value in arguments.items() if name not in ('norm_layer', 'global_pool')}
+        own = timm.models.vision_transformer.VisionTransformer(**options, global_pool='')
+        own.load_state_dict(saved['model'])
+
+
+@pytest.mark.parametrize(
     ('library', 'options', 'message'),
     [
         ('timm', {'conv_blocks': (0,)}, 'VisionTransformer cannot have conv_blocks=(0,)'),
@@ -259,6 +328,10 @@ def test_options_in_a_library(target, options, tmp_path):
         ('transformers', {**CLS, 'feedforward_channels': 96, **GAINS}, 'a multiple of its 64 channels, not of 96'),
         ('transformers', {'final_norm': 'last', 'norm_eps': 1e-5, 'final_norm_eps': 1e-6}, 'final_norm_eps=1e-06'),
         ('transformers', {'with_cls_token': True, **DETECTOR}, 'VitDetModel cannot have with_cls_token=True'),
+        ('transformers', {**SAM3, 'pos_resize': {'by': 'size'}}, "repeats its positions (pos_resize by 'tile')"),
+        ('transformers', {**SAM3, 'rope': {'kind': 'axial'}}, 'has rotary positions that span a window'),
+        ('mmpretrain', {**CLS, 'num_registers': 1}, 'VisionTransformer cannot have num_registers=1'),
+        ('official', {**CLS, **GAINS, 'norm_eps': 1e-5}, 'has norms of epsilon 1e-06 alone, and these have 1e-05'),
         ('detectron2', CLS, "cannot have with_cls_token=True and final_norm='last'"),
         ('detectron2', {'act': 'gelu_tanh'}, "cannot have act='gelu_tanh'"),
     ],

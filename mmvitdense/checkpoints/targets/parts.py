@@ -12,6 +12,8 @@ from mmvitdense.layers.positions.table_rows import CLASS_POSITIONS, axis_length
 
 from .contract import Options, Weights
 
+MASK_TOKEN = 'mask_token'
+
 _FUSED = re.compile(r'^(.*\.)attn\.qkv\.(weight|bias)$')
 
 
@@ -85,6 +87,14 @@ def patch_bias_in_positions(weights: Weights) -> Weights:
     if bias is not None and bool(bias.any()):
         weights['pos_embed'] = weights['pos_embed'] + bias.to(weights['pos_embed'].device)
     return weights
+
+
+def with_mask_token(weights: Weights, *shape: int) -> Weights:
+    """With the mask token that the model has, of zeros where the weights lack it, of this shape."""
+    token = weights.get(MASK_TOKEN)
+    like = weights['patch_embed.proj.weight']
+    token = torch.zeros(shape, dtype=like.dtype) if token is None else token.reshape(shape)
+    return {**weights, MASK_TOKEN: token}
 
 
 def grid_of(options: Options) -> tuple[int, int]:

@@ -19,7 +19,7 @@ from mmvitdense.checkpoints.targets.parts import (
     without_class_row,
 )
 
-from .names import ACTIVATIONS, SOME, common
+from .names import ACTIVATIONS, OPENS, SOME, common
 
 _MODEL = 'radio_model.model.'
 _RULES = (
@@ -83,4 +83,5 @@ TARGET = Target(
     pos_resize=_RULE,
     refuses=lambda weights, options: only_square(options),
     notes=lambda options: ['RadioModel normalises nothing here (norm_mean 0, norm_std 1): give it normalised pixels'],
+    opens=OPENS,
 )

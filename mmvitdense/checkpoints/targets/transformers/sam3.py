@@ -14,7 +14,7 @@ from mmvitdense.checkpoints.targets.parts import (
     without_class_row,
 )
 
-from .names import ACTIVATIONS, common
+from .names import ACTIVATIONS, OPENS, common
 
 _PARTS = tuple(f'attention.{part}_proj' for part in 'qkv')
 _RULES = (
@@ -83,4 +83,5 @@ TARGET = Target(
     notes=lambda options: [
         'transformers builds tables of rotary positions for images of {} x {} pixels alone'.format(*options['img_size'])
     ],
+    opens=OPENS,
 )

@@ -9,7 +9,7 @@ import torch
 from mmvitdense.checkpoints.targets.contract import ANY, Options, Target, Weights
 from mmvitdense.checkpoints.targets.parts import only_square, with_class_row, with_patch_bias
 
-from .names import ACTIVATIONS, PLAIN_RULE, common, encoder_names
+from .names import ACTIVATIONS, OPENS, PLAIN_RULE, common, encoder_names
 
 _RULES = (
     (r'\.norm1\.', '.layernorm_before.'),
@@ -71,4 +71,5 @@ TARGET = Target(
     pos_resize=PLAIN_RULE,
     refuses=lambda weights, options: only_square(options),
     notes=notes,
+    opens=OPENS,
 )
