@@ -20,9 +20,9 @@ from mmvitdense.pretrainings import ARCHITECTURES, PRESETS, PRETRAININGS, family
 WIDTH, DEPTH, SIDE = 96, 4, 64
 # In tokens: already larger than the maps, which are padded to it.
 MAX_WINDOW = 16
-PROPOSALS = 16
+PROPOSALS = 32
 # Of what stands behind the backbone: in convolutions, for norms of 32 groups, and in transformers.
-LEVEL_WIDTH = 32
+LEVEL_WIDTH = 64
 HEAD_WIDTH, HEAD_LAYERS, HEAD_HEADS, QUERIES = 32, 2, 4, 16
 # A step of a smaller rate is lost among the changes of their matching.
 HEAD_RATE = 5e-4
