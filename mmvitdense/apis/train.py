@@ -18,16 +18,17 @@ from mmvitdense.engine.same_training import compare_training
 from mmvitdense.engine.whole_checkpoint import handle_signals_as_before
 from mmvitdense.engine.work_dir import checkpoint_folders, folders_locked
 
+from .adapt import BATCH_AND_LENGTH, FIELD, Adapted, Given, adapt_config, adapted_before
 from .amp import amp_for_device, enable_amp
 from .build import build_model, build_runner
 from .checkpoint import load_model_weights, read_run_checkpoint
-from .config import option_notes, set_work_dir, unused_notes
+from .config import load_config, option_notes, set_work_dir, unused_notes
 from .errors import InputError
 from .files import check_output_files
 from .initial_weights import check_initial_weights
 from .launch import on_main_process, start_process_group
 from .named_models import find_config, weights_file
-from .plan import training_plan
+from .plan import print_plan, training_plan
 from .repeatable import add_training_hooks, fix_seed
 from .resume import latest_checkpoint, set_resume
 from .run_log import run_log
@@ -47,7 +48,10 @@ def train_model(
     launcher: str = 'none',
     check_images: str = 'sample',
     max_bad_images: int | None = None,
-) -> Runner:
+    auto: bool = False,
+    plan: bool = False,
+    probe: bool = True,
+) -> Runner | None:
     """Train the model of a config; everything is checked before anything is written.
 
     Args:
@@ -63,9 +67,14 @@ def train_model(
         check_images: Which images to decode before the run, a 'sample' or 'all'.
         max_bad_images: How many images may be replaced by others because they cannot be read; by default 1 % of those
             that the check did not see.
+        auto: Adapt batch, accumulation, rate, schedule, precision and what is kept to the machine and the data, except
+            what `cfg_options` give. A run that is resumed keeps the plan of its work dir.
+        plan: Print what the run would do and expects to take, and stop; nothing is written.
+        probe: Whether `auto` and `plan` try a few steps. Without them the batch is that of the config, and memory and
+            time are not measured.
 
     Returns:
-        The runner, after training.
+        The runner, after training; None for a plan.
 
     Raises:
         InputError, DataError, CheckpointError: something given cannot be used; no work dir was made then.
@@ -84,8 +93,13 @@ def train_model(
     check_parts(cfg)
     set_work_dir(cfg, work_dir, config)
     initial = cfg.get('load_from')
+    kept = adapted_before(cfg, resume, auto)
+    if kept is not None:
+        cfg = _goes_on(kept, cfg, cfg_options)
     set_resume(cfg, resume)
-    notes = option_notes(cfg_options) + unused_notes(cfg) + _apply_options(cfg, amp, auto_scale_lr)
+    notes = option_notes(cfg_options) + unused_notes(cfg)
+    if kept is None:
+        notes += _apply_options(cfg, amp, auto_scale_lr)
     start_process_group(cfg, launcher)
     notes += adapt_to_machine(cfg)
     every_image = check_images == 'all'
@@ -94,10 +108,16 @@ def train_model(
     )
     fix_seed(cfg, seed)
     add_training_hooks(cfg)
+    adapted = Adapted(list((cfg.get(FIELD) or {}).get('changes', ())))
+    if auto and kept is None:
+        adapted = _adapt(cfg, config, cfg_options, amp, probe, max_bad_images)
+    if plan:
+        print_plan(cfg, adapted, probe, max_bad_images, notes + found)
+        return None
     with ExitStack() as held:
         runner = build_runner(cfg, max_bad_images=max_bad_images, before_writing=partial(_begin, cfg, held))
         log_notes(runner, notes + found)
-        runner.logger.info(training_plan(runner, cfg.load_from, bool(cfg.get('resume'))))
+        runner.logger.info(training_plan(runner, cfg.load_from, bool(cfg.get('resume')), adapted))
         with handle_signals_as_before(runner):
             runner.train()
     return runner
@@ -128,6 +148,26 @@ def _apply_options(cfg: Any, amp: bool, auto_scale_lr: bool) -> list[str]:
             )
         cfg.auto_scale_lr.enable = True
     return enable_amp(cfg) if amp else []
+
+
+def _goes_on(kept: Any, cfg: Any, cfg_options: dict[str, Any] | None) -> Any:
+    """The config of an adapted run that is resumed, with the work dir and the options that are given now."""
+    kept = load_config(kept, cfg_options)
+    kept.work_dir, kept.load_from = cfg.work_dir, cfg.get('load_from')
+    return kept
+
+
+def _adapt(
+    cfg: Any, config: Any, options: dict[str, Any] | None, amp: bool, probe: bool, max_bad_images: int | None
+) -> Adapted:
+    if cfg.get('resume'):
+        raise InputError(
+            f'--auto: {cfg.load_from} is of a run without --auto, which goes on as it began: leave --auto out.'
+        )
+    options = options or {}
+    published, _ = find_config(config, {key: value for key, value in options.items() if key not in BATCH_AND_LENGTH})
+    keys = {*options, *(['optim_wrapper.type'] if amp else [])}
+    return adapt_config(cfg, published, Given(keys), probe, max_bad_images)
 
 
 def _begin(cfg: Any, held: ExitStack, runner: Runner) -> None:
