@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import textwrap
 from pathlib import Path
 from typing import Any
@@ -68,7 +69,7 @@ def print_plan(cfg: Any, adapted: Adapted, probe: bool, max_bad_images: int | No
         InputError: The batch does not fit into the memory.
     """
     refuse_other_runners(cfg)
-    with prepared(cfg, max_bad_images, quiet=False) as runner:
+    with prepared(cfg, max_bad_images, tried=True, level=logging.WARNING) as runner:
         trial = trial_of(runner) if probe and adapted.expected is None else None
         if trial is not None:
             counts = max(wrapper._accumulative_counts for wrapper in single_wrappers(runner.optim_wrapper))
@@ -108,7 +109,8 @@ def test_plan(runner: Runner, checkpoint: str | Path, outputs: dict[str, Any]) -
 
 
 def _listed(title: str, lines: dict[str, str | list[str]], runner: Runner) -> str:
-    if (seconds := getattr(runner, 'seconds_of_preparation', None)) is not None:
+    seconds = getattr(runner, 'seconds_of_preparation', None)
+    if seconds is not None and not runner.only_prepared:
         all_tried = runner.batch_tried or not runner.trains
         tried = 'and tried ' if all_tried else '(but no batch was tried, as there are several processes) '
         lines['checked'] = f'all of this was built {tried}in {seconds:.1f} s before anything was written'

@@ -23,6 +23,7 @@ _FOREVER = 10**9
 
 
 def model_line(model: nn.Module) -> str:
+    """The model, its parameters and how many of them are trained."""
     sizes = [(parameter.numel(), parameter.requires_grad) for parameter in model.parameters()]
     total, trained = sum(size for size, _ in sizes), sum(size for size, learnt in sizes if learnt)
     backbone = getattr(model, 'backbone', None)
@@ -35,12 +36,13 @@ def _short(number: int) -> str:
 
 
 def data_line(loader: DataLoader) -> str:
+    """A data set: its class, images, classes, folder and who loads it."""
     dataset = loader.dataset
     count = f'{len(dataset)} images' if hasattr(dataset, '__len__') else 'images without a number'
     classes = (getattr(dataset, 'metainfo', None) or {}).get('classes')
     of = f' of {len(classes)} classes' if classes else ''
     root = getattr(dataset, 'data_root', None)
-    workers = f'{loader.num_workers} loader processes' if loader.num_workers else 'loaded in the main process'
+    workers = f'{loader.num_workers} loaders' if loader.num_workers else 'loaded in the main process'
     return f'{type(dataset).__name__}, {count}{of}{f" in {root}" if root else ""}, {workers}'
 
 
@@ -62,23 +64,22 @@ def _images_of_step(runner: Runner) -> int | None:
 
 
 def length_line(runner: Runner) -> str:
-    """Iterations or epochs, and how often it validates and saves."""
+    """Iterations and epochs, and how often it validates and saves."""
     loop = runner.train_loop
     by_epoch = not hasattr(loop, 'dataloader_iterator')
     unit = 'epochs' if by_epoch else 'iterations'
-    if by_epoch:
-        length = f'{loop.max_epochs} epochs of {len(loop.dataloader)} iterations'
-    else:
-        length = f'{loop.max_iters} iterations'
-        size = getattr(loop.dataloader, 'batch_size', None)
-        if isinstance(size, int) and hasattr(loop.dataloader.dataset, '__len__'):
-            epochs = loop.max_iters * size * get_world_size() / len(loop.dataloader.dataset)
-            length += f' ({epochs:.3g} epochs)' if epochs < 1000 else f' ({epochs:.0f} epochs)'
+    length = (
+        f'{loop.max_epochs} epochs of {len(loop.dataloader)} iterations' if by_epoch else f'{loop.max_iters} iterations'
+    )
     if runner._val_loop is not None:
         length += f', validation every {loop.val_interval} {unit}'
     for hook in runner.hooks:
         if isinstance(hook, CheckpointHook):
             length += f', checkpoint every {hook.interval} {"epochs" if hook.by_epoch else "iterations"}'
+    size = batch_size_of(loop.dataloader)
+    if not by_epoch and isinstance(size, int) and hasattr(loop.dataloader.dataset, '__len__'):
+        epochs = loop.max_iters * size * get_world_size() / len(loop.dataloader.dataset)
+        length += f'; {epochs:.0f} epochs' if epochs >= 10 else f'; {epochs:.2g} epochs'
     return length
 
 
@@ -189,6 +190,7 @@ def _bytes(number: float) -> str:
 
 
 def device_line() -> str:
+    """Where the run computes."""
     from mmengine.device import get_device
 
     device = get_device()
@@ -199,6 +201,7 @@ def device_line() -> str:
 
 
 def start_line(model: nn.Module, started_from: str | None, resumed: bool) -> str:
+    """What the weights are at the beginning."""
     if started_from is not None:
         return f'{"the run of" if resumed else "the weights of"} {started_from}'
     for module in model.modules():

@@ -10,14 +10,16 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mmengine.dist import get_world_size
+from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import IterableDataset
 
 from mmvitdense.engine.whole_checkpoint import bare_model
 
-from ..amp import amp_for_device
+from ..amp import ONLY_AMP, amp_for_device
 from ..build import build_runner
 from ..errors import InputError
+from ..first_batch import generators_kept
 from ..metric_names import main_result
 from ..run_log import run_log
 from .choices import SMALL, trained_parts
@@ -66,7 +68,8 @@ def adapt_config(
         raise InputError('--auto: expected one optimizer in optim_wrapper; adapt a config of several by hand.')
     done = Adapted()
     # What makes a batch smaller comes before the batch is chosen.
-    if 'optim_wrapper' not in given and (said := adapt_precision(cfg)):
+    chosen = any(f'optim_wrapper.{name}' in given for name in ('type', *ONLY_AMP))
+    if not chosen and (said := adapt_precision(cfg)):
         done.changes.append(said)
     amp_for_device(cfg)
     with prepared(cfg, max_bad_images) as runner:
@@ -84,28 +87,29 @@ def adapt_config(
 
 
 @contextmanager
-def prepared(cfg: Any, max_bad_images: int | None, datasets: dict | None = None, quiet: bool = True) -> Iterator[Any]:
-    """A runner that is only built, of a copy of a config, and forgotten afterwards."""
+def prepared(
+    cfg: Any,
+    max_bad_images: int | None,
+    datasets: dict | None = None,
+    tried: bool = False,
+    level: int = logging.ERROR,
+) -> Iterator[Any]:
+    """A runner that is only built, of a copy of a config, and forgotten afterwards.
+
+    Args:
+        cfg, max_bad_images, datasets, tried: As for `build_runner`.
+        level: What is said on the terminal: by default errors, as the run itself says the rest when it is built.
+    """
     copied = copy.deepcopy(cfg)
-    with _said_nowhere(quiet):
+    with generators_kept(), run_log() as log:
+        log.logger.handlers[0].addFilter(lambda record: record.levelno >= level)
         runner = build_runner(
-            copied, max_bad_images=max_bad_images, tried=not quiet, only_prepared=True, given_datasets=datasets
+            copied, max_bad_images=max_bad_images, tried=tried, only_prepared=True, given_datasets=datasets
         )
         try:
             yield runner
         finally:
             runner.forget()
-
-
-@contextmanager
-def _said_nowhere(quiet: bool) -> Iterator[None]:
-    """The parts are built again for the run itself, which says what there is to be said."""
-    if not quiet:
-        yield
-        return
-    with run_log() as log:
-        log.logger.handlers[0].addFilter(lambda record: record.levelno >= logging.ERROR)
-        yield
 
 
 def refuse_other_runners(cfg: Any) -> None:
@@ -130,7 +134,9 @@ def _facts(cfg: Any, runner: Any) -> Facts:
     datasets, evaluator = {'train': dataset}, None
     if runner._val_loop is not None:
         datasets['val'], evaluator = runner.val_loop.dataloader.dataset, runner.val_loop.evaluator
-    return Facts(len(dataset), main_result(evaluator), find_trunk(cfg, bare_model(runner.model)), datasets)
+    model = bare_model(runner.model).train()
+    normed = any(isinstance(module, _BatchNorm) and module.training for module in model.modules())
+    return Facts(len(dataset), main_result(evaluator), find_trunk(cfg, model), datasets, least=2 if normed else 1)
 
 
 def _take(cfg: Any, given: Given, options: dict[str, Any], said: list[str], done: Adapted) -> bool:
@@ -154,9 +160,9 @@ class _Search:
 
     def __init__(self, facts: Facts, given: Given, per_step: int, batch: int):
         self._facts, self._given, self._per_step, self._batch = facts, given, per_step, batch
-        self._wanted = max(1, round(per_step / get_world_size()))
-        self._sizes = [size for size in range(1, self._wanted + 1) if self._wanted % size == 0]
-        self._of_recipe = max(size for size in self._sizes if size <= max(1, batch))
+        self._wanted = max(facts.least, round(per_step / get_world_size()))
+        self._sizes = [size for size in range(facts.least, self._wanted + 1) if self._wanted % size == 0]
+        self._of_recipe = max((size for size in self._sizes if size <= batch), default=self._sizes[0])
 
     def tried(self, cfg: Any, runner: Any) -> Expected | None:
         """What the largest batch takes that fits; None where none does."""

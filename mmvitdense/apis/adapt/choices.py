@@ -6,6 +6,7 @@ import copy
 from typing import Any
 
 from .counters import is_kind
+from .given import Given
 from .trunk import Trunk
 
 SMALL = 2000
@@ -40,7 +41,9 @@ def trained_parts(cfg: Any, images: int, trunk: Trunk | None) -> tuple[dict[str,
     }, [f'layer decay {_DECAY}, so that the ViT keeps what it has learnt.']
 
 
-def kept_parts(cfg: Any, images: int, main: tuple[str, float] | None, length: int, validations: int) -> Any:
+def kept_parts(
+    cfg: Any, images: int, main: tuple[str, float] | None, length: int, validations: int, given: Given
+) -> tuple[dict[str, Any], list[str]]:
     """Options of averaged weights, of the best checkpoint and of an early end, for small data.
 
     Args:
@@ -49,6 +52,7 @@ def kept_parts(cfg: Any, images: int, main: tuple[str, float] | None, length: in
         main: The result that counts, see `main_result`.
         length: Iterations of the run.
         validations: How many there are.
+        given: What a person gave, which stays.
 
     Returns:
         The options, and a sentence for each.
@@ -56,24 +60,25 @@ def kept_parts(cfg: Any, images: int, main: tuple[str, float] | None, length: in
     if images > SMALL:
         return {}, []
     options: dict[str, Any] = {}
-    hooks, notes = [copy.deepcopy(dict(hook)) for hook in cfg.get('custom_hooks') or []], []
-    if length >= 100 and not any(is_kind(hook, 'EMAHook') for hook in hooks):
+    hooks, added = [copy.deepcopy(dict(hook)) for hook in cfg.get('custom_hooks') or []], []
+    may_add = 'custom_hooks' not in given
+    if length >= 100 and may_add and not any(is_kind(hook, 'EMAHook') for hook in hooks):
         momentum = round(min(0.1, 1 / (_PART_OF_AVERAGE * length)), 6)
         hooks.append({'type': 'EMAHook', 'momentum': momentum})
-        notes.append(f'averaged weights (EMA, momentum {momentum:g}) are scored and saved.')
+        added.append(f'averaged weights (EMA, momentum {momentum:g})')
     checkpoint = (cfg.get('default_hooks') or {}).get('checkpoint') or {}
     if main is not None and validations > 1:
-        if not checkpoint.get('save_best'):
+        if not checkpoint.get('save_best') and 'default_hooks.checkpoint.save_best' not in given:
             options |= {'default_hooks.checkpoint.save_best': main[0], 'default_hooks.checkpoint.rule': 'greater'}
-            notes.append(f'the best checkpoint by {main[0]} is kept.')
+            added.append('the best checkpoint')
         stops = any(is_kind(hook, name) for hook in hooks for name in ('EarlyStoppingHook', _STOPPING))
-        if validations > _PATIENCE and not stops:
+        if validations > _PATIENCE and may_add and not stops:
             least = {'min_delta': 0.001 * main[1], 'patience': _PATIENCE, 'rule': 'greater'}
             hooks.append({'type': f'mmvitdense.{_STOPPING}', 'monitor': main[0], **least})
-            notes.append(f'ends after {_PATIENCE} validations without a better one.')
+            added.append('an early end')
     if len(hooks) != len(cfg.get('custom_hooks') or []):
         options['custom_hooks'] = hooks
-    return options, notes
+    return options, [f'for small data: {", ".join(added)}.'] if added else []
 
 
 _STOPPING = 'ResumableEarlyStoppingHook'

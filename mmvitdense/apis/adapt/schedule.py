@@ -30,12 +30,14 @@ class Facts:
         main: The result that counts, see `main_result`.
         trunk: The ViT.
         datasets: Data sets by 'train' and 'val'.
+        least: Images that a batch has at least: 2 where batch norms are trained, which are blind on one.
     """
 
     images: int
     main: tuple[str, float] | None
     trunk: Trunk | None
     datasets: dict[str, Any]
+    least: int
 
 
 def set_schedule(cfg: Any, recipe: Recipe, short: Short | None, facts: Facts, given: Given, changes: list[str]) -> None:
@@ -61,10 +63,9 @@ def set_schedule(cfg: Any, recipe: Recipe, short: Short | None, facts: Facts, gi
     if 'param_scheduler' not in given and (options := warmup_options(cfg, max(1, length // _WARMUP))):
         cfg.merge_from_dict(options)
         changes.append(f'the warm-up ends after {max(1, length // _WARMUP)} iterations, a tenth of the run.')
-    options, said = kept_parts(cfg, facts.images, facts.main, length, _validations(cfg))
-    left = given.left(options)
-    cfg.merge_from_dict(copy.deepcopy(left))
-    changes += said if left == options else []
+    options, said = kept_parts(cfg, facts.images, facts.main, length, _validations(cfg), given)
+    cfg.merge_from_dict(copy.deepcopy(options))
+    changes += said
 
 
 def _set_short(

@@ -87,6 +87,30 @@ def short_options(cfg: Any, short: Short, accumulated: int, length: int | None =
     return options
 
 
+def short_recipe(cfg: Any, images: int) -> tuple[dict[str, Any], str]:
+    """Options of a short schedule for one process with at most the batch of a config, and a sentence that says so.
+
+    Args:
+        cfg: The config.
+        images: Number of training images.
+
+    Returns:
+        Both empty where the schedule of the config stays.
+    """
+    short = shortened(cfg, images)
+    if short is None:
+        return {}, ''
+    recipe = short.recipe
+    batch = max(size for size in range(1, min(recipe.batch, short.per_step) + 1) if short.per_step % size == 0)
+    counts = short.per_step // batch
+    options = short_options(cfg, short, counts)
+    if batch != recipe.batch:
+        options['train_dataloader.batch_size'] = batch
+    if counts != recipe.accumulated:
+        options['optim_wrapper.accumulative_counts'] = counts
+    return options, short_text(short, images)
+
+
 def short_text(short: Short, images: int) -> str:
     """What a person is to know of it."""
     recipe = short.recipe

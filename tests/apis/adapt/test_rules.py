@@ -1,0 +1,183 @@
+"""Rules by which schedules and rates follow the data, and the images and batches of a step."""
+
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.optim import OptimWrapper
+from mmengine.registry import PARAM_SCHEDULERS
+
+from mmvitdense.apis.adapt.counters import scaled_counters, warmup_options
+from mmvitdense.apis.adapt.given import Given
+from mmvitdense.apis.adapt.small_data import short_options, short_recipe, shortened
+from mmvitdense.apis.config import load_config
+from mmvitdense.apis.errors import InputError
+from mmvitdense.apis.rate_rule import rate_factor, rule_of
+
+
+def config(schedules, by_epoch=False, length=1000, batch=4, kind='AdamW', base=64, **other):
+    loop = {'max_epochs': length} if by_epoch else {'max_iters': length, 'val_interval': length // 4}
+    return Config(
+        {
+            'train_cfg': {'type': 'EpochBasedTrainLoop' if by_epoch else 'IterBasedTrainLoop', **loop},
+            'train_dataloader': {'batch_size': batch},
+            'optim_wrapper': {'optimizer': {'type': kind, 'lr': 0.1}},
+            'param_scheduler': schedules,
+            'auto_scale_lr': {'base_batch_size': base},
+            **other,
+        }
+    )
+
+
+def rates(schedules, iterations, epoch_length=10):
+    """What mmengine makes of schedules, iteration by iteration."""
+    wrapper = OptimWrapper(torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.1))
+    built = []
+    for schedule in schedules:
+        options = {'optimizer': wrapper, 'epoch_length': epoch_length}
+        by_iteration = schedule.get('convert_to_iter_based')
+        options = options if by_iteration else {'optimizer': wrapper}
+        built.append(PARAM_SCHEDULERS.build(dict(schedule), default_args=options))
+    seen = []
+    for _ in range(iterations):
+        seen.append(wrapper.param_groups[0]['lr'])
+        for scheduler in built:
+            scheduler.step()
+    return seen
+
+
+WARM = {'type': 'LinearLR', 'start_factor': 0.01, 'by_epoch': False, 'begin': 0, 'end': 20}
+SCHEDULES = {
+    'milestones': [WARM, {'type': 'MultiStepLR', 'by_epoch': False, 'begin': 0, 'end': 200, 'milestones': [120, 180]}],
+    'cosine': [
+        WARM,
+        {'type': 'CosineAnnealingLR', 'by_epoch': False, 'begin': 20, 'end': 200, 'T_max': 180, 'eta_min': 0.01},
+    ],
+    'poly': [WARM, {'type': 'PolyLR', 'by_epoch': False, 'begin': 20, 'end': 200, 'power': 0.9, 'eta_min': 0.0}],
+    'steps': [{'type': 'StepLR', 'by_epoch': False, 'step_size': 50, 'gamma': 0.5}],
+}
+
+
+@pytest.mark.parametrize('name', SCHEDULES)
+def test_summed_batches_have_the_rates_of_the_steps(name):
+    """The rate at the start of a step is that of the recipe, whichever number of batches makes it."""
+    cfg = config(SCHEDULES[name], length=200)
+    options = scaled_counters(cfg, 4, 1, 4)
+    assert (options['train_cfg.max_iters'], options['train_cfg.val_interval']) == (800, 200)
+    published, found = rates(SCHEDULES[name], 200), rates(options['param_scheduler'], 800)
+    # mmengine's lines reach their end one iteration early, which is less than a step of the recipe.
+    assert found[::4] == pytest.approx(published, abs=0.0053)
+    for stone in (120, 180) if name == 'milestones' else ():
+        assert found[4 * stone - 1] > found[4 * stone] == pytest.approx(published[stone])
+
+
+def test_other_images_of_a_step_show_as_many_images():
+    hook = {'type': 'mmvitdense.MaskAnnealingHook', 'starts': [0, 100], 'ends': [50, 150]}
+    ema = {'type': 'EMAHook', 'momentum': 0.002, 'begin_iter': 30}
+    two = {'type': 'mmvitdense.TwoStageWarmupPoly', 'warmup': (10, 20), 'total': 200, 'by_epoch': False}
+    cfg = config(
+        [two], length=200, custom_hooks=[hook, ema], default_hooks={'checkpoint': {'by_epoch': False, 'interval': 50}}
+    )
+    options = scaled_counters(cfg, 4, 2, 2)  # half of the images in a step, and two batches of one
+    assert (options['train_cfg.max_iters'], options['default_hooks.checkpoint.interval']) == (800, 200)
+    (scaled,) = options['param_scheduler']
+    assert (scaled['warmup'], scaled['total'], scaled['accumulative_counts']) == ((20, 40), 400, 2)
+    annealing, average = options['custom_hooks']
+    assert (annealing['starts'], annealing['ends']) == ([0, 200], [100, 300])
+    assert (average['momentum'], average['begin_iter']) == (0.0005, 120)
+
+
+def test_epochs_stay_and_the_lowest_rate_follows():
+    by_epoch = {'type': 'MultiStepLR', 'by_epoch': True, 'milestones': [8, 11]}
+    low = {'type': 'PolyLR', 'by_epoch': False, 'begin': 0, 'end': 100, 'eta_min': 1e-4}
+    options = scaled_counters(config([WARM, by_epoch, low], by_epoch=True, length=12), 3, 1.5, 2, rate=0.5)
+    assert set(options) == {'param_scheduler'}
+    warm, stones, poly = options['param_scheduler']
+    assert warm['end'] == 60
+    assert stones == by_epoch
+    assert (poly['end'], poly['eta_min']) == (300, 5e-5)
+
+
+def test_a_schedule_that_nobody_knows():
+    cfg = config([{'type': 'MyLR', 'by_epoch': False, 'begin': 0, 'end': 10}])
+    assert scaled_counters(cfg, 1, 1, 1)['train_cfg.max_iters'] == 1000
+    with pytest.raises(InputError, match='how MyLR of param_scheduler counts'):
+        scaled_counters(cfg, 2, 1, 2)
+
+
+def test_the_warm_up_is_part_of_a_run():
+    assert warmup_options(config([WARM]), 20) == {}
+    cosine = {'type': 'CosineAnnealingLR', 'by_epoch': False, 'begin': 20, 'end': 200, 'T_max': 180}
+    warm, later = warmup_options(config([WARM, cosine]), 7)['param_scheduler']
+    assert warm['end'] == later['begin'] == 7
+
+
+@pytest.mark.parametrize(
+    ('images', 'base', 'per_step', 'steps', 'epochs'),
+    [(10, 64, 2, 1000, 200), (100, 64, 4, 1250, 50), (100, 2, 2, 2500, 50), (3000, 64, 64, 2344, 50)],
+)
+def test_a_long_recipe_becomes_fifty_epochs(images, base, per_step, steps, epochs):
+    cfg = config([WARM], length=184375, base=base)
+    short = shortened(cfg, images)
+    assert (short.per_step, short.steps, short.epochs) == (per_step, steps, epochs)
+    options = short_options(cfg, short, accumulated=4)
+    length = options['train_cfg.max_iters']
+    assert length == 4 * steps
+    assert length % options['train_cfg.val_interval'] <= options['train_cfg.val_interval']
+    assert options['train_cfg.val_interval'] % 4 == 0
+    seen = rates(options['param_scheduler'], length + 1)
+    assert seen[0] == pytest.approx(1e-4)
+    assert max(seen) == pytest.approx(0.1)
+    assert seen.index(max(seen)) == pytest.approx(length / 20, abs=4)
+    assert seen[-1] < 1e-6
+
+
+def test_what_is_short_already_stays():
+    assert shortened(config([WARM], length=600, base=4), 60) is None
+    assert shortened(config([WARM], length=160000), 118000) is None
+    assert shortened(config([WARM], by_epoch=True, length=36, base=16), 118000) is None
+    once = load_config('mmvitdense::vitdet/vitdet-b-mae_mask-rcnn_lsj-100e_coco.py')
+    options, said = short_recipe(once, 100)
+    assert said.startswith('50 epochs, 1250 steps of 4 images, in the place of 184375 steps of 64, for 100 images')
+    once.merge_from_dict(options)
+    assert short_recipe(once, 100) == ({}, '')
+
+
+def test_a_few_epochs_become_fifty():
+    """Twelve rounds of 100 images would be over before the warm-up of 500 iterations is."""
+    cfg = config([WARM], by_epoch=True, length=12, base=16)
+    options, said = short_recipe(cfg, 100)
+    assert said.startswith('50 epochs, 1250 steps of 4 images, in the place of 12 epochs')
+    assert (options['train_cfg.max_epochs'], options['train_cfg.val_interval']) == (50, 5)
+    seen = rates(options['param_scheduler'], 500)
+    assert seen.index(max(seen)) == pytest.approx(20, abs=1)
+    assert seen[-1] < 1e-5
+
+
+def test_annealing_ends_within_a_short_run():
+    cfg = load_config('mmvitdense::eomt/eomt-l-dinov3_instance_12e_coco-640.py')
+    options, _ = short_recipe(cfg, 100)
+    steps = options['train_cfg.max_iters'] // options.get('optim_wrapper.accumulative_counts', 1)
+    (hook,) = [hook for hook in options['custom_hooks'] if 'starts' in hook]
+    (schedule,) = options['param_scheduler']
+    assert max(hook['ends']) < steps == schedule['total']
+    assert sum(schedule['warmup']) == steps // 10
+
+
+@pytest.mark.parametrize(
+    ('kind', 'rule', 'factor'), [('SGD', 'linear', 0.25), ('AdamW', 'sqrt', 0.5), ('mmvitdense.Own', 'sqrt', 0.5)]
+)
+def test_the_rule_of_an_optimizer(kind, rule, factor):
+    assert rule_of(kind) == rule
+    assert rate_factor({'base_batch_size': 64, 'rule': rule}, 16) == factor
+
+
+def test_the_rate_of_sgd_falls_in_a_short_run():
+    options, said = short_recipe(config([WARM], length=160000, kind='SGD', base=8, batch=2), 100)
+    assert options['optim_wrapper.optimizer.lr'] == pytest.approx(0.1 * 4 / 8)
+    assert 'the rate of SGD falls' in said
+
+
+def test_what_is_given_stays():
+    given = Given(['param_scheduler.0.end', 'train_cfg.max_iters', 'model.backbone'])
+    options = {'param_scheduler': 1, 'train_cfg.max_iters': 2, 'train_cfg.val_interval': 3, 'model.backbone.with_cp': 4}
+    assert given.left(options) == {'train_cfg.val_interval': 3}
