@@ -31,9 +31,10 @@ def training_plan(runner: Runner, started_from: str | None, resumed: bool, adapt
     """
     model = bare_model(runner.model)
     expected = adapted.expected if adapted is not None else None
-    lines = {'model': plan_lines.model_line(model), 'training data': plan_lines.data_line(runner.train_loop.dataloader)}
+    loader = runner.train_loop.dataloader
+    lines = {'model': plan_lines.model_line(model), 'training data': plan_lines.data_line(loader)}
     if runner._val_loop is not None:
-        lines['validation data'] = plan_lines.data_line(runner.val_loop.dataloader)
+        lines['validation data'] = plan_lines.data_line(runner.val_loop.dataloader, loader)
     lines |= {
         'batch': plan_lines.batch_line(runner),
         'length': plan_lines.length_line(runner),
@@ -47,7 +48,7 @@ def training_plan(runner: Runner, started_from: str | None, resumed: bool, adapt
         'writes to': f'{runner.work_dir} (details: {_log_file(runner)})',
     }
     if runner.only_prepared:
-        lines['writes to'] = f'{runner.work_dir}, once it runs: this is the plan alone'
+        lines['writes to'] = f'{runner.work_dir}, not now'
     if adapted is not None and (adapted.changes or adapted.expected or runner.only_prepared):
         lines['time'] = plan_lines.time_line(runner, expected)
         changes = [f'- {change}' for change in adapted.changes]

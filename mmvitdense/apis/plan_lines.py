@@ -35,13 +35,14 @@ def _short(number: int) -> str:
     return f'{number / 1e6:.1f} M' if number >= 1e5 else str(number)
 
 
-def data_line(loader: DataLoader) -> str:
-    """A data set: its class, images, classes, folder and who loads it."""
+def data_line(loader: DataLoader, beside: DataLoader | None = None) -> str:
+    """A data set: its class, images, classes and who loads it, and its folder unless it is that of another."""
     dataset = loader.dataset
     count = f'{len(dataset)} images' if hasattr(dataset, '__len__') else 'images without a number'
     classes = (getattr(dataset, 'metainfo', None) or {}).get('classes')
     of = f' of {len(classes)} classes' if classes else ''
     root = getattr(dataset, 'data_root', None)
+    root = None if beside is not None and root == getattr(beside.dataset, 'data_root', None) else root
     workers = f'{loader.num_workers} loaders' if loader.num_workers else 'loaded in the main process'
     return f'{type(dataset).__name__}, {count}{of}{f" in {root}" if root else ""}, {workers}'
 

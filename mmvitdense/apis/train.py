@@ -18,7 +18,7 @@ from mmvitdense.engine.same_training import compare_training
 from mmvitdense.engine.whole_checkpoint import handle_signals_as_before
 from mmvitdense.engine.work_dir import checkpoint_folders, folders_locked
 
-from .adapt import BATCH_AND_LENGTH, FIELD, Adapted, Given, adapt_config, adapted_before
+from .adapt import BATCH_AND_LENGTH, FIELD, Adapted, Given, adapt_config, adapt_precision, adapted_before
 from .amp import amp_for_device, enable_amp
 from .build import build_model, build_runner
 from .checkpoint import load_model_weights, read_run_checkpoint
@@ -86,6 +86,8 @@ def train_model(
     """
     if (max_bad_images or 0) < 0:
         raise InputError(f'--max-bad-images must be at least 0, got {max_bad_images}.')
+    if not (probe or auto or plan):
+        raise InputError('--no-probe goes with --auto or --plan, which try steps: give one of them, or leave it out.')
     cfg, _ = find_config(config, cfg_options)
     missing = [key for key in ('train_dataloader', 'train_cfg', 'optim_wrapper') if not cfg.get(key)]
     if missing:
@@ -101,6 +103,8 @@ def train_model(
     if kept is None:
         notes += _apply_options(cfg, amp, auto_scale_lr)
     start_process_group(cfg, launcher)
+    given = Given({*(cfg_options or {}), *(['optim_wrapper.type'] if amp else [])})
+    changes = adapt_precision(cfg, given) if auto and kept is None else []
     notes += adapt_to_machine(cfg)
     every_image = check_images == 'all'
     cfg.resume, cfg.load_from, seed, found = on_main_process(
@@ -110,7 +114,8 @@ def train_model(
     add_training_hooks(cfg)
     adapted = Adapted(list((cfg.get(FIELD) or {}).get('changes', ())))
     if auto and kept is None:
-        adapted = _adapt(cfg, config, cfg_options, amp, probe, max_bad_images)
+        published = _published(cfg, config, cfg_options)
+        adapted = adapt_config(cfg, published, given, changes, probe, max_bad_images)
     if plan:
         print_plan(cfg, adapted, probe, max_bad_images, notes + found)
         return None
@@ -157,17 +162,14 @@ def _goes_on(kept: Any, cfg: Any, cfg_options: dict[str, Any] | None) -> Any:
     return kept
 
 
-def _adapt(
-    cfg: Any, config: Any, options: dict[str, Any] | None, amp: bool, probe: bool, max_bad_images: int | None
-) -> Adapted:
+def _published(cfg: Any, config: Any, options: dict[str, Any] | None) -> Any:
+    """The config without a batch and a length that were given: what its rate and its schedule are meant for."""
     if cfg.get('resume'):
         raise InputError(
             f'--auto: {cfg.load_from} is of a run without --auto, which goes on as it began: leave --auto out.'
         )
-    options = options or {}
-    published, _ = find_config(config, {key: value for key, value in options.items() if key not in BATCH_AND_LENGTH})
-    keys = {*options, *(['optim_wrapper.type'] if amp else [])}
-    return adapt_config(cfg, published, Given(keys), probe, max_bad_images)
+    kept = {key: value for key, value in (options or {}).items() if key not in BATCH_AND_LENGTH}
+    return find_config(config, kept)[0]
 
 
 def _begin(cfg: Any, held: ExitStack, runner: Runner) -> None:

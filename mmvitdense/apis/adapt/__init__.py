@@ -4,6 +4,7 @@ from .adapting import Adapted, adapt_config, prepared, refuse_other_runners, tri
 from .expectation import Expected, expect
 from .given import BATCH_AND_LENGTH, Given
 from .kept_plan import FIELD, adapted_before
+from .precision import adapt_precision
 
 __all__ = [
     'BATCH_AND_LENGTH',
@@ -12,6 +13,7 @@ __all__ = [
     'Expected',
     'Given',
     'adapt_config',
+    'adapt_precision',
     'adapted_before',
     'expect',
     'prepared',

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,7 +16,6 @@ from torch.utils.data import IterableDataset
 
 from mmvitdense.engine.whole_checkpoint import bare_model
 
-from ..amp import ONLY_AMP, amp_for_device
 from ..build import build_runner
 from ..errors import InputError
 from ..first_batch import generators_kept
@@ -27,7 +26,6 @@ from .expectation import Expected, expect
 from .fitting import largest_batch
 from .given import Given
 from .kept_plan import FIELD
-from .precision import adapt_precision
 from .recipe import recipe_of
 from .schedule import Facts, set_schedule
 from .small_data import shortened
@@ -49,7 +47,12 @@ class Adapted:
 
 
 def adapt_config(
-    cfg: Any, published: Any, given: Given, probe: bool = True, max_bad_images: int | None = None
+    cfg: Any,
+    published: Any,
+    given: Given,
+    changes: Sequence[str] = (),
+    probe: bool = True,
+    max_bad_images: int | None = None,
 ) -> Adapted:
     """Adapt a config in place; nothing is written.
 
@@ -57,6 +60,7 @@ def adapt_config(
         cfg: The config, after all checks.
         published: The same without a batch and a length of the run that were given.
         given: What a person gave, which stays.
+        changes: What was changed before, see `adapt_precision`.
         probe: Whether to try steps, by which the batch and the recomputation are chosen.
         max_bad_images: As for `build_runner`.
 
@@ -66,12 +70,7 @@ def adapt_config(
     refuse_other_runners(cfg)
     if 'optimizer' not in cfg.optim_wrapper:
         raise InputError('--auto: expected one optimizer in optim_wrapper; adapt a config of several by hand.')
-    done = Adapted()
-    # What makes a batch smaller comes before the batch is chosen.
-    chosen = any(f'optim_wrapper.{name}' in given for name in ('type', *ONLY_AMP))
-    if not chosen and (said := adapt_precision(cfg)):
-        done.changes.append(said)
-    amp_for_device(cfg)
+    done = Adapted(list(changes))
     with prepared(cfg, max_bad_images) as runner:
         facts = _facts(cfg, runner)
         rebuilt = _take(cfg, given, *trained_parts(cfg, facts.images, facts.trunk), done)

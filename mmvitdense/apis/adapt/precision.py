@@ -7,37 +7,44 @@ from typing import Any
 import torch
 
 from ..amp import ONLY_AMP
+from .given import Given
 
 _WRAPPERS = ('OptimWrapper', 'AmpOptimWrapper')
 
 
-def adapt_precision(cfg: Any) -> str:
+def adapt_precision(cfg: Any, given: Given) -> list[str]:
     """Let a config train in bfloat16 where the device computes in it, else in float32, in place.
 
     A precision that the config names, by `dtype` or an optimizer wrapper of its own, stays, and so does the loss
     scaling of a recipe in mixed precision on a GPU without bfloat16.
 
+    Args:
+        cfg: The config, before anything of it was made to fit the device.
+        given: What a person gave, which stays.
+
     Returns:
-        What was changed, '' if nothing.
+        What was changed.
     """
     from mmengine.device import get_device
 
     wrapper, device = cfg.optim_wrapper, get_device()
     kind = str(wrapper.get('type', 'OptimWrapper')).rpartition('.')[2]
-    if kind not in _WRAPPERS or wrapper.get('dtype') is not None or device not in ('cuda', 'cpu'):
-        return ''
+    chosen = wrapper.get('dtype') is not None or any(f'optim_wrapper.{name}' in given for name in ('type', *ONLY_AMP))
+    if kind not in _WRAPPERS or chosen or device not in ('cuda', 'cpu'):
+        return []
     mixed = kind == 'AmpOptimWrapper'
     if has_bfloat16(device):
-        wrapper.type, wrapper.dtype, wrapper.loss_scale = 'AmpOptimWrapper', 'bfloat16', 1.0
-        return (
-            f'bfloat16 instead of {"float16 with loss scaling" if mixed else "float32"}: the {_NAMES[device]} has it.'
-        )
+        wrapper.type, wrapper.dtype = 'AmpOptimWrapper', 'bfloat16'
+        # With a scaler, even a constant one, steps with gradients that are not finite would be left out unsaid.
+        wrapper.loss_scale = {'enabled': False}
+        before = 'float16 with loss scaling' if mixed else 'float32'
+        return [f'bfloat16 instead of {before}: the {_NAMES[device]} has it.']
     if device == 'cuda' or not mixed:
-        return ''
+        return []
     wrapper.type = 'OptimWrapper'
     for key in ONLY_AMP:
         wrapper.pop(key, None)
-    return 'float32 instead of mixed precision: this CPU does not compute in bfloat16.'
+    return ['float32 instead of mixed precision: this CPU does not compute in bfloat16.']
 
 
 _NAMES = {'cuda': 'GPU', 'cpu': 'CPU'}

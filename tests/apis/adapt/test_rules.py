@@ -6,9 +6,12 @@ from mmengine.config import Config
 from mmengine.optim import OptimWrapper
 from mmengine.registry import PARAM_SCHEDULERS
 
+from mmvitdense.apis.adapt import precision
+from mmvitdense.apis.adapt.choices import kept_parts, trained_parts
 from mmvitdense.apis.adapt.counters import scaled_counters, warmup_options
 from mmvitdense.apis.adapt.given import Given
 from mmvitdense.apis.adapt.small_data import short_options, short_recipe, shortened
+from mmvitdense.apis.adapt.trunk import Trunk
 from mmvitdense.apis.config import load_config
 from mmvitdense.apis.errors import InputError
 from mmvitdense.apis.rate_rule import rate_factor, rule_of
@@ -181,3 +184,69 @@ def test_what_is_given_stays():
     given = Given(['param_scheduler.0.end', 'train_cfg.max_iters', 'model.backbone'])
     options = {'param_scheduler': 1, 'train_cfg.max_iters': 2, 'train_cfg.val_interval': 3, 'model.backbone.with_cp': 4}
     assert given.left(options) == {'train_cfg.val_interval': 3}
+
+
+VIT = {'type': 'mmvitdense.PlainViT'}
+
+
+def trunk(pretrained=True, **settings):
+    return Trunk('model.backbone.vit', {**VIT, **settings}, ('frozen_stages', 'with_cp'), pretrained, has_depths=True)
+
+
+@pytest.mark.parametrize(
+    ('images', 'vit', 'optimizer', 'expected'),
+    [
+        (49, trunk(), {}, {'model.backbone.vit.frozen_stages': 'all'}),
+        (49, trunk(pretrained=False), {}, {}),
+        (100, trunk(), {}, {'optim_wrapper.paramwise_cfg.layer_decay_rate': 0.8}),
+        (100, trunk(frozen_stages='all'), {}, {}),
+        (100, trunk(), {'paramwise_cfg': {'custom_keys': {'backbone': {'lr_mult': 0.1}}}}, {}),
+        (100, trunk(), {'constructor': 'mmvitdense.LearningRateOptimWrapperConstructor'}, {}),
+        (100, trunk(), {'optimizer': {'type': 'SGD', 'lr': 0.1}}, {}),
+        (100, None, {}, {}),
+        (5000, trunk(), {}, {}),
+    ],
+)
+def test_what_is_trained_of_a_trunk(images, vit, optimizer, expected):
+    cfg = config([], optim_wrapper={'optimizer': {'type': 'AdamW', 'lr': 0.1}, **optimizer})
+    options, said = trained_parts(cfg, images, vit)
+    options.pop('optim_wrapper.constructor', None)
+    assert options == expected
+    assert len(said) == len(expected)
+
+
+def test_what_is_kept_of_small_data():
+    main = ('coco/segm_mAP', 1.0)
+    options, (said,) = kept_parts(config([]), 100, main, 1000, 10, Given())
+    average, stop = options['custom_hooks']
+    assert average == {'type': 'EMAHook', 'momentum': 0.01}
+    assert (stop['monitor'], stop['patience'], stop['min_delta']) == ('coco/segm_mAP', 5, 0.001)
+    assert options['default_hooks.checkpoint.save_best'] == 'coco/segm_mAP'
+    assert said == 'for small data: averaged weights (EMA, momentum 0.01), the best checkpoint, an early end.'
+    again = config([], custom_hooks=options['custom_hooks'], default_hooks={'checkpoint': {'save_best': 'x'}})
+    assert kept_parts(again, 100, main, 1000, 10, Given()) == ({}, [])
+    assert kept_parts(config([]), 100, main, 1000, 10, Given(['custom_hooks', 'default_hooks'])) == ({}, [])
+    assert kept_parts(config([]), 5000, main, 1000, 10, Given()) == ({}, [])
+
+
+@pytest.mark.parametrize(
+    ('device', 'has', 'wrapper', 'found'),
+    [
+        ('cuda', True, {}, ('AmpOptimWrapper', 'bfloat16', {'enabled': False})),
+        ('cuda', True, {'type': 'AmpOptimWrapper'}, ('AmpOptimWrapper', 'bfloat16', {'enabled': False})),
+        ('cuda', True, {'type': 'AmpOptimWrapper', 'dtype': 'float16'}, ('AmpOptimWrapper', 'float16', None)),
+        ('cuda', False, {}, ('OptimWrapper', None, None)),
+        ('cuda', False, {'type': 'AmpOptimWrapper'}, ('AmpOptimWrapper', None, None)),
+        ('cpu', True, {}, ('AmpOptimWrapper', 'bfloat16', {'enabled': False})),
+        ('cpu', False, {'type': 'AmpOptimWrapper', 'loss_scale': 'dynamic'}, ('OptimWrapper', None, None)),
+    ],
+)
+def test_the_precision_of_a_device(device, has, wrapper, found, monkeypatch):
+    monkeypatch.setattr('mmengine.device.get_device', lambda: device)
+    monkeypatch.setattr(precision, 'has_bfloat16', lambda device: has)
+    cfg = Config({'optim_wrapper': {'type': 'OptimWrapper', **wrapper}})
+    changes = precision.adapt_precision(cfg, Given())
+    assert tuple(cfg.optim_wrapper.get(name) for name in ('type', 'dtype', 'loss_scale')) == found
+    assert bool(changes) == (cfg.optim_wrapper != {'type': 'OptimWrapper', **wrapper})
+    chosen = Config({'optim_wrapper': {'type': 'OptimWrapper', **wrapper}})
+    assert precision.adapt_precision(chosen, Given(['optim_wrapper.type'])) == []

@@ -1,11 +1,14 @@
 """`--plan` and `--auto`: what is printed, what is changed, and that trying leaves a run as it would have been."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 from mmengine.config import Config
 from mmengine.logging import MessageHub
 
 from mmvitdense.apis.adapt import precision
+from mmvitdense.apis.adapt.trial import Measured
 from mmvitdense.apis.checkpoint import read_run_checkpoint
 from mmvitdense.apis.errors import InputError
 from mmvitdense.apis.train import train_model
@@ -97,6 +100,40 @@ def test_a_plan_writes_nothing_and_draws_nothing(recipe, segmentor, tmp_path, ca
     assert (before['python'], before['numpy']) == (after['python'], after['numpy'])
     assert torch.equal(before['cpu'], after['cpu'])
     assert set(MessageHub._instance_dict) == hubs
+
+
+class Made:
+    """A trial on a GPU that is made up: an image takes 40 bytes, or 10 where activations are computed again."""
+
+    budget = 70
+    loading = 0.01
+
+    def __init__(self, runner, averaged):
+        again = runner.model.backbone.with_cp
+        self.memory = SimpleNamespace(budget=self.budget, catches=True)
+        self._of_image = 10 if again else 40
+
+    def train(self, images, accumulated, steps=3):
+        return Measured(images, 1.0, 20 + images * self._of_image)
+
+    def predict(self, steps=2):
+        return 0.1
+
+
+def test_activations_are_computed_again_where_the_batch_would_be_small(
+    recipe, segmentor, tmp_path, capsys, monkeypatch
+):
+    monkeypatch.setattr('mmvitdense.apis.adapt.adapting.Trial', Made)
+    options = segmentor | {'model.decode_head.norm_cfg': {'type': 'GN', 'num_groups': 8}}
+    arguments = {'work_dir': str(tmp_path / 'run'), 'plan': True, 'auto': True, 'cfg_options': options}
+    train_model(recipe, **arguments)
+    out = ' '.join(capsys.readouterr().out.split())
+    assert '(with_cp): 1 instead of 2 would fit without.' in out
+    assert 'activations are computed again (with_cp)' in out
+    assert '2 images x 1 process(es) x 1 accumulated = 2' in out
+    monkeypatch.setattr(Made, 'budget', 29)
+    with pytest.raises(InputError, match='Not one image fits'):
+        train_model(recipe, **arguments)
 
 
 def test_a_plan_of_a_detector_in_epochs_without_steps(data, shapes_root, tmp_path, capsys):
