@@ -12,23 +12,39 @@ from .errors import InputError
 ONLY_AMP = ('loss_scale', 'dtype', 'use_fsdp')
 """Options of mmengine's `AmpOptimWrapper` that no other optimizer wrapper takes."""
 
+TYPES = ('float16', 'bfloat16')
+"""Of mixed precision, as `--amp` takes them."""
 
-def enable_amp(cfg: Any) -> list[str]:
-    """Make the config train in mixed precision with dynamic loss scaling, in place; return lines for the log.
+
+def enable_amp(cfg: Any, dtype: str | None = None) -> list[str]:
+    """Make the config train in mixed precision, in place; return lines for the log.
+
+    Args:
+        cfg: The config.
+        dtype: 'float16', with dynamic scaling of the loss, or 'bfloat16', which needs none; None leaves it to the
+            config, and to float16 where that names none.
 
     Raises:
-        InputError: the optimizer wrapper is of a kind of its own, which mixed precision would replace.
+        InputError: the optimizer wrapper is of a kind of its own, which mixed precision would replace, or the type is
+            not known.
     """
+    if dtype not in (None, *TYPES):
+        raise InputError(f'--amp: expected {" or ".join(TYPES)}, got {dtype!r}{nearest(dtype, TYPES) or "."}')
     wrapper = cfg.optim_wrapper
     kind = wrapper.get('type', 'OptimWrapper')
-    if kind == 'AmpOptimWrapper':
+    if kind == 'AmpOptimWrapper' and dtype in (None, wrapper.get('dtype') or 'float16'):
         return ['--amp: the config trains in mixed precision already and is left as it is']
+    if kind == 'AmpOptimWrapper':
+        wrapper.dtype = dtype
+        return []
     if kind != 'OptimWrapper':
         raise InputError(
             f'--amp: expected optim_wrapper.type OptimWrapper or AmpOptimWrapper in the config, got {kind}.'
         )
     wrapper.type = 'AmpOptimWrapper'
-    wrapper.loss_scale = 'dynamic'
+    if dtype is not None:
+        wrapper.dtype = dtype
+    wrapper.loss_scale = 1.0 if wrapper.get('dtype') == 'bfloat16' else 'dynamic'
     return []
 
 

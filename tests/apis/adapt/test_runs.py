@@ -120,9 +120,7 @@ class Made:
         return 0.1
 
 
-def test_activations_are_computed_again_where_the_batch_would_be_small(
-    recipe, segmentor, tmp_path, capsys, monkeypatch
-):
+def test_activations_are_computed_again(recipe, segmentor, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr('mmvitdense.apis.adapt.adapting.Trial', Made)
     options = segmentor | {'model.decode_head.norm_cfg': {'type': 'GN', 'num_groups': 8}}
     arguments = {'work_dir': str(tmp_path / 'run'), 'plan': True, 'auto': True, 'cfg_options': options}
