@@ -227,7 +227,7 @@ class _Search:
         if after != before:
             done.changes.append(
                 f'{after[0]} images x {after[1]} accumulated instead of {before[0]} x {before[1]}, for '
-                f'{self._per_step} of all processes.'
+                f'{self._per_step} images a step.'
             )
 
     def _can_recompute(self) -> bool:

@@ -77,6 +77,8 @@ def _set_short(
     length = short.epochs if by_epoch else max(1, round(short.steps * more)) * counts
     if key in given:
         length = cfg.train_cfg['max_epochs' if by_epoch else 'max_iters']
+        unit = 'epochs' if by_epoch else 'iterations'
+        changes.append(f'steps of {short.per_step} images, a warm-up and half a cosine over {length} {unit} as given.')
     else:
         changes.append(short_text(short, facts.images))
     cfg.merge_from_dict(copy.deepcopy(given.left(short_options(cfg, short, counts, length))))

@@ -79,6 +79,9 @@ def short_options(cfg: Any, short: Short, accumulated: int, length: int | None =
         'default_hooks.checkpoint.interval': interval,
         'auto_scale_lr.base_batch_size': short.per_step,
     }
+    checkpoint = (cfg.get('default_hooks') or {}).get('checkpoint') or {}
+    if checkpoint.get('by_epoch', True) != recipe.by_epoch:
+        options['default_hooks.checkpoint.by_epoch'] = recipe.by_epoch
     if recipe.rule == 'linear' and recipe.rate and short.per_step != recipe.per_step:
         options['optim_wrapper.optimizer.lr'] = recipe.rate * short.per_step / recipe.per_step
     hooks = None if recipe.by_epoch else scaled_hooks(cfg, steps=length / accumulated / recipe.steps(1))

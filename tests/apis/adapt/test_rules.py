@@ -10,6 +10,8 @@ from mmvitdense.apis.adapt import precision
 from mmvitdense.apis.adapt.choices import kept_parts, trained_parts
 from mmvitdense.apis.adapt.counters import scaled_counters, warmup_options
 from mmvitdense.apis.adapt.given import Given
+from mmvitdense.apis.adapt.recipe import recipe_of
+from mmvitdense.apis.adapt.schedule import Facts, set_schedule
 from mmvitdense.apis.adapt.small_data import short_options, short_recipe, shortened
 from mmvitdense.apis.adapt.trunk import Trunk
 from mmvitdense.apis.config import load_config
@@ -250,3 +252,30 @@ def test_the_precision_of_a_device(device, has, wrapper, found, monkeypatch):
     assert bool(changes) == (cfg.optim_wrapper != {'type': 'OptimWrapper', **wrapper})
     chosen = Config({'optim_wrapper': {'type': 'OptimWrapper', **wrapper}})
     assert precision.adapt_precision(chosen, Given(['optim_wrapper.type'])) == []
+
+
+@pytest.mark.parametrize(
+    ('processes', 'batch', 'counts', 'iterations', 'scaled'),
+    [(1, 4, 16, 16 * 100000, None), (8, 8, 1, 100000, None), (3, 3, 7, 711111, 63 / 64)],
+)
+def test_a_recipe_for_much_data_keeps_its_images(processes, batch, counts, iterations, scaled, monkeypatch):
+    """64 images a step on one GPU, on eight, and 63 on three."""
+    monkeypatch.setattr('mmvitdense.apis.adapt.schedule.get_world_size', lambda: processes)
+    stones = {'type': 'MultiStepLR', 'by_epoch': False, 'begin': 0, 'end': 100000, 'milestones': [90000]}
+    published = config([WARM, stones], length=100000, batch=4)
+    cfg = config([WARM, stones], length=100000, batch=batch)
+    cfg.optim_wrapper.accumulative_counts = counts
+    changes = []
+    facts = Facts(118000, ('coco/bbox_mAP', 1.0), None, {}, least=1)
+    set_schedule(cfg, recipe_of(published), shortened(published, 118000), facts, Given(), changes)
+    assert cfg.train_cfg.max_iters == pytest.approx(iterations, abs=counts)
+    assert cfg.train_cfg.max_iters % counts == 0
+    assert cfg.param_scheduler[1].milestones[0] == pytest.approx(0.9 * iterations, abs=1)
+    assert cfg.param_scheduler[0].end == pytest.approx(20 * iterations / 100000, abs=1)
+    if scaled is None:
+        assert not cfg.auto_scale_lr.get('enable')
+    else:
+        assert rate_factor(cfg.auto_scale_lr, 63) == pytest.approx(scaled**0.5)
+        assert any('the square root of 63/64 images' in change for change in changes)
+    assert len(changes) == (scaled is not None) + (iterations != 100000)
+    assert 'custom_hooks' not in cfg

@@ -58,7 +58,7 @@ def test_a_run_is_adapted_and_can_be_repeated_and_resumed(recipe, segmentor, tmp
     assert cfg.optim_wrapper.type == 'mmvitdense.CpuAmpOptimWrapper'
     assert cfg.default_hooks.checkpoint.save_best == 'mIoU'
     assert list((tmp_path / 'run').glob('best_mIoU_iter_*.pth'))
-    assert '2 images x 1 accumulated instead of 4 x 1, for 2 of all processes.' in said
+    assert '2 images x 1 accumulated instead of 4 x 1, for 2 images a step.' in said
     assert 'bfloat16 instead of float32: the CPU has it.' in said
     # The dumped config without --auto gives the same weights, so trying steps has left no trace.
     train_model(tmp_path / 'run/recipe.py', work_dir=str(tmp_path / 'again'))
