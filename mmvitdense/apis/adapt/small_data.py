@@ -51,7 +51,7 @@ def shortened(cfg: Any, images: int) -> Short | None:
     per_step = min(recipe.per_step, 2 ** int(math.log2(max(2, images / _STEPS_OF_AN_EPOCH))))
     steps = max(_LEAST, round(_EPOCHS * images / per_step))
     if recipe.by_epoch:
-        too_short = recipe.length * images / per_step < _LEAST
+        too_short = recipe.steps(images) < _LEAST
         epochs = math.ceil(steps * per_step / images)
         return Short(per_step, round(epochs * images / per_step), epochs, recipe) if too_short else None
     if steps > recipe.steps(images) / 2:

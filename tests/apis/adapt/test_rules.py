@@ -17,6 +17,7 @@ from mmvitdense.apis.adapt.trunk import Trunk
 from mmvitdense.apis.config import load_config
 from mmvitdense.apis.errors import InputError
 from mmvitdense.apis.rate_rule import rate_factor, rule_of
+from mmvitdense.apis.run_parts import check_parts
 
 
 def config(schedules, by_epoch=False, length=1000, batch=4, kind='AdamW', base=64, **other):
@@ -156,6 +157,8 @@ def test_a_few_epochs_become_fifty():
     seen = rates(options['param_scheduler'], 500)
     assert seen.index(max(seen)) == pytest.approx(20, abs=1)
     assert seen[-1] < 1e-5
+    cfg.merge_from_dict(options)
+    assert short_recipe(cfg, 100) == ({}, '')
 
 
 def test_annealing_ends_within_a_short_run():
@@ -174,6 +177,12 @@ def test_annealing_ends_within_a_short_run():
 def test_the_rule_of_an_optimizer(kind, rule, factor):
     assert rule_of(kind) == rule
     assert rate_factor({'base_batch_size': 64, 'rule': rule}, 16) == factor
+
+
+def test_a_rule_that_nobody_knows():
+    cfg = config([], auto_scale_lr={'base_batch_size': 4, 'rule': 'cubic'}, model={'type': 'X'})
+    with pytest.raises(InputError, match="auto_scale_lr.rule: expected 'linear' or 'sqrt', got 'cubic'"):
+        check_parts(cfg)
 
 
 def test_the_rate_of_sgd_falls_in_a_short_run():
