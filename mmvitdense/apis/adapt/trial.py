@@ -11,7 +11,6 @@ from typing import Any
 from unittest import mock
 
 import torch
-from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import IterableDataset
 
 from mmvitdense.engine.whole_checkpoint import bare_model, single_wrappers
@@ -57,9 +56,7 @@ class Trial:
         self._device = next((parameter.device for parameter in self._model.parameters()), torch.device('cpu'))
         self.memory = memory_of(self._device)
         self._held = _bytes(self._model.parameters()) if averaged else 0
-        """Bytes that a run holds besides: averages, and sums of gradients of processes that train together."""
-        if isinstance(runner.model, DistributedDataParallel):
-            self._held += _bytes(part for part in self._model.parameters() if part.requires_grad)
+        """Bytes that a run holds besides; sums of gradients of processes that train together are there already."""
         with generators_kept():
             started = time.monotonic()
             count = len(self._loader.dataset)
