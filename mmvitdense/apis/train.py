@@ -19,7 +19,7 @@ from mmvitdense.engine.whole_checkpoint import handle_signals_as_before
 from mmvitdense.engine.work_dir import checkpoint_folders, folders_locked
 
 from .adapt import BATCH_AND_LENGTH, FIELD, Adapted, Given, adapt_config, adapt_precision, adapted_before
-from .amp import amp_for_device, enable_amp
+from .amp import amp_for_device, enable_amp, precision, tf32_notes
 from .build import build_model, build_runner
 from .checkpoint import load_model_weights, read_run_checkpoint
 from .config import load_config, option_notes, set_work_dir, unused_notes
@@ -42,12 +42,13 @@ def train_model(
     config: Any,
     work_dir: str | None = None,
     resume: str | None = None,
-    amp: bool = False,
+    amp: bool | str = False,
     auto_scale_lr: bool = False,
     cfg_options: dict[str, Any] | None = None,
     launcher: str = 'none',
     check_images: str = 'sample',
     max_bad_images: int | None = None,
+    tf32: bool = False,
     auto: bool = False,
     plan: bool = False,
     probe: bool = True,
@@ -59,7 +60,8 @@ def train_model(
             the zoo, and a file that its authors published.
         work_dir: Where checkpoints and logs go; by default the field of the config, else `./work_dirs/<config name>`.
         resume: 'auto' for the latest checkpoint of the work dir, or the path of a checkpoint.
-        amp: Mixed precision: with loss scaling on GPUs, bfloat16 on CPUs.
+        amp: Mixed precision: 'float16', with loss scaling, or 'bfloat16'; True leaves the type to the config, float16
+            where it names none. On CPUs always bfloat16.
         auto_scale_lr: Scale the learning rate by the real batch size, `optim_wrapper.accumulative_counts` included,
             over `auto_scale_lr.base_batch_size`.
         cfg_options: {dotted key: value} merged into the config.
@@ -67,6 +69,7 @@ def train_model(
         check_images: Which images to decode before the run, a 'sample' or 'all'.
         max_bad_images: How many images may be replaced by others because they cannot be read; by default 1 % of those
             that the check did not see.
+        tf32: Let products of matrices in float32 round to TF32 on NVIDIA GPUs, as torch lets convolutions.
         auto: Adapt batch, accumulation, rate, schedule, precision and what is kept to the machine and the data, except
             what `cfg_options` give. A run that is resumed keeps the plan of its work dir.
         plan: Print what the run would do and expects to take, and stop; nothing is written.
@@ -99,7 +102,7 @@ def train_model(
     if kept is not None:
         cfg = _goes_on(kept, cfg, cfg_options)
     set_resume(cfg, resume)
-    notes = option_notes(cfg_options) + unused_notes(cfg)
+    notes = option_notes(cfg_options) + unused_notes(cfg) + tf32_notes(tf32)
     if kept is None:
         notes += _apply_options(cfg, amp, auto_scale_lr)
     start_process_group(cfg, launcher)
@@ -115,15 +118,17 @@ def train_model(
     adapted = Adapted(list((cfg.get(FIELD) or {}).get('changes', ())))
     if auto and kept is None:
         published = _published(cfg, config, cfg_options)
-        adapted = adapt_config(cfg, published, given, changes, probe, max_bad_images)
+        with precision(None, tf32):
+            adapted = adapt_config(cfg, published, given, changes, probe, max_bad_images)
     if plan:
-        print_plan(cfg, adapted, probe, max_bad_images, notes + found)
+        with precision(None, tf32):
+            print_plan(cfg, adapted, probe, max_bad_images, notes + found)
         return None
     with ExitStack() as held:
         runner = build_runner(cfg, max_bad_images=max_bad_images, before_writing=partial(_begin, cfg, held))
         log_notes(runner, notes + found)
         runner.logger.info(training_plan(runner, cfg.load_from, bool(cfg.get('resume')), adapted))
-        with handle_signals_as_before(runner):
+        with handle_signals_as_before(runner), precision(None, tf32):
             runner.train()
     return runner
 
@@ -144,7 +149,7 @@ def log_notes(runner: Runner, notes: list[str]) -> None:
         runner.logger.log(logging.WARNING, note)
 
 
-def _apply_options(cfg: Any, amp: bool, auto_scale_lr: bool) -> list[str]:
+def _apply_options(cfg: Any, amp: bool | str, auto_scale_lr: bool) -> list[str]:
     if auto_scale_lr:
         if not (cfg.get('auto_scale_lr') or {}).get('base_batch_size'):
             raise InputError(
@@ -152,7 +157,7 @@ def _apply_options(cfg: Any, amp: bool, auto_scale_lr: bool) -> list[str]:
                 'add auto_scale_lr = dict(base_batch_size=N).'
             )
         cfg.auto_scale_lr.enable = True
-    return enable_amp(cfg) if amp else []
+    return enable_amp(cfg, None if amp is True else amp) if amp else []
 
 
 def _goes_on(kept: Any, cfg: Any, cfg_options: dict[str, Any] | None) -> Any:

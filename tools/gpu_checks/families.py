@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 import functools
+import hashlib
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
@@ -27,7 +28,7 @@ from .rows import Failed, Report, Skipped, cuda_is_broken, describe
 TYPES = {'float32': torch.float32, 'bfloat16': torch.bfloat16, 'float16': torch.float16}
 MAPS = {'float32': 1e-4, 'bfloat16': 0.06, 'float16': 0.01}
 """Largest distance of the maps that is accepted, as a part of their norm."""
-GRADIENTS = {'float32': 1e-3, 'bfloat16': 0.15, 'float16': 0.03}
+GRADIENTS = {'float32': 1e-3, 'bfloat16': 0.15, 'float16': 0.06}
 LOSSES = {'float32': 1e-2, 'bfloat16': 0.3, 'float16': 0.1}
 """Losses depend on choices among nearly equal candidates, which a last bit can turn."""
 SCALE = 1024.0
@@ -52,7 +53,7 @@ def run(names: Sequence[str], device: str, report: Report, folder: Path) -> None
     root = write_shapes(folder / 'shapes', 6, 3, image_size=(96, 128), seed=1)
     for name in names:
         with report.guard(name) as row:
-            _check(name, device, root, row)
+            _check(name, device, root, row, folder.parent / 'twins')
 
 
 class Small:
@@ -60,14 +61,28 @@ class Small:
 
     def __init__(self, name: str, root: Path):
         from tests.configs.shrink import shrink
-        from tests.configs.test_configs import build_batch, build_initialised, load, skip_twins, without_amp
+        from tests.configs.test_configs import build_batch, build_initialised, load, without_amp
 
         self.config = shrink(load(name), root)
         self.config.optim_wrapper = without_amp(self.config.optim_wrapper)
-        self.skip_twin = functools.partial(skip_twins, name, self.config, 'train_dataloader', 'val_dataloader')
-        torch.manual_seed(0)
+        self.name = name
         self._build = functools.partial(build_initialised, self.config)
         self._batch = functools.partial(build_batch, self.config)
+
+    def skip_twin(self, folder: Path) -> None:
+        """Skip a config that in small computes what another process has begun with, which `folder` remembers."""
+        from tests.configs.test_configs import without_numbers
+
+        parts = ('model', 'default_scope', 'train_dataloader', 'val_dataloader')
+        text = repr([without_numbers(self.config.get(part)) for part in parts])
+        folder.mkdir(exist_ok=True)
+        file = folder / hashlib.sha256(text.encode()).hexdigest()
+        try:
+            with file.open('x') as new:
+                new.write(self.name)
+        except FileExistsError:
+            if (first := file.read_text()) != self.name:
+                raise Skipped(f'in small the same as {first}') from None
 
     def model(self) -> nn.Module:
         torch.manual_seed(0)
@@ -88,14 +103,9 @@ class Small:
         return self._batch(loader, 2)
 
 
-def _check(name: str, device: str, root: Path, row: dict[str, Any]) -> None:
-    import pytest
-
+def _check(name: str, device: str, root: Path, row: dict[str, Any], twins: Path) -> None:
     small = Small(name, root)
-    try:
-        small.skip_twin()
-    except pytest.skip.Exception as skip:
-        raise Skipped(skip.msg) from None
+    small.skip_twin(twins)
     model, training, validation = small.model(), small.batch('train_dataloader'), small.batch('val_dataloader')
     with _reference():
         wanted = _results(copy.deepcopy(model), training, validation, 'cpu', 'float32')
@@ -236,21 +246,51 @@ def _compare(
         figures[f'worst of {kind}'] = f'{name} {part:.1e}'
         if limit and not figures[kind] <= limit:
             problems.append(f'{kind} differ by {figures[kind]:.1e}, most of {name}')
-    differences = {
-        name: abs(found['losses'].get(name, float('nan')) - value) / max(abs(value), 1e-3)
-        for name, value in wanted['losses'].items()
-    }
-    worst = max(differences, key=differences.get)
-    figures['losses'] = differences['loss']
-    figures['worst loss'] = f'{worst} {differences[worst]:.1e}'
-    if not differences['loss'] <= LOSSES[dtype]:
-        problems.append(f'the loss differs by {differences["loss"]:.1e}, most in {worst} ({differences[worst]:.1e})')
-    figures['predictions'] = agreement(found['predictions'], wanted['predictions'])
-    if dtype == 'float32' and figures['predictions'] < 0.98:
-        problems.append(f'predictions agree in {figures["predictions"]:.3f}')
+    problems += _compare_ends(model, training, validation, dtype, found, wanted, figures)
     if dtype != 'float32' and device != 'cpu':
         problems += _a_step(small, copy.deepcopy(model).to(device).train(), training, dtype)
     return problems
+
+
+def _compare_ends(
+    model: nn.Module, training: Any, validation: Any, dtype: str, found: Any, wanted: Any, figures: dict[str, Any]
+) -> list[str]:
+    """What is wrong with losses and predictions, which may hang on the last bits of what they are computed from.
+
+    How much they do is seen on the CPU, on a model whose parameters are off by such a bit.
+    """
+    differences = _loss_differences(found, wanted)
+    worst = max(differences, key=differences.get)
+    figures['losses'] = differences['loss']
+    figures['worst loss'] = f'{worst} {differences[worst]:.1e}'
+    figures['predictions'] = agreement(found['predictions'], wanted['predictions'])
+    loss_is_off = not differences['loss'] <= LOSSES[dtype]
+    predictions_are_off = dtype == 'float32' and figures['predictions'] < 0.98
+    if dtype == 'float32' and (loss_is_off or predictions_are_off):
+        near = copy.deepcopy(model)
+        with torch.no_grad():
+            for parameter in near.parameters():
+                parameter.mul_(1 + 2**-22 * torch.randn_like(parameter))
+        with _reference():
+            close = _results(near, training, validation, 'cpu', 'float32')
+        figures['losses by a last bit'] = _loss_differences(close, wanted)['loss']
+        figures['predictions by a last bit'] = agreement(close['predictions'], wanted['predictions'])
+        loss_is_off = loss_is_off and not differences['loss'] <= 10 * figures['losses by a last bit']
+        by_a_bit = 1 - figures['predictions by a last bit']
+        predictions_are_off = predictions_are_off and not 1 - figures['predictions'] <= 10 * by_a_bit
+    problems = []
+    if loss_is_off:
+        problems.append(f'the loss differs by {differences["loss"]:.1e}, most in {worst} ({differences[worst]:.1e})')
+    if predictions_are_off:
+        problems.append(f'predictions agree in {figures["predictions"]:.3f}')
+    return problems
+
+
+def _loss_differences(found: Any, wanted: Any) -> dict[str, float]:
+    return {
+        name: abs(found['losses'].get(name, float('nan')) - value) / max(abs(value), 1e-3)
+        for name, value in wanted['losses'].items()
+    }
 
 
 def agreement(found: list[Tensor], wanted: list[Tensor]) -> float:
