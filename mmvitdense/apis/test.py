@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +48,7 @@ def evaluate_model(
     check_images: str = 'sample',
     tta: bool = False,
     trunk: str | Path | None = None,
+    watch: Callable[[Runner], AbstractContextManager] | None = None,
 ) -> dict[str, float]:
     """Evaluate a checkpoint on the test set of a config.
 
@@ -68,6 +69,7 @@ def evaluate_model(
         check_images: Which images to decode before the run, a 'sample' or 'all'.
         tta: Predict several views of each image, by `tta_pipeline` and `tta_model` of the config.
         trunk: The file of the ViT, for weights without it or with differences to it, see `load_model_weights`.
+        watch: Called with the runner; the test runs inside of the context that it gives.
 
     Returns:
         The metrics.
@@ -105,7 +107,8 @@ def evaluate_model(
     runner.logger.info(test_plan(runner, found.source, outputs))
     if show_dir is not None:
         runner.register_hook(ShowHook(show_dir, _read_image, show_interval, score_thr))
-    with _predictions_to(runner, cfg, out), class_scores(runner.test_evaluator) as of_classes:
+    watched = nullcontext() if watch is None else watch(runner)
+    with _predictions_to(runner, cfg, out), class_scores(runner.test_evaluator) as of_classes, watched:
         metrics = {name: round(float(value), 6) for name, value in runner.test().items()}
     if json_file is not None and is_main_process():
         write_json(json_file, metrics | of_classes)
