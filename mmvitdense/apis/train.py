@@ -33,6 +33,7 @@ from .resume import latest_checkpoint, set_resume
 from .run_log import run_log
 from .run_parts import check_parts
 from .sync_bn import sync_bn_to_bn
+from .tensorboard import add_tensorboard
 
 
 @while_tools_run()
@@ -47,6 +48,7 @@ def train_model(
     launcher: str = 'none',
     check_images: str = 'sample',
     max_bad_images: int | None = None,
+    tensorboard: bool = False,
 ) -> Runner:
     """Train the model of a config; everything is checked before anything is written.
 
@@ -63,6 +65,7 @@ def train_model(
         check_images: Which images to decode before the run, a 'sample' or 'all'.
         max_bad_images: How many images may be replaced by others because they cannot be read; by default 1 % of those
             that the check did not see.
+        tensorboard: Write events for TensorBoard as well.
 
     Returns:
         The runner, after training.
@@ -82,6 +85,8 @@ def train_model(
     if missing:
         raise InputError(f'{cfg.filename} cannot be trained: it has no {", ".join(missing)}.')
     check_parts(cfg)
+    if tensorboard:
+        add_tensorboard(cfg)
     set_work_dir(cfg, work_dir, config)
     initial = cfg.get('load_from')
     set_resume(cfg, resume)

@@ -30,6 +30,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='train although N images cannot be read: others take their places (default: 1 %% of those that the check '
         'before the run did not see)',
     )
+    parser.add_argument(
+        '--tensorboard', action='store_true', help='write the curves for TensorBoard too, in WORK_DIR/TIME/vis_data'
+    )
     add_run_arguments(parser)
 
 
@@ -48,5 +51,6 @@ def run(arguments: argparse.Namespace) -> int:
         launcher=arguments.launcher,
         check_images=arguments.check_images,
         max_bad_images=arguments.max_bad_images,
+        tensorboard=arguments.tensorboard,
     )
     return 0

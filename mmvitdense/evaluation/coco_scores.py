@@ -16,6 +16,8 @@ from typing import Any
 
 import numpy as np
 
+from mmvitdense.progress import progress
+
 _AT_ONCE = 50_000
 """Detections that are Python objects at a time: about 100 MB with what pycocotools makes of them."""
 BOTH = 'faster-coco-eval', 'pycocotools'
@@ -117,7 +119,8 @@ def coco_scores(
     scores = CocoScores(np.full(shape, -1.0), np.full((shape[0], *shape[2:]), -1.0), thresholds, limits)
     wanted = set(image_ids)
     found = [one for one in found if one.image_id in wanted]
-    for group in _groups(found, len(category_ids)):
+    groups = list(_groups(found, len(category_ids)))
+    for group in progress(groups, f'Scoring {kind}'):
         group = sorted(group, key=lambda place: category_ids[place])
         part = scorer.score(_annotations(found, kind, group, category_ids), [category_ids[place] for place in group])
         scores.precision[:, :, group], scores.recall[:, group] = part['precision'], part['recall']

@@ -46,7 +46,9 @@ def curves(
     axes.grid(True, color='#e4e4e4', linewidth=0.8)
     for side in ('top', 'right'):
         axes.spines[side].set_visible(False)
-    if len(series) > 1:
+    if len(series) == 1:
+        axes.set_ylabel(next(iter(series)), fontsize=9)
+    else:
         axes.legend(fontsize=8, frameon=False, ncols=1, loc='upper left', bbox_to_anchor=(1.0, 1.02))
     return _png(figure)
 

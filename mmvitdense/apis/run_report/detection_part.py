@@ -9,16 +9,16 @@ import numpy as np
 from mmvitdense.evaluation.coco_scores import CocoScores, coco_scores
 from mmvitdense.evaluation.error_kinds import error_kinds
 from mmvitdense.evaluation.matching import Pair, confusion, image_score, pairs
+from mmvitdense.progress import progress
 from mmvitdense.visualization.charts import bars
 from mmvitdense.visualization.page import scrolled, side_by_side, table
 from mmvitdense.visualization.plots import MOST_LINES, curves, matrix
-from mmvitdense.visualization.progress import progress
 
 from .collecting import Collected
 from .parts import Parts, in_order, percent
 
 _NAMES = {'bbox': 'boxes', 'segm': 'masks'}
-_SIZES = ('small (below 32 x 32 pixels)', 'medium', 'large (above 96 x 96 pixels)')
+_SIZES = ('small', 'medium', 'large')
 _IOUS = np.linspace(0.5, 0.95, 10)
 _LEAST = 0.5
 _MOST_IN_MATRIX = 40
@@ -93,14 +93,15 @@ def _precision_recall(parts: Parts, kind: str, scores: CocoScores, classes: Sequ
     title = f'Precision by recall, {_NAMES[kind]} at IoU 0.5'
     if len(lowest) < len(scored):
         title += f', the {len(lowest)} lowest of {len(scored)} classes'
-    return parts.plot(f'precision_recall_{kind}', curves(series, title, 'recall', (0, 1.02)))
+    return parts.plot(f'precision_recall_{kind}', curves(series, title, 'recall', (0, 1.02)), 560)
 
 
 def _sizes(scores: CocoScores) -> str:
     classes = scores.precision.shape[2]
     values = [_mean([scores.average(place, None, size) for place in range(classes)]) for size in (1, 2, 3)]
     shown = [(name, round(100 * value, 1)) for name, value in zip(_SIZES, values) if not np.isnan(value)]
-    return bars([name for name, _ in shown], {'AP': [value for _, value in shown]}) if shown else ''
+    text = '<p>Small is below 32 x 32 pixels, large above 96 x 96.</p>'
+    return bars([name for name, _ in shown], {'AP': [value for _, value in shown]}) + text if shown else ''
 
 
 def _error_part(kind: str, of_images: Sequence[Pair], classes: int) -> str:
@@ -135,11 +136,11 @@ def confusion_part(parts: Parts, counts: np.ndarray, classes: Sequence[str], sco
         shares,
         [*(f'{classes[place]}' for place in order), 'nothing'],
         [names[place] for place in rows],
-        f'Boxes with a score of {score_thr:g} or more, IoU 0.5: percent of each row',
+        'Boxes, percent of each row',
         'found as',
         'is',
     )
-    title = '<h3>Confusion of boxes</h3>'
+    title = f'<h3>Confusion of boxes</h3><p>Boxes with a score of {score_thr:g} or more, at IoU 0.5.</p>'
     more = f'<p>The {len(order)} classes with the most mistakes, of {last}.</p>' if len(order) < last else ''
     return (
         title + more + side_by_side([parts.plot('confusion_boxes', content), most_confused(counts, names, 'objects')])

@@ -10,7 +10,7 @@ from typing import Any
 from mmengine.evaluator import Evaluator
 from mmengine.registry import DATASETS
 
-from mmvitdense.visualization.progress import progress
+from mmvitdense.progress import progress
 
 from ..build import building, enter_scope
 from ..config import load_config

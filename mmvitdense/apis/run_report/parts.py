@@ -21,10 +21,10 @@ class Parts:
     html: list[str] = field(default_factory=list)
     pngs: dict[str, bytes] = field(default_factory=dict)
 
-    def plot(self, name: str, content: bytes) -> str:
-        """Keep a picture under a name; returns it as HTML."""
+    def plot(self, name: str, content: bytes, width: int | None = None) -> str:
+        """Keep a picture under a name; returns it as HTML, `width` pixels wide."""
         self.pngs[name] = content
-        return png(content)
+        return png(content, width)
 
     def add(self, *html: str) -> None:
         """Put parts at the end."""

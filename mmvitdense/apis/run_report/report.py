@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from html import escape
 from pathlib import Path
@@ -79,7 +80,10 @@ def _parts(runs: Sequence[RunFiles], collected: Collected | None, source: str | 
     if collected is None:
         parts.add('<h2>Evaluation</h2><p>No checkpoint was evaluated.</p>')
         return parts
-    rows = [('metric', 'value'), *((name, number(value)) for name, value in collected.metrics.items())]
+    rows = [
+        ('metric', 'value'),
+        *((name, number(math.nan if value == -1 else value)) for name, value in collected.metrics.items()),
+    ]
     parts.add('<h2>Evaluation</h2>', f'<p>{escape(str(source))}</p>', table(rows))
     if collected.panoptic:
         panoptic_part(parts, collected)

@@ -47,6 +47,12 @@ class RunFiles:
         """Name of the work dir."""
         return self.folder.resolve().name
 
+    @property
+    def config_name(self) -> str | None:
+        """Name of the config that was trained."""
+        named = sorted(self.folder.glob('*.py'), key=lambda path: path.stat().st_mtime)
+        return named[-1].name if named else self.config and self.config.name
+
     def last_metrics(self) -> dict[str, float]:
         """The metrics of the last validation."""
         return {name: values[-1] for name, (_, values) in self.metrics.items()}

@@ -17,12 +17,13 @@ from .run_files import Curve, RunFiles
 
 _OF_LAYER = re.compile(r'(^|\.)(d\d+|dn|enc|aux\d*)[._]')
 """Losses of the layers before the last of a decoder, and of what is only there to train: dozens in one model."""
-_ITERATION = 'iteration'
+_WIDTH = 530
+"""Pixels of a plot: two stand side by side."""
 
 
 def plan_part(parts: Parts, run: RunFiles) -> None:
     """What was trained, and on what machine."""
-    rows = [('config', run.config.name if run.config else 'not found'), *run.plan]
+    rows = [('config', run.config_name or 'not found'), *run.plan]
     parts.add('<h2>Plan</h2>', table([('', ''), *rows], texts=(0, 1)))
     if run.environment:
         parts.add('<h3>Machine</h3>', table([('', ''), *run.environment], texts=(0, 1)))
@@ -31,7 +32,8 @@ def plan_part(parts: Parts, run: RunFiles) -> None:
 def curve_parts(parts: Parts, run: RunFiles) -> None:
     """Curves of what was logged."""
     losses = {name: curve for name, curve in run.training.items() if 'loss' in name}
-    shown = {name: curve for name, curve in losses.items() if not _OF_LAYER.search(name)}
+    few = len(losses) <= MOST_LINES
+    shown = {name: curve for name, curve in losses.items() if few or not _OF_LAYER.search(name)}
     shown = dict(sorted(shown.items(), key=lambda item: (item[0] != 'loss', -_mean(item[1])))[:MOST_LINES])
     rates = {name: curve for name, curve in run.training.items() if re.fullmatch(r'(.*[./])?lr', name)}
     memory = {name: curve for name, curve in run.training.items() if name == 'memory'}
@@ -99,8 +101,7 @@ def comparison_part(parts: Parts, runs: Sequence[RunFiles]) -> None:
 def _plot(parts: Parts, name: str, series: dict[str, Curve], title: str) -> str:
     if not series:
         return ''
-    across = _ITERATION
-    return parts.plot(name, curves(series, title, across))
+    return parts.plot(name, curves(series, title, 'iteration'), _WIDTH)
 
 
 def _mean(curve: Curve) -> float:

@@ -18,7 +18,7 @@ from .collecting import Collected
 from .detection_part import worst_images
 from .parts import Parts
 
-_HEIGHT, _WIDTH = 520, 1060
+_HEIGHT, _WIDTH = 400, 1060
 _MOST = 12
 
 
