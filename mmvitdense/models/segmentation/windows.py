@@ -10,6 +10,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from mmvitdense.progress import bar
+
 MODES = ('whole', 'slide', 'even_slide')
 
 
