@@ -27,18 +27,19 @@ _MOST_IN_MATRIX = 40
 def detection_parts(parts: Parts, collected: Collected, score_thr: float) -> None:
     """Scores of classes, curves, mistakes."""
     truth, ids, images = collected.truth, collected.category_ids, collected.image_ids
+    classes = collected.classes[: len(ids)]  # of panoptic data the things, which come first
     for kind in collected.kinds:
         if kind == 'segm' and any(len(one.labels) and one.mask_counts is None for one in collected.found):
             continue
         scores = coco_scores(truth, collected.found, kind, ids, images, _IOUS, (1, 10, 100))
         of_images = list(progress(pairs(truth, collected.found, kind, ids, images), 'Matching', len(images)))
-        parts.add(f'<h2>Classes: {_NAMES[kind]}</h2>', _class_table(scores, of_images, collected.classes))
-        made = [_precision_recall(parts, kind, scores, collected.classes)]
+        parts.add(f'<h2>Classes: {_NAMES[kind]}</h2>', _class_table(scores, of_images, classes))
+        made = [_precision_recall(parts, kind, scores, classes)]
         made += [f'<h3>Average precision by size, {_NAMES[kind]}</h3>{_sizes(scores)}']
-        parts.add(side_by_side(made), _error_part(kind, of_images, len(collected.classes)))
+        parts.add(side_by_side(made), _error_part(kind, of_images, len(classes)))
         if kind == 'bbox':
-            counts = confusion(of_images, len(collected.classes), _LEAST, score_thr)
-            parts.add(confusion_part(parts, counts, collected.classes, score_thr))
+            counts = confusion(of_images, len(classes), _LEAST, score_thr)
+            parts.add(confusion_part(parts, counts, classes, score_thr))
 
 
 def worst_images(collected: Collected, score_thr: float, number: int) -> list[tuple[float, int]]:
