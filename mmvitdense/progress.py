@@ -12,6 +12,7 @@ from typing import TypeVar
 _Item = TypeVar('_Item')
 _PATIENCE = 3.0
 """Seconds before a bar appears."""
+_on_screen: Bar | None = None
 
 
 def progress(items: Iterable[_Item], what: str, total: int | None = None) -> Iterator[_Item]:
@@ -47,7 +48,8 @@ def bar(total: float | None, what: str, done: float = 0, in_bytes: bool = False)
 
 
 class Bar:
-    """A bar; call it with how much more is done. It is there after some seconds, if stderr is a terminal.
+    """A bar; call it with how much more is done. It is there after some seconds, if stderr is a terminal that has no
+    other bar.
 
     Args:
         total, what, done, in_bytes: As for `bar`.
@@ -65,22 +67,23 @@ class Bar:
         self._done += more
         if self._shown is not None:
             self._shown.update(self._task, completed=self._done)
-        elif self._wanted and time.monotonic() - self._begun > _PATIENCE:
+        elif self._wanted and _on_screen is None and time.monotonic() - self._begun > _PATIENCE:
             self._show(more)
 
     def close(self) -> None:
         """Take it away."""
+        global _on_screen
         if self._shown is not None:
             self._shown.stop()
-            self._shown = None
+            self._shown = _on_screen = None
         for handler, stream in self._moved:
             handler.setStream(stream)
         self._moved.clear()
 
     def _show(self, more: float) -> None:
+        global _on_screen
         # Slow to import, and most of what is done ends before.
         from rich.console import Console
-        from rich.errors import LiveError
         from rich.progress import (
             BarColumn,
             DownloadColumn,
@@ -98,13 +101,9 @@ class Bar:
         shown = Progress(*columns, console=console, transient=True, refresh_per_second=4)
         self._task = shown.add_task(self._what, total=self._total, completed=self._done - more)
         outputs = (sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__)
-        try:
-            shown.start()
-        except LiveError:  # inside of another bar
-            self._wanted = False
-            return
+        shown.start()
         console.show_cursor(True)  # what fails leaves no terminal without one
-        self._shown = shown
+        self._shown, _on_screen = shown, self
         shown.update(self._task, completed=self._done)
         self._print_above(outputs)
 
