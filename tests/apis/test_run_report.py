@@ -73,7 +73,8 @@ def test_a_run_that_was_resumed_is_one(tmp_path):
 
 
 def test_the_page_of_curves_and_a_comparison(tmp_path, capsys):
-    one = write_run(tmp_path / 'a<b', train(10), train(20, memory=7), {'coco/bbox_mAP': 0.1, 'step': 1})
+    metrics = [{'coco/bbox_mAP': value, 'step': 0} for value in (0.05, 0.1)]
+    one = write_run(tmp_path / 'a<b', train(10), metrics[0], train(20, memory=7), metrics[1])
     other = write_run(tmp_path / 'other', train(10), {'coco/bbox_mAP': 0.25, 'step': 1}, train(20))
     page = tmp_path / 'seen' / 'page.html'
     assert commands.main(['report', str(one), '--compare', str(other), '--out', str(page)]) == 0
@@ -85,7 +86,8 @@ def test_the_page_of_curves_and_a_comparison(tmp_path, capsys):
     assert '<td>0.1</td><td>0.25</td>' in text
     assert 'No checkpoint was evaluated' in text
     pictures = {path.stem for path in (tmp_path / 'seen/page').glob('*.png')}
-    assert pictures == {'losses', 'learning_rate', 'time', 'memory', 'compared_loss', 'compared_lr'}
+    own = {'losses', 'learning_rate', 'time', 'memory', 'metrics'}
+    assert pictures == own | {'compared_loss', 'compared_lr', 'compared_metric0'}
     for path in (tmp_path / 'seen/page').glob('*.png'):
         assert path.read_bytes().startswith(b'\x89PNG')
 
@@ -209,6 +211,9 @@ def test_predictions_of_a_file(kind, scope, titles, plots, shapes, monkeypatch):
         assert re.search(r'<td class=text>missed</td>.*?<td>[1-9]', page)
     if kind == 'segmentation':
         assert worst[0].startswith('000000.jpg')
+        computed = re.search(r'<td class=text>mIoU</td><td>([0-9.]+)</td>', page)
+        shown = re.search(r'<td class=text>mean</td><td>([0-9.]+)</td>', page)
+        assert 10 < float(computed[1]) == pytest.approx(float(shown[1]), abs=0.06)
         assert worst[-1].endswith('mean IoU 100.0')
     if kind == 'panoptic':
         assert 'PQ' in worst[0]
