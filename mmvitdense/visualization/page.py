@@ -13,7 +13,8 @@ _STYLE = """
 body { font: 15px/1.45 system-ui, sans-serif; color: #222; max-width: 1100px; margin: 24px auto; padding: 0 16px }
 h1 { font-size: 24px; overflow-wrap: anywhere } h2 { font-size: 18px; margin-top: 32px; border-bottom: 1px solid #ccc }
 h3 { font-size: 15px; margin: 20px 0 8px }
-table { border-collapse: collapse; margin-bottom: 12px } th, td { padding: 3px 10px; text-align: right; border-bottom: 1px solid #eee }
+table { border-collapse: collapse; margin-bottom: 12px }
+th, td { padding: 3px 10px; text-align: right; border-bottom: 1px solid #eee }
 th { background: #f3f3f3 } td.text, th.text { text-align: left; overflow-wrap: anywhere }
 td.text:first-child { overflow-wrap: normal }
 li { margin: 4px 0; overflow-wrap: anywhere } li.wrong { color: #a01818 }
