@@ -220,6 +220,20 @@ def test_predictions_of_a_file(kind, scope, titles, plots, shapes, monkeypatch):
         assert re.search(r'<td class=text>background</td><td>100.0</td>', page)
 
 
+def test_a_metric_of_other_kinds(shapes, monkeypatch):
+    """VOC's AP and proposals have boxes to draw and to compare, or none."""
+    monkeypatch.chdir(shapes)
+    text = CONFIG.format(kind='detection', scope='mmdet')
+    Path('detection.py').write_text(text)
+    Path('results.pkl').write_bytes(pickle.dumps(results('detection', 'mmdet')))
+    write_run(shapes / 'voc', train(10), config=text + "test_evaluator = dict(_delete_=True, type='VOCMetric')\n")
+    assert commands.main(['report', 'voc', '--results', 'results.pkl']) == 0
+    assert 'Confusion of boxes' in Path('voc/report.html').read_text()
+    write_run(shapes / 'proposals', train(10), config=text + "test_evaluator = dict(metric='proposal')\n")
+    assert commands.main(['report', 'proposals', '--results', 'results.pkl']) == 0
+    assert 'Classes: boxes' not in Path('proposals/report.html').read_text()
+
+
 def test_predictions_of_other_data(shapes, monkeypatch, capsys):
     monkeypatch.chdir(shapes)
     write_run(shapes / 'short', train(10), config=CONFIG.format(kind='detection', scope='mmdet'))

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from mmengine.evaluator import BaseMetric
+from mmengine.evaluator import BaseMetric, Evaluator
 
 from mmvitdense.evaluation.coco_scores import Detections
 from mmvitdense.evaluation.pixel_confusion import PixelConfusion
@@ -87,6 +87,9 @@ def collecting(evaluator: Any, dataset: Any, scope: str, collected: Collected) -
         collected: Where the findings go.
     """
     collected.dataset, collected.classes = dataset, tuple(dataset.metainfo.get('classes') or ())
+    if type(evaluator) is not Evaluator:  # such as mmdet's for several data sets, which counts its metrics
+        yield
+        return
     given = evaluator.metrics
     coco, panoptic = (_of_mmdet(given, scope, name) for name in ('CocoMetric', 'CocoPanopticMetric'))
     detections = _Detections() if scope == 'mmdet' and (coco is not None or panoptic is None) else None

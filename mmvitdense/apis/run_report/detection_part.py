@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
 from mmvitdense.evaluation.coco_scores import CocoScores, coco_scores
-from mmvitdense.evaluation.error_kinds import error_kinds
+from mmvitdense.evaluation.error_kinds import ErrorKinds, error_kinds
 from mmvitdense.evaluation.matching import Pair, confusion, image_score, pairs
 from mmvitdense.progress import progress
 from mmvitdense.visualization.charts import bars
@@ -26,27 +26,40 @@ _MOST_IN_MATRIX = 40
 
 def detection_parts(parts: Parts, collected: Collected, score_thr: float) -> None:
     """Scores of classes, curves, mistakes."""
+    for kind in shown_kinds(collected):
+        _parts_of(kind, parts, collected, score_thr)
+
+
+def shown_kinds(collected: Collected) -> list[str]:
+    """What was scored and predicted, of 'bbox' and 'segm'."""
+    masks = all(one.mask_counts is not None for one in collected.found if len(one.labels))
+    return [kind for kind in collected.kinds if kind == 'bbox' or masks]
+
+
+def _parts_of(kind: str, parts: Parts, collected: Collected, score_thr: float) -> None:
     truth, ids, images = collected.truth, collected.category_ids, collected.image_ids
-    classes = collected.classes[: len(ids)]  # of panoptic data the things, which come first
-    for kind in collected.kinds:
-        if kind == 'segm' and any(len(one.labels) and one.mask_counts is None for one in collected.found):
-            continue
-        scores = coco_scores(truth, collected.found, kind, ids, images, _IOUS, (1, 10, 100))
-        of_images = list(progress(pairs(truth, collected.found, kind, ids, images), 'Matching', len(images)))
-        parts.add(f'<h2>Classes: {_NAMES[kind]}</h2>', _class_table(scores, of_images, classes))
-        made = [_precision_recall(parts, kind, scores, classes)]
-        made += [f'<h3>Average precision by size, {_NAMES[kind]}</h3>{_sizes(scores)}']
-        parts.add(side_by_side(made), _error_part(kind, of_images, len(classes)))
-        if kind == 'bbox':
-            counts = confusion(of_images, len(classes), _LEAST, score_thr)
-            parts.add(confusion_part(parts, counts, classes, score_thr))
+    names = collected.classes[: len(ids)]  # of panoptic data the things, which come first
+    scores = coco_scores(truth, collected.found, kind, ids, images, _IOUS, (1, 10, 100))
+    objects, counts = np.zeros(len(names), int), np.zeros((len(names) + 1, len(names) + 1), int)
+
+    def counted() -> Iterator[Pair]:
+        """One image at a time: those of a large data set together take gigabytes."""
+        for pair in progress(pairs(truth, collected.found, kind, ids, images), 'Matching', len(images)):
+            objects[:] += np.bincount(pair.true_labels, minlength=len(names))
+            counts[:] += confusion([pair], len(names), _LEAST, score_thr)
+            yield pair
+
+    mistakes = error_kinds(counted(), len(names))
+    parts.add(f'<h2>Classes: {_NAMES[kind]}</h2>', _class_table(scores, objects, names))
+    sizes = f'<h3>Average precision by size, {_NAMES[kind]}</h3>{_sizes(scores)}'
+    parts.add(side_by_side([_precision_recall(parts, kind, scores, names), sizes]), _error_part(kind, mistakes))
+    if kind == 'bbox':
+        parts.add(confusion_part(parts, counts, names, score_thr))
 
 
 def worst_images(collected: Collected, score_thr: float, number: int) -> list[tuple[float, int]]:
     """(score, place in the list of detections) of the images that were done worst, the worst first."""
-    kind = collected.kinds[-1]
-    if kind == 'segm' and any(len(one.labels) and one.mask_counts is None for one in collected.found):
-        kind = 'bbox'
+    kind = shown_kinds(collected)[-1]
     place = {one.image_id: index for index, one in enumerate(collected.found)}
     of_images = pairs(collected.truth, collected.found, kind, collected.category_ids, collected.image_ids)
     scored = [(image_score(pair, _LEAST, score_thr), place[pair.image_id], len(pair.true_labels)) for pair in of_images]
@@ -55,9 +68,7 @@ def worst_images(collected: Collected, score_thr: float, number: int) -> list[tu
     return [(score, index) for score, index, _ in sorted(known, key=lambda item: (item[0], -item[2]))[:number]]
 
 
-def _class_table(scores: CocoScores, of_images: Sequence[Pair], classes: Sequence[str]) -> str:
-    objects = sum((np.bincount(pair.true_labels, minlength=len(classes)) for pair in of_images), np.zeros(1, int))
-    objects = np.broadcast_to(objects, len(classes))
+def _class_table(scores: CocoScores, objects: np.ndarray, classes: Sequence[str]) -> str:
     columns = ((None, 0), (0.5, 0), (0.75, 0), (None, 1), (None, 2), (None, 3))
     values = [[scores.average(place, iou, size) for iou, size in columns] for place in range(len(classes))]
     rows = [
@@ -105,8 +116,7 @@ def _sizes(scores: CocoScores) -> str:
     return bars([name for name, _ in shown], {'AP': [value for _, value in shown]}) + text if shown else ''
 
 
-def _error_part(kind: str, of_images: Sequence[Pair], classes: int) -> str:
-    found = error_kinds(of_images, classes)
+def _error_part(kind: str, found: ErrorKinds) -> str:
     meaning = {
         'classification': 'right place, wrong class',
         'localisation': 'right class, overlap below 0.5',

@@ -21,6 +21,7 @@ from ..test import evaluate_model
 from .collecting import Collected, collecting
 from .run_files import RunFiles, best_checkpoint
 
+_LABELS = ('gt_instances', 'ignored_instances', 'gt_sem_seg', 'instances', 'segments_info')
 _SAFE = {
     ('collections', 'OrderedDict'),
     ('torch._utils', '_rebuild_tensor_v2'),
@@ -88,9 +89,11 @@ def evaluated_results(run: RunFiles, config: str | None, results: str) -> Collec
     evaluator.dataset_meta = dataset.metainfo
     collected = Collected()
     with collecting(evaluator, dataset, cfg.default_scope, collected):
+        # Annotation files have what COCO's metric compares with, and images need not be read for it.
+        has_truth = all(getattr(metric, '_coco_api', None) is not None for metric in evaluator.metrics[1:])
         for place, sample in enumerate(progress(samples, 'Scoring')):
-            if cfg.default_scope == 'mmseg' or 'pred_panoptic_seg' in sample:
-                sample = {**sample, 'gt_sem_seg': _true_map(dataset, place)}
+            if not has_truth or 'pred_panoptic_seg' in sample:
+                sample = {**_truth(dataset, place), **sample}
             evaluator.process([sample])
         collected.metrics = {name: float(value) for name, value in evaluator.evaluate(len(samples)).items()}
     return collected
@@ -133,11 +136,11 @@ def _storage(content: bytes) -> Any:
     return torch.load(io.BytesIO(content), weights_only=True, map_location='cpu')
 
 
-def _true_map(dataset: Any, place: int) -> dict[str, Any] | None:
-    """The label map of an image, as the pipeline of the data set loads it."""
+def _truth(dataset: Any, place: int) -> dict[str, Any]:
+    """The labels of an image, as the pipeline of the data set loads them."""
     sample = dataset[place].get('data_samples')
-    found = sample.get('gt_sem_seg') if sample is not None else None
-    return None if found is None else found.to_dict()
+    known = sample.to_dict() if sample is not None else {}
+    return {name: value for name, value in known.items() if name in _LABELS}
 
 
 def _config(run: RunFiles) -> str:

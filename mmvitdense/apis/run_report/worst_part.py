@@ -15,7 +15,7 @@ from mmvitdense.visualization.scenes import Scene
 
 from ..image_loading import loading_of
 from .collecting import Collected
-from .detection_part import worst_images
+from .detection_part import shown_kinds, worst_images
 from .parts import Parts
 
 _HEIGHT, _WIDTH = 400, 1060
@@ -28,7 +28,7 @@ def worst_part(parts: Parts, collected: Collected, score_thr: float) -> None:
     drawn = []
     if collected.pixels is not None:
         drawn += _maps(collected, artist)
-    elif collected.found and collected.truth is not None:
+    elif collected.truth is not None and shown_kinds(collected):
         drawn += _objects(collected, artist, score_thr)
     title = 'Worst images: labels on the left, predictions on the right'
     parts.add(pictures(title, drawn, wide=True))
