@@ -93,6 +93,7 @@ def test_random_numbers_do_not_depend_on_the_type():
                     torch.rand(5, dtype=dtype),
                     torch.rand_like(tensor),
                     F.dropout(tensor + 1, 0.5),
+                    F.dropout2d((tensor + 1).view(1, 2, 5, 5), 0.5),
                     tensor.bernoulli_(0.3),
                     torch.randperm(9),
                     torch.randint(0, 9, (5,)),

@@ -63,12 +63,12 @@ class Inputs(NamedTuple):
 
 
 @functools.lru_cache(maxsize=1)
-def make_inputs(size: str, device: str, dtype: torch.dtype) -> Inputs:
-    """The inputs of a size, the same each time."""
-    return _make_inputs(SIZES[size], device, dtype)
+def inputs_of(size: str, device: str, dtype: torch.dtype) -> Inputs:
+    """The inputs of a size by its name; those of the last call are kept."""
+    return make_inputs(SIZES[size], device, dtype)
 
 
-def _make_inputs(size: Size, device: str, dtype: torch.dtype) -> Inputs:
+def make_inputs(size: Size, device: str, dtype: torch.dtype) -> Inputs:
     generator = torch.Generator().manual_seed(0)
     reference = _references(size.queries, generator)
     shapes = torch.tensor(size.levels)

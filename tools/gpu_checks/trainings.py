@@ -26,7 +26,7 @@ model = dict(
 """
 SEGMENTOR = 'configs/quickstart/vit-tiny_upernet_shapes.py'
 DETECTOR = 'configs/quickstart/vitdet-tiny_mask-rcnn_shapes.py'
-_NOT_DETERMINISTIC = re.compile(r'(\w+) does not have a deterministic implementation')
+_NOT_DETERMINISTIC = re.compile(r'RuntimeError: (.+) does not have a deterministic implementation')
 ITERATIONS = {'cuda': 350, 'cpu': 4}
 LEAST_MIOU = {'cuda': 40.0, 'cpu': 0.0}
 """What a quarter of the quick start's iterations reach in float32 on a CPU, with room for mixed precision."""
@@ -34,7 +34,8 @@ LEAST_MIOU = {'cuda': 40.0, 'cpu': 0.0}
 
 def resume(names: Sequence[str], device: str, report: Report, folder: Path) -> None:
     """Six iterations give the same bits as three and, in a new process, three more."""
-    options = ['randomness.deterministic=True', *_schedule(6, 3)]
+    # mmseg counts pixels of classes by an operator that has no deterministic form either.
+    options = ['randomness.deterministic=True', *_schedule(6, 3), 'train_cfg.val_interval=100']
     # A pyramid of pooled maps has no deterministic backward pass in torch, a head of convolutions has.
     plain = folder / 'vit-tiny_fcn_shapes.py'
     plain.write_text(FCN.format(base=ROOT / SEGMENTOR))
@@ -43,7 +44,7 @@ def resume(names: Sequence[str], device: str, report: Report, folder: Path) -> N
             data = _data(folder / Path(config).stem, 12, 4)
             whole, parts = folder / f'{Path(config).stem}-whole', folder / f'{Path(config).stem}-parts'
             _train(config, data, whole, options, device)
-            _train(config, data, parts, [*options, 'train_cfg.max_iters=3', 'train_cfg.val_interval=3'], device)
+            _train(config, data, parts, [*options, 'train_cfg.max_iters=3'], device)
             _train(config, data, parts, options, device, '--resume', str(parts / 'iter_3.pth'))
             first, second = (_weights(run / 'iter_6.pth') for run in (whole, parts))
             other = [name for name, value in first.items() if not torch.equal(value, second[name])]
