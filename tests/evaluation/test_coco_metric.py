@@ -8,6 +8,7 @@ from mmdet.evaluation import CocoMetric as MMDetCocoMetric
 from mmengine.registry import METRICS, DefaultScope
 
 from mmvitdense.apis.own_metrics import with_own_metrics
+from mmvitdense.apis.run_log import run_log
 from mmvitdense.evaluation import coco_scores
 from mmvitdense.evaluation.coco_metric import CocoMetric
 from tests.evaluation.coco_samples import CLASSES, MIXED, SORTED, predictions, write_truth
@@ -124,3 +125,13 @@ def test_configs_that_name_mmdets_get_ours():
         assert isinstance(METRICS.build(found['metrics'][0]), CocoMetric)
     with DefaultScope.overwrite_default_scope('mmpose'):
         assert with_own_metrics(dict(type='CocoMetric'))['type'] == 'CocoMetric'
+
+
+@pytest.mark.parametrize('tables', [False, True])
+def test_the_terminal_of_a_training_has_no_tables(tables, tmp_path, capsys):
+    content = write_truth(tmp_path / 'truth.json')
+    options = dict(ann_file=str(tmp_path / 'truth.json'), classwise=True)
+    with run_log(tables):
+        evaluate(CocoMetric, predictions(content), **options)
+    said = capsys.readouterr().out
+    assert [text in said for text in ('Evaluating bbox', 'mAP_50', 'copypaste')] == [tables] * 3
