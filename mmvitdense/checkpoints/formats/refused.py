@@ -59,15 +59,13 @@ def why_refused(state_dict: dict[str, Tensor]) -> str | None:
 
 def _of_other_axes(state_dict: dict[str, Tensor]) -> str | None:
     """A sentence for kernels of patches, or positions, of a number of axes that no code of a ViT gives them."""
-    for ending, axes in _AXES.items():
-        for name, tensor in state_dict.items():
-            if name.endswith(ending) and name[: -len(ending)][-1:] in ('', '.') and tensor.ndim not in axes:
-                prefix = name[: -len(ending)]
-                if f'{prefix}blocks.0.attn.qkv.weight' in state_dict:
-                    return (
-                        f'{name} has {tensor.ndim} axes, and {" or ".join(map(str, axes))} in the codes of ViTs: save '
-                        'the state dict of the model as it is'
-                    )
+    body = strip_prefix(state_dict, 'blocks.0.attn.qkv.weight') or {}
+    for name, axes in _AXES.items():
+        if name in body and body[name].ndim not in axes:
+            return (
+                f'{name} has {body[name].ndim} axes, and {" or ".join(map(str, axes))} in the codes of ViTs: save the '
+                'state dict of the model as it is'
+            )
     return None
 
 
