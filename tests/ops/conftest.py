@@ -2,6 +2,7 @@ from collections.abc import Iterator
 
 import pytest
 import torch
+from cuda_on_cpu import library as emulation
 
 from mmvitdense import ops
 from mmvitdense.ops import backends, building
@@ -39,3 +40,32 @@ def implementation(request: pytest.FixtureRequest, device: str) -> str:
         return request.getfixturevalue('compiled')
     ops.set_backend('reference')
     return device
+
+
+@pytest.fixture(params=[pytest.param('cuda', marks=pytest.mark.cuda), *emulation.ARCHITECTURES])
+def kernels(request: pytest.FixtureRequest) -> Iterator[str]:
+    """The device on which the CUDA kernels run: a GPU, or where there is none the CPU, on which they are emulated, as
+    compiled for a type of GPU."""
+    if request.param == 'cuda':
+        yield request.getfixturevalue('gpu')
+        return
+    if torch.cuda.is_available():
+        pytest.skip('a GPU runs the kernels')
+    try:
+        operators = emulation.load(request.param)
+    except emulation.Unavailable as error:
+        pytest.skip(str(error))
+    with emulation.used(operators):
+        yield 'cpu'
+
+
+@pytest.fixture
+def gpu() -> str:
+    if not torch.cuda.is_available():
+        pytest.skip('needs an NVIDIA GPU')
+    try:
+        building.library('cuda')
+    except building.UnavailableError as error:
+        pytest.skip(f'no compiled kernels here: {error}')
+    ops.set_backend('compiled')
+    return 'cuda'

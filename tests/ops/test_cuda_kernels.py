@@ -7,27 +7,13 @@ import torch
 from problems import make, run, to
 
 from mmvitdense import ops
-from mmvitdense.ops import building, reference
-
-pytestmark = pytest.mark.cuda
+from mmvitdense.ops import reference
 
 OPS = {
     'classic': (ops.ms_deform_attn, reference.ms_deform_attn),
     'fused': (ops.ms_deform_attn_fused, reference.ms_deform_attn_fused),
 }
 TOLERANCES = {torch.float64: 1e-11, torch.float32: 1e-5, torch.float16: 2e-3, torch.bfloat16: 1e-2}
-
-
-@pytest.fixture
-def gpu() -> str:
-    if not torch.cuda.is_available():
-        pytest.skip('needs an NVIDIA GPU')
-    try:
-        building.library('cuda')
-    except building.UnavailableError as error:
-        pytest.skip(f'no compiled kernels here: {error}')
-    ops.set_backend('compiled')
-    return 'cuda'
 
 
 @pytest.fixture
@@ -62,12 +48,12 @@ def with_exact(problem, kind, dtype):
 @pytest.mark.parametrize('dtype', TOLERANCES)
 @pytest.mark.parametrize('channels', [2, 8, 16, 30, 32, 64, 128, 264])
 @pytest.mark.parametrize('kind', OPS)
-def test_layouts(gpu, kind, channels, dtype):
+def test_layouts(kernels, kind, channels, dtype):
     """Every division of channels among lanes; queries that are the pixels of all levels, of one, and of none."""
     ours, exact = OPS[kind]
     shapes = [(9, 21), (7, 5)]
     for queries in (9 * 21 + 7 * 5, 7 * 5, 37):
-        problem = make(gpu, torch.float32, shapes=shapes, queries=queries, channels=channels)
+        problem = make(kernels, torch.float32, shapes=shapes, queries=queries, channels=channels)
         arguments, grad = with_exact(problem, kind, dtype)
         expected = run(exact, to(arguments, torch.float64), grad)
         assert_agrees(run(ours, arguments, grad), expected, TOLERANCES[dtype])
@@ -76,10 +62,10 @@ def test_layouts(gpu, kind, channels, dtype):
 @pytest.mark.parametrize('dtype', TOLERANCES)
 @pytest.mark.parametrize('channels', [16, 30, 264])
 @pytest.mark.parametrize('kind', OPS)
-def test_deterministic(gpu, deterministic, kind, channels, dtype):
+def test_deterministic(kernels, deterministic, kind, channels, dtype):
     """Hundreds of samples add to every pixel."""
     ours, exact = OPS[kind]
-    problem = make(gpu, torch.float32, shapes=[(3, 4), (2, 2)], queries=300, channels=channels)
+    problem = make(kernels, torch.float32, shapes=[(3, 4), (2, 2)], queries=300, channels=channels)
     arguments, grad = with_exact(problem, kind, dtype)
     result = run(ours, arguments, grad)
     for _ in range(3):
@@ -89,9 +75,9 @@ def test_deterministic(gpu, deterministic, kind, channels, dtype):
 
 @pytest.mark.parametrize('shared', [False, True])
 @pytest.mark.parametrize('box', [False, True])
-def test_deterministic_gradient_of_references(gpu, deterministic, box, shared):
-    problem = make(gpu, torch.float32, queries=200, box=box, shared=shared)
-    grad = torch.randn(2, 200, 8, device=gpu)
+def test_deterministic_gradient_of_references(kernels, deterministic, box, shared):
+    problem = make(kernels, torch.float32, queries=200, box=box, shared=shared)
+    grad = torch.randn(2, 200, 8, device=kernels)
     result = run(ops.ms_deform_attn_fused, problem.fused, grad)
     assert_same_bits(result, run(ops.ms_deform_attn_fused, problem.fused, grad))
     expected = run(reference.ms_deform_attn_fused, to(problem.fused, torch.float64), grad)
@@ -99,24 +85,25 @@ def test_deterministic_gradient_of_references(gpu, deterministic, box, shared):
 
 
 @pytest.mark.parametrize('dtype', [torch.float32, torch.bfloat16])
-def test_more_samples_than_shared_memory_holds(gpu, dtype):
-    problem = make(gpu, torch.float32, points=300, channels=8)
+def test_more_samples_than_shared_memory_holds(kernels, dtype):
+    problem = make(kernels, torch.float32, points=300, channels=8)
     arguments, grad = with_exact(problem, 'fused', dtype)
     expected = run(reference.ms_deform_attn_fused, to(arguments, torch.float64), grad)
     assert_agrees(run(ops.ms_deform_attn_fused, arguments, grad), expected, TOLERANCES[dtype])
 
 
-def test_more_levels_than_kernel_arguments_hold(gpu):
+def test_more_levels_than_kernel_arguments_hold(kernels):
     with pytest.raises(ValueError, match='spatial_shapes has 65 levels; the CUDA kernels take at most 64'):
-        ops.ms_deform_attn(*make(gpu, torch.float32, shapes=[(1, 1)] * 65).classic)
+        ops.ms_deform_attn(*make(kernels, torch.float32, shapes=[(1, 1)] * 65).classic)
 
 
-def test_more_heads_than_a_grid_has_rows(gpu):
-    problem = make(gpu, torch.float32, shapes=[(2, 3)], batch=1, queries=2, heads=70_000, channels=4, points=1)
+def test_more_heads_than_a_grid_has_rows(kernels):
+    problem = make(kernels, torch.float32, shapes=[(2, 3)], batch=1, queries=2, heads=70_000, channels=4, points=1)
     expected = run(reference.ms_deform_attn, to(problem.classic, torch.float64))
     assert_agrees(run(ops.ms_deform_attn, problem.classic), expected, 1e-5)
 
 
+@pytest.mark.cuda
 def test_more_than_2_to_the_31_numbers(gpu):
     if torch.cuda.mem_get_info()[0] < 40e9:
         pytest.skip('needs 40 GB of free GPU memory')
@@ -133,9 +120,9 @@ def test_more_than_2_to_the_31_numbers(gpu):
 
 
 @pytest.mark.parametrize('kind', OPS)
-def test_tensors_that_start_anywhere(gpu, kind):
+def test_tensors_that_start_anywhere(kernels, kind):
     """Contiguous views whose memory is not aligned for vector loads."""
-    arguments = getattr(make(gpu, torch.float32, channels=16, queries=20), kind)
+    arguments = getattr(make(kernels, torch.float32, channels=16, queries=20), kind)
 
     def shift(tensor):
         return torch.cat((tensor.new_zeros(1), tensor.flatten()))[1:].view(tensor.shape)
@@ -145,6 +132,7 @@ def test_tensors_that_start_anywhere(gpu, kind):
     assert torch.equal(OPS[kind][0](*shifted), OPS[kind][0](*arguments))
 
 
+@pytest.mark.cuda
 def test_runs_on_the_current_stream(gpu):
     value, *rest = make(gpu, torch.float32, queries=50).fused
     expected = ops.ms_deform_attn_fused(value, *rest)
@@ -159,6 +147,7 @@ def test_runs_on_the_current_stream(gpu):
     assert torch.equal(output, expected)
 
 
+@pytest.mark.cuda
 def test_second_gpu(gpu):
     if torch.cuda.device_count() < 2:
         pytest.skip('needs two NVIDIA GPUs')
@@ -169,6 +158,7 @@ def test_second_gpu(gpu):
     torch.testing.assert_close(output.to('cuda:0'), ops.ms_deform_attn(*arguments))
 
 
+@pytest.mark.cuda
 def test_captured_in_a_cuda_graph(gpu):
     """Nothing waits for the device: a wait would end the capture with an error."""
     problem = make(gpu, torch.float32, queries=40)
@@ -197,6 +187,7 @@ def test_captured_in_a_cuda_graph(gpu):
         torch.testing.assert_close(ours, other, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.cuda
 def test_memory_of_the_backward(gpu):
     """No more than the gradients themselves."""
     value, shapes, locations, weights = make(gpu, torch.float32, queries=5000, channels=32, heads=8).classic
