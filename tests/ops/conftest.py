@@ -1,3 +1,4 @@
+import os
 from collections.abc import Iterator
 
 import pytest
@@ -7,12 +8,19 @@ from cuda_on_cpu import library as emulation
 from mmvitdense import ops
 from mmvitdense.ops import backends, building
 
+# On their emulation, beside test_cuda_kernels.py all tests that run on a GPU, in about two minutes.
+EMULATED = [*emulation.ARCHITECTURES] if os.environ.get('MMVITDENSE_EMULATE_CUDA') else []
 
-@pytest.fixture(params=['cpu', pytest.param('cuda', marks=pytest.mark.cuda)])
-def device(request: pytest.FixtureRequest) -> str:
+
+@pytest.fixture(params=['cpu', pytest.param('cuda', marks=pytest.mark.cuda), *EMULATED])
+def device(request: pytest.FixtureRequest) -> Iterator[str]:
     if request.param == 'cuda' and not torch.cuda.is_available():
         pytest.skip('needs an NVIDIA GPU')
-    return request.param
+    if request.param in EMULATED:
+        with emulation.used(emulation.load(request.param)):
+            yield 'cpu'
+    else:
+        yield request.param
 
 
 @pytest.fixture(autouse=True)
@@ -22,15 +30,24 @@ def _restore_backend() -> Iterator[None]:
     ops.set_backend(before)
 
 
-@pytest.fixture
-def compiled(device: str) -> str:
-    """The device, with its compiled kernels chosen. The first test of a machine builds them, into the user's cache."""
+def _with_compiled_kernels(device: str) -> str:
     try:
         building.library(device)
     except building.UnavailableError as error:
         pytest.skip(f'no compiled kernels here: {error}')
     ops.set_backend('compiled')
     return device
+
+
+@pytest.fixture
+def compiled(device: str) -> str:
+    """The device, with its compiled kernels chosen. The first test of a machine builds them, into the user's cache."""
+    return _with_compiled_kernels(device)
+
+
+@pytest.fixture
+def compiled_for_cpu() -> str:
+    return _with_compiled_kernels('cpu')
 
 
 @pytest.fixture(params=['reference', 'compiled'])
@@ -63,9 +80,4 @@ def kernels(request: pytest.FixtureRequest) -> Iterator[str]:
 def gpu() -> str:
     if not torch.cuda.is_available():
         pytest.skip('needs an NVIDIA GPU')
-    try:
-        building.library('cuda')
-    except building.UnavailableError as error:
-        pytest.skip(f'no compiled kernels here: {error}')
-    ops.set_backend('compiled')
-    return 'cuda'
+    return _with_compiled_kernels('cuda')

@@ -153,8 +153,10 @@ void go_on(Thread& thread) {
   thread.warp->ready |= 1u << thread.warp->rank[thread.lane];
 }
 
+bool same_text(const char* a, const char* b) { return a == b || std::strcmp(a, b) == 0; }
+
 bool same_site(const Site& a, const Site& b) {
-  return a.line == b.line && std::strcmp(a.call, b.call) == 0 && std::strcmp(a.file, b.file) == 0;
+  return a.line == b.line && same_text(a.call, b.call) && same_text(a.file, b.file);
 }
 
 bool same_meeting(const Thread& a, const Thread& b) {

@@ -92,7 +92,9 @@ def _shared_variables(text: str) -> str:
     text = re.sub(static, define, text)
     if '__shared__' in text:
         at = text.index('__shared__')
-        raise Untranslatable(f'a declaration of shared memory that is not `__shared__ type name[sizes];`: {text[at : at + 80]!r}')
+        raise Untranslatable(
+            f'a declaration of shared memory that is not `__shared__ type name[sizes];`: {text[at : at + 80]!r}'
+        )
     return text
 
 
