@@ -11,10 +11,6 @@ extern __shared__ __align__(16) unsigned char shared_stash[];
 
 namespace {
 
-// Of a lane. With more of them a group has fewer lanes, and the additions of one instruction, of four bytes a channel
-// whatever the type of storage, reach less memory at once.
-constexpr int kMostChannels = 4;
-
 // How the gradient of `value` is summed.
 enum class ValueSums { kAtomic, kAfterwards };
 
@@ -77,8 +73,7 @@ template <ValueSums kSums, typename T, int V, int G>
 struct GradientRow {
   using A = Sum<T>;
   static constexpr int kStep = V % kAddends<A> == 0 ? kAddends<A> : 1, kSteps = V / kStep;
-  static constexpr bool kSameChannels = kSteps == 1;
-  A for_dots[V], for_sums[kSameChannels ? 1 : V];
+  A for_dots[V], for_sums[V];
 
   // The first of the lane's channels in an addition, counted from the first of the part.
   static __device__ __forceinline__ int32_t channel_of_step(int step, int32_t lane) {
@@ -87,14 +82,13 @@ struct GradientRow {
 
   __device__ __forceinline__ void read(const T* row, int32_t lane, int32_t channels) {
     Pack<T, V>::read_if(lane * V < channels, row + lane * V).unpack(for_dots);
-    if constexpr (kSums == ValueSums::kAtomic && !kSameChannels) {
+    if constexpr (kSums == ValueSums::kAfterwards) return;
 #pragma unroll
-      for (int step = 0; step < kSteps; ++step) {
+    for (int step = 0; step < kSteps; ++step) {
 #pragma unroll
-        for (int i = 0; i < kStep; ++i) {
-          const int32_t channel = channel_of_step(step, lane) + i;
-          for_sums[step * kStep + i] = channel < channels ? widen(row[channel]) : A(0);
-        }
+      for (int i = 0; i < kStep; ++i) {
+        const int32_t channel = channel_of_step(step, lane) + i;
+        for_sums[step * kStep + i] = channel < channels ? widen(row[channel]) : A(0);
       }
     }
   }
@@ -104,8 +98,7 @@ struct GradientRow {
 #pragma unroll
     for (int step = 0; step < kSteps; ++step) {
       const int32_t channel = channel_of_step(step, lane);
-      const A* numbers = kSameChannels ? for_dots : for_sums + step * kStep;
-      if (channel < channels) add_products<kStep>(address + channel, numbers, factor);
+      if (channel < channels) add_products<kStep>(address + channel, for_sums + step * kStep, factor);
     }
   }
 };
@@ -305,11 +298,11 @@ auto kernel_for(bool fused) {
 }  // namespace
 
 bool stash_fits(const Arguments& a, Type storage) {
-  return with_layout<kMostChannels>(storage, a.channels, [&](auto layout) { return stash_bytes<decltype(layout)>(a) <= kStashBytes; });
+  return with_layout(storage, a.channels, [&](auto layout) { return stash_bytes<decltype(layout)>(a) <= kStashBytes; });
 }
 
 cudaError_t launch_backward(const Arguments& a, Type storage, bool fused, cudaStream_t stream) {
-  return with_layout<kMostChannels>(storage, a.channels, [&](auto layout) {
+  return with_layout(storage, a.channels, [&](auto layout) {
     using L = decltype(layout);
     const auto kernel = a.grad_value != nullptr ? kernel_for<ValueSums::kAtomic, L>(fused)
                                                 : kernel_for<ValueSums::kAfterwards, L>(fused);

@@ -14,38 +14,37 @@ struct Layout {
   static constexpr int kChannels = V, kLanes = G;
 };
 
-// Calls `function` with the layout for `channels` channels of type T, of which a lane takes V, and the fewest lanes that
-// cover them, which is exact for 16, 32 and 64 channels. Channels that V does not divide go one to a lane.
-template <typename T, int V, typename Function>
+// Calls `function` with the layout for `channels` channels of type T: 16 bytes a lane and the fewest lanes that cover
+// them, which is exact for 16, 32 and 64 channels. Channels that do not divide go one to a lane.
+template <typename T, typename Function>
 auto with_layout(int32_t channels, const Function& function) {
+  constexpr int V = kVector<T>;
   if (channels % V != 0) return function(Layout<T, 1, 32>{});
   const int32_t vectors = channels / V;
-  if constexpr (V >= 8) {
+  if constexpr (sizeof(T) == 2) {
     if (vectors <= 2) return function(Layout<T, V, 2>{});
   }
-  if constexpr (V >= 4) {
+  if constexpr (sizeof(T) <= 4) {
     if (vectors <= 4) return function(Layout<T, V, 4>{});
   }
   if (vectors <= 8) return function(Layout<T, V, 8>{});
-  if constexpr (V >= 4) {
+  if constexpr (sizeof(T) <= 4) {
     if (vectors <= 16) return function(Layout<T, V, 16>{});
   }
   return function(Layout<T, V, 32>{});
 }
 
-// With 16 bytes a lane, or fewer where that are more than kMost channels.
-template <int kMost = 8, typename Function>
+template <typename Function>
 auto with_layout(Type storage, int32_t channels, const Function& function) {
-  constexpr int kHalves = kMost < kVector<__half> ? kMost : kVector<__half>;
   switch (storage) {
     case Type::kDouble:
-      return with_layout<double, kVector<double>>(channels, function);
+      return with_layout<double>(channels, function);
     case Type::kHalf:
-      return with_layout<__half, kHalves>(channels, function);
+      return with_layout<__half>(channels, function);
     case Type::kBFloat16:
-      return with_layout<__nv_bfloat16, kHalves>(channels, function);
+      return with_layout<__nv_bfloat16>(channels, function);
     default:
-      return with_layout<float, kVector<float>>(channels, function);
+      return with_layout<float>(channels, function);
   }
 }
 

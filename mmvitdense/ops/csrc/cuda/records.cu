@@ -167,8 +167,12 @@ cudaError_t launch_sum(const Arguments& a, const RecordArguments& r, cudaStream_
     const dim3 grid(static_cast<unsigned>((groups + per_block - 1) / per_block));
     return launch(&sum_kernel<T, L::kChannels, L::kLanes>, grid, 0, stream, a, r);
   };
-  // What is added has four bytes a channel, whatever the type of storage.
-  return with_layout<T, 4>(a.channels, with);
+  // Four channels a lane whatever their type: what is added has four bytes each.
+  if (a.channels % 4 != 0) return with(Layout<T, 1, 32>{});
+  if (a.channels <= 16) return with(Layout<T, 4, 4>{});
+  if (a.channels <= 32) return with(Layout<T, 4, 8>{});
+  if (a.channels <= 64) return with(Layout<T, 4, 16>{});
+  return with(Layout<T, 4, 32>{});
 }
 
 }  // namespace
