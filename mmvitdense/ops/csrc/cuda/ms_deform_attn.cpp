@@ -163,11 +163,15 @@ struct Gradients {
   at::Tensor value, points, weights, reference;
 };
 
-// From this many samples of a cell on, on average, sums over the cells are faster than additions for each sample.
-constexpr int64_t kSamplesPerCell = 2;
+// Whether sums over cells are faster than additions for each sample. On an H200 they are from about this many samples
+// of a cell on, where a row of channels is long or its additions, four bytes each, are wider than its storage; see
+// docs/ops.md.
+constexpr int64_t kSamplesPerCell = 4, kChannels = 64;
 
 bool sums_cells(const Call& call) {
-  return call.sums == at::kFloat && call.fits_32_bits() && call.samples() >= kSamplesPerCell * call.cells();
+  const bool wide_rows = call.storage != at::kFloat || call.problem.channels >= kChannels;
+  return call.sums == at::kFloat && wide_rows && call.fits_32_bits() &&
+         call.samples() >= kSamplesPerCell * call.cells();
 }
 
 // With records in the order of their cells; see records.cu.
