@@ -70,7 +70,7 @@ def kernels(request: pytest.FixtureRequest) -> Iterator[str]:
         pytest.skip('a GPU runs the kernels')
     try:
         operators = emulation.load(request.param)
-    except emulation.Unavailable as error:
+    except emulation.UnavailableError as error:
         pytest.skip(str(error))
     with emulation.used(operators):
         yield 'cpu'

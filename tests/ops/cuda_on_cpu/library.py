@@ -37,31 +37,45 @@ class Flavour:
 
     Attributes:
         architecture: What `__CUDA_ARCH__` is.
-        options: Of the compiler, for the kernels and the threads.
+        options: Of the compiler.
+        kernel_options: Of the compiler, for the kernels alone.
+        counts: Whether `counts` says what the kernels did to memory.
         edits: (file, old, new): texts of the kernels that are replaced.
     """
 
     architecture: int = 900
     options: tuple[str, ...] = ()
+    kernel_options: tuple[str, ...] = ()
+    counts: bool = False
     edits: tuple[tuple[str, str, str], ...] = ()
 
 
+# A call before each access to memory.
+COUNTED = (
+    '-fsanitize=kernel-address',
+    *('--param', 'asan-instrumentation-with-call-threshold=0'),
+    *('--param', 'asan-stack=0', '--param', 'asan-globals=0'),
+)
 # A grid of few rows, so that blocks go on to the next heads and images.
 FEW_ROWS = (('cuda/samples.cuh', '65535', '3'),)
 ARCHITECTURES = {'sm_80': Flavour(800, edits=FEW_ROWS), 'sm_90': Flavour(900)}
 FLAVOURS = {
     **ARCHITECTURES,
     'sanitized': Flavour(900, ('-fsanitize=address,undefined', '-fno-sanitize-recover=all', '-fno-omit-frame-pointer')),
+    **{
+        f'counted_{architecture}': Flavour(architecture, ('-DCUDA_ON_CPU_COUNTS',), COUNTED, counts=True)
+        for architecture in (800, 900)
+    },
 }
 
 
-class Unavailable(Exception):
+class UnavailableError(Exception):
     """The emulation cannot be built here; the message says why."""
 
 
 @functools.cache
 def load(name: str) -> object:
-    """The operators of a flavour, as `torch.ops.<namespace>`, built first where they are not yet. Raises `Unavailable`
+    """The operators of a flavour, as `torch.ops.<namespace>`, built first where they are not yet. Raises `UnavailableError`
     where there is no compiler."""
     return load_library(build(FLAVOURS[name]), f'cuda_on_cpu_{name}')
 
@@ -100,16 +114,17 @@ def used(library: object, order: str = 'shuffled', seed: int = 0) -> Iterator[No
 
 
 def build(flavour: Flavour) -> Path:
-    """The library of a flavour. Raises `Unavailable` where there is no compiler."""
+    """The library of a flavour. Raises `UnavailableError` where there is no compiler."""
     if os.name != 'posix' or not building._is_gcc():
-        raise Unavailable(f'the emulation is compiled by g++, and {building._compiler()!r} is none')
+        raise UnavailableError(f'the emulation is compiled by g++, and {building._compiler()!r} is none')
     folder = building.cache_root() / 'tests' / 'cuda_on_cpu'
     folder.mkdir(parents=True, exist_ok=True)
     # Two at a time, the longest first.
     units = [file for file in building.sources('cuda') if file.suffix == '.cu']
     units = [_Kernels(flavour, unit.name) for unit in sorted(units, key=lambda unit: -unit.stat().st_size)]
     units[1:1] = [_Host()]
-    units += [_Threads(flavour, name) for name in ('threads.cpp', 'memory.cpp')]
+    names = ('threads.cpp', 'memory.cpp', 'counting.cpp')
+    units += [_Threads(flavour, name) for name in names if name != 'counting.cpp' or flavour.counts]
     with building._lock(folder), ThreadPoolExecutor(2) as pool:
         objects = list(pool.map(lambda unit: unit.compile(folder), units))
         key = hashlib.sha256('\n'.join((*map(str, objects), *flavour.options)).encode()).hexdigest()[:16]
@@ -149,7 +164,8 @@ class _Unit:
 class _Kernels(_Unit):
     def __init__(self, flavour: Flavour, name: str):
         self.flavour, self.name = flavour, f'cuda/{name}'
-        self.options = (*KERNELS, '-D__CUDACC__', f'-D__CUDA_ARCH__={flavour.architecture}', *flavour.options)
+        self.options = (*KERNELS, '-D__CUDACC__', f'-D__CUDA_ARCH__={flavour.architecture}')
+        self.options += (*flavour.options, *flavour.kernel_options)
 
     def texts(self) -> dict[str, str]:
         names = [str(file.relative_to(building.SOURCES)) for file in building.SOURCES.glob('cuda/*.*h')]

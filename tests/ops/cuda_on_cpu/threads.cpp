@@ -279,6 +279,15 @@ void run_blocks(dim3 grid, dim3 size) {
 
 }  // namespace
 
+#ifdef CUDA_ON_CPU_COUNTS
+bool is_own(const void* address) {
+  const auto within = [&](const auto& items) {
+    return address >= items.data() && address < items.data() + items.size();
+  };
+  return within(block.threads) || within(block.warps);
+}
+#endif
+
 void set_order(Order new_order, uint64_t seed) {
   order = new_order;
   random_numbers.seed(seed);
@@ -319,7 +328,8 @@ int run(const void* kernel, dim3 grid, dim3 size, size_t shared_bytes, Body body
   blockDim = size;
   gridDim = grid;
   set_dynamic_shared(shared_bytes);
-  launch_begins(context, stacks, stacks + kMostThreads * kStackBytes);
+  const uint64_t threads = uint64_t(size.x) * size.y * size.z;
+  launch_begins(kernel, uint64_t(grid.x) * grid.y * grid.z, threads, context, stacks, kMostThreads * kStackBytes);
   current = &outside;
   run_blocks(grid, size);
   launch_ends();
@@ -370,7 +380,7 @@ uint64_t meet(Site site, Resolve resolve, unsigned mask, int width, uint64_t giv
     all = same_meeting(self, *warp.lanes[__builtin_ctz(rest)]);
   }
   if (all) {
-    segment_ended();
+    meeting();
     resolve(warp, mask);
     for (unsigned rest = mask; rest; rest &= rest - 1) go_on(*warp.lanes[__builtin_ctz(rest)]);
   } else {
