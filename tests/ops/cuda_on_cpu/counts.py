@@ -21,6 +21,7 @@ sys.path[:0] = [str(HERE.parent), str(HERE.parents[2] / 'tools')]
 
 import torch  # noqa: E402
 from benchmark_ops import SIZES, TYPES, Size, calls, make_inputs  # noqa: E402
+
 from cuda_on_cpu import library  # noqa: E402
 
 COLUMNS = ('load', 'store', 'atomic', 'shared_load', 'shared_store', 'shared_atomic')
@@ -45,6 +46,7 @@ def count(emulated: object, op: str, size: Size, dtype: torch.dtype) -> list[dic
     tensors, ours, _ = calls(op, inputs, None)
     launches = emulated.library.cuda_on_cpu_counts
     launches.restype = ctypes.c_char_p
+    emulated.library.cuda_on_cpu_watch(True, False)
     with library.used(emulated, 'forward'):
         launches()
         output = ours(*tensors)
@@ -79,7 +81,7 @@ def main() -> None:
     parser.add_argument('--sizes', nargs='+', choices=[*SIZES], default=['A'], metavar='A..H')
     parser.add_argument('--dtype', nargs='+', choices=[*TYPES], default=['float32', 'bfloat16'])
     parser.add_argument('--op', nargs='+', choices=['classic', 'fused'], default=['fused'])
-    parser.add_argument('--architecture', type=int, choices=[800, 900], default=900)
+    parser.add_argument('--architecture', choices=['sm_80', 'sm_90'], default='sm_90')
     parser.add_argument('--part', type=int, default=4, help='of height and width (default: a quarter)')
     parser.add_argument('--json', type=Path, help='write the figures to this file too')
     arguments = parser.parse_args()
@@ -93,7 +95,7 @@ def main() -> None:
         for dtype in arguments.dtype:
             for op in arguments.op:
                 seen = Counter()
-                print(f'{name}, {dtype}, {op}, {queries} queries, sm_{arguments.architecture // 10}, for each query:')
+                print(f'{name}, {dtype}, {op}, {queries} queries, {arguments.architecture}, for each query:')
                 for launch in count(emulated, op, size, TYPES[dtype]):
                     kernel = names.get(launch.pop('place'), 'unknown')
                     seen[kernel] += 1

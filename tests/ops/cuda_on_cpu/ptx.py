@@ -129,7 +129,7 @@ def _instruction(opcode: str, arguments: list[str]) -> str:
 
 
 def _arithmetic(base: str, parts: list[str], kinds: list[str], arguments: list[str]) -> str | None:
-    kind = kinds[0]
+    kind = kinds[0] if kinds else ''
     wide = kind.replace('32', '64') if 'wide' in parts else kind
     names = dict(zip('abc', arguments))
     values = {name: f'static_cast<{wide}>({_value(argument, kind)})' for name, argument in names.items()}

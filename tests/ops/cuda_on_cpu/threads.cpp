@@ -27,6 +27,7 @@ dim3 blockDim, gridDim;
 namespace cuda_on_cpu {
 
 Thread* current;
+int fault;
 
 // ---- changing from one stack to another ------------------------------------------------------------------------------
 
@@ -85,7 +86,7 @@ namespace {
 struct Block {
   std::vector<Thread> threads;
   std::vector<Warp> warps;
-  size_t waiting, counted, ended;
+  size_t waiting, counted, ended, barriers;
   Body body;
   void* context;
 };
@@ -212,7 +213,7 @@ void start_threads(dim3 size) {
   const unsigned threads = size.x * size.y * size.z;
   block.threads.assign(threads, Thread{});
   block.warps.assign((threads + 31) / 32, Warp{});
-  block.waiting = block.counted = block.ended = 0;
+  block.waiting = block.counted = block.ended = block.barriers = 0;
   for (unsigned i = 0; i < threads; ++i) {
     Thread& thread = block.threads[i];
     thread.stack = stacks + i * kStackBytes;
@@ -279,13 +280,15 @@ void run_blocks(dim3 grid, dim3 size) {
 
 }  // namespace
 
-#ifdef CUDA_ON_CPU_COUNTS
+#ifdef CUDA_ON_CPU_WATCH
 bool is_own(const void* address) {
   const auto within = [&](const auto& items) {
     return address >= items.data() && address < items.data() + items.size();
   };
   return within(block.threads) || within(block.warps);
 }
+
+uint64_t barriers() { return block.barriers; }
 #endif
 
 void set_order(Order new_order, uint64_t seed) {
@@ -381,6 +384,7 @@ uint64_t meet(Site site, Resolve resolve, unsigned mask, int width, uint64_t giv
   }
   if (all) {
     meeting();
+    ++warp.meetings;
     resolve(warp, mask);
     for (unsigned rest = mask; rest; rest &= rest - 1) go_on(*warp.lanes[__builtin_ctz(rest)]);
   } else {
@@ -407,6 +411,7 @@ int count_of_block(Site site, bool given) {
     go_on(thread);
   }
   block.waiting = block.counted = 0;
+  ++block.barriers;
   return static_cast<int>(self.result);
 }
 
@@ -478,7 +483,9 @@ cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int) {
   }
 }
 
-// Called from Python: 0 forward, 1 backward, 2 shuffled.
+// Called from Python.
+extern "C" __attribute__((visibility("default"))) void cuda_on_cpu_set_fault(int fault) { cuda_on_cpu::fault = fault; }
+// 0 forward, 1 backward, 2 shuffled.
 extern "C" __attribute__((visibility("default"))) void cuda_on_cpu_set_order(int order, uint64_t seed) {
   cuda_on_cpu::set_order(static_cast<cuda_on_cpu::Order>(order), seed);
 }

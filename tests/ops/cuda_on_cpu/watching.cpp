@@ -1,8 +1,11 @@
-// What kernels do to memory, counted. The compiler calls a function before each load and each store, as it does for the
-// address sanitizer of the Linux kernel (-fsanitize=kernel-address); these are the functions.
+// What kernels do to memory: counted, and searched for races. The compiler calls a function before each load and each
+// store, as it does for its thread sanitizer, whose functions these are instead.
 //
 // What the lanes of a warp do at the same place of the program between two meetings counts as one instruction of the
 // warp. It moves sectors, the 32 bytes of memory that a GPU reads and writes at least, each once an instruction.
+//
+// A race is what two threads do to the same memory, one of them not by an atomic operation and one of them a store,
+// without a barrier of their block or a meeting of their warp in between. It ends the launch with a message.
 
 #include <dlfcn.h>
 
@@ -46,6 +49,19 @@ struct Launch {
   std::array<Sums, kKinds> sums;
 };
 
+// Who wrote last to two bytes of memory, and when.
+struct Write {
+  const Thread* thread;
+  const Warp* warp;
+  uint64_t block, barriers, meetings;
+  bool atomic;
+};
+
+constexpr uintptr_t kGrain = 2, kPage = 4096;
+std::unordered_map<uintptr_t, Write> writes;
+std::unordered_set<uintptr_t> written_pages;
+bool counts_wanted, races_wanted = true;
+
 std::vector<Launch> launches;
 std::vector<Access> accesses;
 bool launched, in_atomic;
@@ -58,10 +74,39 @@ bool is_private(uintptr_t address) {
          is_own(reinterpret_cast<const void*>(address));
 }
 
+bool ordered(const Write& before, const Write& now, bool shared) {
+  if (before.thread == now.thread && before.block == now.block) return true;
+  if (before.atomic && now.atomic) return true;
+  if (before.block != now.block) return shared;  // the block before has ended
+  return before.barriers < now.barriers || (before.warp == now.warp && before.meetings < now.meetings);
+}
+
+void look_for_races(uintptr_t address, uint32_t bytes, Kind kind, bool shared) {
+  const bool writes_now = kind != kLoad;
+  const Write now{current, current->warp, block_number(), barriers(), current->warp->meetings, kind == kAtomic};
+  if (!writes_now && !written_pages.count(address / kPage) && !written_pages.count((address + bytes - 1) / kPage)) return;
+  for (uintptr_t grain = address / kGrain; grain <= (address + bytes - 1) / kGrain; ++grain) {
+    const auto found = writes.find(grain);
+    if (found != writes.end() && !ordered(found->second, now, shared)) {
+      const char* const names[] = {"reads", "writes", "adds"};
+      report(std::string("a race: one thread ") + names[kind] + (shared ? " shared" : " global") +
+             " memory that another has " + (found->second.atomic ? "added to" : "written"));
+    }
+    if (writes_now) writes[grain] = now;
+  }
+  if (writes_now) {
+    written_pages.insert(address / kPage);
+    written_pages.insert((address + bytes - 1) / kPage);
+  }
+}
+
 void note(const void* place, const void* address, uint32_t bytes, uint32_t numbers, Kind kind) {
   const auto number = reinterpret_cast<uintptr_t>(address);
   if (!launched || in_atomic || is_private(number)) return;
-  if (is_shared(address)) kind = static_cast<Kind>(kind + kSharedLoad);
+  const bool shared = is_shared(address);
+  if (races_wanted) look_for_races(number, bytes, kind, shared);
+  if (!counts_wanted) return;
+  if (shared) kind = static_cast<Kind>(kind + kSharedLoad);
   accesses.push_back({place, number, bytes, numbers, current->lane, kind});
 }
 
@@ -96,7 +141,9 @@ std::string in_json(const Sums& sums) {
 
 void launch_begins(const void* kernel, uint64_t blocks, uint64_t threads, const void* context, const void* stacks,
                    size_t bytes) {
-  launches.push_back({kernel, blocks, threads, 0, {}});
+  if (counts_wanted) launches.push_back({kernel, blocks, threads, 0, {}});
+  writes.clear();
+  written_pages.clear();
   parameters = reinterpret_cast<uintptr_t>(context);
   stacks_begin = reinterpret_cast<uintptr_t>(stacks);
   stacks_end = stacks_begin + bytes;
@@ -109,7 +156,7 @@ void launch_ends() {
 }
 
 void meeting() {
-  ++launches.back().meetings;
+  if (counts_wanted) ++launches.back().meetings;
   segment_ended();
 }
 
@@ -144,25 +191,31 @@ void end_atomic() { in_atomic = false; }
 
 using cuda_on_cpu::kLoad;
 using cuda_on_cpu::kStore;
-#define CUDA_ON_CPU_HOOK(bytes)                                                          \
-  extern "C" void __asan_load##bytes##_noabort(const void* address) {                    \
-    cuda_on_cpu::note(__builtin_return_address(0), address, bytes, 1, kLoad);            \
-  }                                                                                      \
-  extern "C" void __asan_store##bytes##_noabort(const void* address) {                   \
-    cuda_on_cpu::note(__builtin_return_address(0), address, bytes, 1, kStore);           \
+#define CUDA_ON_CPU_HOOK(bytes)                                               \
+  extern "C" void __tsan_read##bytes(const void* address) {                   \
+    cuda_on_cpu::note(__builtin_return_address(0), address, bytes, 1, kLoad);  \
+  }                                                                           \
+  extern "C" void __tsan_write##bytes(const void* address) {                  \
+    cuda_on_cpu::note(__builtin_return_address(0), address, bytes, 1, kStore); \
   }
 CUDA_ON_CPU_HOOK(1)
 CUDA_ON_CPU_HOOK(2)
 CUDA_ON_CPU_HOOK(4)
 CUDA_ON_CPU_HOOK(8)
 CUDA_ON_CPU_HOOK(16)
-extern "C" void __asan_loadN_noabort(const void* address, size_t bytes) {
+extern "C" void __tsan_read_range(const void* address, size_t bytes) {
   cuda_on_cpu::note(__builtin_return_address(0), address, static_cast<uint32_t>(bytes), 1, kLoad);
 }
-extern "C" void __asan_storeN_noabort(const void* address, size_t bytes) {
+extern "C" void __tsan_write_range(const void* address, size_t bytes) {
   cuda_on_cpu::note(__builtin_return_address(0), address, static_cast<uint32_t>(bytes), 1, kStore);
 }
-extern "C" void __asan_handle_no_return() {}
+extern "C" void __tsan_init() {}
+
+// Called from Python.
+extern "C" __attribute__((visibility("default"))) void cuda_on_cpu_watch(bool counts, bool races) {
+  cuda_on_cpu::counts_wanted = counts;
+  cuda_on_cpu::races_wanted = races;
+}
 
 // The launches since the last call, as JSON. Kernels are named by their place in the library.
 extern "C" __attribute__((visibility("default"))) const char* cuda_on_cpu_counts() {
