@@ -7,7 +7,7 @@
 // A race is what two threads do to the same memory, one of them not by an atomic operation and one of them a store,
 // without a barrier of their block or a meeting of their warp in between. It ends the launch with a message.
 
-#include <dlfcn.h>
+#include <link.h>
 
 #include <algorithm>
 #include <array>
@@ -19,9 +19,6 @@
 
 #include "cuda_on_cpu.h"
 #include "memory.h"
-
-extern "C" const char __ehdr_start[];
-extern "C" const char _end[];
 
 namespace cuda_on_cpu {
 namespace {
@@ -67,9 +64,36 @@ std::vector<Access> accesses;
 bool launched, in_atomic;
 uintptr_t stacks_begin, stacks_end, parameters;
 
+// Of this library, with the variables of the emulation.
+struct Image {
+  uintptr_t base = 0, begin = 0, end = 0;
+};
+
+const Image& image() {
+  static const Image found = [] {
+    Image image;
+    dl_iterate_phdr(
+        [](dl_phdr_info* info, size_t, void* result) {
+          Image here{info->dlpi_addr, UINTPTR_MAX, 0};
+          for (int i = 0; i < info->dlpi_phnum; ++i) {
+            const auto& part = info->dlpi_phdr[i];
+            if (part.p_type != PT_LOAD) continue;
+            here.begin = std::min<uintptr_t>(here.begin, here.base + part.p_vaddr);
+            here.end = std::max<uintptr_t>(here.end, here.base + part.p_vaddr + part.p_memsz);
+          }
+          const auto own = reinterpret_cast<uintptr_t>(&launches);
+          if (own < here.begin || own >= here.end) return 0;
+          *static_cast<Image*>(result) = here;
+          return 1;
+        },
+        &image);
+    return image;
+  }();
+  return found;
+}
+
 bool is_private(uintptr_t address) {
-  const auto image = reinterpret_cast<uintptr_t>(__ehdr_start), image_end = reinterpret_cast<uintptr_t>(_end);
-  return (address >= stacks_begin && address < stacks_end) || (address >= image && address < image_end) ||
+  return (address >= stacks_begin && address < stacks_end) || (address >= image().begin && address < image().end) ||
          (address + 65536 > parameters && address < parameters + 65536) ||
          is_own(reinterpret_cast<const void*>(address));
 }
@@ -222,7 +246,7 @@ extern "C" __attribute__((visibility("default"))) const char* cuda_on_cpu_counts
   static std::string text;
   text = "[";
   for (const auto& launch : cuda_on_cpu::launches) {
-    const auto place = static_cast<const char*>(launch.kernel) - __ehdr_start;
+    const auto place = reinterpret_cast<uintptr_t>(launch.kernel) - cuda_on_cpu::image().base;
     text += (text.size() > 1 ? ", " : "") + std::string("{\"place\": ") + std::to_string(place) +
             ", \"blocks\": " + std::to_string(launch.blocks) + ", \"threads\": " + std::to_string(launch.threads) +
             ", \"meetings\": " + std::to_string(launch.meetings);
