@@ -2,7 +2,10 @@
 not be done is found."""
 
 import ctypes
+import os
 import re
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -117,9 +120,9 @@ def test_16_bit_numbers_are_rounded_as_torch_rounds(planted):
 
 
 @pytest.fixture
-def faulty():
+def set_fault():
     try:
-        emulated = library.load('faulty')
+        emulated = library.load('sm_80')
     except library.UnavailableError as error:
         pytest.skip(str(error))
     with library.used(emulated):
@@ -127,7 +130,7 @@ def faulty():
     emulated.library.cuda_on_cpu_set_fault(0)
 
 
-def test_faults_of_kernels_are_found(faulty):
+def test_faults_of_kernels_are_found(set_fault):
     """A mask of a shuffle without four lanes, a bound one further, an addition that is not atomic."""
     problem = make('cpu', torch.float32, queries=30, channels=4)
     expected = run(reference.ms_deform_attn_fused, to(problem.fused, torch.float64))
@@ -143,14 +146,28 @@ def test_faults_of_kernels_are_found(faulty):
 
     torch.testing.assert_close(forward().double(), expected[0], rtol=0, atol=1e-5)
     backward()
-    faulty(1)
+    set_fault(1)
     with pytest.raises(RuntimeError, match=r'has mask 0fffffff without|of whose lanes|threads wait for each other'):
         forward()
-    faulty(2)
-    assert (forward().double() - expected[0]).abs().max() > 1e-2
-    faulty(3)
+    set_fault(2)
+    assert not (forward().double() - expected[0]).abs().max() < 1e-2
+    set_fault(3)
     with pytest.raises(RuntimeError, match='a race: one thread (reads|writes) global memory that another has written'):
         backward()
+
+
+def test_sanitizers_find_nothing():
+    """No memory beyond the tensors is touched, no vector misaligned, nothing undefined computed."""
+    try:
+        path, first = library.build(library.FLAVOURS['sanitized']), library.of_compiler('libasan.so', 'libstdc++.so')
+    except library.UnavailableError as error:
+        pytest.skip(str(error))
+    variables = {'LD_PRELOAD': ' '.join(first), 'ASAN_OPTIONS': 'detect_leaks=0'}
+    command = [sys.executable, library.HERE / 'sanitized.py', path]
+    done = subprocess.run(command, env=os.environ | variables, capture_output=True, text=True, timeout=500, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == '16 calls; a fault is found: True\n'
+    assert 'heap-buffer-overflow' in done.stderr
 
 
 @pytest.mark.parametrize(
