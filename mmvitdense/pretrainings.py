@@ -7,7 +7,7 @@ A family is a set of weights that compute the same function up to their sizes. W
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
@@ -27,6 +27,31 @@ IMAGENET = ((123.675, 116.28, 103.53), (58.395, 57.12, 57.375))
 HALF = ((127.5, 127.5, 127.5), (127.5, 127.5, 127.5))
 OPENAI = ((122.7709383, 116.7460125, 104.09373615), (68.5005327, 66.6321579, 70.3231626))
 UNIT = ((0.0, 0.0, 0.0), (255.0, 255.0, 255.0))
+STRETCHED = ((0.0,), (255.0,))
+
+
+@dataclass(frozen=True)
+class Bands:
+    """The channels of images that are not RGB, and their statistics in the data set of the pre-training.
+
+    Attributes:
+        names: In the order that the weights have them.
+        mean: Of each, in the unit of the data set, for `StretchBands`.
+        std: The deviation of each.
+    """
+
+    names: tuple[str, ...]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+
+# Of SSL4EO-S12 (zhu-xlab/SSL4EO-S12): top of the atmosphere in reflectance x 10000, and backscatter in decibel.
+SENTINEL_2 = Bands(
+    ('B1', 'B2', 'B3', 'B4', 'B5', 'B6', 'B7', 'B8', 'B8A', 'B9', 'B10', 'B11', 'B12'),
+    (1612.9, 1397.6, 1322.3, 1373.1, 1561.0, 2108.4, 2390.7, 2318.7, 2581.0, 837.7, 22.0, 2195.2, 1537.4),
+    (791.0, 854.3, 878.7, 1144.9, 1127.5, 1164.2, 1276.0, 1249.5, 1345.9, 577.5, 47.5, 1340.0, 1142.9),
+)
+SENTINEL_1 = Bands(('VV', 'VH'), (-12.59, -20.26), (5.26, 5.91))
 
 
 @dataclass(frozen=True)
@@ -37,18 +62,21 @@ class Pretraining:
         options: Options of `PlainViT` that all sizes have in common: tokens, positions and their rule of resizing,
             norms, activation.
         sizes: {name of a size: its own options}, which win over the common ones.
-        pixels: Mean and standard deviation of the pixels, RGB in 0..255, for `data_preprocessor`.
+        pixels: Mean and standard deviation of the pixels, RGB in 0..255, for `data_preprocessor`; one number for all
+            channels of images that are not RGB.
         licence: That of the published weights.
         source: Where they come from, owner/name on GitHub.
         checked_against: Implementations of others whose features `tests/fidelity` compares with ours.
+        bands: {number of channels: what they are}, for images that are not RGB.
     """
 
     options: Mapping[str, Any]
     sizes: Mapping[str, Mapping[str, Any]]
-    pixels: tuple[tuple[float, float, float], tuple[float, float, float]]
+    pixels: tuple[tuple[float, ...], tuple[float, ...]]
     licence: str
     source: str
     checked_against: tuple[str, ...] = ()
+    bands: Mapping[int, Bands] = field(default_factory=dict)
 
     def of_size(self, size: str) -> dict[str, Any]:
         """All options of a size."""
@@ -280,6 +308,20 @@ PRETRAININGS: Mapping[str, Pretraining] = MappingProxyType(
             'Apache-2.0',
             'facebookresearch/dinov2',
             checked_against=('timm', 'transformers'),
+        ),
+        # DINOv2 trained further on the bands of satellites: Sentinel-2, and the radar of Sentinel-1.
+        'softcon': Pretraining(
+            {**_DINOV2, **_SCALED, 'pretrain_img_size': 224},
+            {
+                f'{arch}-{satellite}': {'arch': arch, 'in_channels': channels}
+                for satellite, channels in (('s2', 13), ('s1', 2))
+                for arch in ('small', 'base')
+            },
+            STRETCHED,
+            'Apache-2.0',
+            'zhu-xlab/softcon',
+            checked_against=('timm',),
+            bands=MappingProxyType({13: SENTINEL_2, 2: SENTINEL_1}),
         ),
         # Its second class token is a register: nothing reads it, and it has no position.
         'tips': Pretraining(

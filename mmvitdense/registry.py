@@ -95,11 +95,12 @@ OPTIM_WRAPPER_CONSTRUCTORS = Registry(
     locations=['mmvitdense.engine'],
 )
 OPTIM_WRAPPERS = Registry('optim_wrapper', parent=root.OPTIM_WRAPPERS, scope=_SCOPE, locations=['mmvitdense.engine'])
-DATASETS = Registry(
+DATASETS = RegistryWithOptionalModules(
     'dataset',
     parent=root.DATASETS,
     scope=_SCOPE,
     locations=['mmvitdense.datasets.manipulations', 'mmvitdense.datasets.image_folder'],
+    optional_modules={'mmvitdense.datasets.paired_segmentation': 'mmseg'},
 )
 DATA_SAMPLERS = Registry(
     'data sampler',

@@ -21,6 +21,11 @@ def pytest_configure():
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+def pytest_sessionstart():
+    """Convolutions on a GPU round to TF32 by torch's own choice; results are compared in float32."""
+    torch.backends.cudnn.allow_tf32 = False
+
+
 def pytest_collection_modifyitems(items):
     scheduling.order(items)
 

@@ -3,7 +3,7 @@
 Subjects are named by model and size, t, s, b, l or h (`--list`); patterns such as 'attention-b-*' choose several. Both
 sides run on the same parameters, and their outputs (and gradients) are compared before they are timed. A ratio is the
 median over rounds in which both took turns, with the smallest and the largest of a round after it. Memory is what one
-call takes at its peak, measured in a process of its own; what the forward pass of
+call takes at its peak, on a CPU measured in a process of its own; what the forward pass of
 a training step keeps for the backward pass is a part of it.
 """
 
@@ -15,7 +15,7 @@ import sys
 from typing import Any
 
 import torch
-from benchmarks.measure import Case, measure
+from benchmarks.measure import AGREEMENT, Case, measure
 from benchmarks.subjects import SUBJECTS
 
 from mmvitdense.apis.arguments import add_debug
@@ -78,7 +78,7 @@ def main() -> int:
     parser.add_argument('--sizes', nargs='+', type=int, default=[512], help='sides of the image in pixels')
     parser.add_argument('--batch', type=int, default=1, help='images in a batch')
     parser.add_argument('--passes', nargs='+', choices=[*PASSES], default=[*PASSES])
-    parser.add_argument('--dtype', nargs='+', choices=['float32', 'bfloat16'], default=['float32'])
+    parser.add_argument('--dtype', nargs='+', choices=[*AGREEMENT], default=['float32'])
     parser.add_argument('--threads', type=int, help="threads on a CPU (default: torch's choice)")
     parser.add_argument('--repeats', type=int, default=5, help='rounds')
     parser.add_argument('--no-memory', action='store_true', help='leave out the peaks, which take two more processes')
@@ -103,8 +103,8 @@ def _measure(arguments: argparse.Namespace) -> None:
         Case(subject, size, arguments.batch, arguments.device, dtype, PASSES[name])
         for subject in chosen(arguments.subjects)
         for size in arguments.sizes
-        for dtype in arguments.dtype
         for name in arguments.passes
+        for dtype in arguments.dtype
     ]
     print(environment(arguments.device))
     print('| ' + ' | '.join(COLUMNS) + ' |')
@@ -113,8 +113,8 @@ def _measure(arguments: argparse.Namespace) -> None:
     for case in cases:
         rows.append(measure(case, arguments.repeats, not arguments.no_memory))
         print(format_row(rows[-1]), flush=True)
-    if arguments.json:
-        write_json(arguments.json, rows)
+        if arguments.json:
+            write_json(arguments.json, rows)
 
 
 if __name__ == '__main__':

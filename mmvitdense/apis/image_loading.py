@@ -13,6 +13,8 @@ import torch
 from mmcv.transforms import LoadAnnotations, LoadImageFromFile, Resize
 from mmengine.dataset import Compose
 
+from mmvitdense.visualization.drawing import as_picture
+
 from .build import enter_scope
 from .errors import InputError
 from .pictures import array_of, is_pil
@@ -98,6 +100,11 @@ class ImageLoading:
             )
         return load_image(self._loading, {'img_path': str(image), 'img_id': 0})
 
+    @staticmethod
+    def picture(results: dict[str, Any]) -> np.ndarray:
+        """What `read` gave, as a picture to draw on; of many bands those that the config shows, see `as_picture`."""
+        return as_picture(results['img'], results.get('shown_bands'))
+
     def prepare(self, results: dict[str, Any]) -> dict[str, Any]:
         """Run the rest of the pipeline on what `read` gave; returns what the model takes."""
         for transform in self._preparing:
@@ -121,7 +128,8 @@ def loading_of(dataset: Any, index: int) -> Callable[[], np.ndarray]:
         index: Place of the image.
 
     Returns:
-        A function that gives the pixels: what the first steps of the pipeline load, before anything is done to them.
+        A function that gives a picture (see `as_picture`) of what the first steps of the pipeline load, before
+        anything is done to it.
     """
     while not hasattr(dataset, 'pipeline'):
         place = dataset._get_ori_dataset_idx(index)
@@ -130,7 +138,7 @@ def loading_of(dataset: Any, index: int) -> Callable[[], np.ndarray]:
         else:
             dataset, index = dataset.dataset, place
     steps, _ = _split(dataset.pipeline.transforms)
-    return lambda: load_image(steps, dataset.get_data_info(index))['img']
+    return lambda: ImageLoading.picture(load_image(steps, dataset.get_data_info(index)))
 
 
 def load_image(steps: Sequence[Transform], results: dict[str, Any]) -> dict[str, Any]:

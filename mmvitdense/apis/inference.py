@@ -14,7 +14,6 @@ from rich.progress import track
 
 from mmvitdense.compat import while_tools_run
 from mmvitdense.datasets.checks import check_windows
-from mmvitdense.visualization.drawing import as_picture
 
 from .batches import Batching, Prepared
 from .build import build_model, predict_labels_alone
@@ -168,7 +167,7 @@ class Inferencer:
 
     def draw(self, image: Any, result: Result, score_thr: float = 0.3, legend: bool = True) -> np.ndarray:
         """Draw a result onto its image, which is read as the config reads it; see `Result.draw`."""
-        return result.draw(as_picture(self._images.read(image)['img']), score_thr, legend)
+        return result.draw(self._images.picture(self._images.read(image)), score_thr, legend)
 
     def _stream(
         self,
@@ -206,13 +205,14 @@ class Inferencer:
     ) -> Iterator[Result]:
         for item in items:
             try:
-                pixels = self._images.read(item.image)['img']
+                read = self._images.read(item.image)
+                pixels = read['img']
                 places = self._tiling.places(*pixels.shape[:2])
                 parts = [pixels, *(pixels[top:bottom, left:right] for left, top, right, bottom in places)]
                 crops = [Item(np.ascontiguousarray(part), item.name, item.path, item.frame) for part in parts]
                 whole, *tiles = self._in_batches(crops, score_thr, size, False, None)
                 if keep_images:
-                    whole.image = as_picture(pixels)
+                    whole.image = self._images.picture(read)
                 corners = [place[:2] for place in places]
                 yield self._tiling.join(whole, [(*corner, tile) for corner, tile in zip(corners, tiles)])
             except Exception as error:  # as in batches
@@ -223,7 +223,7 @@ class Inferencer:
     def _prepare(self, item: Item, keep_image: bool) -> Prepared:
         try:
             read = self._images.read(item.image)
-            image = as_picture(read['img']) if keep_image else None
+            image = self._images.picture(read) if keep_image else None
             return Prepared(item, self._images.prepare(read), tuple(read['ori_shape'][:2]), image)
         except Exception as error:  # decoders and transforms raise what they like
             return Prepared(item, error=error)

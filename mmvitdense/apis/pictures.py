@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import cv2
 import numpy as np
 import torch
 
+from mmvitdense.datasets.band_files import SUFFIXES, read_bands
 from mmvitdense.visualization.drawing import as_picture
 
 from .errors import InputError
@@ -55,15 +57,39 @@ def as_bgr(image: Any, size: tuple[int, int] | None = None) -> np.ndarray:
     if image is None:
         raise InputError('The result keeps no image to draw on: give the image.')
     if isinstance(image, (str, Path)):
-        array = cv2.imdecode(_bytes(image), cv2.IMREAD_COLOR)
-        if array is None:
-            raise InputError(f'{image} is not an image that can be read; give the image itself.')
+        array = _decoded(image)
     else:
         array = image if isinstance(image, np.ndarray) else array_of(image)
     if size is not None and array.shape[:2] != tuple(size):
         given, wanted = (' x '.join(map(str, pair)) for pair in (array.shape[:2], size))
         raise InputError(f'The image is {given} pixels, and the result is of one of {wanted}: give the image it is of.')
     return as_picture(array)
+
+
+def _decoded(path: str | Path) -> np.ndarray:
+    """The pixels of a file: by OpenCV, and what it does not read by `read_bands`."""
+    content, problem = _bytes(path), ''
+    is_of_bands = Path(path).suffix.lower() in SUFFIXES
+    # OpenCV prints errors of its own for many channels.
+    array = None if is_of_bands and not _is_known_to_pillow(content) else cv2.imdecode(content, cv2.IMREAD_COLOR)
+    if array is None and is_of_bands:
+        try:
+            array = read_bands(path)
+        except (ValueError, ImportError) as error:
+            problem = f' ({error})'
+    if array is None:
+        raise InputError(f'{path} is not an image that can be read{problem}; give the image itself.')
+    return array
+
+
+def _is_known_to_pillow(content: np.ndarray) -> bool:
+    from PIL import Image
+
+    try:
+        Image.open(io.BytesIO(content.tobytes()))
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+        return False
+    return True
 
 
 def _bytes(path: str | Path) -> np.ndarray:

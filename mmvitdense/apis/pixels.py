@@ -54,7 +54,7 @@ def differing_pixels(cfg: Any) -> list[str]:
 
     Args:
         cfg: A config with a `model`. Mean and deviation are compared in RGB, whatever the order that they are given
-            in; images of other than three channels are of no account.
+            in; one number is that of all channels, and images of other numbers are of no account.
     """
     given = _given(cfg)
     if given is None:
@@ -132,22 +132,28 @@ def _nafs(part: Any) -> Iterator[Mapping]:
 
 
 def _given(cfg: Any) -> tuple[tuple[float, ...], tuple[float, ...]] | None:
-    """Mean and deviation of the `data_preprocessor` in RGB; None without one, and for other than three channels."""
+    """Mean and deviation of the `data_preprocessor` in RGB; None without one, see `_in_rgb`."""
     preprocessor = cfg.model.get('data_preprocessor') or cfg.get('data_preprocessor')
     return _in_rgb(preprocessor) if isinstance(preprocessor, Mapping) else None
 
 
 def _in_rgb(preprocessor: Mapping[str, Any]) -> tuple[tuple[float, ...], tuple[float, ...]] | None:
-    """Mean and deviation, those of untouched pixels where there are none; None unless there are three channels."""
+    """Mean and deviation, those of untouched pixels where there are none; None unless of three channels or of all."""
     mean, std = preprocessor.get('mean') or (0.0,) * 3, preprocessor.get('std') or (1.0,) * 3
-    if len(mean) != 3 or len(std) != 3:
+    if len(mean) not in (1, 3) or len(std) not in (1, 3):
         return None
     order = 1 if preprocessor.get('bgr_to_rgb') else -1
     return tuple(map(float, mean))[::order], tuple(map(float, std))[::order]
 
 
 def _are_close(first: tuple, second: tuple) -> bool:
-    return all(abs(a - b) < _CLOSE for one, other in zip(first, second) for a, b in zip(one, other))
+    return all(abs(a - b) < _CLOSE for one, other in zip(first, second) for a, b in _paired(one, other))
+
+
+def _paired(first: tuple[float, ...], second: tuple[float, ...]) -> zip:
+    """The numbers of each channel; a single one is that of all."""
+    number = max(len(first), len(second))
+    return zip(*(values * number if len(values) == 1 else values for values in (first, second)))
 
 
 def _both(pixels: tuple[tuple[float, ...], tuple[float, ...]]) -> str:

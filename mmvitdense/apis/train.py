@@ -18,7 +18,7 @@ from mmvitdense.engine.same_training import compare_training
 from mmvitdense.engine.whole_checkpoint import handle_signals_as_before
 from mmvitdense.engine.work_dir import checkpoint_folders, folders_locked
 
-from .amp import amp_for_device, enable_amp
+from .amp import amp_for_device, enable_amp, precision, tf32_notes
 from .build import build_model, build_runner
 from .checkpoint import load_model_weights, read_run_checkpoint
 from .config import option_notes, set_work_dir, unused_notes
@@ -41,12 +41,13 @@ def train_model(
     config: Any,
     work_dir: str | None = None,
     resume: str | None = None,
-    amp: bool = False,
+    amp: bool | str = False,
     auto_scale_lr: bool = False,
     cfg_options: dict[str, Any] | None = None,
     launcher: str = 'none',
     check_images: str = 'sample',
     max_bad_images: int | None = None,
+    tf32: bool = False,
 ) -> Runner:
     """Train the model of a config; everything is checked before anything is written.
 
@@ -55,7 +56,8 @@ def train_model(
             the zoo, and a file that its authors published.
         work_dir: Where checkpoints and logs go; by default the field of the config, else `./work_dirs/<config name>`.
         resume: 'auto' for the latest checkpoint of the work dir, or the path of a checkpoint.
-        amp: Mixed precision: with loss scaling on GPUs, bfloat16 on CPUs.
+        amp: Mixed precision: 'float16', with loss scaling, or 'bfloat16'; True leaves the type to the config, float16
+            where it names none. On CPUs always bfloat16.
         auto_scale_lr: Scale the learning rate by the real batch size, `optim_wrapper.accumulative_counts` included,
             over `auto_scale_lr.base_batch_size`.
         cfg_options: {dotted key: value} merged into the config.
@@ -63,6 +65,7 @@ def train_model(
         check_images: Which images to decode before the run, a 'sample' or 'all'.
         max_bad_images: How many images may be replaced by others because they cannot be read; by default 1 % of those
             that the check did not see.
+        tf32: Let products of matrices in float32 round to TF32 on NVIDIA GPUs, as torch lets convolutions.
 
     Returns:
         The runner, after training.
@@ -85,7 +88,7 @@ def train_model(
     set_work_dir(cfg, work_dir, config)
     initial = cfg.get('load_from')
     set_resume(cfg, resume)
-    notes = option_notes(cfg_options) + unused_notes(cfg) + _apply_options(cfg, amp, auto_scale_lr)
+    notes = option_notes(cfg_options) + unused_notes(cfg) + _apply_options(cfg, amp, auto_scale_lr) + tf32_notes(tf32)
     start_process_group(cfg, launcher)
     notes += adapt_to_machine(cfg)
     every_image = check_images == 'all'
@@ -98,7 +101,7 @@ def train_model(
         runner = build_runner(cfg, max_bad_images=max_bad_images, before_writing=partial(_begin, cfg, held))
         log_notes(runner, notes + found)
         runner.logger.info(training_plan(runner, cfg.load_from, bool(cfg.get('resume'))))
-        with handle_signals_as_before(runner):
+        with handle_signals_as_before(runner), precision(None, tf32):
             runner.train()
     return runner
 
@@ -119,7 +122,7 @@ def log_notes(runner: Runner, notes: list[str]) -> None:
         runner.logger.log(logging.WARNING, note)
 
 
-def _apply_options(cfg: Any, amp: bool, auto_scale_lr: bool) -> list[str]:
+def _apply_options(cfg: Any, amp: bool | str, auto_scale_lr: bool) -> list[str]:
     if auto_scale_lr:
         if not (cfg.get('auto_scale_lr') or {}).get('base_batch_size'):
             raise InputError(
@@ -127,7 +130,7 @@ def _apply_options(cfg: Any, amp: bool, auto_scale_lr: bool) -> list[str]:
                 'add auto_scale_lr = dict(base_batch_size=N).'
             )
         cfg.auto_scale_lr.enable = True
-    return enable_amp(cfg) if amp else []
+    return enable_amp(cfg, None if amp is True else amp) if amp else []
 
 
 def _begin(cfg: Any, held: ExitStack, runner: Runner) -> None:

@@ -27,6 +27,7 @@ def run(arguments: argparse.Namespace) -> int:
     from mmvitdense.apis.errors import InputError
     from mmvitdense.apis.files import check_output_folder
     from mmvitdense.datasets.checks import check_data
+    from mmvitdense.datasets.checks.source import find_sources
     from mmvitdense.visualization.browse import browse
 
     if arguments.num < 1:
@@ -39,6 +40,8 @@ def run(arguments: argparse.Namespace) -> int:
     # Data can be looked at before a model fits it.
     cfg.model = None
     check_data(cfg, splits=['train'])
-    for path in browse(cfg, folder, arguments.num):
+    loaders = [loader for source in find_sources(cfg, 'train') if (loader := source.loads('LoadBands'))]
+    bands = loaders[0].get('shown') if loaders else None
+    for path in browse(cfg, folder, arguments.num, bands):
         print(path, flush=True)
     return 0

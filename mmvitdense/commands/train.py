@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import argparse
 
-from mmvitdense.apis.arguments import add_run_arguments, take_local_rank
+from mmvitdense.apis.arguments import add_precision, add_run_arguments, join_amp, take_local_rank
 
 EXAMPLE = 'mmvitdense train mmvitdense::quickstart/vitdet-tiny_mask-rcnn_shapes.py --work-dir runs/first'
+prepare = join_amp
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -19,7 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar='PATH|auto',
         help='go on from a checkpoint; without a path, from the latest in the work dir',
     )
-    parser.add_argument('--amp', action='store_true', help='mixed precision')
+    add_precision(parser)
     parser.add_argument(
         '--auto-scale-lr', action='store_true', help='scale the learning rate to the batch size of this run'
     )
@@ -43,6 +44,7 @@ def run(arguments: argparse.Namespace) -> int:
         work_dir=arguments.work_dir,
         resume=arguments.resume,
         amp=arguments.amp,
+        tf32=arguments.tf32,
         auto_scale_lr=arguments.auto_scale_lr,
         cfg_options=arguments.cfg_options,
         launcher=arguments.launcher,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,13 +12,14 @@ from .drawing import Artist, as_picture
 from .picture_files import write_image
 
 
-def browse(cfg: dict, output_dir: str | Path, num: int = 16) -> Iterator[Path]:
+def browse(cfg: dict, output_dir: str | Path, num: int = 16, bands: Sequence[int] | None = None) -> Iterator[Path]:
     """Draw training samples of a detection or segmentation config, evenly spread over the data set.
 
     Args:
         cfg: An mmengine Config; its `train_dataloader.dataset` is drawn.
         output_dir: Folder for the pictures, created if needed.
         num: How many samples; all of them if there are fewer.
+        bands: The channels that are shown as red, green and blue, see `as_picture`.
 
     Yields:
         The path of each picture once it is written.
@@ -42,5 +43,5 @@ def browse(cfg: dict, output_dir: str | Path, num: int = 16) -> Iterator[Path]:
                 'gt_sem_seg: the pipeline must load annotations and end with PackDetInputs or PackSegInputs.'
             )
         path = output_dir / f'{index:06d}_{Path(getattr(sample, "img_path", None) or "image").stem}.jpg'
-        write_image(path, artist.truth(as_picture(item['inputs'].permute(1, 2, 0).numpy()), sample))
+        write_image(path, artist.truth(as_picture(item['inputs'].permute(1, 2, 0).numpy(), bands), sample))
         yield path

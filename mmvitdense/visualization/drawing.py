@@ -25,6 +25,10 @@ _GREY = (90, 90, 90)
 _ROWS = 256  # of a map that are looked at together
 _LOOKED_AT = 512  # points along a side of a region that are compared
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
+_OF_PICTURES = (1, 3)
+_AS_STORED = (2, 1, 0)
+# {number of channels: those of red, green and blue}; Sentinel-2 has 13 bands, 12 without the cirrus.
+_SHOWN = {1: (0, 0, 0), 2: (0, 0, 0), 12: (3, 2, 1), 13: (3, 2, 1)}
 
 
 class Artist:
@@ -170,30 +174,41 @@ def _distinct_colour(label: int) -> tuple[int, int, int]:
     return tuple(round(255 * value) for value in colorsys.hsv_to_rgb(hue, 0.75, 0.9))
 
 
-def as_picture(pixels: np.ndarray) -> np.ndarray:
+def as_picture(pixels: np.ndarray, bands: Sequence[int] | None = None) -> np.ndarray:
     """An image of any kind as one that can be looked at.
 
     Args:
-        pixels: H x W or H x W x C. Of more than three channels the first three are shown, of two the first.
+        pixels: H x W or H x W x C.
+        bands: The channels of red, green and blue, counted from 0. By default a picture of one or two channels is grey,
+            that of 12 or 13 has those of Sentinel-2 (B4, B3, B2), and that of others the first three as blue, green
+            and red.
 
     Returns:
-        H x W x 3, uint8, in the order of the channels (BGR where the image is). Values from 0 to 255 are rounded;
-        others, as normalised images or 16 bits have them, are stretched to that range.
+        H x W x 3, BGR, uint8. Values from 0 to 255 are rounded; others, as normalised images or 16 bits have them, are
+        stretched to that range: the channels of a picture together, bands each from its 2nd to its 98th percentile.
 
     Raises:
-        ValueError: it has other dimensions.
+        ValueError: it has other dimensions, or lacks one of the channels.
     """
     if pixels.ndim not in (2, 3):
         raise ValueError(f'An image of H x W or H x W x C can be drawn, got an array of {pixels.shape}.')
-    if pixels.dtype != np.uint8:
-        pixels = np.nan_to_num(pixels.astype(np.float32))
-        low, high = pixels.min(), pixels.max()
-        if low < 0 or high > 255 or high <= 1:
-            pixels = (pixels - low) / max(high - low, 1e-6) * 255
-        pixels = pixels.round().astype(np.uint8)
     if pixels.ndim == 2:
         pixels = pixels[..., None]
-    return np.ascontiguousarray(pixels[..., :3] if pixels.shape[2] >= 3 else pixels[..., [0, 0, 0]])
+    channels = pixels.shape[2]
+    if bands is None:
+        bands = _SHOWN.get(channels, _AS_STORED)
+    elif any(not 0 <= band < channels for band in bands):
+        raise ValueError(f'The bands {list(bands)} are to be shown, and the image has {channels}, counted from 0.')
+    shown = pixels if bands == _AS_STORED and channels == _OF_PICTURES[-1] else pixels[..., list(bands)[::-1]]
+    if shown.dtype != np.uint8:
+        shown = np.nan_to_num(shown.astype(np.float32))
+        low, high = shown.min(), shown.max()
+        if low < 0 or high > 255 or high <= 1:
+            if channels not in _OF_PICTURES:
+                low, high = np.percentile(shown, (2, 98), axis=(0, 1))
+            shown = ((shown - low) / np.maximum(high - low, 1e-6) * 255).clip(0, 255)
+        shown = shown.round().astype(np.uint8)
+    return np.ascontiguousarray(shown)
 
 
 def _counts(labels: np.ndarray) -> dict[int, int]:

@@ -111,6 +111,19 @@ def test_kinds_of_files(weights, saved, name):
     assert torch.equal(built.cls_token, weights['cls_token'])
 
 
+def test_images_of_bands(saved, capsys):
+    """The lines of the config load them as the pre-training had them."""
+    model = redraw(PlainViT(preset='softcon-small-s1', num_layers=1, embed_dims=192, num_heads=3))
+    path = saved({**model.state_dict(), 'mask_token': torch.zeros(1, 192)})
+    found = diagnose(open_weights(path), {'num_heads': 3})
+    assert (found.families, found.options['in_channels']) == (['softcon'], 2)
+    lines = Config.fromstring(found.config, '.py')
+    assert lines.data_preprocessor == {'mean': [0.0], 'std': [255.0]}
+    assert lines.stretch_bands == {'type': 'mmvitdense.StretchBands', 'mean': [-12.59, -20.26], 'std': [5.26, 5.91]}
+    assert commands.main(['doctor', str(path), '--options', 'num_heads=3']) == 0
+    assert 'mean=[0.0] std=[255.0] (bands VV VH)' in capsys.readouterr().out
+
+
 def test_what_else_is_in_the_file(weights, saved, run):
     broken = {**weights, 'norm.bias': torch.full((192,), torch.inf), 'decoder_embed.weight': torch.zeros(4, 192)}
     averages = {f'ema_{name.replace(".", "_")}': tensor for name, tensor in broken.items()}

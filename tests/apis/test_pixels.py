@@ -36,6 +36,7 @@ def warnings(monkeypatch):
         ('dinov2-reg-small', {'mean': [103.53, 116.28, 123.675], 'std': [57.375, 57.12, 58.395], 'bgr_to_rgb': False}),
         ('siglip-base-patch16', {'mean': [127.5] * 3, 'std': [127.5] * 3}),
         ('augreg-base', {'mean': [127.5] * 4, 'std': [127.5] * 4}),
+        ('softcon-base-s2', {'mean': [0.0], 'std': [255.0]}),
         ('no-such-preset', {}),
     ],
 )

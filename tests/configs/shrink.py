@@ -8,8 +8,10 @@ import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+import numpy as np
 from mmengine.config import Config, ConfigDict
 from mmengine.registry import MODELS, DefaultScope
+from PIL import Image
 
 from mmvitdense.datasets.shape_scenes import CLASSES
 from mmvitdense.pretrainings import ARCHITECTURES, PRESETS, PRETRAININGS, family_of
@@ -306,6 +308,11 @@ def _use_shapes(dataset: ConfigDict, split: str, root: Path) -> None:
     if 'img_path' in dataset.data_prefix:
         dataset.data_prefix = {'img_path': f'images/{split}', 'seg_map_path': f'annotations/{split}'}
         dataset.update(img_suffix='.jpg', seg_map_suffix='.png')
+        dataset.pop('name_parts', None)
+        for step in dataset.pipeline:
+            if step.type == 'mmvitdense.StretchBands':
+                dataset.data_prefix.img_path = str(_as_bands(root, split, len(step.mean)))
+                dataset.img_suffix = '.npy'
         if dataset.pop('ann_file', None):  # a data set that wants its lists of images
             dataset.update(type='BaseSegDataset', metainfo={'classes': ('background', *CLASSES)})
         return
@@ -319,6 +326,17 @@ def _use_shapes(dataset: ConfigDict, split: str, root: Path) -> None:
         dataset.metainfo = {'classes': CLASSES + stuff, 'thing_classes': CLASSES, 'stuff_classes': stuff}
         dataset.data_prefix.seg = f'annotations/panoptic_{split}'
     dataset.ann_file = f'annotations/{"panoptic" if panoptic else "instances"}_{split}.json'
+
+
+def _as_bands(shapes_root: Path, split: str, number: int) -> Path:
+    """A folder with the images as arrays of so many bands, of the range that reflectance has."""
+    folder = shapes_root.parent / f'bands_{number}_{split}'
+    if not folder.exists():
+        folder.mkdir()
+        for path in (shapes_root / 'images' / split).iterdir():
+            colours = np.asarray(Image.open(path), np.uint16)
+            np.save(folder / f'{path.stem}.npy', 16 * colours[..., [band % 3 for band in range(number)]])
+    return folder
 
 
 def _exit_scores(shapes_root: Path) -> Path:

@@ -28,6 +28,9 @@ def test_overlay(family):
     ((name, content),) = Config.fromfile(ROOT / f'_base_/pretrainings/{family}.py').to_dict().items()
     assert name == family
     assert [content['pixels'][part] for part in ('mean', 'std')] == pixels_of(family)
+    bands = {frozenset((band.mean, band.std)) for band in PRETRAININGS[family].bands.values()}
+    given = [content.pop(key) for key in list(content) if key.startswith('bands_')]
+    assert {frozenset((tuple(part['mean']), tuple(part['std']))) for part in given} == bands
     weights = {key: value for key, value in content.items() if key != 'pixels'}
     assert weights
     assert all(value.startswith('https://') for value in weights.values())

@@ -26,6 +26,9 @@ def test_softcon(channels, tmp_path):
     assert form.name == 'DINOv2'
     options = describe(form, weights, {'num_heads': 3, **SMOOTH}).options
     assert options['in_channels'] == channels
+    assert form.families({**weights, 'pos_embed': torch.zeros(1, 257, 192)}) == (
+        ('dinov2',) if channels == 5 else ('softcon',)
+    )
     model = PlainViT(**options, init_cfg={'type': 'ViTPretrained', 'checkpoint': str(tmp_path / 'softcon.pth')})
     model.init_weights()
     for size in ((56, 56), (42, 70)):

@@ -183,7 +183,7 @@ class ModuleSuite:
             pytest.skip('draws numbers on the host')
         model, example = model.to('meta'), _require_grad(pytree.tree_map(lambda tensor: tensor.to('meta'), example))
         model(*example)  # what is kept from the first call on
-        with _Crossings() as crossings:
+        with Crossings() as crossings:
             sum(output.sum() for output in model(*example)).backward()
         assert not crossings.found
 
@@ -407,7 +407,7 @@ def _without_tf32():
     return torch.backends.cudnn.flags(enabled=True, allow_tf32=False)
 
 
-class _Crossings(TorchDispatchMode):
+class Crossings(TorchDispatchMode):
     """Notes operators that tensors of two devices enter or leave."""
 
     def __init__(self):

@@ -5,7 +5,7 @@ import pytest
 import torch
 from mmengine.structures import BaseDataElement, InstanceData, PixelData
 
-from mmvitdense.visualization.drawing import Artist
+from mmvitdense.visualization.drawing import Artist, as_picture
 from mmvitdense.visualization.scenes import prediction_scene
 
 CLASSES = ('sky', 'sea')
@@ -137,3 +137,21 @@ def test_a_legend_takes_as_many_columns_as_it_needs():
     picture = artist.prediction(grey(600), BaseDataElement(pred_sem_seg=PixelData(data=labels)), 0.0, legend=True)
     seen = {tuple(colour) for colour in np.unique(picture[:, 600:].reshape(-1, 3), axis=0)}
     assert all(artist.colour(number) in seen for number in range(150))
+
+
+def test_pictures_of_bands():
+    """Red, green and blue of Sentinel-2, or those that are asked for, each stretched by its own range."""
+    image = np.zeros((10, 10, 13), np.float32)
+    image[..., 3] = np.arange(100).reshape(10, 10) * 50
+    image[0, 0, 3] = 1e6  # a glint
+    picture = as_picture(image)
+    assert picture.dtype == np.uint8
+    assert not picture[..., :2].any()
+    assert picture[..., 2].max() == 255
+    assert 120 < np.median(picture[..., 2]) < 135
+    assert np.array_equal(as_picture(image, [0, 0, 3])[..., 0], picture[..., 2])
+    stretched = np.full((2, 2, 13), 100.4, np.float32)
+    assert (as_picture(stretched) == 100).all()
+    assert as_picture(np.ones((2, 2, 2), np.uint8)).shape == (2, 2, 3)
+    with pytest.raises(ValueError, match=r'The bands \[2, 1, 0\] are to be shown, and the image has 2'):
+        as_picture(np.ones((2, 2, 2)), [2, 1, 0])

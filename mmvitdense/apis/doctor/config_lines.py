@@ -45,12 +45,24 @@ def config_lines(found: Diagnosis, address: str, whole_model: bool, part: str = 
     lines += [f'    {name}={spelled(value)},' for name, value in options.items()]
     lines += [f"    init_cfg=dict(type='ViTPretrained', checkpoint={address!r}),", ')']
     if found.facts:
-        first = next(iter(found.facts.values()))
-        lines.append(
-            f'data_preprocessor = dict(mean={first["mean"]}, std={first["std"]}, bgr_to_rgb=True)  '
-            '# with the type and the padding of the task'
-        )
+        lines += _pixel_lines(next(iter(found.facts.values())))
     return '\n'.join(lines)
+
+
+def _pixel_lines(fact: dict[str, Any]) -> list[str]:
+    """What the `data_preprocessor` has, and for images of other than three channels what loads them."""
+    order = '' if len(fact['mean']) == 1 else ', bgr_to_rgb=True'
+    lines = [
+        f'data_preprocessor = dict(mean={fact["mean"]}, std={fact["std"]}{order})  '
+        '# with the type and the padding of the task'
+    ]
+    if bands := fact.get('bands'):
+        lines += [
+            f'# In the place of LoadImageFromFile, for the bands {", ".join(bands["names"])}:',
+            "load_bands = dict(type='mmvitdense.LoadBands')",
+            f"stretch_bands = dict(type='mmvitdense.StretchBands', mean={bands['mean']}, std={bands['std']})",
+        ]
+    return lines
 
 
 def _own_grid(found: Diagnosis) -> dict[str, Any]:

@@ -25,7 +25,7 @@ from mmvitdense.compat import while_tools_run
 from mmvitdense.layers.positions.sincos import SINES
 from mmvitdense.models import PlainViT
 from mmvitdense.models.backbones.presets import fitting_presets
-from mmvitdense.pretrainings import PRESETS, PRETRAININGS
+from mmvitdense.pretrainings import PRESETS, PRETRAININGS, Pretraining
 
 from .config_lines import config_lines
 from .positions import positions_of
@@ -53,7 +53,7 @@ class Diagnosis:
         certainty: 'recorded', 'sure', 'likely', 'one of several', 'doubtful' or 'unknown'.
         why: A sentence on how sure that is.
         pixels: Mean and standard deviation of the pixels that the file itself has, None for those of its family.
-        facts: {family: its licence, source and pixel statistics}.
+        facts: {family: its licence, source and pixel statistics, and 'bands' where images are not RGB}.
         presets: Presets that take the file, which was tried.
         sizes: Options of `PlainViT` that are sizes.
         options: All arguments of `model` that the weights imply; None where they do not.
@@ -200,15 +200,8 @@ def _note_families(found: Diagnosis, file: WeightFile, conversion: Conversion, t
     recorded = read_record(file.path).get('families')
     families = recorded or conversion.families
     found.families = list(families)
-    found.facts = {
-        name: {
-            'licence': PRETRAININGS[name].licence,
-            'source': f'https://github.com/{PRETRAININGS[name].source}',
-            'mean': list((found.pixels or PRETRAININGS[name].pixels)[0]),
-            'std': list((found.pixels or PRETRAININGS[name].pixels)[1]),
-        }
-        for name in families
-    }
+    channels = (found.options or {}).get('in_channels')
+    found.facts = {name: _facts(PRETRAININGS[name], found.pixels, channels) for name in families}
     if recorded:
         found.certainty, found.why = 'recorded', 'the conversion that wrote the file recorded it'
     elif found.lacks == 'missing':
@@ -227,6 +220,15 @@ def _note_families(found: Diagnosis, file: WeightFile, conversion: Conversion, t
         found.why = f'no other family has these names and shapes, but {", ".join(guessed)} may be otherwise'
     else:
         found.certainty, found.why = 'sure', 'names and shapes leave this family alone'
+
+
+def _facts(known: Pretraining, pixels: Pixels | None, channels: int | None) -> dict[str, Any]:
+    mean, std = pixels or known.pixels
+    facts = {'licence': known.licence, 'source': f'https://github.com/{known.source}'}
+    facts |= {'mean': list(mean), 'std': list(std)}
+    if bands := known.bands.get(channels):
+        facts['bands'] = {'names': list(bands.names), 'mean': list(bands.mean), 'std': list(bands.std)}
+    return facts
 
 
 def _note_presets(found: Diagnosis, file: WeightFile, vit: Mapping[str, Tensor]) -> None:

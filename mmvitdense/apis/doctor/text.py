@@ -41,7 +41,8 @@ def _of_file(found: Diagnosis) -> Iterator[tuple[str, str]]:
         yield 'positions', '; '.join(map(position_as_text, found.positions)) or 'none'
     for name, fact in found.facts.items():
         mean, std = ([round(value, 3) for value in fact[key]] for key in ('mean', 'std'))
-        yield name, f'mean={mean} std={std} (RGB), licence {fact["licence"]}, {fact["source"]}'
+        channels = 'RGB' if len(mean) > 1 else f'bands {" ".join(fact["bands"]["names"])}' if 'bands' in fact else 'all'
+        yield name, f'mean={mean} std={std} ({channels}), licence {fact["licence"]}, {fact["source"]}'
     types = ', '.join(found.dtypes)
     yield 'parameters', f'{found.parameters["vit"]:,} of the ViT, {found.parameters["file"]:,} in the file ({types})'
     if found.containers:

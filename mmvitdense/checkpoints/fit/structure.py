@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from mmvitdense.checkpoints.files.reading import CheckpointError
 from mmvitdense.checkpoints.formats.contract import Format
-from mmvitdense.checkpoints.formats.parts.patches import patch_sides
+from mmvitdense.checkpoints.formats.parts.patches import image_channels, patch_sides
 from mmvitdense.checkpoints.formats.parts.sines import sines_of
 from mmvitdense.layers import held_vit
 from mmvitdense.layers.positions.table_rows import square_side
@@ -82,6 +82,7 @@ def structure(weights: Mapping[str, Tensor], rope: str | None) -> dict[str, Any]
     return {
         'embed_dims': weights['patch_embed.proj.weight'].shape[0],
         'num_layers': 1 + max((int(match[1]) for name in weights if (match := _BLOCK.match(name))), default=-1),
+        'in_channels': image_channels(weights),
         **found,
         **{key: name not in weights for key, name in _ABSENT.items()},
         'registers': registers,
@@ -121,7 +122,8 @@ def check_preset(
         return
     rope = rope_of(options_of_vit(description_for(form, state_dict, vit)))
     found = structure(weights, recorded_rope(state_dict, rope))
-    ignored = {key for key, name in _SIGNS.items() if matches_any(name, meant)}
+    # Kernels of other channels are refused where they are fitted, unless they are asked for.
+    ignored = {'in_channels', *(key for key, name in _SIGNS.items() if matches_any(name, meant))}
     if ignored & {'positions', 'registers'}:
         ignored.add('cls_row')
     families = vit.fitting_presets(found, ignored)

@@ -1,4 +1,4 @@
-"""DINOv2 with and without registers, in its own layout, in the chunks it is trained in, and in timm's."""
+"""DINOv2 with and without registers, and SoftCon, in its own layout, in the chunks it is trained in, and in timm's."""
 
 from __future__ import annotations
 
@@ -7,11 +7,13 @@ import re
 from torch import Tensor
 
 from mmvitdense.layers.positions.table_rows import CLASS_POSITIONS, square_side
+from mmvitdense.pretrainings import PRETRAININGS
 
 from .contract import Format
 from .parts.timm_names import block_names, body_of, convert_body
 
 _REGISTERS = 4
+_GRID_OF_SOFTCON = 16
 _BLOCK = re.compile(r'(norm[12]|attn\.(qkv|proj)|mlp\.(fc[12]|w12|w3))\.\w+|ls[12]\.gamma')
 
 
@@ -56,8 +58,13 @@ def convert(state_dict: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def families(state_dict: dict[str, Tensor]) -> tuple[str, ...]:
-    """Those with registers are another family: they resize positions by another rule."""
-    return ('dinov2-reg',) if {'register_tokens', 'reg_token'} & body_of(state_dict).keys() else ('dinov2',)
+    """Those with registers are another family: they resize positions by another rule; those for bands are SoftCon's."""
+    body = body_of(state_dict)
+    if {'register_tokens', 'reg_token'} & body.keys():
+        return ('dinov2-reg',)
+    is_224 = body['pos_embed'].shape[1] == _GRID_OF_SOFTCON**2 + CLASS_POSITIONS
+    channels = body['patch_embed.proj.weight'].shape[1]
+    return ('softcon',) if is_224 and channels in PRETRAININGS['softcon'].bands else ('dinov2',)
 
 
 FORMAT = Format(

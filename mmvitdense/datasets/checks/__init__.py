@@ -36,7 +36,7 @@ _COCO = {
     'parse_data_info': ('mmdet.datasets.coco', 'mmdet.datasets.coco_panoptic'),
 }
 _LVIS = {'load_data_list': ('mmdet.datasets.lvis',), 'parse_data_info': ('mmdet.datasets.coco',)}
-_SEGMENTATION = {'load_data_list': ('mmseg.datasets.basesegdataset',)}
+_SEGMENTATION = {'load_data_list': ('mmseg.datasets.basesegdataset', 'mmvitdense.datasets.paired_segmentation')}
 
 
 def check_data(

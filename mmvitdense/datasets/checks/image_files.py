@@ -16,6 +16,7 @@ import cv2
 from mmengine.utils import ProgressBar
 from PIL import Image
 
+from mmvitdense.datasets.band_files import size_of_bands
 from mmvitdense.datasets.image_decoding import UnreadableImageError, decode_image
 
 from .image_cache import Found, ImageCache
@@ -65,8 +66,8 @@ def decode_images(
     loader = source.loads('LoadImageFromFile')
     if loader is None:
         # The pipeline has a loader of its own, which may read what is not read here.
-        sample = evenly_spaced(list(range(len(paths))), _MAX_FILES)
-        return {index: image_size(paths[index], source.key) for index in sample}
+        sample, bands = evenly_spaced(list(range(len(paths))), _MAX_FILES), source.loads('LoadBands')
+        return {index: image_size(paths[index], source.key, bands) for index in sample}
     options = {'flag': loader.get('color_type', 'color'), 'backend': loader.get('imdecode_backend', 'cv2')}
     found, problems = decode_some(paths, every, options)
     _tell(source, paths, ids, found, problems, allowed)
@@ -104,15 +105,29 @@ def decode_some(
     return found, problems
 
 
-def image_size(path: str, key: str) -> tuple[int, int]:
-    """Return (width, height) of an image file as it is loaded, that is turned upright, if possible from its header."""
+def image_size(path: str, key: str, bands: dict | None = None) -> tuple[int, int]:
+    """Return (width, height) of an image file as it is loaded, that is turned upright, if possible from its header.
+
+    Args:
+        path: The file.
+        key: What is read, for the message.
+        bands: Settings of the `LoadBands` that reads it, None where another transform does.
+
+    Raises:
+        DataError: It cannot be read.
+    """
+    if bands is not None:
+        try:
+            return size_of_bands(path, bands.get('channels_first', False))
+        except (ValueError, OSError, ImportError) as error:
+            raise DataError(f'{key}: {path} cannot be read as an image of bands: {error}') from None
     try:
         with Image.open(path) as image:
             width, height = image.size
             turned = image.format in ('JPEG', 'MPO') and image.getexif().get(_ORIENTATION) in _TURNED
             return (height, width) if turned else (width, height)
     except (OSError, Image.DecompressionBombError) as error:
-        # Pillow lacks a few formats that OpenCV reads, such as TIFF with many channels.
+        # Pillow lacks a few formats that OpenCV reads.
         loaded = cv2.imread(path, cv2.IMREAD_UNCHANGED) if osp.isfile(path) else None
         if loaded is not None:
             return loaded.shape[1], loaded.shape[0]

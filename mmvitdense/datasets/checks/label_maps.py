@@ -71,7 +71,7 @@ class LabelMaps:
         sample = evenly_spaced(self.pairs, limit)
         # In random order, what was seen when time is up is still spread over all of them.
         random.Random(0).shuffle(sample)
-        with_images = self.source.loads('LoadImageFromFile') is not None
+        with_images = any(self.source.loads(name) is not None for name in ('LoadImageFromFile', 'LoadBands'))
         self.counts, self.examples, self.looked = np.zeros(256, np.int64), {}, 0
         started = time.monotonic()
         for image, label_map in sample:
@@ -112,7 +112,7 @@ class LabelMaps:
 
     def _size_of(self, image: str) -> tuple[int, int] | None:
         try:
-            return image_size(image, self.source.key)
+            return image_size(image, self.source.key, self.source.loads('LoadBands'))
         except DataError:
             if self.replaceable:
                 return None

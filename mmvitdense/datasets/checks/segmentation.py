@@ -9,6 +9,8 @@ from collections.abc import Sequence
 import numpy as np
 from mmengine.registry import METRICS
 
+from mmvitdense.datasets.paired_names import pair_of_names
+
 from .classes import class_names
 from .heads import check_num_classes, decode_heads
 from .ignored import ignored_labels
@@ -77,7 +79,7 @@ def _find_maps(source: DataSource, cfg: dict, classes: tuple[str, ...] | None) -
     names = _image_names(source, images)
     loaded = source.loads('LoadAnnotations') is not None
     paths = _map_paths(source, names) if loaded else [''] * len(names)
-    pairs = [(osp.join(images, name + suffix), path) for name, path in zip(names, paths, strict=True)]
+    pairs = [(osp.join(images, _pair(source, name)[0] + suffix), path) for name, path in zip(names, paths, strict=True)]
     heads = [head.get('num_classes') for _, head in decode_heads(cfg)]
     number = len(classes) if classes else next((count for count in heads if isinstance(count, int)), 256)
     # Where metainfo selects from the classes of the data set's type, the maps still hold the values of all of them.
@@ -90,6 +92,7 @@ def _map_paths(source: DataSource, names: list[str]) -> list[str]:
     """Return the path of the label map of each image, all of which must be there."""
     folder, suffix = check_folder(source, 'seg_map_path'), source.option('seg_map_suffix', '.png')
     present = set(find_files(folder))
+    names = [_pair(source, name)[1] for name in names]
     if absent := [name + suffix for name in names if name + suffix not in present]:
         raise DataError(
             f'{source.key}: {len(absent)} of {len(names)} images have no label map: {folder!r} lacks {absent[0]!r} '
@@ -97,6 +100,13 @@ def _map_paths(source: DataSource, names: list[str]) -> list[str]:
             f'with --cfg-options {source.key}.data_prefix.seg_map_path=FOLDER {source.key}.seg_map_suffix=SUFFIX'
         )
     return [osp.join(folder, name + suffix) for name in names]
+
+
+def _pair(source: DataSource, name: str) -> tuple[str, str]:
+    """The names of an image and of its label map."""
+    folder, _, last = name.rpartition('/')
+    image, labels = pair_of_names(last, source.option('name_parts'))
+    return (image, labels) if not folder else (f'{folder}/{image}', f'{folder}/{labels}')
 
 
 def _maps_if_there(source: DataSource, cfg: dict) -> LabelMaps | None:
@@ -180,7 +190,7 @@ def _image_names(source: DataSource, folder: str) -> list[str]:
             f'{source.key}.ann_file: {listing} is empty: write the name of one image, without suffix, a line.'
         )
     files = set(present)
-    if absent := [name for name in names if name + suffix not in files]:
+    if absent := [name for name in (_pair(source, name)[0] for name in names) if name + suffix not in files]:
         raise DataError(
             f'{source.key}: {len(absent)} of the {len(names)} images that {listing} lists are not in {folder!r}, '
             f'{absent[0] + suffix!r} for one: the file lists names without suffix, one a line; correct it or '

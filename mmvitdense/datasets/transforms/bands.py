@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 
+from mmvitdense.datasets.band_files import read_bands
 from mmvitdense.registry import TRANSFORMS
 
-_TIFF = ('.tif', '.tiff')
+_RGB = 3
 
 
 @TRANSFORMS.register_module()
@@ -22,31 +22,44 @@ class LoadBands:
         bands: Bands that are taken, counted from 0, in this order; None for all. `in_channels` of the ViT is their
             number.
         channels_first: Whether an array (.npy) is C x H x W; by default it is H x W x C. A TIFF says itself.
+        shown: Which of the bands that are loaded, counted from 0, pictures have for red, green and blue; None for those
+            that `as_picture` chooses by their number, of Sentinel-2 [3, 2, 1].
     """
 
-    def __init__(self, bands: Sequence[int] | None = None, channels_first: bool = False):
+    def __init__(
+        self,
+        bands: Sequence[int] | None = None,
+        channels_first: bool = False,
+        shown: Sequence[int] | None = None,
+    ):
+        if shown is not None and (len(shown) != _RGB or not all(band >= 0 for band in shown)):
+            raise ValueError(f'shown must be the bands of red, green and blue, counted from 0, got {shown}')
         self.bands = None if bands is None else list(bands)
         self.channels_first = channels_first
+        self.shown = None if shown is None else list(shown)
 
     def __call__(self, results: dict) -> dict:
-        """Set results['img'], H x W x C in float32, and its shapes.
+        """Set results['img'], H x W x C in float32, its shapes, and 'shown_bands'.
 
         Raises:
             ValueError: The file is no such image, or lacks a band.
             ImportError: It is a TIFF, and tifffile is not installed.
         """
         path = results['img_path']
-        image = _read(path, self.channels_first)
+        image = read_bands(path, self.channels_first)
         if self.bands is not None:
             if not all(0 <= band < image.shape[2] for band in self.bands):
                 raise ValueError(f'{path} has {image.shape[2]} bands, LoadBands is asked for bands={self.bands}')
             image = image[:, :, self.bands]
         results['img'] = np.ascontiguousarray(image, dtype=np.float32)
         results['img_shape'] = results['ori_shape'] = image.shape[:2]
+        results['shown_bands'] = self.shown
+        if self.shown is not None and max(self.shown) >= image.shape[2]:
+            raise ValueError(f'{path} is loaded with {image.shape[2]} bands, and shown={self.shown} names others')
         return results
 
     def __repr__(self) -> str:
-        return f'{type(self).__name__}(bands={self.bands}, channels_first={self.channels_first})'
+        return f'{type(self).__name__}(bands={self.bands}, channels_first={self.channels_first}, shown={self.shown})'
 
 
 @TRANSFORMS.register_module()
@@ -81,37 +94,3 @@ class StretchBands:
 
     def __repr__(self) -> str:
         return f'{type(self).__name__}(mean={self.mean.tolist()}, std={self.std.tolist()})'
-
-
-def _read(path: str, channels_first: bool) -> np.ndarray:
-    """H x W x C."""
-    suffix = Path(path).suffix.lower()
-    if suffix in _TIFF:
-        return _read_tiff(path)
-    if suffix != '.npy':
-        raise ValueError(f'LoadBands reads .tif, .tiff and .npy, got {path}')
-    try:
-        image = np.load(path, allow_pickle=False)
-    except (ValueError, EOFError) as error:
-        raise ValueError(f'{path} is no array of numbers, or damaged: {error}') from error
-    image = image[:, :, None] if image.ndim == 2 else image
-    if image.ndim != 3:
-        raise ValueError(f'{path} has {image.ndim} axes; expected rows, columns and bands')
-    return image.transpose(1, 2, 0) if channels_first else image
-
-
-def _read_tiff(path: str) -> np.ndarray:
-    try:
-        import tifffile
-    except ImportError as error:
-        raise ImportError(f'{path} is a TIFF of bands: run `pip install tifffile` to read it') from error
-    try:
-        with tifffile.TiffFile(path) as file:
-            image, axes = file.series[0].asarray(), file.series[0].axes
-    except (tifffile.TiffFileError, ValueError, IndexError) as error:
-        raise ValueError(f'{path} is no TIFF, or damaged: {error}') from error
-    if axes == 'YX':
-        return image[:, :, None]
-    if image.ndim != 3 or not axes.endswith(('YX', 'YXS', 'YXC')):
-        raise ValueError(f'{path} has the axes {axes}; expected rows, columns and bands')
-    return image.transpose(1, 2, 0) if axes.endswith('YX') else image

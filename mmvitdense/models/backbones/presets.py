@@ -54,6 +54,7 @@ def structure_of(preset: str) -> dict[str, Any]:
     return {
         'embed_dims': embed_dims,
         'num_layers': num_layers,
+        'in_channels': options.get('in_channels', 3),
         'cls_token': cls_token,
         'registers': options.get('num_registers', 0),
         'positions': has_table,

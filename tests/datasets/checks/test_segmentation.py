@@ -1,11 +1,12 @@
 """Segmentation data that was broken in one way each: the error names it, and doing what it says mends it."""
 
 import logging
+from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
-from mmengine.registry import DefaultScope
+from mmengine.registry import DATASETS, DefaultScope
 
 from mmvitdense.datasets.checks import check_data
 from mmvitdense.datasets.checks.messages import DataError
@@ -17,6 +18,29 @@ def test_healthy_data_passes(segmentation, log):
     check_data(segmentation.config())
     assert [level for level, _ in log] == [logging.INFO] * 2
     assert '4 images, 4 of 4 label maps looked at, 3 classes' in log[0][1]
+
+
+def test_images_of_bands_and_names_that_differ_in_a_part(segmentation, log, refused):
+    """Images of two bands as arrays; the list names the label maps, of which 0 is no class."""
+    for image in range(4):
+        (segmentation.root / f'maps/{image}.png').rename(segmentation.root / f'maps/a_dfc_{image}.png')
+        np.save(segmentation.root / f'photos/a_s1_{image}.npy', np.zeros((48, 64, 2), np.float32))
+    (segmentation.root / 'list.csv').write_text('a_dfc_0\na_dfc_1\n')
+    loaders = [dict(type='mmvitdense.LoadBands'), dict(type='LoadAnnotations'), dict(type='PackSegInputs')]
+    given = dict(name_parts=dict(img_path='s1', seg_map_path='dfc'), img_suffix='.npy', ann_file='list.csv')
+    given |= dict(type='mmvitdense.DFC2020Dataset', metainfo=dict(classes=('forest', 'shrubland')), pipeline=loaders)
+    cfg = segmentation.config(num_classes=2, **given)
+    check_data(cfg)
+    assert '2 images, 2 of 2 label maps looked at, 2 classes' in log[0][1]
+    with DefaultScope.overwrite_default_scope('mmseg'):
+        item = DATASETS.build(cfg.train_dataloader.dataset)[1]
+    assert item['inputs'].shape == (2, 48, 64)
+    assert Path(item['data_samples'].img_path).name == 'a_s1_1.npy'
+    assert item['data_samples'].gt_sem_seg.data.unique().tolist() == [0, 1, 255]
+    np.save(segmentation.root / 'photos/a_s1_1.npy', np.zeros((9, 9, 2), np.float32))
+    assert 'a_s1_1.npy has 9x9 pixels and its label map' in refused(cfg)
+    (segmentation.root / 'photos/a_s1_0.npy').unlink()
+    assert "'a_s1_0.npy' for one" in refused(cfg)
 
 
 def test_shapes_pass(shapes_root, segmentation):
