@@ -29,7 +29,7 @@ def main(path: str) -> None:
         {'channels': 5, 'queries': 26, 'shapes': shapes, 'batch': 1},
         {'channels': 32, 'queries': 6, 'shapes': shapes, 'box': True, 'shared': True},
         {'channels': 264, 'queries': 3, 'shapes': shapes, 'batch': 1},
-        {'channels': 8, 'queries': 3, 'points': 300, 'batch': 1},
+        {'channels': 8, 'queries': 3, 'points': 70, 'batch': 1},
     ]
     types, kinds, orders = (torch.float32, torch.bfloat16), ('classic', 'fused'), (False, True)
     with library.used(emulated):
