@@ -1,9 +1,12 @@
 """The doctor of weights: what a file is, what a config takes from it, whether two hold the same features."""
 
+import functools
+import http.server
 import json
 import pickle
 import re
 import sys
+import threading
 import types
 
 import numpy as np
@@ -15,6 +18,7 @@ from mmengine.registry import MODELS
 from mmvitdense import commands
 from mmvitdense.apis.doctor import diagnose, open_weights
 from mmvitdense.apis.errors import InputError
+from mmvitdense.checkpoints import CheckpointError, read_checkpoint
 from mmvitdense.downloads import DownloadError
 from mmvitdense.models import PlainViT, ViTAdapter
 from tests.checkpoints.test_layouts import transformers_vit
@@ -322,3 +326,49 @@ def test_the_hub(weights, saved, tmp_path, monkeypatch):
     saved(weights, 'False/model.safetensors')
     assert open_weights('someone/vit').path.endswith('False/model.safetensors')
     assert open_weights(tmp_path / 'False').path.endswith('model.safetensors')
+
+
+@pytest.fixture
+def address(tmp_path, monkeypatch):
+    """What a server on this machine has of a folder."""
+    monkeypatch.setenv('TORCH_HOME', str(tmp_path / 'cache'))
+    monkeypatch.setattr(torch.hub, '_hub_dir', None)
+    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(tmp_path))
+    handler.log_message = lambda *arguments: None
+    with http.server.ThreadingHTTPServer(('127.0.0.1', 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f'http://127.0.0.1:{server.server_address[1]}'
+        server.shutdown()
+
+
+@pytest.mark.parametrize('name', ['vit.safetensors', 'model.safetensors.index.json'])
+def test_an_address(weights, saved, run, address, name):
+    """Of a file, or of an index, beside which its parts are."""
+    saved(weights, name)
+    code, report, error = run(f'{address}/{name}')
+    assert code == 0, error
+    assert report['file']['layout'] == 'timm ViT'
+    built = MODELS.build(Config.fromstring(report['file']['config'], '.py').backbone)
+    built.init_weights()
+    assert torch.equal(built.norm.bias, weights['norm.bias'])
+    code, _, error = run(f'{address}/nothing.safetensors')
+    assert code == 2
+    assert '404' in error
+
+
+@pytest.mark.parametrize('name', ['model.safetensors', 'model.safetensors.index.json', 'pytorch_model.bin'])
+def test_a_folder_of_the_hub_is_its_weights(weights, saved, run, tmp_path, name):
+    """Wherever a file may be given, as a config.json says what the folder is."""
+    saved(weights, name if name.endswith(('json', 'safetensors')) else 'other.pth')
+    if name.endswith('.bin'):
+        (tmp_path / 'other.pth').rename(tmp_path / name)
+    else:
+        saved({'x': torch.zeros(1)}, 'training_state.pth')
+    with pytest.raises(CheckpointError, match='is a folder; expected a checkpoint in it'):
+        read_checkpoint(tmp_path)
+    (tmp_path / 'config.json').write_text('{"model_type": "vit"}')
+    assert read_checkpoint(tmp_path).keys() == weights.keys()
+    assert run(tmp_path)[0] == 0
+    model = PlainViT(**WIDTH, pretrain_img_size=64, init_cfg={'type': 'ViTPretrained', 'checkpoint': str(tmp_path)})
+    model.init_weights()
+    assert torch.equal(model.patch_embed.proj.bias, weights['patch_embed.proj.bias'])

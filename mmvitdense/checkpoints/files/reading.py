@@ -18,6 +18,8 @@ from mmvitdense.safe_objects import run_objects_allowed
 from mmvitdense.whole_files import damaged_part
 
 from . import shards
+from .fetched_parts import fetched_with_parts, is_index
+from .hub_folder import weights_of_snapshot
 from .numpy_archive import load_archive
 from .numpy_pickle import load_arrays
 from .prefix import without_wrappers
@@ -47,8 +49,8 @@ def read_file(path_or_url: str | os.PathLike) -> Any:
     Args:
         path_or_url: A file of `torch.save` (read with `weights_only=True`; mapped rather than copied),
             safetensors, TorchScript (its parameters), a pickle of numpy arrays as detectron2 writes, or an archive of
-            them (npz); a zip archive around one of these; or its http(s) address, which is fetched once into torch's
-            hub cache.
+            them (npz); a zip archive around one of these; an index of safetensors in parts; a folder with a config.json
+            and weights beside it; or the http(s) address of a file, which is fetched once into torch's hub cache.
 
     Raises:
         CheckpointError: There is no such file, it is damaged, or it holds objects that could run code.
@@ -110,7 +112,8 @@ def read_checkpoint(path_or_url: str | os.PathLike) -> dict[str, Tensor]:
 def local_path(path_or_url: str | os.PathLike) -> str:
     """Path of a file on this machine, fetched first where it is given by its http(s) address.
 
-    Of an archive around one file of weights it is the path of that file, which is unpacked into torch's hub cache.
+    Of an archive around one file of weights it is the path of that file, which is unpacked into torch's hub cache; of a
+    folder with a config.json, as the Hugging Face Hub has them, that of the weights in it or of their index.
 
     Raises:
         CheckpointError: It cannot be fetched, or not be unpacked.
@@ -118,9 +121,11 @@ def local_path(path_or_url: str | os.PathLike) -> str:
     name = os.fspath(path_or_url)
     if '://' in name:
         try:
-            name = fetched(name)
-        except DownloadError as error:
+            name = fetched_with_parts(name) if is_index(name) else fetched(name)
+        except (DownloadError, shards.BrokenIndexError) as error:
             raise CheckpointError(str(error)) from error
+    elif os.path.isdir(name):
+        name = weights_of_snapshot(name) or name
     return _unpacked(name)
 
 
