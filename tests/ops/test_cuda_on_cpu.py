@@ -9,7 +9,7 @@ import sys
 
 import pytest
 import torch
-from cuda_on_cpu import library, translation
+from cuda_on_cpu import counts, library, sweep, translation
 from problems import make, run, to
 
 from mmvitdense import ops
@@ -125,9 +125,11 @@ def set_fault():
         emulated = library.load('sm_80')
     except library.UnavailableError as error:
         pytest.skip(str(error))
+    emulated.library.cuda_on_cpu_watch(False, True)
     with library.used(emulated):
         yield emulated.library.cuda_on_cpu_set_fault
     emulated.library.cuda_on_cpu_set_fault(0)
+    emulated.library.cuda_on_cpu_watch(False, True)
 
 
 def test_faults_of_kernels_are_found(set_fault):
@@ -154,6 +156,28 @@ def test_faults_of_kernels_are_found(set_fault):
     set_fault(3)
     with pytest.raises(RuntimeError, match='a race: one thread (reads|writes) global memory that another has written'):
         backward()
+
+
+def test_counts(monkeypatch, capsys, set_fault):
+    """What the forward pass stores is its output; of the values it loads the corners on the map."""
+    monkeypatch.setitem(library.FLAVOURS, 'counted_sm_80', library.FLAVOURS['sm_80'])
+    monkeypatch.setattr(library, 'load', lambda name, load=library.load: load('sm_80'))
+    size = counts.smaller(counts.SIZES['A'], 32)
+    forward, *backward = counts.count(library.load('counted_sm_80'), 'fused', size, torch.float32)
+    output = sum(h * w for h, w in size.queries) * size.heads * size.channels
+    assert (forward['store']['bytes'], forward['store']['sectors']) == (4 * output, output / 8)
+    most = 4 * 4 * output * len(size.levels) * size.points
+    assert most / 4 < forward['load']['bytes'] < 1.5 * most
+    assert sum(launch['atomic']['numbers'] for launch in backward) > output
+    monkeypatch.setattr(sys, 'argv', ['counts.py', '--dtype', 'float32', '--part', '32', '--architecture', 'sm_80'])
+    counts.main()
+    assert re.search('forward_kernel<true, float.*: load .* B in sectors.*meetings', capsys.readouterr().out)
+
+
+def test_sweep(monkeypatch, capsys):
+    monkeypatch.setattr(sys, 'argv', ['sweep.py', '--cases', '3', '--first', '7'])
+    assert sweep.main() == 0
+    assert capsys.readouterr().out.startswith('3 problems, 0 wrong')
 
 
 def test_sanitizers_find_nothing():

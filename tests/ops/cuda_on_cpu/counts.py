@@ -2,9 +2,9 @@
 query, bytes and 32-byte sectors of loads and stores, atomic additions, shuffles and the like of a warp.
 
 Sectors are what a GPU moves between its first cache and the second: each warp instruction touches each sector once.
-'touched' counts each sector once a kernel: what memory must deliver at least. Operators of torch that the
-implementation calls (zeros, sort) are named with the bytes that they write; their own traffic is not counted. Maps are
-cut to a part of their height and width with `--part`, so that a run takes seconds; figures for a query hardly change.
+'touched' counts each sector once a kernel: what memory must deliver at least. What operators of torch
+do in between (zeros, sort) is not counted. Maps are cut to a part of their height and width with `--part`, so that a
+run takes seconds; the smaller they are, the more samples lie outside.
 """
 
 import argparse
@@ -20,7 +20,7 @@ HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE.parent), str(HERE.parents[2] / 'tools')]
 
 import torch  # noqa: E402
-from benchmark_ops import SIZES, TYPES, Size, calls, make_inputs  # noqa: E402
+from benchmarks.deformable import SIZES, TYPES, Size, calls, make_inputs  # noqa: E402
 
 from cuda_on_cpu import library  # noqa: E402
 
@@ -29,15 +29,12 @@ COLUMNS = ('load', 'store', 'atomic', 'shared_load', 'shared_store', 'shared_ato
 
 def smaller(size: Size, part: int) -> Size:
     """The call on maps of a part of the height and width, with as many queries a pixel."""
-    maps = {shape: tuple(max(1, round(side / part)) for side in shape) for shape in size.levels}
-    queries = (
-        size.queries // part**2 if isinstance(size.queries, int) else [_cut(shape, part) for shape in size.queries]
-    )
-    return size._replace(levels=[maps[shape] for shape in size.levels], queries=queries)
+    queries = size.queries // part**2 if isinstance(size.queries, int) else _cut(size.queries, part)
+    return size._replace(levels=_cut(size.levels, part), queries=queries)
 
 
-def _cut(shape: tuple[int, int], part: int) -> tuple[int, int]:
-    return tuple(max(1, round(side / part)) for side in shape)
+def _cut(shapes: list[tuple[int, int]], part: int) -> list[tuple[int, int]]:
+    return [tuple(max(1, round(side / part)) for side in shape) for shape in shapes]
 
 
 def count(emulated: object, op: str, size: Size, dtype: torch.dtype) -> list[dict]:
@@ -64,19 +61,20 @@ def kernel_names(path: Path) -> dict[int, str]:
 def row(launch: dict, queries: int) -> str:
     cells = []
     for name in COLUMNS:
-        sums = launch[name]
-        if sums['instructions']:
-            each = {key: number / queries for key, number in sums.items()}
-            cells.append(
-                f'{name} {each["bytes"]:.0f} B, {32 * each["sectors"]:.0f} B in sectors, {32 * each["touched"]:.0f} B '
-                f'touched, {each["numbers"]:.0f} numbers, {each["instructions"]:.1f} instructions'
-                if not name.startswith('shared')
-                else f'{name} {each["bytes"]:.0f} B, {each["sectors"]:.1f} turns of the banks'
-            )
+        each = {key: number / queries for key, number in launch[name].items()}
+        if not each['instructions']:
+            continue
+        if name.startswith('shared'):
+            cells.append(f'{name} {each["bytes"]:.0f} B in {each["sectors"]:.1f} turns of the banks')
+        else:
+            touched = f'{32 * each["sectors"]:.0f} B in sectors, {32 * each["touched"]:.0f} B touched'
+            numbers = f', {each["numbers"]:.0f} numbers' if name == 'atomic' else ''
+            cells.append(f'{name} {each["bytes"]:.0f} B, {touched}{numbers}, {each["instructions"]:.1f} instructions')
     return '; '.join([*cells, f'meetings {launch["meetings"] / queries:.1f}'])
 
 
 def main() -> None:
+    """Parse the command line and count."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--sizes', nargs='+', choices=[*SIZES], default=['A'], metavar='A..H')
     parser.add_argument('--dtype', nargs='+', choices=[*TYPES], default=['float32', 'bfloat16'])
