@@ -27,6 +27,7 @@ def pixels_of(family):
 def test_overlay(family):
     ((name, content),) = Config.fromfile(ROOT / f'_base_/pretrainings/{family}.py').to_dict().items()
     assert name == family
+    family = family.replace('_', '-')
     assert [content['pixels'][part] for part in ('mean', 'std')] == pixels_of(family)
     bands = {frozenset((band.mean, band.std)) for band in PRETRAININGS[family].bands.values()}
     given = [content.pop(key) for key in list(content) if key.startswith('bands_')]
