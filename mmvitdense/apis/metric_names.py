@@ -19,6 +19,7 @@ _OF_PROPOSALS = ('AR@100', 'AR@300', 'AR@1000', 'AR_s@1000', 'AR_m@1000', 'AR_l@
 _OF_PANOPTIC = tuple(f'{score}{part}' for part in ('', '_th', '_st') for score in ('PQ', 'SQ', 'RQ'))
 """What mmdet's `CocoPanopticMetric` computes (`coco_panoptic_metric.py:parse_pq_results`)."""
 _COCO = ('mmdet.CocoMetric', 'mmvitdense.CocoMetric')
+"""Metrics with the names of COCO: mmdet's, and ours in its place."""
 _WATCHING = ('save_best', 'monitor')
 """Arguments that name results, of hooks that save the best or stop early, and of schedules that wait for a plateau."""
 
