@@ -25,7 +25,7 @@ svg text { font-size: 12px; fill: #333 } .charts { display: flex; flex-wrap: wra
 .pictures { display: flex; flex-wrap: wrap; gap: 12px } figure { margin: 0; max-width: 520px }
 .wide figure { max-width: 1068px } figure img { max-width: 100% }
 figcaption { font-size: 12px; color: #555; overflow-wrap: anywhere }
-.scroll { max-height: 480px; overflow: auto }
+.scroll { max-height: 480px; overflow: auto; margin-bottom: 12px }
 """
 
 

@@ -59,6 +59,7 @@ PROGRAMS = {
     'python tools/convert.py': 'tests/apis/test_convert.py',
     'python tools/benchmark_models.py': 'tests/tools/test_benchmark_models.py',
     'python tools/benchmark_ops.py': 'not run: minutes of timing',
+    'python tools/check_gpu.py': 'tests/tools/test_check_gpu.py',
     'torchrun --nproc_per_node': 'tests/integration/test_segmentation.py',
     'bash tools/quickstart.sh': 'not run: minutes; tests/integration takes its steps',
     'bash tools/run_tests.sh': 'not run: it is this suite',

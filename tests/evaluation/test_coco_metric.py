@@ -4,10 +4,12 @@ import copy
 
 import numpy as np
 import pytest
+import torch
 from mmdet.evaluation import CocoMetric as MMDetCocoMetric
 from mmengine.registry import METRICS, DefaultScope
 
 from mmvitdense.apis.own_metrics import with_own_metrics
+from mmvitdense.apis.run_log import run_log
 from mmvitdense.evaluation import coco_scores
 from mmvitdense.evaluation.coco_metric import CocoMetric
 from tests.evaluation.coco_samples import CLASSES, MIXED, SORTED, predictions, write_truth
@@ -57,6 +59,23 @@ def test_those_of_classes_too_whatever_the_order_of_their_ids(tmp_path):
     content = write_truth(tmp_path / 'mixed.json', MIXED)
     samples = predictions(content)
     np.testing.assert_equal(evaluate(CocoMetric, samples, ann_file=str(tmp_path / 'mixed.json'), **options), expected)
+
+
+def test_few_detections_are_objects_at_a_time(tmp_path, monkeypatch):
+    monkeypatch.setattr(coco_scores, '_AT_ONCE', 20)
+    given, make = [], coco_scores._annotations
+
+    def noted(*arguments):
+        given.append(make(*arguments))
+        return given[-1]
+
+    monkeypatch.setattr(coco_scores, '_annotations', noted)
+    samples = predictions(write_truth(tmp_path / 'truth.json', images=8))
+    evaluate(CocoMetric, samples, ann_file=str(tmp_path / 'truth.json'))
+    labels = torch.cat([sample['pred_instances']['labels'] for sample in samples])
+    assert sum(map(len, given)) == len(labels) > 30
+    largest = int(labels.bincount().max())
+    assert max(map(len, given)) <= max(20, largest) < len(labels)
 
 
 def test_the_libraries_agree(tmp_path):
@@ -124,3 +143,13 @@ def test_configs_that_name_mmdets_get_ours():
         assert isinstance(METRICS.build(found['metrics'][0]), CocoMetric)
     with DefaultScope.overwrite_default_scope('mmpose'):
         assert with_own_metrics(dict(type='CocoMetric'))['type'] == 'CocoMetric'
+
+
+@pytest.mark.parametrize('tables', [False, True])
+def test_the_terminal_of_a_training_has_no_tables(tables, tmp_path, capsys):
+    content = write_truth(tmp_path / 'truth.json')
+    options = dict(ann_file=str(tmp_path / 'truth.json'), classwise=True)
+    with run_log(tables):
+        evaluate(CocoMetric, predictions(content), **options)
+    said = capsys.readouterr().out
+    assert [text in said for text in ('Evaluating bbox', 'mAP_50', 'copypaste')] == [tables] * 3

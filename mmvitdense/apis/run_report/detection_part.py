@@ -128,7 +128,8 @@ def _error_part(kind: str, found: ErrorKinds) -> str:
     rows = [['mistake', 'what it is', 'how many', 'AP50 it costs']]
     rows += [[name, text, f'{found.counts[name]:,}', percent(found.costs[name])] for name, text in meaning.items()]
     chart = bars(list(meaning), {'cost': [round(100 * found.costs[name], 1) for name in meaning]})
-    text = f'<p>AP50 is {percent(found.ap)}; a cost is its gain if mistakes of that kind alone were mended.</p>'
+    text = f'<p>AP50 is {percent(found.ap)}; a cost is its gain if mistakes of that kind alone were mended. '
+    text += 'A class of which nothing was found gains nothing without what is missed.</p>'
     return f'<h3>Kinds of mistakes, {_NAMES[kind]}</h3>{text}{side_by_side([table(rows, texts=(0, 1)), chart])}'
 
 
