@@ -13,6 +13,7 @@ from torch import nn
 
 from mmvitdense.datasets.scored_images import ScoreShownImagesHook
 from mmvitdense.engine import RestoreFrozenHook
+from mmvitdense.engine.evaluation_progress import EvaluationProgressHook
 
 from .build_errors import building, nearest
 from .errors import InputError
@@ -107,6 +108,7 @@ def build_runner(
     if only_prepared:
         return runner
     runner.register_hook(RestoreFrozenHook())
+    runner.register_hook(EvaluationProgressHook())
     if cfg.get('default_scope') == 'mmdet':
         runner.register_hook(ScoreShownImagesHook())
     return runner

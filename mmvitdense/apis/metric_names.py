@@ -137,7 +137,7 @@ def _names_of(metric: Any) -> Collection[str] | None:
         return {'aAcc', *(name for each in metric.metrics for name in _WITH.get(each, ()))}
     if kind == 'mmdet.CocoPanopticMetric':
         return _OF_PANOPTIC
-    if kind == 'mmdet.CocoMetric' and not metric.classwise:
+    if kind in ('mmdet.CocoMetric', 'mmvitdense.CocoMetric') and not metric.classwise:
         return set().union(*(_of_coco(metric, each) for each in metric.metrics))
     return None
 

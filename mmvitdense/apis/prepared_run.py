@@ -31,6 +31,7 @@ from .hook_arguments import check_backends, check_hook_arguments
 from .metric_names import check_metrics, check_watched
 from .official_weights import fits_by_name, official_weights
 from .option_kinds import check_kinds
+from .own_metrics import with_own_metrics
 from .pixels import warn_of_loaded_pixels
 from .rate_rule import rate_factor
 from .run_log import RunLog
@@ -304,7 +305,7 @@ class PreparedRun:
 
     def build_evaluator(self, evaluator: Any) -> Any:
         with self._building_part('evaluator'):
-            return super().build_evaluator(evaluator)
+            return super().build_evaluator(with_own_metrics(evaluator))
 
     @contextmanager
     def _building_part(self, name: str) -> Iterator[None]:

@@ -34,6 +34,7 @@ from .resume import latest_checkpoint, set_resume
 from .run_log import run_log
 from .run_parts import check_parts
 from .sync_bn import sync_bn_to_bn
+from .tensorboard import add_tensorboard
 
 
 @while_tools_run()
@@ -48,6 +49,7 @@ def train_model(
     launcher: str = 'none',
     check_images: str = 'sample',
     max_bad_images: int | None = None,
+    tensorboard: bool = False,
     tf32: bool = False,
     auto: bool = False,
     plan: bool = False,
@@ -69,6 +71,7 @@ def train_model(
         check_images: Which images to decode before the run, a 'sample' or 'all'.
         max_bad_images: How many images may be replaced by others because they cannot be read; by default 1 % of those
             that the check did not see.
+        tensorboard: Write events for TensorBoard as well.
         tf32: Let products of matrices in float32 round to TF32 on NVIDIA GPUs, as torch lets convolutions.
         auto: Adapt batch, accumulation, rate, schedule, precision and what is kept to the machine and the data, except
             what `cfg_options` give. A run that is resumed keeps the plan of its work dir.
@@ -96,6 +99,8 @@ def train_model(
     if missing:
         raise InputError(f'{cfg.filename} cannot be trained: it has no {", ".join(missing)}.')
     check_parts(cfg)
+    if tensorboard:
+        add_tensorboard(cfg)
     set_work_dir(cfg, work_dir, config)
     initial = cfg.get('load_from')
     kept = adapted_before(cfg, resume, auto)

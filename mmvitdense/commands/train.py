@@ -41,6 +41,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--no-probe', dest='probe', action='store_false', help='--auto and --plan without trying a few steps first'
     )
+    parser.add_argument(
+        '--tensorboard', action='store_true', help='write the curves for TensorBoard too, in WORK_DIR/TIME/vis_data'
+    )
     add_run_arguments(parser)
 
 
@@ -63,5 +66,6 @@ def run(arguments: argparse.Namespace) -> int:
         auto=arguments.auto,
         plan=arguments.plan,
         probe=arguments.probe,
+        tensorboard=arguments.tensorboard,
     )
     return 0

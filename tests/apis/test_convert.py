@@ -275,7 +275,7 @@ def test_wrong_options(run, mae, arguments, message):
         (('MAE', 'out.pkl'), r'must end with .pth or .safetensors, got'),
         (
             ('MAE', 'out.pth', '--to', 'keras'),
-            "one of mmvitdense, transformers, timm, .* got 'keras'",
+            "official, mmpretrain, detectron2, got 'keras'",
         ),
         (('nothing.pth', 'out.pth'), r'nothing.pth does not exist'),
         (('MAE', 'out.pth', '--options', 'vit.window_size=3'), 'have no vit. before their names'),

@@ -47,6 +47,7 @@ PROGRAMS = {
     'mmvitdense train': 'tests/integration/test_own_data.py',
     'mmvitdense test': 'tests/integration/test_own_data.py',
     'mmvitdense publish': 'tests/apis/test_pretrained.py',
+    'mmvitdense report': 'tests/apis/test_run_report.py',
     'mmvitdense predict': 'tests/apis/test_demo.py',
     'mmvitdense export': 'tests/export/test_files.py',
     'mmvitdense convert': 'tests/apis/test_convert.py',
@@ -66,7 +67,7 @@ PROGRAMS = {
 }
 CODE = re.compile(r'^(mmvitdense|python|pip|bash|torchrun|import|from \S+ import) ', re.MULTILINE)
 # Options of programs that are not ours.
-OTHERS = {'--shm-size', '--no-build-isolation', '--nproc_per_node', '--dist', '--numprocesses'}
+OTHERS = {'--shm-size', '--logdir', '--no-build-isolation', '--nproc_per_node', '--dist', '--numprocesses'}
 
 
 def given():

@@ -123,6 +123,26 @@ def test_images_without_objects(branch):
         branch.loss([GOLDEN['in']['image']], [predicted], [InstanceData(bboxes=empty.bboxes)], [None])
 
 
+def test_initial_weights():
+    """On the meta device, whose memory comes later, what one seed draws in a usual construction."""
+    torch.manual_seed(0)
+    usual = CoMaskHead(5, 32, size=4, fc_channels=64)
+    with torch.device('meta'):
+        later = CoMaskHead(5, 32, size=4, fc_channels=64)
+    later.to_empty(device='cpu')
+    torch.manual_seed(0)
+    later.init_weights()
+    for (name, one), two in zip(usual.named_parameters(), later.parameters()):
+        assert torch.equal(one, two), name
+    for layer, std in (
+        (usual.masks.stages[0].branches[1], (2 / (9 * 32)) ** 0.5),
+        (usual.overlap.fcs[0], (1 / (32 * 2 * 2)) ** 0.5),
+        (usual.overlap.fc_mask_iou, 0.01),
+    ):
+        assert layer.weight.std().item() == pytest.approx(std, rel=0.1)
+        assert not layer.bias.any()
+
+
 @pytest.mark.parametrize(
     ('wrong', 'text'), [({'in_channels': 24}, 'multiple of 16'), ({'stage_weights': (1.0,)}, 'four sizes of masks')]
 )

@@ -23,6 +23,7 @@ _TIPS_OF_JAX = (
     'this is TIPS in the layout of its JAX code: take the file of the same weights for PyTorch, whose name ends with '
     '_vision.npz'
 )
+_AXES = {'patch_embed.proj.weight': (4, 5), 'pos_embed': (3, 4)}
 _POSE = (
     'this is a ViTPose, which puts a border of 2 pixels around the image before it makes patches, so that these lie 2 '
     'pixels higher and further left than those of PlainViT: take the weights of MAE from which it was trained'
@@ -45,12 +46,26 @@ def why_refused(state_dict: dict[str, Tensor]) -> str | None:
         return _SCALED
     if _is_pose(state_dict):
         return _POSE
+    if reason := _of_other_axes(state_dict):
+        return reason
     body = body_of(state_dict)
     if body is not None and any(name.startswith('patch_embed.backbone.') for name in body):
         return _HYBRID
     # The first blocks of a Hiera are named as those of a ViT without a class token.
     if body is not None and 'proj.weight' in block_names(body):
         return HIERA
+    return None
+
+
+def _of_other_axes(state_dict: dict[str, Tensor]) -> str | None:
+    """A sentence for kernels of patches, or positions, of a number of axes that no code of a ViT gives them."""
+    body = strip_prefix(state_dict, 'blocks.0.attn.qkv.weight') or {}
+    for name, axes in _AXES.items():
+        if name in body and body[name].ndim not in axes:
+            return (
+                f'{name} has {body[name].ndim} axes, and {" or ".join(map(str, axes))} in the codes of ViTs: save the '
+                'state dict of the model as it is'
+            )
     return None
 
 

@@ -12,10 +12,12 @@ from mmdet.models.task_modules.samplers import SamplingResult
 from mmdet.registry import TASK_UTILS
 from mmdet.structures.bbox import bbox2roi
 from mmengine.config import ConfigDict
-from mmengine.model import BaseModule
+from mmengine.model import caffe2_xavier_init
 from mmengine.structures import InstanceData
 from torch import Tensor, nn
 
+from mmvitdense.layers import constructed_undrawn
+from mmvitdense.models.initialized_module import InitializedModule
 from mmvitdense.option_types import Count, NotNegative
 from mmvitdense.registry import MODELS
 
@@ -25,6 +27,12 @@ from .refined_masks import ConvNorm, RefineMasks, refine_loss, refined
 _AT_ONCE = 150
 # Of the sizes of masks that one which the overlap is predicted of.
 _JUDGED = 1
+
+
+def _draw_conv(conv: nn.Conv2d) -> None:
+    nn.init.kaiming_normal_(conv.weight, mode='fan_out', nonlinearity='relu')
+    if conv.bias is not None:
+        nn.init.zeros_(conv.bias)
 
 
 class OverlapHead(MaskIoUHead):
@@ -40,10 +48,7 @@ class OverlapHead(MaskIoUHead):
             fc_out_channels=fc_channels,
             num_classes=num_classes,
             loss_iou={'type': 'mmdet.MSELoss', 'loss_weight': weight},
-            init_cfg=[
-                {'type': 'Caffe2Xavier', 'override': {'name': 'fcs'}},
-                {'type': 'Normal', 'std': 0.01, 'override': {'name': 'fc_mask_iou'}},
-            ],
+            init_cfg=None,
         )
         self.convs = nn.ModuleList((ConvNorm(in_channels + 1, channels), ConvNorm(channels, channels, stride=2)))
 
@@ -53,7 +58,7 @@ class OverlapHead(MaskIoUHead):
 
 
 @MODELS.register_module()
-class CoMaskHead(BaseModule):
+class CoMaskHead(InitializedModule):
     """Masks in the boxes of the queries, from the output of the encoder (`co_detr.py` of Sense-X/Co-DETR).
 
     Args:
@@ -75,6 +80,9 @@ class CoMaskHead(BaseModule):
         ValueError: There are not four weights, or the channels are no multiple of 16.
     """
 
+    layer_rules = {nn.Conv2d: _draw_conv, nn.Linear: caffe2_xavier_init}
+
+    @constructed_undrawn
     def __init__(
         self,
         num_classes: Count,
@@ -104,6 +112,10 @@ class CoMaskHead(BaseModule):
         if train_cfg:
             self.assigner = TASK_UTILS.build(train_cfg['assigner'])
             self.sampler = TASK_UTILS.build(train_cfg['sampler'], default_args={'context': self})
+
+    def reset_parameters(self) -> None:
+        """Start with overlaps of one half."""
+        nn.init.normal_(self.overlap.fc_mask_iou.weight, std=0.01)
 
     def loss(
         self,

@@ -26,7 +26,6 @@ class ConvNorm(nn.Module):
         super().__init__()
         self.conv = nn.Conv2d(in_channels, channels, 3, stride, padding=1, bias=False)
         self.norm = LayerNorm2d(channels)
-        _draw(self.conv)
 
     def forward(self, maps: Tensor) -> Tensor:
         """Map B x in_channels x h x w to B x channels x h/stride x w/stride."""
@@ -52,8 +51,6 @@ class RefineStage(nn.Module):
         self.branches = nn.ModuleList(nn.Conv2d(channels, channels, 3, padding=d, dilation=d) for d in _DILATIONS)
         self.merge = nn.Conv2d(channels, channels, 1)
         self.reduce = nn.Conv2d(channels, channels // 2 - 1, 1)
-        for conv in (self.image, self.join, *self.branches, self.merge, self.reduce):
-            _draw(conv)
 
     def forward(self, features: Tensor, logits: Tensor, image: Tensor, rois: Tensor) -> Tensor:
         """Map R x channels x s x s, logits R x 1 x s x s and the map of the image to R x channels/2 x s x s."""
@@ -96,8 +93,6 @@ class RefineMasks(nn.Module):
         )
         classes = [num_classes] * self.num_stages + [1]
         self.logits = nn.ModuleList(nn.Conv2d(width, count, 1) for width, count in zip(widths, classes))
-        for conv in self.logits:
-            _draw(conv)
         self.sizes = tuple(size * 2**stage for stage in range(self.num_stages + 1))
 
     def forward(self, features: Tensor, image: Tensor, rois: Tensor, labels: Tensor) -> list[Tensor]:
@@ -186,9 +181,3 @@ def _near(masks: Tensor, width: int) -> Tensor:
 
 def _enlarged(maps: Tensor) -> Tensor:
     return F.interpolate(maps, scale_factor=2, mode='bilinear', align_corners=True)
-
-
-def _draw(conv: nn.Conv2d) -> None:
-    nn.init.kaiming_normal_(conv.weight, mode='fan_out', nonlinearity='relu')
-    if conv.bias is not None:
-        nn.init.zeros_(conv.bias)
