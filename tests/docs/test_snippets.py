@@ -60,6 +60,8 @@ PROGRAMS = {
     'python tools/benchmark_models.py': 'tests/tools/test_benchmark_models.py',
     'python tools/benchmark_ops.py': 'not run: minutes of timing',
     'python tools/check_gpu.py': 'tests/tools/test_check_gpu.py',
+    'python tests/ops/cuda_on_cpu': 'tests/ops/test_cuda_on_cpu.py',
+    'python -m pytest': 'not run: it is this suite',
     'torchrun --nproc_per_node': 'tests/integration/test_segmentation.py',
     'bash tools/quickstart.sh': 'not run: minutes; tests/integration takes its steps',
     'bash tools/run_tests.sh': 'not run: it is this suite',
