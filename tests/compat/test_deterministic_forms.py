@@ -6,6 +6,7 @@ import pytest
 import torch
 import torchvision  # noqa: F401  (registers torch.ops.torchvision)
 
+from mmvitdense.compat.point_sample import sampled
 from mmvitdense.compat.roi_align import roi_align_backward
 from mmvitdense.compat.roi_align_gradient import roi_align_gradient
 
@@ -47,3 +48,24 @@ def test_classes_are_counted_on_the_cpu(monkeypatch):
     found = metric.intersect_and_union(as_on_a_gpu(labels), as_on_a_gpu(labels.flip(0)), 5, 255)
     assert len(moved) == 2
     torch.testing.assert_close(found, expected)
+
+
+@pytest.mark.parametrize('device', ['cpu', pytest.param('cuda', marks=pytest.mark.cuda)])
+def test_points_of_maps(device):
+    """Also outside of the maps, with the gradients of maps and points."""
+    from mmcv.ops import point_sample
+
+    tensors = torch.randn(3, 2, 7, 5, dtype=torch.float64), torch.rand(3, 40, 2, dtype=torch.float64) * 1.2 - 0.1
+    grad = torch.randn(3, 2, 40, dtype=torch.float64)
+    results = []
+    for place, function in (('cpu', point_sample), (device, sampled)):
+        own = [tensor.to(place, copy=True).requires_grad_() for tensor in tensors]
+        torch.use_deterministic_algorithms(place == 'cuda')
+        try:
+            output = function(*own)
+            results.append(
+                [output.detach().cpu(), *(g.cpu() for g in torch.autograd.grad(output, own, grad.to(place)))]
+            )
+        finally:
+            torch.use_deterministic_algorithms(False)
+    torch.testing.assert_close(*results)
