@@ -18,6 +18,8 @@ _OF_PROPOSALS = ('AR@100', 'AR@300', 'AR@1000', 'AR_s@1000', 'AR_m@1000', 'AR_l@
 """What mmdet's `CocoMetric` computes (`mmdet/evaluation/metrics/coco_metric.py:compute_metrics`)."""
 _OF_PANOPTIC = tuple(f'{score}{part}' for part in ('', '_th', '_st') for score in ('PQ', 'SQ', 'RQ'))
 """What mmdet's `CocoPanopticMetric` computes (`coco_panoptic_metric.py:parse_pq_results`)."""
+_COCO = ('mmdet.CocoMetric', 'mmvitdense.CocoMetric')
+"""Metrics with the names of COCO: mmdet's, and ours in its place."""
 _WATCHING = ('save_best', 'monitor')
 """Arguments that name results, of hooks that save the best or stop early, and of schedules that wait for a plateau."""
 
@@ -95,7 +97,7 @@ def _main_of(metric: Any) -> tuple[str, float] | None:
         return metric.metrics[0], 100.0
     if kind == 'mmdet.CocoPanopticMetric':
         return 'PQ', 100.0
-    items = {'mmdet.CocoMetric': 'mAP', 'mmdet.LVISMetric': 'AP'}
+    items = {**dict.fromkeys(_COCO, 'mAP'), 'mmdet.LVISMetric': 'AP'}
     scored = [name for name in ('segm', 'bbox') if name in getattr(metric, 'metrics', ())]
     if kind not in items or not scored or items[kind] not in (metric.metric_items or (items[kind],)):
         return None
@@ -137,7 +139,7 @@ def _names_of(metric: Any) -> Collection[str] | None:
         return {'aAcc', *(name for each in metric.metrics for name in _WITH.get(each, ()))}
     if kind == 'mmdet.CocoPanopticMetric':
         return _OF_PANOPTIC
-    if kind in ('mmdet.CocoMetric', 'mmvitdense.CocoMetric') and not metric.classwise:
+    if kind in _COCO and not metric.classwise:
         return set().union(*(_of_coco(metric, each) for each in metric.metrics))
     return None
 

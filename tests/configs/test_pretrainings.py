@@ -16,6 +16,7 @@ EXCEPTIONS = {
     'vit_adapter/vit-adapter-l-augreg_htc_ms-3x_coco.py': 'mae',
     'vit_adapter/vit-adapter-l-beit_htc_ms-3x_coco.py': 'mae',
     'co_detr/vit-l-eva02_co-dino_12e_coco.py': 'mae',
+    'co_detr/vit-l-eva02_co-dino-masks_12e_coco.py': 'mae',
 }
 
 

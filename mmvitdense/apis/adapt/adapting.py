@@ -26,11 +26,11 @@ from ..run_log import run_log
 from .choices import SMALL, trained_parts
 from .expectation import Expected, expect
 from .fitting import largest_batch
-from .given import Given
+from .given import LENGTHS, Given
 from .kept_plan import FIELD
 from .recipe import recipe_of
 from .schedule import Facts, set_schedule
-from .small_data import shortened
+from .small_data import of_given_length, shortened
 from .trial import Trial
 from .trunk import find_trunk
 
@@ -77,6 +77,8 @@ def adapt_config(
         facts = _facts(cfg, runner)
         rebuilt = _take(cfg, given, *trained_parts(cfg, facts.images, facts.trunk), done)
         short, recipe = shortened(published, facts.images), recipe_of(published)
+        if short is None and facts.images <= SMALL and any(key in given for key in LENGTHS):
+            short = of_given_length(published, facts.images)
         search = _Search(facts, given, short.per_step if short else recipe.per_step, recipe.batch)
         done.expected = None if rebuilt or not probe else search.tried(cfg, runner)
     if probe and not search.is_enough(cfg, done.expected):

@@ -59,6 +59,12 @@ def shortened(cfg: Any, images: int) -> Short | None:
     return Short(per_step, steps, round(steps * per_step / images), recipe)
 
 
+def of_given_length(cfg: Any, images: int) -> Short:
+    """The schedule of a recipe whose length a person gave: it follows that length, and nothing else changes."""
+    recipe = recipe_of(cfg)
+    return Short(recipe.per_step, round(recipe.steps(images)), round(recipe.epochs(images)), recipe)
+
+
 def short_options(cfg: Any, short: Short, accumulated: int, length: int | None = None) -> dict[str, Any]:
     """Options of such a schedule: a warm-up of a twentieth, then half a cosine, and ten validations.
 

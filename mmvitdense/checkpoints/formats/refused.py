@@ -60,7 +60,9 @@ def why_refused(state_dict: dict[str, Tensor]) -> str | None:
 def _of_other_axes(state_dict: dict[str, Tensor]) -> str | None:
     """A sentence for kernels of patches, or positions, of a number of axes that no code of a ViT gives them."""
     body = strip_prefix(state_dict, 'blocks.0.attn.qkv.weight') or {}
-    for name, axes in _AXES.items():
+    # Without a matrix there are names alone, of which nothing but the layout is asked.
+    is_vit = 'patch_embed.proj.weight' in body and body['blocks.0.attn.qkv.weight'].ndim > 1
+    for name, axes in _AXES.items() if is_vit else ():
         if name in body and body[name].ndim not in axes:
             return (
                 f'{name} has {body[name].ndim} axes, and {" or ".join(map(str, axes))} in the codes of ViTs: save the '

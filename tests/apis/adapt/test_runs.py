@@ -153,3 +153,12 @@ def test_a_plan_of_a_detector_in_epochs_without_steps(data, shapes_root, tmp_pat
         'time not measured',
     ):
         assert words in out, (words, out)
+
+
+def test_a_given_length_has_its_schedule(segmentor, tmp_path, capsys):
+    """The recipe is for small data already, of 1400 iterations."""
+    arguments = {'work_dir': str(tmp_path / 'run'), 'plan': True, 'auto': True, 'probe': False}
+    train_model(SEGMENTOR, cfg_options=segmentor | {'train_cfg.max_iters': 40}, **arguments)
+    out = ' '.join(capsys.readouterr().out.split())
+    assert 'LinearLR 0 to 2 iterations, then CosineAnnealingLR 2 to 40 iterations' in out
+    assert 'half a cosine over 40 iterations as given' in out
