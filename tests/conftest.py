@@ -12,13 +12,22 @@ import pytest
 import torch
 
 from tests import scheduling
-from tests.warm_python import WarmPython
+from tests.warm_python import WarmPython, formatting_once
+
+# Imports, exporters and compilers make a million objects in a few seconds: by default all are looked at ten times.
+OBJECTS_BETWEEN_COLLECTIONS = 10_000
 
 
 def pytest_configure():
     """A shell lets its jobs in the background ignore Ctrl-C, and all that they start: tests send it."""
+    gc.set_threshold(OBJECTS_BETWEEN_COLLECTIONS)
     if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_sessionstart():
+    """Convolutions on a GPU round to TF32 by torch's own choice; results are compared in float32."""
+    torch.backends.cudnn.allow_tf32 = False
 
 
 def pytest_collection_modifyitems(items):
@@ -49,12 +58,31 @@ def _seed():
 
 
 @pytest.fixture(scope='session', autouse=True)
+def _missing_devices_are_not_seeded():
+    """With each seed, torch formats the stack for each kind of device that may be initialised later."""
+    with pytest.MonkeyPatch.context() as patch:
+        for kind in (torch.cuda, torch.xpu, torch.mtia):
+            if not kind.is_available():
+                patch.setattr(kind, 'manual_seed_all', lambda seed: None)
+        yield
+
+
+@pytest.fixture(scope='session', autouse=True)
 def _metafiles_are_read_once():
     """For each base that a config has of mmdet, mmengine reads the 100 metafiles of mmdet anew."""
     from mmengine.config import utils
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(utils, 'load', functools.cache(utils.load))
+        yield
+
+
+@pytest.fixture(scope='session', autouse=True)
+def _configs_are_formatted_once():
+    from yapf.yapflib import yapf_api
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(yapf_api, 'FormatCode', formatting_once(yapf_api.FormatCode))
         yield
 
 

@@ -103,8 +103,8 @@ def _measure(arguments: argparse.Namespace) -> None:
         Case(subject, size, arguments.batch, arguments.device, dtype, PASSES[name])
         for subject in chosen(arguments.subjects)
         for size in arguments.sizes
-        for dtype in arguments.dtype
         for name in arguments.passes
+        for dtype in arguments.dtype
     ]
     print(environment(arguments.device))
     print('| ' + ' | '.join(COLUMNS) + ' |')

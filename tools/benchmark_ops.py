@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from benchmarks.deformable import SIZES, TYPES, Baseline, Call, baselines, calls, make_inputs
+from benchmarks.deformable import SIZES, TYPES, Baseline, Call, baselines, calls, inputs_of
 from torch import Tensor
 
 from mmvitdense import ops
@@ -36,7 +36,7 @@ SHORTEST_BLOCK_MS = 10
 
 def compare(size: str, dtype: str, op: str, direction: str, name: str, baseline: Baseline, arguments) -> dict[str, Any]:
     """One row: both implementations called in turn for `--repeats` rounds, and `--round-seconds` at least."""
-    inputs = make_inputs(SIZES[size], arguments.device, TYPES[dtype])
+    inputs = inputs_of(size, arguments.device, TYPES[dtype])
     tensors, ours, theirs = calls(op, inputs, baseline)
     if direction == 'forward' and name == 'mmcv-pytorch':
         check_agreement(size, dtype, op, ours, theirs, tensors)

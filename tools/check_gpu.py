@@ -38,6 +38,8 @@ def main() -> int:
     parser.add_argument('--part', choices=[*CHECKS], help=argparse.SUPPRESS)
     parser.add_argument('--out', type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
+    # For programs that are started in turn, whether the package is installed or not.
+    os.environ['PYTHONPATH'] = os.pathsep.join(filter(None, (str(ROOT), os.environ.get('PYTHONPATH'))))
     if arguments.part:
         return _part(arguments)
     return _whole(arguments)

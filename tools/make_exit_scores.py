@@ -1,4 +1,4 @@
-"""Predict every image at every depth of an early-exit parent and write its panoptic quality, for its gate.
+"""Predict every image at every depth of an early-exit parent and write its PQ or mIoU, for its gate.
 
 python tools/make_exit_scores.py configs/eco_m2f/NAME_parent.py parent.pth --out scores.json
 """
@@ -15,7 +15,7 @@ from mmvitdense.apis.errors import run_tool
 def main() -> int:
     """Parse the command line and predict."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('config', help='a config of EarlyExitMask2Former')
+    parser.add_argument('config', help='a config of EarlyExitMask2Former or EarlyExitEncoderDecoder')
     parser.add_argument('checkpoint', help='weights of the parent')
     parser.add_argument('--out', required=True, metavar='FILE.json', help='where the scores go')
     parser.add_argument('--split', choices=('train', 'val', 'test'), default='train', help='images (default: train)')

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+from collections.abc import Sequence
 from typing import Any
 
 from mmengine.config import DictAction
@@ -112,6 +113,42 @@ def add_outside_files(parser: argparse.ArgumentParser) -> None:
         const=OUTSIDE,
         help='allow annotation files to name files outside of the folders of the data, such as ../x.jpg or /x.jpg',
     )
+
+
+_AMP_TYPES = ('float16', 'bfloat16')
+_TYPE_OF_CONFIG = 'config'
+
+
+def add_precision(parser: argparse.ArgumentParser) -> None:
+    """Add `--amp` and `--tf32`; the arguments of the parser have to go through `join_amp`."""
+    parser.add_argument(
+        '--amp',
+        nargs='?',
+        default=False,
+        type=_amp_type,
+        metavar='float16|bfloat16',
+        help='mixed precision (default of the type: what the config names, else float16; on a CPU bfloat16)',
+    )
+    parser.add_argument(
+        '--tf32', action='store_true', help='let products in float32 round to TF32 on an NVIDIA GPU, for speed'
+    )
+
+
+def _amp_type(text: str) -> str | bool:
+    if text not in (_TYPE_OF_CONFIG, *_AMP_TYPES):
+        raise argparse.ArgumentTypeError(f'expected {" or ".join(_AMP_TYPES)}, or no type, got {text!r}')
+    return text == _TYPE_OF_CONFIG or text
+
+
+def join_amp(arguments: Sequence[str]) -> list[str]:
+    """Command-line arguments in which `--amp` is one word with its type, so that it takes no other for it."""
+    joined: list[str] = []
+    for argument in arguments:
+        if joined and joined[-1] == '--amp' and argument in _AMP_TYPES:
+            joined[-1] = f'--amp={argument}'
+        else:
+            joined.append(argument)
+    return [f'--amp={_TYPE_OF_CONFIG}' if argument == '--amp' else argument for argument in joined]
 
 
 def add_run_arguments(parser: argparse.ArgumentParser) -> None:

@@ -1,4 +1,4 @@
-"""Weights of a `PlainViT` for timm, transformers and detectron2, and how these open them."""
+"""Weights of a `PlainViT` for other libraries, and how these open them."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class LibraryExport:
 
     @property
     def library(self) -> str:
-        """'timm', 'transformers' or 'detectron2'."""
+        """One of `LIBRARIES`."""
         return self.target.library
 
     def write(self, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -57,16 +57,7 @@ class LibraryExport:
 
     def opening(self, path: str | os.PathLike) -> str:
         """The code that opens what was written."""
-        path = os.fspath(path)
-        if self.library == 'transformers':
-            return f'transformers.AutoModel.from_pretrained({path!r})'
-        arguments = ', '.join(f'{name}={value!r}' for name, value in self.arguments.items())
-        if self.library == 'timm':
-            return f'timm.create_model({self.target.entry!r}, checkpoint_path={path!r}, {arguments})'
-        return (
-            f'detectron2.modeling.{self.target.name}({arguments}), in a model that '
-            f'detectron2.checkpoint.DetectionCheckpointer(model).load({path!r}) fills'
-        )
+        return self.target.opening(os.fspath(path), self.arguments)
 
 
 def export_to(

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from mmvitdense.datasets.checks import check_data
 from mmvitdense.engine.show import ShowHook
 from mmvitdense.whole_files import written_whole
 
+from .amp import enable_test_amp, precision, tf32_notes
 from .augmented import augment_tests, augmented_model
 from .build import build_model, build_runner, predict_labels_alone
 from .class_scores import class_scores
@@ -48,6 +49,9 @@ def evaluate_model(
     check_images: str = 'sample',
     tta: bool = False,
     trunk: str | Path | None = None,
+    watch: Callable[[Runner], AbstractContextManager] | None = None,
+    amp: bool | str = False,
+    tf32: bool = False,
 ) -> dict[str, float]:
     """Evaluate a checkpoint on the test set of a config.
 
@@ -68,6 +72,9 @@ def evaluate_model(
         check_images: Which images to decode before the run, a 'sample' or 'all'.
         tta: Predict several views of each image, by `tta_pipeline` and `tta_model` of the config.
         trunk: The file of the ViT, for weights without it or with differences to it, see `load_model_weights`.
+        watch: Called with the runner; the test runs inside of the context that it gives.
+        amp: Mixed precision, 'float16' (which True means) or 'bfloat16'; on CPUs always bfloat16.
+        tf32: Let products of matrices in float32 round to TF32 on NVIDIA GPUs, as torch lets convolutions.
 
     Returns:
         The metrics.
@@ -92,7 +99,9 @@ def evaluate_model(
         augment_tests(cfg)
     else:
         predict_labels_alone(cfg)
-    notes = option_notes(cfg_options) + unused_notes(cfg, tta) + adapt_to_machine(cfg)
+    notes = option_notes(cfg_options) + unused_notes(cfg, tta) + adapt_to_machine(cfg) + tf32_notes(tf32)
+    if amp:
+        notes += enable_test_amp(cfg, None if amp is True else amp)
     on_main_process(lambda: check_data(cfg, splits=('test',), every_image=check_images == 'all'))
     found = with_weights(config, cfg, entry, checkpoint, trunk)
     model = build_model(cfg)
@@ -105,7 +114,9 @@ def evaluate_model(
     runner.logger.info(test_plan(runner, found.source, outputs))
     if show_dir is not None:
         runner.register_hook(ShowHook(show_dir, _read_image, show_interval, score_thr))
-    with _predictions_to(runner, cfg, out), class_scores(runner.test_evaluator) as of_classes:
+    watched = nullcontext() if watch is None else watch(runner)
+    scores = class_scores(runner.test_evaluator)
+    with precision(amp, tf32), _predictions_to(runner, cfg, out), scores as of_classes, watched:
         metrics = {name: round(float(value), 6) for name, value in runner.test().items()}
     if json_file is not None and is_main_process():
         write_json(json_file, metrics | of_classes)

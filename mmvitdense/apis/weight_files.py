@@ -23,8 +23,8 @@ from mmvitdense.whole_files import written_whole
 SUFFIXES = ('.pth', '.safetensors')
 _FOLDER = 'transformers'
 _IN_FOLDER = 'model.safetensors'
-# What each library looks for in a file of torch.save.
-_CONTAINERS = {'detectron2': 'model'}
+# These libraries read no safetensors.
+_PICKLES_ALONE = ('detectron2', 'mmpretrain')
 
 
 def check_target(source: str | Path, target: str | Path, layout: str = OURS, shard_size: int | None = None) -> None:
@@ -49,7 +49,7 @@ def check_target(source: str | Path, target: str | Path, layout: str = OURS, sha
             )
         check_output_folder(target, 'The output')
         return
-    expected = ('.pth',) if layout == 'detectron2' else SUFFIXES
+    expected = ('.pth',) if layout in _PICKLES_ALONE else SUFFIXES
     if not target.endswith(expected):
         raise InputError(f"The output must end with {' or '.join(expected)}, got '{target}'.")
     if shard_size is not None and (layout == 'timm' or not target.endswith('.safetensors')):
@@ -84,7 +84,7 @@ def write_conversion(
         weights = OrderedDict((name, rounding.rounded(name, x)) for name, x in conversion.weights.items())
         if hasattr(conversion.weights, '_metadata'):
             weights._metadata = conversion.weights._metadata
-        container = _CONTAINERS.get(export.library, 'state_dict') if export else 'state_dict'
+        container = export.target.container if export else 'state_dict'
         _save(weights, path, None if export else conversion.record, container)
         files = [path]
     else:
@@ -140,7 +140,8 @@ def _save(
 ) -> None:
     meta = {'meta': {KEY: dict(record)}} if record else {}
     with written_whole(target) as temporary:
-        torch.save({container: with_own_memory(weights), **meta}, temporary)
+        owned = with_own_memory(weights)
+        torch.save({container: owned, **meta} if container else owned, temporary)
 
 
 def with_own_memory(weights: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -1,8 +1,9 @@
 """The command `mmvitdense` and the files of `tools/`: one file a command, and one way to run them.
 
 A file of this package is a command of its name. Its docstring is the help; `EXAMPLE` is a command line that works;
-`add_arguments(parser)` adds the options; `run(arguments)` does the work and returns the exit code. Nothing heavy is
-imported before `run`, so that `--help` answers at once.
+`add_arguments(parser)` adds the options; `run(arguments)` does the work and returns the exit code. `prepare(words)`,
+where there is one, changes the words of the command line before they are parsed. Nothing heavy is imported before
+`run`, so that `--help` answers at once.
 """
 
 from __future__ import annotations
@@ -43,14 +44,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
         command = commands.add_parser(name, help=module.__doc__.strip().splitlines()[0], **_texts(module))
         if name == chosen:
             _fill(command, module)
-    return _run(parser.parse_args(arguments))
+    return _run(parser.parse_args(_prepared(chosen, arguments)))
 
 
 def tool(name: str) -> int:
     """Run one command as a program of its own, `python tools/NAME.py ...`, and return its exit code."""
     parser = parser_of(name, None)
     parser.set_defaults(command=name)
-    return _run(parser.parse_args())
+    return _run(parser.parse_args(_prepared(name, sys.argv[1:])))
+
+
+def _prepared(name: str | None, arguments: Sequence[str]) -> Sequence[str]:
+    """The arguments as the parser of a command wants them."""
+    if name not in command_names():
+        return arguments
+    return getattr(_module(name), 'prepare', lambda given: given)(arguments)
 
 
 def _module(name: str) -> ModuleType:

@@ -1,4 +1,4 @@
-"""Convert published ViT weights to PlainViT's names, and back to those of timm, transformers and detectron2.
+"""Convert published ViT weights to PlainViT's names, and back to those of other libraries.
 
 A config does the same in memory: init_cfg=dict(type='ViTPretrained', checkpoint=FILE).
 """
@@ -25,7 +25,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--to',
         default='mmvitdense',
         metavar='LAYOUT',
-        help='mmvitdense (default), or timm, transformers, detectron2 where these have a model that computes the same',
+        help='mmvitdense (default), or timm, transformers, detectron2, mmpretrain, official (the repository of the '
+        'pre-training) where these have a model that computes the same',
     )
     parser.add_argument(
         '--dtype',

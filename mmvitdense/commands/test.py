@@ -5,12 +5,13 @@ from __future__ import annotations
 import argparse
 import os
 
-from mmvitdense.apis.arguments import add_run_arguments, take_local_rank
+from mmvitdense.apis.arguments import add_precision, add_run_arguments, join_amp, take_local_rank
 
 EXAMPLE = (
     'mmvitdense test mmvitdense::quickstart/vitdet-tiny_mask-rcnn_shapes.py iter_600.pth --json metrics.json '
     '--show-dir pictures'
 )
+prepare = join_amp
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -36,6 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action='store_true',
         help='predict several views of each image, by tta_pipeline and tta_model of the config',
     )
+    add_precision(parser)
     add_run_arguments(parser)
 
 
@@ -58,6 +60,8 @@ def run(arguments: argparse.Namespace) -> int:
         check_images=arguments.check_images,
         tta=arguments.tta,
         trunk=arguments.trunk,
+        amp=arguments.amp,
+        tf32=arguments.tf32,
     )
     if int(os.environ.get('RANK', 0)) == 0:
         for name, value in metrics.items():

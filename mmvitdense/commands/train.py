@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import argparse
 
-from mmvitdense.apis.arguments import add_run_arguments, take_local_rank
+from mmvitdense.apis.arguments import add_precision, add_run_arguments, join_amp, take_local_rank
 
 EXAMPLE = 'mmvitdense train mmvitdense::quickstart/vitdet-tiny_mask-rcnn_shapes.py --work-dir runs/first'
+prepare = join_amp
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -19,7 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar='PATH|auto',
         help='go on from a checkpoint; without a path, from the latest in the work dir',
     )
-    parser.add_argument('--amp', action='store_true', help='mixed precision')
+    add_precision(parser)
     parser.add_argument(
         '--auto-scale-lr', action='store_true', help='scale the learning rate to the batch size of this run'
     )
@@ -29,6 +30,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar='N',
         help='train although N images cannot be read: others take their places (default: 1 %% of those that the check '
         'before the run did not see)',
+    )
+    parser.add_argument(
+        '--auto',
+        action='store_true',
+        help='adapt batch, accumulation, rate, schedule and precision to this machine and the data, except for what '
+        '--cfg-options give; what was changed is printed',
+    )
+    parser.add_argument('--plan', action='store_true', help='print what the run would do and take, and stop')
+    parser.add_argument(
+        '--no-probe', dest='probe', action='store_false', help='--auto and --plan without trying a few steps first'
+    )
+    parser.add_argument(
+        '--tensorboard', action='store_true', help='write the curves for TensorBoard too, in WORK_DIR/TIME/vis_data'
     )
     add_run_arguments(parser)
 
@@ -43,10 +57,15 @@ def run(arguments: argparse.Namespace) -> int:
         work_dir=arguments.work_dir,
         resume=arguments.resume,
         amp=arguments.amp,
+        tf32=arguments.tf32,
         auto_scale_lr=arguments.auto_scale_lr,
         cfg_options=arguments.cfg_options,
         launcher=arguments.launcher,
         check_images=arguments.check_images,
         max_bad_images=arguments.max_bad_images,
+        auto=arguments.auto,
+        plan=arguments.plan,
+        probe=arguments.probe,
+        tensorboard=arguments.tensorboard,
     )
     return 0

@@ -35,6 +35,7 @@ from .positions import (
     rotate,
     sincos_position_table,
 )
+from .precision import without_autocast
 from .query_mask import QueryMask, QueryMasking
 from .recompute import recomputed
 from .value_conv import ValueConv
@@ -88,4 +89,5 @@ __all__ = [
     'sincos_position_table',
     'window_merge',
     'window_partition',
+    'without_autocast',
 ]

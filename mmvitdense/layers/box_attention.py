@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .precision import without_autocast
 from .recompute import recomputed
 
 ELEMENTS = 2**26
@@ -88,7 +89,7 @@ class BoxAttention(nn.Module):
     def bias(self, boxes: Tensor, grid: tuple[int, int], stride: int) -> tuple[Tensor, Tensor]:
         """The terms of the rows, B x heads x Q x h, and those of the columns, B x heads x Q x w."""
         dtype = torch.float64 if boxes.dtype == torch.float64 else torch.float32
-        with torch.autocast(boxes.device.type, enabled=False):
+        with without_autocast(boxes):
             boxes = boxes.to(dtype)
             found = []
             for layers, sides, length in (

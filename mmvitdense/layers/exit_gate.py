@@ -6,8 +6,9 @@ import random
 from collections import Counter
 from collections.abc import Sequence
 
-import torch
 from torch import Tensor, nn
+
+from .precision import without_autocast
 
 
 class ExitGate(nn.Module):
@@ -47,7 +48,7 @@ class ExitGate(nn.Module):
         Returns:
             B x number of depths, the logits.
         """
-        with torch.autocast(tokens.device.type, enabled=False):
+        with without_autocast(tokens):
             tokens = tokens.float()
             if padding is None:
                 mean = tokens.mean(dim=1)

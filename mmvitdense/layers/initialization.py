@@ -9,6 +9,7 @@ from typing import ClassVar
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 # Of memory that torch gives to tensors.
 _ALIGNMENT = 64
@@ -94,7 +95,7 @@ def constructed_undrawn(init: Callable[..., None]) -> Callable[..., None]:
         handed = {module for value in (*args, *options.values()) for module in _modules(value)}
         _under_construction.add(id(self))
         try:
-            with torch.device('meta'):
+            with torch.device('meta'), _Undrawn():
                 init(self, *args, **options)
         finally:
             _under_construction.discard(id(self))
@@ -111,6 +112,24 @@ def constructed_undrawn(init: Callable[..., None]) -> Callable[..., None]:
 
 
 _under_construction: set[int] = set()
+
+
+class _Undrawn(TorchFunctionMode):
+    """Layers do not draw at their construction: on the meta device that is slow, and there is nothing to draw."""
+
+    drawing = frozenset(
+        (nn.init.uniform_, nn.init.normal_, nn.init.constant_, nn.init.kaiming_uniform_, nn.init.kaiming_normal_)
+    ) | {Tensor.uniform_, Tensor.normal_, Tensor.fill_, Tensor.zero_}
+
+    def __torch_function__(
+        self, func: Callable, types: Sequence[type], args: tuple = (), kwargs: dict | None = None
+    ) -> object:
+        kwargs = kwargs or {}
+        if func in self.drawing:
+            tensor = args[0] if args else kwargs['tensor']
+            if tensor.is_meta:
+                return tensor
+        return func(*args, **kwargs)
 
 
 def _tensors(module: nn.Module, recurse: bool = True) -> list[tuple[str, Tensor]]:
@@ -135,7 +154,7 @@ def _zeros_like(tensor: Tensor, device: torch.device) -> Tensor:
     The system gives such pages to `calloc`, which numpy calls; torch writes its zeros.
     """
     if device.type != 'cpu' or tensor.nbytes < _LARGE or not tensor.is_contiguous():
-        return torch.zeros_like(tensor, device=device)
+        return torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype, device=device).zero_()
     memory = np.zeros(tensor.nbytes + _ALIGNMENT, np.uint8)
     start = -memory.ctypes.data % _ALIGNMENT
     return torch.from_numpy(memory[start : start + tensor.nbytes]).view(tensor.dtype).view(tensor.shape)

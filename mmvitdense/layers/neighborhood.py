@@ -8,13 +8,13 @@ never cut.
 
 from __future__ import annotations
 
-from contextlib import nullcontext
 from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .precision import without_autocast
 from .recompute import recomputed
 
 GATHERED = 2**24
@@ -75,9 +75,7 @@ class NeighborhoodAttention(nn.Module):
     def _attend(self, query: Tensor, key: Tensor, value: Tensor, cells: Tensor) -> Tensor:
         """Places that share a window, B x n x heads x places x d, to the cells of it, n x cells."""
         key, value = (maps[:, cells].unflatten(-1, (self.num_heads, -1)).transpose(2, 3) for maps in (key, value))
-        kind = query.device.type
-        # The meta device has none that could be on.
-        with torch.autocast(kind, enabled=False) if kind != 'meta' else nullcontext():
+        with without_autocast(query):
             logits = _wide(query) @ _wide(key).transpose(-2, -1) * query.shape[-1] ** -0.5
             return logits.softmax(-1).to(value.dtype) @ value
 

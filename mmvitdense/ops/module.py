@@ -65,7 +65,12 @@ class MultiScaleDeformableAttention(nn.Module):
         self.init_weights()
 
     def init_weights(self) -> None:
-        """Points in a ring, one direction for each head, further out one after the other; equal weights."""
+        """Points in a ring, one direction for each head, further out one after the other; equal weights.
+
+        On the meta device, whose tensors have no values, nothing.
+        """
+        if self.output_proj.weight.is_meta:
+            return
         angles = torch.arange(self.num_heads, dtype=torch.float32) * (2 * math.pi / self.num_heads)
         directions = torch.stack((angles.cos(), angles.sin()), dim=-1)
         directions = directions / directions.abs().amax(dim=-1, keepdim=True)

@@ -7,8 +7,9 @@ from mmengine.device import get_device
 from mmengine.registry import OPTIM_WRAPPERS
 from torch import nn
 
-from mmvitdense.apis.amp import amp_for_device, enable_amp
+from mmvitdense.apis.amp import amp_for_device, enable_amp, enable_test_amp, precision, tf32_notes
 from mmvitdense.apis.errors import InputError
+from mmvitdense.commands import _prepared, parser_of
 
 
 def config(**wrapper):
@@ -29,6 +30,63 @@ def test_a_config_with_mixed_precision_is_left_as_it_is():
     (note,) = enable_amp(cfg)
     assert 'left as it is' in note
     assert cfg.to_dict() == before
+
+
+@pytest.mark.parametrize(
+    ('dtype', 'own', 'expected'),
+    [
+        ('bfloat16', None, ('bfloat16', 1.0)),
+        ('float16', None, ('float16', 'dynamic')),
+        ('float16', 'bfloat16', ('float16', 'dynamic')),
+        (None, 'bfloat16', ('bfloat16', 1.0)),
+        (None, None, (None, 'dynamic')),
+    ],
+)
+def test_types(dtype, own, expected):
+    """bfloat16 has the range of float32, and its loss is not scaled."""
+    cfg = config(type='OptimWrapper', **({'dtype': own} if own else {}))
+    assert enable_amp(cfg, dtype) == []
+    assert (cfg.optim_wrapper.get('dtype'), cfg.optim_wrapper.loss_scale) == expected
+
+
+def test_a_type_wins_over_that_of_a_config_with_mixed_precision():
+    cfg = config(type='AmpOptimWrapper', loss_scale='dynamic')
+    assert enable_amp(cfg, 'bfloat16') == []
+    assert cfg.optim_wrapper.dtype == 'bfloat16'
+    assert 'left as it is' in enable_amp(cfg, 'bfloat16')[0]
+    with pytest.raises(InputError, match=r"--amp: expected float16 or bfloat16, got 'bfloat'; did you mean 'bfloat16'"):
+        enable_amp(cfg, 'bfloat')
+
+
+def test_a_test_in_mixed_precision():
+    """What the loop of a test asks torch for is the type that was given, for as long as it runs."""
+    cfg = Config({'test_cfg': {'type': 'TestLoop'}})
+    assert len(enable_test_amp(cfg, 'bfloat16')) == (get_device() == 'cpu')
+    assert cfg.test_cfg.fp16
+    before = torch.get_autocast_dtype('cuda'), torch.backends.cuda.matmul.allow_tf32
+    with precision('bfloat16', tf32=True):
+        assert torch.get_autocast_dtype('cuda') == torch.bfloat16
+        assert torch.backends.cuda.matmul.allow_tf32
+    assert (torch.get_autocast_dtype('cuda'), torch.backends.cuda.matmul.allow_tf32) == before
+    assert tf32_notes(False) == []
+    assert len(tf32_notes(True)) == (get_device() != 'cuda')
+
+
+@pytest.mark.parametrize(
+    ('words', 'amp'),
+    [
+        (['c.py'], False),
+        (['--amp', 'c.py'], True),
+        (['c.py', '--amp'], True),
+        (['--amp', 'bfloat16', 'c.py'], 'bfloat16'),
+        (['c.py', '--amp=float16'], 'float16'),
+    ],
+)
+def test_on_the_command_line(words, amp):
+    """A config behind the option without a type is not taken for one."""
+    for name in ('train', 'test'):
+        arguments = parser_of(name, None).parse_args(_prepared(name, words))
+        assert (arguments.config, arguments.amp, arguments.tf32) == ('c.py', amp, False)
 
 
 def test_other_wrappers_are_refused():

@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -18,7 +19,7 @@ CONFIGS = Path(__file__).parents[2] / 'configs'
 FOUND = {2: 0.0, 3: 0.5, 4: 1.0, 5: 0.0, 6: 1.0}
 
 
-def predictions(model, data):
+def panoptic(model, data):
     """The labels themselves, of as many segments as `FOUND` says; the rest is void."""
     import mmcv
     from mmengine.structures import PixelData
@@ -38,24 +39,44 @@ def predictions(model, data):
     return by_depth
 
 
+def semantic(model, data):
+    """The labels themselves, of as many classes as `FOUND` says; the rest is none."""
+    from mmengine.structures import PixelData
+
+    by_depth = {depth: [] for depth in FOUND}
+    for sample in data['data_samples']:
+        labels = sample.gt_sem_seg.data
+        classes = labels.unique()
+        for depth, share in FOUND.items():
+            found = torch.isin(labels, classes[: int(share * len(classes))])
+            own = sample.clone()
+            own.pred_sem_seg = PixelData(data=torch.where(found, labels, 99))
+            by_depth[depth].append(own)
+    return by_depth
+
+
 @pytest.fixture
-def parent(shapes_root):
-    config = Config.fromfile(CONFIGS / 'eco_m2f/vitdet-tiny_eco-m2f-parent_shapes.py')
+def parent(kind, shapes_root):
+    name = {panoptic: 'parent', semantic: 'parent_semantic'}[kind]
+    config = Config.fromfile(CONFIGS / f'eco_m2f/vitdet-tiny_eco-m2f-{name}_shapes.py')
     config.model.backbone.update(num_layers=2, global_blocks=(1,))
-    for name in ('train_dataloader', 'test_dataloader'):
-        config[name].dataset.update(data_root=str(shapes_root), indices=3)
-    pack = config.test_dataloader.dataset.pipeline[-1]
-    pack.meta_keys = (*pack.meta_keys, 'seg_map_path', 'segments_info')
+    for loader in ('train_dataloader', 'test_dataloader'):
+        config[loader].dataset.update(data_root=str(shapes_root), indices=3)
+    if kind is panoptic:
+        pack = config.test_dataloader.dataset.pipeline[-1]
+        pack.meta_keys = (*pack.meta_keys, 'seg_map_path', 'segments_info')
     return config
 
 
-def test_round_trip(parent, tmp_path, monkeypatch):
+@pytest.mark.parametrize('kind', [panoptic, semantic])
+def test_round_trip(kind, parent, tmp_path, monkeypatch):
+    pytest.importorskip(parent.default_scope)
     from mmvitdense.apis.build import build_model
-    from mmvitdense.models.detection import EarlyExitMask2Former
 
     weights, out = tmp_path / 'parent.pth', tmp_path / 'scores.json'
-    torch.save({'state_dict': build_model(parent).state_dict()}, weights)
-    monkeypatch.setattr(EarlyExitMask2Former, 'predictions_by_depth', predictions)
+    model = build_model(parent)
+    torch.save({'state_dict': model.state_dict()}, weights)
+    monkeypatch.setattr(type(model), 'predictions_by_depth', kind)
     scores = make_exit_scores(parent, weights, out)
     assert json.loads(out.read_text()) == scores
     assert len(scores) == 3
@@ -66,6 +87,20 @@ def test_round_trip(parent, tmp_path, monkeypatch):
         assert whole == [1.0, 0.0, 1.0]
         assert none == 0.0
         assert 0 < half < 1
+        if kind is semantic:
+            there = len(np.unique(cv2.imread(str(next(parent_labels(parent, name))), cv2.IMREAD_UNCHANGED)))
+            assert half == pytest.approx(there // 2 / there, abs=1e-6), 'the mean over the classes of the image'
+
+
+def parent_labels(config, name):
+    return Path(config.train_dataloader.dataset.data_root).glob(f'annotations/training/{Path(name).stem}.png')
+
+
+@pytest.mark.parametrize('kind', [semantic])
+def test_data_without_labels_is_refused(kind, parent, tmp_path):
+    parent.train_dataloader.dataset = dict(type='RepeatDataset', times=2, dataset=parent.train_dataloader.dataset)
+    with pytest.raises(InputError, match='neither data_prefix.seg nor data_prefix.seg_map_path'):
+        make_exit_scores(parent, tmp_path / 'none.pth', tmp_path / 'scores.json')
 
 
 def test_models_without_early_exit_are_refused(tmp_path):

@@ -31,8 +31,8 @@ NOT_IN_TIMM = {
 }
 NOT_IN_TRANSFORMERS = {
     **NOT_IN_TIMM,
-    **dict.fromkeys(RADIO, 'final_norm=None'),
-    **dict.fromkeys(PE, "kind='axial')"),
+    'pe-core': "kind='axial')",
+    **dict.fromkeys(('pe-lang', 'pe-spatial'), 'its Sam3ViTModel cannot have with_cls_token=True'),
     **dict.fromkeys(('aimv2', 'aimv2-native'), 'proj_bias=False and ffn_bias=False and patch_norm=True'),
     'eva02': "cannot have ffn='swiglu' and rope=dict(",
     'resformer': "pos_embed='sine_conv'",
@@ -64,6 +64,8 @@ EXPECTED = {
         'deit3': 'Dinov2Model',
         'sam': 'VitDetModel',
         **NOT_IN_TRANSFORMERS,
+        **dict.fromkeys(RADIO, 'RadioModel'),
+        'sam3': 'Sam3ViTModel',
     },
 }
 
@@ -79,6 +81,9 @@ def options_of(family):
         options['layer_scale_init'] = 0.1
     if options.get('stem'):  # its patches have one size
         options['patch_size'] = 16
+    if family == 'sam3':
+        spans = {'rope': {'kind': 'axial', 'pretrain_grid': 2}, 'pretrain_img_size': 16}
+        return {**options, **spans, 'window_size': 2, 'global_blocks': (1,)}
     if family == 'sam':
         return {**options, 'window_size': 3, 'global_blocks': (1,)}
     return {'final_norm': 'last', **options}
@@ -148,7 +153,8 @@ def compare_at(size, opened, model, export):
         if export.target.name == 'VisionTransformerSAM':
             found = opened.forward_intermediates(image, norm=bool(model.final_norm))[1][-1]
         else:
-            found = FEATURES.get(export.target.name, FEATURES[export.library])(opened, image)
+            kind = export.target.name + ('' if model.final_norm else ' without its norm')
+            found = FEATURES.get(kind, FEATURES.get(export.target.name, FEATURES[export.library]))(opened, image)
         if found.ndim == 3:
             patches = expected.shape[2] * expected.shape[3]
             found = found[:, -patches:].transpose(1, 2).reshape(expected.shape)
@@ -164,6 +170,9 @@ FEATURES = {
     'transformers': lambda opened, image: opened(image).last_hidden_state,
     'ViTModel': interpolating,
     'SiglipVisionModel': interpolating,
+    'ViTModel without its norm': lambda opened, image: opened(
+        image, interpolate_pos_encoding=True, output_hidden_states=True
+    ).hidden_states[-1],
     'CLIPVisionModel': lambda opened, image: opened.post_layernorm(interpolating(opened, image)),
 }
 
@@ -187,6 +196,14 @@ CLS = {'with_cls_token': True, 'final_norm': 'last'}
 GAINS = {'layer_scale_init': 0.1}
 DINOV3 = {**CLS, **GAINS, 'pos_embed': None, 'num_registers': 2, 'qkv_bias': 'qv', 'norm_eps': 1e-5}
 EVA02 = {**CLS, 'rope': {'kind': 'eva02', 'pretrain_grid': 4}, 'qkv_bias': 'qv', 'ffn': 'swiglu'}
+RADIO_LIKE = {**CLS, 'final_norm': None, 'pos_resize': {'mode': 'bilinear', 'square': True}}
+SAM3 = {
+    'rope': {'kind': 'axial', 'pretrain_grid': 2},
+    'pre_norm': True,
+    'window_size': 2,
+    'global_blocks': (1,),
+    'img_size': 64,
+}
 DETECTOR = {'rel_pos': 'decomposed', 'window_size': 3, 'global_blocks': (1,), 'img_size': 64}
 
 
@@ -207,6 +224,8 @@ DETECTOR = {'rel_pos': 'decomposed', 'window_size': 3, 'global_blocks': (1,), 'i
         ('timm Beit', {**CLS, 'rel_pos': 'bias', 'qkv_bias': False}),
         ('timm VisionTransformerSAM', {**DETECTOR, 'final_norm': 'last', **GAINS}),
         ('timm VisionTransformerSAM', {**DETECTOR, 'pos_embed_cls_slot': True, 'qkv_bias': False}),
+        ('transformers ViTModel', {'with_cls_token': True}),
+        ('transformers RadioModel', {**RADIO_LIKE, 'num_registers': 2, 'qkv_bias': False}),
         ('transformers Dinov2Model', {**CLS, **GAINS, 'ffn': 'swiglu'}),
         ('transformers DINOv3ViTModel', {**DINOV3, 'rope': {'kind': 'dinov3'}, 'ffn': 'swiglu'}),
         ('transformers DINOv3ViTModel', {**DINOV3, 'rope': {'kind': 'dinov3'}, 'qkv_bias': True}),
@@ -221,7 +240,7 @@ def test_options_in_a_library(target, options, tmp_path):
     library, name = target.split()
     own = {**SMALL, 'pretrain_img_size': 32, 'img_size': 32, **options}
     if library == 'transformers' or 'rel_pos' in own:
-        own['pos_resize'] = None
+        own.setdefault('pos_resize', None)
     elif own.get('pos_embed', 'absolute'):
         own['pos_resize'] = {'antialias': True}
     model, conversion = exported(library, own)
@@ -231,6 +250,68 @@ def test_options_in_a_library(target, options, tmp_path):
     compare_at((size, size) if isinstance(size, int) else size, opened, model, conversion.export)
     if own.get('rel_pos') is None:
         compare_at(OTHER, opened, model, conversion.export)
+
+
+@pytest.mark.parametrize(
+    'options',
+    [
+        {**CLS, 'act': 'quick_gelu', 'pre_norm': True, 'patch_bias': False},
+        {**CLS, **GAINS, 'pos_embed_cls_slot': False, 'norm_eps': 1e-5},
+        {'pos_embed_cls_slot': True, 'qkv_bias': False},
+        {**CLS, **GAINS, 'ffn': 'swiglu'},
+    ],
+)
+def test_mmpretrain(options, tmp_path):
+    """Its model takes what is written, and computes the same; mmpretrain is installed by hand."""
+    model, conversion = exported('mmpretrain', {**SMALL, 'pretrain_img_size': 32, 'img_size': 32, **options})
+    read_again(conversion, model)
+    pytest.importorskip('mmpretrain.models.backbones', exc_type=ImportError)
+    *_, line = write_conversion(conversion, tmp_path / 'vit.pth')
+    assert '.load_state_dict(torch.load(' in line
+    from mmpretrain.models import VisionTransformer
+
+    opened = VisionTransformer(**conversion.export.arguments)
+    opened.load_state_dict(torch.load(tmp_path / 'vit.pth')['state_dict'])
+    opened.eval()
+    for size in (OWN, OTHER):
+        image = torch.randn(2, 3, *size)
+        with torch.no_grad():
+            assert_within(opened(image)[-1], model(image)[0], OUTPUTS, f'mmpretrain at {size}')
+
+
+OFFICIAL_LAYERS = ('norm1', 'norm2', 'attn.qkv', 'attn.proj', 'mlp.fc1', 'mlp.fc2')
+OFFICIAL_BLOCK = {f'{name}.{part}' for name in OFFICIAL_LAYERS for part in ('weight', 'bias')}
+OFFICIAL_TOP = {f'{name}.{part}' for name in ('patch_embed.proj', 'norm') for part in ('weight', 'bias')}
+
+
+@pytest.mark.parametrize('family', ['mae', 'deit', 'augreg', 'dinov2', 'dinov2-reg'])
+def test_official_names(family, tmp_path):
+    """The names that the constructors of the repositories give, no others, and the arguments that give them."""
+    options = options_of(family)
+    if family == 'augreg':
+        with pytest.raises(CheckpointError, match="official has no model .*cannot have act='gelu_tanh'"):
+            exported('official', options)
+        return
+    model, conversion = exported('official', options)
+    read_again(conversion, model)
+    is_dino = family.startswith('dinov2')
+    block = OFFICIAL_BLOCK | ({'ls1.gamma', 'ls2.gamma'} if is_dino else set())
+    top = OFFICIAL_TOP | {'cls_token', 'pos_embed'} | ({'mask_token'} if is_dino else set())
+    top |= {'register_tokens'} if family == 'dinov2-reg' else set()
+    assert conversion.weights.keys() == top | {f'blocks.{index}.{name}' for index in range(2) for name in block}
+    *_, line = write_conversion(conversion, tmp_path / 'vit.pth')
+    saved = torch.load(tmp_path / 'vit.pth')
+    assert (saved if is_dino else saved['model']).keys() == conversion.weights.keys()
+    arguments = conversion.export.arguments
+    assert f'img_size=32, patch_size=8, in_chans=3, {"" if is_dino else "num_classes=0, "}embed_dim=64' in line
+    if is_dino:
+        rule = (arguments['interpolate_antialias'], arguments['interpolate_offset'])
+        assert rule == ((False, 0.1) if family == 'dinov2' else (True, 0.0))
+    else:
+        timm = pytest.importorskip('timm')  # the class that the official one is made of
+        options = {name: value for name, value in arguments.items() if name not in ('norm_layer', 'global_pool')}
+        own = timm.models.vision_transformer.VisionTransformer(**options, global_pool='')
+        own.load_state_dict(saved['model'])
 
 
 @pytest.mark.parametrize(
@@ -247,6 +328,10 @@ def test_options_in_a_library(target, options, tmp_path):
         ('transformers', {**CLS, 'feedforward_channels': 96, **GAINS}, 'a multiple of its 64 channels, not of 96'),
         ('transformers', {'final_norm': 'last', 'norm_eps': 1e-5, 'final_norm_eps': 1e-6}, 'final_norm_eps=1e-06'),
         ('transformers', {'with_cls_token': True, **DETECTOR}, 'VitDetModel cannot have with_cls_token=True'),
+        ('transformers', {**SAM3, 'pos_resize': {'by': 'size'}}, "repeats its positions (pos_resize by 'tile')"),
+        ('transformers', {**SAM3, 'rope': {'kind': 'axial'}}, 'has rotary positions that span a window'),
+        ('mmpretrain', {**CLS, 'num_registers': 1}, 'VisionTransformer cannot have num_registers=1'),
+        ('official', {**CLS, **GAINS, 'norm_eps': 1e-5}, 'has norms of epsilon 1e-06 alone, and these have 1e-05'),
         ('detectron2', CLS, "cannot have with_cls_token=True and final_norm='last'"),
         ('detectron2', {'act': 'gelu_tanh'}, "cannot have act='gelu_tanh'"),
     ],

@@ -13,7 +13,9 @@ datasets = pytest.importorskip('mmseg.datasets')
 
 DATA = {'ade20k': 150, 'voc2012': 21, 'cityscapes': 19, 'coco-stuff164k': 171, 'pascal-context59': 59}
 # By name: loading all configs takes its time.
-SEGMENTORS = [name for name in LEAVES if re.search(rf'_({"|".join(DATA)})-\d+\.py$', name) and '_panoptic_' not in name]
+SEGMENTORS = [
+    name for name in LEAVES if re.search(rf'_({"|".join(DATA)})-\d+(x\d+)?\.py$', name) and '_panoptic_' not in name
+]
 assert SEGMENTORS
 
 

@@ -48,7 +48,11 @@ def test_what_is_registered_and_exported():
     assert all(MODELS.get(f'mmvitdense.{name}') for name in ('PlainViT', 'LoRA'))
     assert [entry.name for entry in reference.exported('mmvitdense.apis')] == apis.__all__
     assert [entry.name for entry in reference.exported('mmvitdense.ops')] == operators.__all__
-    assert [entry.name for entry in reference.defined('mmvitdense.pretrainings')] == ['Pretraining', 'family_of']
+    assert [entry.name for entry in reference.defined('mmvitdense.pretrainings')] == [
+        'Bands',
+        'Pretraining',
+        'family_of',
+    ]
 
 
 def test_a_name_that_nothing_defines(monkeypatch):

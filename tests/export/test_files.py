@@ -12,8 +12,11 @@ from mmvitdense.apis.export_images import fit_pipeline, open_images
 from mmvitdense.apis.export_model import ExportOptions, ModelExport
 from mmvitdense.apis.export_proof import Limits, prove
 from mmvitdense.export.divergence import first_divergence
+from mmvitdense.export.errors import ExportError
 from mmvitdense.export.runtimes import open_file
 from mmvitdense.export.serving import EagerSession, arrays
+from mmvitdense.export.writing import to_onnx
+from mmvitdense.models.mask_transformers.pem_pixel_decoder import DeformableStep
 from tests.export.small import SIDE, small_config, small_model
 
 ROOT = Path(__file__).parents[2]
@@ -153,6 +156,13 @@ def _int8(path, target):
     assert 'QuantizeLinear' in {node.op_type for node in onnx.load(target).graph.node}
     right, found = session(inputs[0])['scores'], quantized(inputs[0])['scores']
     assert 0 < np.sqrt(((right - found) ** 2).mean()) < 0.1 * right.std()
+
+
+def test_deformable_convolutions_are_refused():
+    """In one sentence: onnxruntime loads no file with them."""
+    program = torch.export.export(DeformableStep(4, {'type': 'BN'}).eval(), (torch.randn(1, 4, 6, 6),))
+    with pytest.raises(ExportError, match='deformable convolutions, as of PEM, .*: export a model without'):
+        to_onnx(program, None)
 
 
 def test_other_formats_and_options(tmp_path):

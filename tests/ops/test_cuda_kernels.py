@@ -1,6 +1,7 @@
 """What is particular to the CUDA kernels. The rest of the suite runs on a GPU as well, by its fixture `device`."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 import torch
@@ -16,11 +17,14 @@ OPS = {
 TOLERANCES = {torch.float64: 1e-11, torch.float32: 1e-5, torch.float16: 2e-3, torch.bfloat16: 1e-2}
 
 
-@pytest.fixture
+@contextmanager
 def deterministic() -> Iterator[None]:
+    """For our kernels alone: the reference computes with operators of torch that have no deterministic form."""
     torch.use_deterministic_algorithms(True)
-    yield
-    torch.use_deterministic_algorithms(False)
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(False)
 
 
 def flat(shapes):
@@ -64,33 +68,35 @@ def test_layouts(kernels, kind, channels, dtype):
 @pytest.mark.parametrize('dtype', TOLERANCES)
 @pytest.mark.parametrize('channels', [16, 30, 264])
 @pytest.mark.parametrize('kind', OPS)
-def test_deterministic(kernels, deterministic, kind, channels, dtype):
+def test_deterministic(kernels, kind, channels, dtype):
     """Dozens of samples add to every pixel."""
     ours, exact = OPS[kind]
     queries = 300 if kernels == 'cuda' else 40
     problem = make(kernels, torch.float32, shapes=[(3, 4), (2, 2)], queries=queries, channels=channels)
     arguments, grad = with_exact(problem, kind, dtype)
-    result = run(ours, arguments, grad)
-    for _ in range(2):
-        assert_same_bits(result, run(ours, arguments, grad))
+    with deterministic():
+        result = run(ours, arguments, grad)
+        for _ in range(2):
+            assert_same_bits(result, run(ours, arguments, grad))
     assert_agrees(result, run(exact, to(arguments, torch.float64), grad), TOLERANCES[dtype])
 
 
 @pytest.mark.parametrize('shared', [False, True])
 @pytest.mark.parametrize('box', [False, True])
-def test_deterministic_gradient_of_references(kernels, deterministic, box, shared):
+def test_deterministic_gradient_of_references(kernels, box, shared):
     queries = 200 if kernels == 'cuda' else 40
     problem = make(kernels, torch.float32, queries=queries, box=box, shared=shared)
     grad = torch.randn(2, queries, 8, device=kernels)
-    result = run(ops.ms_deform_attn_fused, problem.fused, grad)
-    assert_same_bits(result, run(ops.ms_deform_attn_fused, problem.fused, grad))
+    with deterministic():
+        result = run(ops.ms_deform_attn_fused, problem.fused, grad)
+        assert_same_bits(result, run(ops.ms_deform_attn_fused, problem.fused, grad))
     expected = run(reference.ms_deform_attn_fused, to(problem.fused, torch.float64), grad)
     assert_agrees(result, expected, 2e-5)
 
 
 @pytest.mark.parametrize('dtype', [torch.float32, torch.bfloat16])
 def test_more_samples_than_shared_memory_holds(kernels, dtype):
-    problem = make(kernels, torch.float32, points=300, channels=8)
+    problem = make(kernels, torch.float32, points=300 if kernels == 'cuda' else 70, channels=8)
     arguments, grad = with_exact(problem, 'fused', dtype)
     expected = run(reference.ms_deform_attn_fused, to(arguments, torch.float64), grad)
     assert_agrees(run(ops.ms_deform_attn_fused, arguments, grad), expected, TOLERANCES[dtype])

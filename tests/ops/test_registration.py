@@ -76,7 +76,10 @@ def test_compiles_into_one_graph(compiled, name, dynamic, shapes):
         arguments = value, shapes(levels), *rest
         result, expected = run(traced, arguments), run(lambda *a: function(*a) * 2, arguments)
         for ours, exact in zip((result[0], *result[1]), (expected[0], *expected[1])):
-            assert torch.equal(ours, exact)
+            if compiled == 'cuda':  # the order of atomic additions changes the last bits
+                torch.testing.assert_close(ours, exact, rtol=1e-4, atol=1e-5)
+            else:
+                assert torch.equal(ours, exact)
 
 
 @pytest.mark.parametrize('device', ['cuda', 'meta'])

@@ -62,6 +62,12 @@ class Inputs(NamedTuple):
     fused: tuple[Tensor, Tensor, Tensor]
 
 
+@functools.lru_cache(maxsize=1)
+def inputs_of(size: str, device: str, dtype: torch.dtype) -> Inputs:
+    """The inputs of a size by its name; those of the last call are kept."""
+    return make_inputs(SIZES[size], device, dtype)
+
+
 def make_inputs(size: Size, device: str, dtype: torch.dtype) -> Inputs:
     generator = torch.Generator().manual_seed(0)
     reference = _references(size.queries, generator)

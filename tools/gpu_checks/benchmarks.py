@@ -13,14 +13,14 @@ from typing import Any
 import torch
 
 from .hardware import median_seconds
-from .rows import MEASURED, Failed, Report
+from .rows import MEASURED, Report, last_lines, seconds_left
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
 def operators(names: Sequence[str], device: str, report: Report, folder: Path) -> None:
     """A row for each row of `benchmark_ops.py`."""
-    options = ['--round-seconds', '0.1'] if device == 'cuda' else ['--sizes', 'G', '--repeats', '1']
+    options = ['--round-seconds', '0.1', '--repeats', '5'] if device == 'cuda' else ['--sizes', 'G', '--repeats', '1']
     for row in _rows('benchmark_ops.py', folder, device, options, report):
         item = ' '.join(str(row[name]) for name in ('size', 'dtype', 'op', 'pass', 'baseline'))
         detail = f'{row["ours_ms"]:.3f} ms, theirs {row["baseline_ms"]:.3f} ms, ratio {row["ratio"]:.2f}'
@@ -30,7 +30,7 @@ def operators(names: Sequence[str], device: str, report: Report, folder: Path) -
 def models(names: Sequence[str], device: str, report: Report, folder: Path) -> None:
     """A row for each row of `benchmark_models.py`."""
     options = ['--sizes', '1024', '--dtype', 'float32', 'tf32', 'bfloat16']
-    options += ['--subjects', 'vitdet-[bl]', 'vit-adapter-b', 'vit-comer-b']
+    options += ['--subjects', 'vitdet-b', 'vit-comer-b', 'vit-adapter-b', 'vitdet-l']
     if device == 'cpu':
         options = ['--sizes', '64', '--subjects', 'attention-t-window', '--repeats', '1', '--no-memory']
     for row in _rows('benchmark_models.py', folder, device, options, report):
@@ -42,16 +42,22 @@ def models(names: Sequence[str], device: str, report: Report, folder: Path) -> N
 
 
 def _rows(program: str, folder: Path, device: str, options: list[str], report: Report) -> list[dict[str, Any]]:
-    """Run a program and give its rows: those it had written where it was stopped or failed, and then a failure."""
-    path = folder / 'rows.json'
+    """Run a program and give its rows: where it was stopped or failed those it had written, and a row that says so."""
+    path, log = folder / 'rows.json', folder / 'log'
     command = [sys.executable, f'tools/{program}', '--device', device, '--json', str(path), *options]
-    done = subprocess.run(command, cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-    (folder / 'log').write_text(done.stdout)
+    with log.open('w') as file:
+        process = subprocess.Popen(command, cwd=ROOT, stdout=file, stderr=subprocess.STDOUT)
+        try:
+            code = process.wait(max(seconds_left() - 5, 1))
+        except subprocess.TimeoutExpired:
+            process.kill()
+            code = None
     rows = json.loads(path.read_text()) if path.exists() else []
-    if done.returncode:
-        report.add('failed', 'program', f'exit code {done.returncode}: {done.stdout[-600:]}', log=done.stdout[-8000:])
-    elif not rows:
-        raise Failed('no rows')
+    text = log.read_text(errors='replace')
+    if code is None:
+        report.add('not run', 'the rest', f'no time was left after {len(rows)} rows')
+    elif code:
+        report.add('failed', 'program', f'exit code {code}: {last_lines(text)}', log=text[-8000:])
     return rows
 
 

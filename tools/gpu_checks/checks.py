@@ -57,6 +57,14 @@ CHECKS: dict[str, Check] = {
         'trainings:training', ('float16', 'bfloat16'), TOGETHER, 300, 2, 'the quick start in mixed precision'
     ),
     'two-gpus': Check('trainings:two_gpus', ('',), TOGETHER, 200, 1, 'a training step on two GPUs'),
+    'attention': Check(
+        'attention:run',
+        ('windows B', 'global B', 'windows H', 'global H'),
+        ALONE,
+        60,
+        1,
+        'kernels of attention with widened queries',
+    ),
     'operators': Check('benchmarks:operators', ('',), ALONE, 240, 1, 'deformable attention beside others'),
     'models': Check('benchmarks:models', ('',), ALONE, 300, 1, 'whole models beside their releases, with memory'),
     'memory-format': Check('benchmarks:memory_format', ('',), ALONE, 90, 1, 'channels last or not'),

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
@@ -18,7 +19,8 @@ _IN_PLACE = {
     Tensor.random_,
     Tensor.exponential_,
 }
-_DROPOUT = (torch.nn.functional.dropout, torch.dropout)
+_DROPOUT = (F.dropout, torch.dropout)
+_DROPOUT_OF_CHANNELS = (F.dropout1d, F.dropout2d, F.dropout3d)
 
 
 class SameRandomNumbers(TorchFunctionMode):
@@ -45,6 +47,8 @@ class SameRandomNumbers(TorchFunctionMode):
             return func(first.float().cpu(), *rest, **kwargs).to(first.device, _type_after(func, first))
         if func in _DROPOUT:
             return _dropout(*args, **kwargs)
+        if func in _DROPOUT_OF_CHANNELS:
+            return _dropout(*args, **kwargs, dims=2)
         return func(*args, **kwargs)
 
 
@@ -61,10 +65,14 @@ def _type_after(func: Callable, first: Tensor) -> torch.dtype:
     return first.dtype if func is torch.bernoulli else torch.int64
 
 
-def _dropout(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
+def _dropout(
+    input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False, dims: int | None = None
+) -> Tensor:
+    """Drop numbers, or what the first `dims` dimensions count."""
     if not training or not p:
         return input
-    kept = torch.empty(input.shape).bernoulli_(1 - p).to(input.device, input.dtype)
+    shape = [side if dims is None or place < dims else 1 for place, side in enumerate(input.shape)]
+    kept = torch.empty(shape).bernoulli_(1 - p).to(input.device, input.dtype)
     return input * kept / (1 - p)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 import traceback
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ from typing import Any
 import torch
 
 PASSED, FAILED, SKIPPED, MEASURED = 'passed', 'failed', 'skipped', 'measured'
+_ENDS = 'MMVITDENSE_CHECK_ENDS'
 POISONED = 75
 """Exit code of a process whose CUDA context has met an error, after which every call fails: the next one goes on."""
 
@@ -76,12 +78,28 @@ def read(path: Path) -> tuple[list[dict[str, Any]], list[str]]:
     return [row for row in lines if 'item' in row], [item for item in begun if item not in ended]
 
 
+def seconds_left() -> float:
+    """How long the process of a check may go on; a program that it runs ends before, so that its rows are kept."""
+    return float(os.environ.get(_ENDS, 'inf')) - time.time()
+
+
+def until(seconds: float) -> dict[str, str]:
+    """The environment of a process that is ended after some seconds."""
+    return {**os.environ, _ENDS: str(time.time() + seconds)}
+
+
 def describe(error: BaseException) -> str:
     """One line: the kind, the message and the place of an error."""
     frames = traceback.extract_tb(error.__traceback__)
     place = f' [{Path(frames[-1].filename).name}:{frames[-1].lineno} {frames[-1].name}]' if frames else ''
     text = ' '.join(str(error).split())
     return f'{type(error).__name__}: {text[:300]}{place}'
+
+
+def last_lines(text: str, count: int = 3) -> str:
+    """The last lines of an output in one, each cut to its first part."""
+    lines = [line.strip()[:300] for line in text.splitlines() if line.strip()]
+    return ' / '.join(lines[-count:])
 
 
 def cuda_is_broken() -> bool:

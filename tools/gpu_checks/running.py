@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,7 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from .checks import ALONE, CHECKS, FIRST, TOGETHER, items_of
-from .rows import FAILED, POISONED, SKIPPED, Report, read
+from .rows import FAILED, POISONED, SKIPPED, Report, read, until
 
 PROGRAM = Path(__file__).resolve().parents[1] / 'check_gpu.py'
 DIED = 'died'
@@ -50,6 +51,7 @@ class Runner:
         self._all = folder / 'rows.jsonl'
         folder.mkdir(parents=True, exist_ok=True)
         self._all.unlink(missing_ok=True)
+        shutil.rmtree(folder / 'twins', ignore_errors=True)
 
     def run(self, names: Sequence[str], only: Sequence[str] = ()) -> None:
         """Run checks; `only` keeps those of their items that have one of these texts in their names."""
@@ -95,7 +97,7 @@ class Runner:
         with path.with_suffix('.log').open('w') as log, path.with_suffix('.items').open('w') as items:
             items.write('\n'.join(task.items))
             items.flush()
-            process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
+            process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True, env=until(seconds))
             try:
                 return path, process.wait(seconds)
             except subprocess.TimeoutExpired:
@@ -118,13 +120,12 @@ _OWN = ('check', 'status')
 
 
 def tasks_of(name: str, device: str, only: Sequence[str], jobs: int) -> list[Task]:
-    """A check's items in as many parts as it may have processes; neighbours stay together."""
+    """A check's items in as many parts as it may have processes; neighbours, which are alike, go to several."""
     items = items_of(CHECKS[name], device)
     if only and len(items) > 1:
         items = [item for item in items if any(text in item for text in only)]
-    count = CHECKS[name].processes or 2 * jobs
-    size = -(-len(items) // count) or 1
-    return [Task(name, items[start : start + size]) for start in range(0, len(items), size)]
+    count = CHECKS[name].processes or jobs
+    return [Task(name, items[start::count]) for start in range(min(count, len(items)))]
 
 
 def row_of(check: str, item: str, status: str, detail: str, **more: Any) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import torch
 
-from .rows import Failed, Report, Skipped
+from .rows import Failed, Report, Skipped, last_lines
 
 ROOT = Path(__file__).resolve().parents[2]
 TESTS = {'operators': ['tests/ops', 'tests/compat'], 'modules': ['tests/layers', 'tests/models']}
@@ -60,7 +60,7 @@ def tests(names: Sequence[str], device: str, report: Report, folder: Path) -> No
                 failed = re.findall(r'^(?:FAILED|ERROR) (\S+)(.*)', text, re.MULTILINE)
                 row['failures'] = [' '.join(parts)[:400] for parts in failed[:60]]
                 row['log'] = text[-12000:]
-                raise Failed(f'{summary}; first {failed[0][0] if failed else text[-300:]}')
+                raise Failed(f'{summary}; first {failed[0][0] if failed else last_lines(text)}')
 
 
 def sanitizer(names: Sequence[str], device: str, report: Report, folder: Path) -> None:

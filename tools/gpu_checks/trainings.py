@@ -12,26 +12,39 @@ from pathlib import Path
 
 import torch
 
-from .rows import Failed, Report, Skipped
+from .rows import Failed, Report, Skipped, last_lines
 
 ROOT = Path(__file__).resolve().parents[2]
+FCN = """_base_ = ['{base}']
+norm_cfg = dict(type='BN', requires_grad=True)
+model = dict(
+    decode_head=dict(
+        _delete_=True, type='FCNHead', in_channels=64, in_index=0, channels=64, num_convs=1, num_classes=6,
+        norm_cfg=norm_cfg, align_corners=False,
+    )
+)
+"""
 SEGMENTOR = 'configs/quickstart/vit-tiny_upernet_shapes.py'
 DETECTOR = 'configs/quickstart/vitdet-tiny_mask-rcnn_shapes.py'
-_NOT_DETERMINISTIC = re.compile(r'(\w+) does not have a deterministic implementation')
-ITERATIONS = {'cuda': 700, 'cpu': 4}
-LEAST_MIOU = {'cuda': 60.0, 'cpu': 0.0}
-"""What half of the quick start's iterations reach in float32 on a CPU, with room for another order of additions."""
+_NOT_DETERMINISTIC = re.compile(r'RuntimeError: (.+) does not have a deterministic implementation')
+ITERATIONS = {'cuda': 350, 'cpu': 4}
+LEAST_MIOU = {'cuda': 40.0, 'cpu': 0.0}
+"""What a quarter of the quick start's iterations reach in float32 on a CPU, with room for mixed precision."""
 
 
 def resume(names: Sequence[str], device: str, report: Report, folder: Path) -> None:
     """Six iterations give the same bits as three and, in a new process, three more."""
-    options = ['randomness.deterministic=True', *_schedule(6, 3)]
-    for config in (SEGMENTOR, DETECTOR):
+    # mmseg counts pixels of classes by an operator that has no deterministic form either.
+    options = ['randomness.deterministic=True', *_schedule(6, 3), 'train_cfg.val_interval=100']
+    # A pyramid of pooled maps has no deterministic backward pass in torch, a head of convolutions has.
+    plain = folder / 'vit-tiny_fcn_shapes.py'
+    plain.write_text(FCN.format(base=ROOT / SEGMENTOR))
+    for config in (str(plain), DETECTOR):
         with report.guard(Path(config).stem) as row:
             data = _data(folder / Path(config).stem, 12, 4)
             whole, parts = folder / f'{Path(config).stem}-whole', folder / f'{Path(config).stem}-parts'
             _train(config, data, whole, options, device)
-            _train(config, data, parts, [*options, 'train_cfg.max_iters=3', 'train_cfg.val_interval=3'], device)
+            _train(config, data, parts, [*options, 'train_cfg.max_iters=3'], device)
             _train(config, data, parts, options, device, '--resume', str(parts / 'iter_3.pth'))
             first, second = (_weights(run / 'iter_6.pth') for run in (whole, parts))
             other = [name for name, value in first.items() if not torch.equal(value, second[name])]
@@ -41,14 +54,14 @@ def resume(names: Sequence[str], device: str, report: Report, folder: Path) -> N
 
 
 def training(names: Sequence[str], device: str, report: Report, folder: Path) -> None:
-    """Half of the quick start of the segmentor in mixed precision reaches a stated mIoU."""
+    """A quarter of the quick start of the segmentor in mixed precision reaches a stated mIoU."""
     count = ITERATIONS[device]
     for name in names:
         with report.guard(name) as row:
-            data = _data(folder / name, *((500, 100) if device == 'cuda' else (8, 4)))
+            data = _data(folder / name, *((300, 60) if device == 'cuda' else (8, 4)))
             options = [*_schedule(count, count), f'param_scheduler.1.end={count}', 'default_hooks.logger.interval=100']
             options += [f'param_scheduler.1.T_max={count - 50}'] if count > 50 else ['param_scheduler=None']
-            _train(SEGMENTOR, data, folder / f'run-{name}', [*options, f'optim_wrapper.dtype={name}'], device, '--amp')
+            _train(SEGMENTOR, data, folder / f'run-{name}', options, device, '--amp', name)
             log = next((folder / f'run-{name}').glob('*/vis_data/scalars.json')).read_text().splitlines()
             found = [json.loads(line)['mIoU'] for line in log if 'mIoU' in line][-1]
             row.update(miou=found, detail=f'mIoU {found:.1f} after {count} iterations')
@@ -90,19 +103,17 @@ def _train(
 ) -> None:
     roots = [f'{split}_dataloader.dataset.data_root={data}' for split in ('train', 'val', 'test')]
     roots += [f'{split}_evaluator.ann_file={data}/annotations/instances_validation.json' for split in ('val', 'test')]
-    if config == SEGMENTOR:
+    if config != DETECTOR:
         roots = roots[:3]
     command = [*(launcher or [sys.executable]), 'tools/train.py', config, '--work-dir', str(work_dir), *more]
-    environment = {**os.environ, 'PYTHONPATH': os.pathsep.join((str(ROOT), os.environ.get('PYTHONPATH', '')))}
-    if device == 'cpu':
-        environment['CUDA_VISIBLE_DEVICES'] = ''
+    environment = {**os.environ, **({'CUDA_VISIBLE_DEVICES': ''} if device == 'cpu' else {})}
     command += ['--cfg-options', *roots, *options]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env=environment)
     output = done.stdout + done.stderr
     if done.returncode and (found := _NOT_DETERMINISTIC.search(output)):
         raise Skipped(f'torch has no deterministic {found[1]}')
     if done.returncode:
-        raise Failed(f'exit code {done.returncode} of {" ".join(command[1:5])}: {output[-1500:]}')
+        raise Failed(f'exit code {done.returncode} of {" ".join(command[1:5])}: {last_lines(output)}')
 
 
 def _weights(path: Path) -> dict[str, torch.Tensor]:

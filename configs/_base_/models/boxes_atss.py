@@ -1,5 +1,4 @@
-# ATSS (arXiv 1912.02424) in the place of the heads of any Mask R-CNN here, as boxes_retinanet.py is used. Otherwise as
-# atss_vitdet.py.
+# ATSS (arXiv 1912.02424) in the place of the heads of any Mask R-CNN here, as boxes_retinanet.py is used.
 _base_ = './boxes_retinanet.py'
 
 head = _base_.retinanet.bbox_head

@@ -1,6 +1,7 @@
 # DINO (arXiv 2203.03605) in the place of the heads of any Mask R-CNN here, for data with boxes alone:
 # `model = dict(_base_.dino, _delete_=True, backbone=_base_.model.backbone, neck=...)` with four levels of strides 8 to 64.
-# Otherwise as dino_vitdet.py.
+# The head is that of mmdet's dino/dino-4scale_r50_8xb2-12e_coco.py, which comes with data and schedule and so cannot be inherited.
+# The class is ours because the decoder of onedl-mmdetection's is not the published one.
 dino = dict(
     type='mmvitdense.DINO',
     num_queries=900,

@@ -1,6 +1,6 @@
 # RetinaNet (arXiv 1708.02002) in the place of the heads of any Mask R-CNN here, for data with boxes alone:
 # `model = dict(_base_.retinanet, _delete_=True, backbone=_base_.model.backbone, neck=...)` with levels of strides 8 to 128, P6
-# and P7 by convolutions. Otherwise as retinanet_vitdet.py.
+# and P7 by convolutions.
 retinanet = dict(
     type='RetinaNet',
     bbox_head=dict(

@@ -12,6 +12,8 @@ from mmvitdense.layers.positions.table_rows import CLASS_POSITIONS, axis_length
 
 from .contract import Options, Weights
 
+MASK_TOKEN = 'mask_token'
+
 _FUSED = re.compile(r'^(.*\.)attn\.qkv\.(weight|bias)$')
 
 
@@ -76,6 +78,23 @@ def with_patch_bias(weights: Weights) -> Weights:
     kernel = weights['patch_embed.proj.weight']
     zeros = torch.zeros(len(kernel), dtype=kernel.dtype)
     return {'patch_embed.proj.bias': zeros, **weights}
+
+
+def patch_bias_in_positions(weights: Weights) -> Weights:
+    """For patches without a bias: it is added to the positions, which computes the same however these are resized."""
+    weights = dict(weights)
+    bias = weights.pop('patch_embed.proj.bias', None)
+    if bias is not None and bool(bias.any()):
+        weights['pos_embed'] = weights['pos_embed'] + bias.to(weights['pos_embed'].device)
+    return weights
+
+
+def with_mask_token(weights: Weights, *shape: int) -> Weights:
+    """With the mask token that the model has, of zeros where the weights lack it, of this shape."""
+    token = weights.get(MASK_TOKEN)
+    like = weights['patch_embed.proj.weight']
+    token = torch.zeros(shape, dtype=like.dtype) if token is None else token.reshape(shape)
+    return {**weights, MASK_TOKEN: token}
 
 
 def grid_of(options: Options) -> tuple[int, int]:

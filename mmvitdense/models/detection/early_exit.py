@@ -2,60 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 
 import torch
 from mmdet.models.layers.msdeformattn_pixel_decoder import MSDeformAttnPixelDecoder
 from mmdet.models.layers.transformer.mask2former_layers import Mask2FormerTransformerEncoder
 from torch import Tensor
 
-from mmvitdense.layers.exit_gate import ExitGate
+from mmvitdense.models.mask_transformers.early_exit import StopsEarly
 from mmvitdense.registry import MODELS
-
-POLICIES = ('full', 'random', 'gate')
 
 
 @MODELS.register_module()
-class EarlyExitEncoder(Mask2FormerTransformerEncoder):
+class EarlyExitEncoder(StopsEarly, Mask2FormerTransformerEncoder):
     """mmdet's encoder of the pixel decoder, which may stop after fewer layers. Its weights are those of mmdet's, and
     `gate.head`.
 
-    Args:
-        min_depth: The smallest depth that is drawn or chosen.
-        exit: Depth in testing: 'full', a number of layers, 'random' (one for the batch), or 'gate' (by image).
-        train_exit: Depth in training; layers that are not run get gradients of zero, so that processes agree on what
-            is used.
-        **kwargs: For mmdet's encoder.
-
-    Attributes:
-        last_depths: Depth of each image of the last batch.
-
-    Raises:
-        ValueError: A policy or a depth that there is not.
+    Layers that are not run get gradients of zero, so that processes agree on what is used. Options beside mmdet's are
+    those of `StopsEarly`.
     """
-
-    def __init__(self, *args, min_depth: int = 2, exit: str | int = 'full', train_exit: str | int = 'random', **kwargs):
-        super().__init__(*args, **kwargs)
-        self.gate = ExitGate(self.embed_dims, self.num_layers, min_depth)
-        self.exit, self.train_exit = self._checked(exit, 'exit'), self._checked(train_exit, 'train_exit')
-        self.last_depths: list[int] = []
-
-    def _checked(self, policy: str | int, name: str) -> str | int:
-        is_depth = isinstance(policy, int) and not isinstance(policy, bool) and 1 <= policy <= self.num_layers
-        if policy not in POLICIES and not is_depth:
-            raise ValueError(f'{name} must be one of {POLICIES} or a depth from 1 to {self.num_layers}, got {policy!r}')
-        return policy
-
-    @contextmanager
-    def stopping_at(self, policy: str | int) -> Iterator[None]:
-        """Use one policy in training and in testing while the context lasts."""
-        before = self.exit, self.train_exit
-        self.exit = self.train_exit = self._checked(policy, 'policy')
-        try:
-            yield
-        finally:
-            self.exit, self.train_exit = before
 
     def forward(self, query: Tensor, **kwargs) -> Tensor:
         """Run the layers that each image needs.

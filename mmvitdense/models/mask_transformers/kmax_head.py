@@ -10,6 +10,8 @@ from mmengine.model import BaseModule
 from mmengine.structures import InstanceData
 from torch import Tensor
 
+from mmvitdense.layers import without_autocast
+
 from .kmax_losses import KMaXCriterion
 from .kmax_matching import MaskTarget
 from .predictions import MaskPredictions
@@ -69,7 +71,7 @@ class ClusterLosses(SetLosses):
             )
         size = metas[0].get('batch_input_shape')
         targets = [_at_places(each, x, size or each.masks.shape[-2:]) for each in instances]
-        with torch.autocast(x.masks[0].device.type, enabled=False):
+        with without_autocast(x.masks[0]):
             return self.criterion(_in_float32(x), targets)
 
 

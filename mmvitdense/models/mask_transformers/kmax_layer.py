@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torchvision.ops import StochasticDepth
 
-from mmvitdense.layers import build_norm2d
+from mmvitdense.layers import build_norm2d, without_autocast
 
 from .kmax_conv import ConvNorm, draw_cut_normal
 
@@ -173,5 +173,5 @@ def cluster_sums(masks: Tensor, values: Tensor) -> Tensor:
     with torch.no_grad():
         index = masks.flatten(2).argmax(1, keepdim=True)
         members = torch.zeros_like(masks.flatten(2), dtype=torch.float32).scatter_(1, index, 1.0)
-    with torch.autocast(masks.device.type, enabled=False):
+    with without_autocast(masks):
         return values.flatten(2).float() @ members.mT

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mmvitdense.layers import build_norm2d
+from mmvitdense.layers import build_norm2d, without_autocast
 
 
 class PrototypeAttention(nn.Module):
@@ -60,7 +60,7 @@ class PrototypeAttention(nn.Module):
     def _most_alike(self, keys: Tensor, queries: Tensor, blocked: Tensor) -> Tensor:
         """Of B x N x C keys one for each query and head, B x Q x C."""
         keys, split = (x.unflatten(2, (self.num_heads, -1)).transpose(1, 2) for x in (keys, queries))
-        with torch.no_grad(), torch.autocast(keys.device.type, enabled=False):
+        with torch.no_grad(), without_autocast(keys):
             alike = split.float() @ keys.float().mT
             nothing = blocked.all(dim=2, keepdim=True)
             if not self.reset_per_query:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import torch
 import torch.nn.functional as F
 from mmengine.model import BaseModule
 from mmengine.registry import MODELS, TASK_UTILS
 from mmengine.structures import InstanceData
 from torch import Tensor
+
+from mmvitdense.layers import without_autocast
 
 from .predictions import MaskPredictions
 
@@ -135,7 +136,7 @@ class SetLosses:
         """
         classes, masks = self(x)
         instances = [_covering(_with_pixels(each), x.covered) for each in instances]
-        with torch.autocast(masks[0].device.type, enabled=False):
+        with without_autocast(masks[0]):
             classes, masks = ([value.float() for value in values] for values in (classes, masks))
             return self.loss_by_feat(classes, masks, instances, metas)
 

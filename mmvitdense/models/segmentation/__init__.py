@@ -2,6 +2,7 @@
 
 from .context_replay import ContextReplayHead
 from .dpt_head import DPTSegHead
+from .early_exit import EarlyExitEncoderDecoder, EarlyExitMask2FormerSegHead
 from .iml_head import EdgeWeightedBCELoss, IMLHead
 from .kmax_head import KMaXSegHead
 from .linear_head import LinearSegHead
@@ -14,6 +15,8 @@ from .windowed_segmentor import PredictsInWindows, WindowedEncoderDecoder
 __all__ = [
     'ContextReplayHead',
     'DPTSegHead',
+    'EarlyExitEncoderDecoder',
+    'EarlyExitMask2FormerSegHead',
     'EdgeWeightedBCELoss',
     'IMLHead',
     'KMaXSegHead',

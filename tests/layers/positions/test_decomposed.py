@@ -121,7 +121,7 @@ def test_an_unknown_implementation_is_named():
 @pytest.mark.parametrize('implementation', IMPLEMENTATIONS)
 def test_cuda_agrees_with_cpu(implementation):
     tensors = [torch.randn(2, 2, 22, 8) for _ in range(3)] + [torch.randn(5, 8), torch.randn(9, 8)]
-    leaves = [[t.to(device).requires_grad_() for t in tensors] for device in ('cpu', 'cuda')]
+    leaves = [[t.detach().clone().to(device).requires_grad_() for t in tensors] for device in ('cpu', 'cuda')]
     cotangent = torch.randn(2, 2, 22, 8)
     results = []
     for group in leaves:

@@ -161,7 +161,7 @@ class AdapterSuite(BackboneSuite):
         """Whatever its tokens, positions, norms and feed-forward network are."""
         model = self.model_class(**{**self.common, 'vit': {'preset': preset, 'patch_size': 16, **SMALL_VIT}}).eval()
         with torch.no_grad():
-            outputs = model(torch.randn(1, 3, 50, 33))
+            outputs = model(torch.randn(1, model.vit.in_channels, 50, 33))
         assert [tuple(level.shape) for level in outputs] == [
             (1, 64, 13, 9),
             (1, 64, 7, 5),

@@ -5,6 +5,7 @@ import json
 from collections import Counter
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -12,16 +13,17 @@ pytest.importorskip('mmdet')
 
 from mmengine.config import Config, ConfigDict
 from mmengine.registry import MODELS, DefaultScope
-from mmengine.structures import InstanceData
+from mmengine.structures import InstanceData, PixelData
 
 from mmvitdense.datasets.transforms import LoadExitScores
 from mmvitdense.layers.exit_gate import ExitGate
 from mmvitdense.models.detection import EarlyExitPixelDecoder
-from mmvitdense.models.detection.early_exit_head import exit_targets
+from mmvitdense.models.mask_transformers.early_exit import exit_targets
 from tests.fidelity.agreement import redraw
 
 CONFIGS = Path(__file__).parents[3] / 'configs/eco_m2f'
 DIMS, LAYERS = 32, 6
+SIZE = (64, 64)
 
 
 def options(**encoder):
@@ -151,80 +153,159 @@ def test_targets():
     torch.testing.assert_close(shares[0], expected)
 
 
-def detector(name='parent', **head):
-    config = Config.fromfile(CONFIGS / f'vitdet-tiny_eco-m2f-{name}_shapes.py').model
-    config.panoptic_head.update(head)
+class Detection:
+    """What is mmdet's."""
+
+    scope, head, configs = 'mmdet', 'panoptic_head', 'vitdet-tiny_eco-m2f-{}_shapes.py'
+    loss_arguments = ()
+
+    @staticmethod
+    def sample(meta):
+        from mmdet.structures import DetDataSample
+        from mmdet.structures.mask import BitmapMasks
+
+        masks = BitmapMasks([np.ones(SIZE, np.uint8)], *SIZE)
+        gt_instances = InstanceData(labels=torch.tensor([1]), masks=masks)
+        return DetDataSample(
+            metainfo=meta, gt_instances=gt_instances, gt_sem_seg=PixelData(sem_seg=torch.full((1, *SIZE), 255))
+        )
+
+    @staticmethod
+    def labels(sample):
+        return sample.pred_panoptic_seg.sem_seg
+
+
+class Segmentation:
+    """What is mmseg's."""
+
+    scope, head, configs = 'mmseg', 'decode_head', 'vitdet-tiny_eco-m2f-{}_semantic_shapes.py'
+    loss_arguments = (None,)
+
+    @staticmethod
+    def sample(meta):
+        from mmseg.structures import SegDataSample
+
+        return SegDataSample(metainfo=meta, gt_sem_seg=PixelData(data=torch.ones(1, *SIZE).long()))
+
+    @staticmethod
+    def labels(sample):
+        return sample.pred_sem_seg.data
+
+
+@pytest.fixture(params=[Detection, Segmentation])
+def library(request):
+    pytest.importorskip(request.param.scope)
+    return request.param
+
+
+def built(library, name='parent', stock=None, **head):
+    """The model of a config; with the types of the library itself where `stock` gives them."""
+    config = Config.fromfile(CONFIGS / library.configs.format(name)).model
+    config[library.head].update(head)
     config.backbone.update(num_layers=2, global_blocks=(1,))
-    with DefaultScope.overwrite_default_scope('mmdet'):
+    if stock:
+        config.type, config[library.head].type, config[library.head].pixel_decoder.type = stock
+        for options, names in (
+            (config[library.head], ('mode',)),
+            (config[library.head].pixel_decoder.encoder, ('min_depth', 'exit', 'train_exit')),
+        ):
+            for option in names:
+                options.pop(option)
+    with DefaultScope.overwrite_default_scope(library.scope):
         return MODELS.build(copy.deepcopy(config))
 
 
-def samples(*scores):
-    from mmdet.structures import DetDataSample
-
-    made = []
-    for given in scores:
-        sample = DetDataSample(metainfo={'img_shape': (64, 64), 'batch_input_shape': (64, 64), 'exit_scores': given})
-        sample.gt_instances = InstanceData(labels=torch.tensor([1]), masks=torch.ones(1, 64, 64).long())
-        made.append(sample)
-    return made
+def samples(library, *scores):
+    meta = {'img_shape': SIZE, 'ori_shape': SIZE, 'batch_input_shape': SIZE, 'pad_shape': SIZE}
+    return [library.sample({**meta, 'exit_scores': given}) for given in scores]
 
 
-class TestHead:
-    def test_losses_of_the_parent_have_the_weight_of_their_depth(self):
-        model = detector(depth_weights=[1, 2, 3, 4, 5])
+class TestModel:
+    def test_losses_of_the_parent_have_the_weight_of_their_depth(self, library):
+        model = built(library, depth_weights=[1, 2, 3, 4, 5])
         model.init_weights()
-        head = model.panoptic_head
+        head = getattr(model, library.head)
         feats = [torch.randn(1, 64, 64 // stride, 64 // stride) for stride in (4, 8, 16, 32)]
-        head.preprocess_gt = lambda instances, _: instances
         for depth in (2, 5):
             losses = []
             with head.pixel_decoder.encoder.stopping_at(depth):
                 for weight in (1, depth - 1):
                     torch.manual_seed(0)
                     head.depth_weights[depth] = weight
-                    losses.append(head.loss(feats, samples(None)))
+                    losses.append(head.loss(feats, samples(library, None), *library.loss_arguments))
             for name, loss in losses[0].items():
                 torch.testing.assert_close(losses[1][name], loss * (depth - 1))
-        assert detector().panoptic_head.depth_weights[3] == 0.5
+        assert getattr(built(library), library.head).depth_weights[3] == 0.5
 
-    def test_the_gate_alone_is_trained(self):
-        model = detector('gate', beta=0.0)
+    def test_the_gate_alone_is_trained(self, library):
+        model = built(library, 'gate', beta=0.0)
         model.init_weights()
         model.train()
+        gate = f'{library.head}.pixel_decoder.encoder.gate'
         training = {name for name, module in model.named_modules() if module.training and name}
-        assert training == {f'panoptic_head.pixel_decoder.encoder.gate{end}' for end in ('', '.head')}
-        head = model.panoptic_head
+        assert training == {gate, f'{gate}.head'}
+        head = getattr(model, library.head)
         refuse = lambda *_, **__: pytest.fail('neither the encoder nor the mask decoder is run')  # noqa: E731
         head.forward = head.pixel_decoder.encoder.forward = refuse
-        data = samples([0.1, 0.2, 0.9, 0.3, 0.1], [0.9, 0.2, 0.1, 0.3, 0.1])
-        losses = model.loss(torch.randn(2, 3, 64, 64), data)
-        losses['loss_gate'].backward()
+        data = samples(library, [0.1, 0.2, 0.9, 0.3, 0.1], [0.9, 0.2, 0.1, 0.3, 0.1])
+        loss, _ = model.parse_losses(model.loss(torch.randn(2, 3, 64, 64), data))
+        loss.backward()
         reached = {name for name, p in model.named_parameters() if p.grad is not None and p.grad.any()}
-        assert reached == {f'panoptic_head.pixel_decoder.encoder.gate.head.{end}' for end in ('weight', 'bias')}
-        assert not [name for name, p in detector().named_parameters() if 'gate' in name and p.requires_grad]
+        assert reached == {f'{gate}.head.weight', f'{gate}.head.bias'}
+        assert not [name for name, p in built(library).named_parameters() if 'gate' in name and p.requires_grad]
 
-    def test_the_state_of_the_stock_detector_fits(self):
-        model = detector()
-        config = Config.fromfile(CONFIGS.parent / 'vitdet/vitdet-tiny_mask2former-panoptic_shapes.py').model
-        config.panoptic_head.pixel_decoder.encoder.num_layers = 6
-        config.backbone.update(num_layers=2, global_blocks=(1,))
-        with DefaultScope.overwrite_default_scope('mmdet'):
-            stock = MODELS.build(config)
-        missing, unexpected = model.load_state_dict(stock.state_dict(), strict=False)
-        gate = 'panoptic_head.pixel_decoder.encoder.gate.head.'
+    def test_the_state_of_the_stock_model_fits(self, library):
+        stock = {
+            'mmdet': ('Mask2Former', 'Mask2FormerHead', 'MSDeformAttnPixelDecoder'),
+            'mmseg': ('EncoderDecoder', 'Mask2FormerHead', 'mmdet.MSDeformAttnPixelDecoder'),
+        }[library.scope]
+        state = built(library, stock=stock).state_dict()
+        missing, unexpected = built(library).load_state_dict(state, strict=False)
+        gate = f'{library.head}.pixel_decoder.encoder.gate.head.'
         assert (missing, unexpected) == ([f'{gate}weight', f'{gate}bias'], [])
 
-    def test_scores_that_do_not_fit(self):
-        head = detector('gate').panoptic_head
-        for given, found in ((None, 'none'), ([0.1, 0.2], '2')):
-            with pytest.raises(ValueError, match=f'an image has {found} exit scores and the gate 5 depths'):
-                head.gate_loss(torch.zeros(1, 5), samples(given))
+    def test_predictions_by_depth_are_those_of_testing(self, library):
+        """The backbone is run once, in windows once for each of them."""
+        model = built(library, stock=None).eval()
+        redraw(model)
+        if library is Segmentation:
+            model.test_cfg = ConfigDict(mode='slide', crop_size=(64, 64), stride=(32, 32))
+        calls = []
+        model.backbone.register_forward_hook(lambda *_: calls.append(1))
+        size = (64, 96)
+        data = {'inputs': [torch.randint(256, (3, *size), dtype=torch.uint8)], 'data_samples': samples(library, None)}
+        data['data_samples'][0].set_metainfo({'img_shape': size, 'ori_shape': size})
+        with torch.no_grad():
+            found = model.predictions_by_depth(data)
+            assert len(calls) == (2 if library is Segmentation else 1)
+            assert list(found) == [2, 3, 4, 5, 6]
+            for depth, (sample,) in found.items():
+                getattr(model, library.head).pixel_decoder.encoder.exit = depth
+                (expected,) = model.test_step(copy.deepcopy(data))
+                assert 'seg_logits' not in sample
+                assert torch.equal(library.labels(sample), library.labels(expected))
+        assert any((library.labels(found[2][0]) != library.labels(found[depth][0])).any() for depth in found)
 
-    @pytest.mark.parametrize('wrong', [{'mode': 'both'}, {'depth_weights': [1]}, {'temperature': 0}])
-    def test_wrong_options(self, wrong):
+    def test_scores_that_do_not_fit(self, library):
+        head = getattr(built(library, 'gate'), library.head)
+        for given, text in ((None, 'none'), ([0.1, 0.2], '2')):
+            with pytest.raises(ValueError, match=f'an image has {text} exit scores and the gate 5 depths'):
+                head.gate_loss(torch.zeros(1, 5), samples(library, given))
+
+    @pytest.mark.parametrize('wrong', [{'mode': 'both'}, {'depth_weights': [1]}, {'temperature': 0}, {'beta': 'low'}])
+    def test_wrong_options(self, wrong, library):
         with pytest.raises(ValueError, match=next(iter(wrong))):
-            detector(**wrong)
+            built(library, **wrong)
+
+    def test_heads_and_decoders_without_early_exit(self, library):
+        stock = ('mmvitdense.EarlyExitMask2Former', 'Mask2FormerHead', 'mmdet.MSDeformAttnPixelDecoder')
+        if library is Segmentation:
+            stock = ('mmvitdense.EarlyExitEncoderDecoder', *stock[1:])
+        with pytest.raises(ValueError, match='needs a head with early exit, got Mask2FormerHead'):
+            built(library, stock=stock)
+        own = {Detection: 'EarlyExitMask2FormerHead', Segmentation: 'EarlyExitMask2FormerSegHead'}[library]
+        with pytest.raises(ValueError, match='must be an EarlyExitPixelDecoder, got MSDeformAttnPixelDecoder'):
+            built(library, stock=(stock[0], f'mmvitdense.{own}', stock[2]))
 
 
 def test_loading_scores(tmp_path):

@@ -81,4 +81,7 @@ TARGET = Target(
     pos_resize=_RULE,
     refuses=refuses,
     carries=AROUND,
+    container='model',
+    opens='detectron2.modeling.ViT({arguments}), in a model that '
+    'detectron2.checkpoint.DetectionCheckpointer(model).load({path}) fills',
 )

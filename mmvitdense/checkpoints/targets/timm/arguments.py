@@ -8,6 +8,7 @@ from mmvitdense.checkpoints.targets.contract import Code, Options
 from mmvitdense.checkpoints.targets.parts import ratio
 
 ACTIVATIONS = {'gelu': 'gelu', 'gelu_tanh': 'gelu_tanh', 'quick_gelu': 'quick_gelu'}
+OPENS = 'timm.create_model({entry}, checkpoint_path={path}, {arguments})'
 # The rule of timm wherever it resizes positions.
 SMOOTH = {'by': 'size', 'antialias': True, 'mode': 'bicubic'}
 

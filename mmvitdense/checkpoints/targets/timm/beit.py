@@ -8,7 +8,7 @@ from mmvitdense.checkpoints.formats.parts.renaming import rename
 from mmvitdense.checkpoints.targets.contract import ANY, Options, Target, Weights
 from mmvitdense.checkpoints.targets.parts import has_key_bias, with_class_row, with_patch_bias
 
-from .arguments import common
+from .arguments import OPENS, common
 
 _RULES = ((r'\.ls([12])\.gamma$', r'.gamma_\1'),)
 
@@ -76,4 +76,5 @@ TARGET = Target(
     notes=lambda options: [
         'timm builds tables of relative positions for one size: give img_size to load them resized, by its own rule'
     ],
+    opens=OPENS,
 )

@@ -19,7 +19,7 @@ from mmvitdense.checkpoints.targets.parts import (
 )
 from mmvitdense.layers import half_pairing
 
-from .arguments import SMOOTH, common
+from .arguments import OPENS, SMOOTH, common
 from .beit import separate_biases
 
 _DINOV3, _EVA02 = 'dinov3', 'eva02'
@@ -151,4 +151,5 @@ TARGET = Target(
     pos_resize=SMOOTH,
     refuses=refuses,
     notes=notes,
+    opens=OPENS,
 )

@@ -7,7 +7,7 @@ from typing import Any
 from mmvitdense.checkpoints.formats.parts.renaming import rename
 from mmvitdense.checkpoints.targets.contract import ANY, Options, Target, Weights, Where
 
-from .arguments import SMOOTH, common
+from .arguments import OPENS, SMOOTH, common
 
 
 def arguments(options: Options, weights: Weights) -> dict[str, Any]:
@@ -59,4 +59,5 @@ TARGET = Target(
         if options['with_cls_token'] != options['pos_embed_cls_slot']
         else None
     ),
+    opens=OPENS,
 )

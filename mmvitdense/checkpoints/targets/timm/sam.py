@@ -15,7 +15,7 @@ from mmvitdense.checkpoints.targets.parts import (
 )
 from mmvitdense.layers import resize_position_table
 
-from .arguments import SMOOTH, common
+from .arguments import OPENS, SMOOTH, common
 
 _NECK = 'neck.0.weight'
 
@@ -99,4 +99,5 @@ TARGET = Target(
     refuses=refuses,
     notes=notes,
     carries=('neck.',),
+    opens=OPENS,
 )

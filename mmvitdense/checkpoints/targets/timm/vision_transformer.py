@@ -8,7 +8,7 @@ from mmvitdense.checkpoints.formats.parts.renaming import rename
 from mmvitdense.checkpoints.targets.contract import ANY, Code, Options, Target, Weights
 from mmvitdense.checkpoints.targets.parts import with_patch_bias, without_class_row
 
-from .arguments import ACTIVATIONS, SMOOTH, common
+from .arguments import ACTIVATIONS, OPENS, SMOOTH, common
 
 _GATED = ((r'\.mlp\.w12\.', '.mlp.fc1.'), (r'\.mlp\.w3\.', '.mlp.fc2.'))
 _TOKENS = ((r'^register_tokens$', 'reg_token'),)
@@ -85,4 +85,5 @@ TARGET = Target(
     read_by=('timm ViT', 'DINOv2', 'TIPS'),
     pos_resize=SMOOTH,
     refuses=refuses,
+    opens=OPENS,
 )

@@ -7,7 +7,7 @@ from typing import Any
 from mmvitdense.checkpoints.targets.contract import ANY, Options, Target, Weights
 from mmvitdense.checkpoints.targets.parts import has_key_bias, only_square, with_class_row, with_patch_bias
 
-from .names import ACTIVATIONS, PLAIN_RULE, common, encoder_names
+from .names import ACTIVATIONS, OPENS, PLAIN_RULE, common, encoder_names
 
 _RULES = (
     (r'\.norm1\.', '.layernorm_before.'),
@@ -75,4 +75,5 @@ TARGET = Target(
     notes=lambda options: [
         'transformers resizes tables of relative positions bilinearly for images of another size, BEiT geometrically'
     ],
+    opens=OPENS,
 )

@@ -8,7 +8,7 @@ from mmvitdense.checkpoints.formats.parts.renaming import rename
 from mmvitdense.checkpoints.targets.contract import ANY, Options, Target, Weights
 from mmvitdense.checkpoints.targets.parts import only_square, split_qkv, with_class_row
 
-from .names import ACTIVATIONS, PLAIN_RULE, common
+from .names import ACTIVATIONS, OPENS, PLAIN_RULE, common
 
 _PARTS = tuple(f'self_attn.{part}_proj' for part in 'qkv')
 _RULES = (
@@ -62,4 +62,5 @@ TARGET = Target(
         'last_hidden_state of CLIPVisionModel is that before the last norm, post_layernorm, which it applies to the '
         'class token alone; give interpolate_pos_encoding=True for images of another size'
     ],
+    opens=OPENS,
 )

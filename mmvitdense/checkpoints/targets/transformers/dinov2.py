@@ -5,9 +5,17 @@ from __future__ import annotations
 from typing import Any
 
 from mmvitdense.checkpoints.targets.contract import ANY, Options, Target, Weights
-from mmvitdense.checkpoints.targets.parts import only_square, only_whole_ratio, ratio, with_class_row, with_patch_bias
+from mmvitdense.checkpoints.targets.parts import (
+    MASK_TOKEN,
+    only_square,
+    only_whole_ratio,
+    ratio,
+    with_class_row,
+    with_mask_token,
+    with_patch_bias,
+)
 
-from .names import ACTIVATIONS, MASK_TOKEN, PLAIN_RULE, SOME, common, encoder_names, with_mask_token
+from .names import ACTIVATIONS, OPENS, PLAIN_RULE, SOME, common, encoder_names
 
 _RULES = (
     (r'\.ls([12])\.gamma$', r'.layer_scale\1.lambda1'),
@@ -71,4 +79,5 @@ TARGET = Target(
     pos_resize=PLAIN_RULE,
     refuses=refuses,
     carries=(MASK_TOKEN,),
+    opens=OPENS,
 )

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from mmvitdense.checkpoints.targets.contract import Options, Target, Weights
+from mmvitdense.checkpoints.targets.parts import MASK_TOKEN
 
 from .dinov2 import WITH_REGISTERS, refuses, settings, write
-from .names import MASK_TOKEN
+from .names import OPENS
 
 _RULE = {'by': 'size', 'antialias': True, 'mode': 'bicubic'}
 
@@ -29,4 +30,5 @@ TARGET = Target(
     pos_resize=_RULE,
     refuses=refuses,
     carries=(MASK_TOKEN,),
+    opens=OPENS,
 )

@@ -6,9 +6,16 @@ from typing import Any
 
 from mmvitdense.checkpoints.formats.parts.renaming import rename
 from mmvitdense.checkpoints.targets.contract import ANY, Options, Target, Weights, Where
-from mmvitdense.checkpoints.targets.parts import has_key_bias, split_gated, split_qkv, with_patch_bias
+from mmvitdense.checkpoints.targets.parts import (
+    MASK_TOKEN,
+    has_key_bias,
+    split_gated,
+    split_qkv,
+    with_mask_token,
+    with_patch_bias,
+)
 
-from .names import ACTIVATIONS, MASK_TOKEN, SOME, common, with_mask_token
+from .names import ACTIVATIONS, OPENS, SOME, common
 
 _PARTS = tuple(f'attention.{part}_proj' for part in 'qkv')
 _RULES = (
@@ -89,4 +96,5 @@ TARGET = Target(
     refuses=refuses,
     carries=(MASK_TOKEN,),
     notes=notes,
+    opens=OPENS,
 )

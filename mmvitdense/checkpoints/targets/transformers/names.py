@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
-
 from mmvitdense.checkpoints.formats.parts.renaming import rename
 from mmvitdense.checkpoints.targets.contract import Options, Weights
 from mmvitdense.checkpoints.targets.parts import side_of, split_qkv
 
 ACTIVATIONS = {'gelu': 'gelu', 'gelu_tanh': 'gelu_pytorch_tanh', 'quick_gelu': 'quick_gelu'}
 PLAIN_RULE = {'by': 'size', 'antialias': False, 'mode': 'bicubic'}
-MASK_TOKEN = 'mask_token'
+OPENS = 'transformers.AutoModel.from_pretrained({path})'
 SOME = range(1, 10**6)
 """Numbers of registers of models that have at least one."""
 
@@ -36,14 +34,6 @@ def encoder_names(weights: Weights, *rules: tuple[str, str], key_bias: bool = Tr
         key_bias: Whether keys have a bias.
     """
     return rename(split_qkv(weights, _PARTS, key_bias), (*_TOP, *rules))
-
-
-def with_mask_token(weights: Weights, *shape: int) -> Weights:
-    """With the mask token that the model has, of zeros where the weights lack it, of this shape."""
-    token = weights.get(MASK_TOKEN)
-    like = weights['patch_embed.proj.weight']
-    token = torch.zeros(shape, dtype=like.dtype) if token is None else token.reshape(shape)
-    return {**weights, MASK_TOKEN: token}
 
 
 def common(model: str, model_type: str, options: Options) -> dict[str, Any]:

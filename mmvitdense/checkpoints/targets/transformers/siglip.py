@@ -8,7 +8,7 @@ from mmvitdense.checkpoints.targets.contract import ANY, Options, Target, Weight
 from mmvitdense.checkpoints.targets.parts import only_square, with_patch_bias, without_class_row
 
 from .clip import tower_names
-from .names import ACTIVATIONS, PLAIN_RULE, common
+from .names import ACTIVATIONS, OPENS, PLAIN_RULE, common
 
 
 def arguments(options: Options, weights: Weights) -> dict[str, Any]:
@@ -37,4 +37,5 @@ TARGET = Target(
     pos_resize=PLAIN_RULE,
     refuses=lambda weights, options: only_square(options),
     notes=lambda options: ['give interpolate_pos_encoding=True for images of another size'],
+    opens=OPENS,
 )

@@ -8,10 +8,10 @@ from __future__ import annotations
 from typing import Any
 
 from mmvitdense.checkpoints.targets.contract import Options, Target, Weights
-from mmvitdense.checkpoints.targets.parts import with_class_row, with_patch_bias
+from mmvitdense.checkpoints.targets.parts import MASK_TOKEN, with_class_row, with_mask_token, with_patch_bias
 
 from .dinov2 import WITH_REGISTERS, refuses, settings
-from .names import MASK_TOKEN, with_mask_token
+from .names import OPENS
 
 _RULE = {'by': 'size', 'antialias': True, 'mode': 'bilinear'}
 
@@ -38,4 +38,5 @@ TARGET = Target(
     pos_resize=_RULE,
     refuses=refuses,
     carries=(MASK_TOKEN,),
+    opens=OPENS,
 )

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
+
 from mmvitdense.checkpoints.targets.contract import ANY, Options, Target, Weights
 from mmvitdense.checkpoints.targets.parts import only_square, with_class_row, with_patch_bias
 
-from .names import ACTIVATIONS, PLAIN_RULE, common, encoder_names
+from .names import ACTIVATIONS, OPENS, PLAIN_RULE, common, encoder_names
 
 _RULES = (
     (r'\.norm1\.', '.layernorm_before.'),
@@ -27,8 +29,25 @@ def arguments(options: Options, weights: Weights) -> dict[str, Any]:
 
 
 def write(weights: Weights, options: Options) -> Weights:
-    """Rename."""
-    return encoder_names(with_class_row(with_patch_bias(weights), options), *_RULES)
+    """Rename; a last norm that these weights lack has gains of one."""
+    weights = with_class_row(with_patch_bias(weights), options)
+    if options['final_norm'] is None:
+        like = weights['blocks.0.norm1.weight']
+        weights |= {'norm.weight': torch.ones_like(like), 'norm.bias': torch.zeros_like(like)}
+    return encoder_names(weights, *_RULES)
+
+
+def notes(options: Options) -> list[str]:
+    """The pooler, images of another size, the last norm."""
+    found = [
+        'the pooler of ViTModel is not in the weights; give interpolate_pos_encoding=True for images of another size'
+    ]
+    if options['final_norm'] is None:
+        found.append(
+            'ViTModel ends with a norm, which these weights lack: their features are hidden_states[-1] of '
+            'output_hidden_states=True'
+        )
+    return found
 
 
 TARGET = Target(
@@ -43,7 +62,7 @@ TARGET = Target(
         'qkv_bias': ANY,
         'patch_bias': ANY,
         'act': tuple(ACTIVATIONS),
-        'final_norm': ('all', 'last'),
+        'final_norm': ANY,
         'norm_eps': ANY,
     },
     arguments=arguments,
@@ -51,7 +70,6 @@ TARGET = Target(
     read_by=('transformers ViT',),
     pos_resize=PLAIN_RULE,
     refuses=lambda weights, options: only_square(options),
-    notes=lambda options: [
-        'the pooler of ViTModel is not in the weights; give interpolate_pos_encoding=True for images of another size'
-    ],
+    notes=notes,
+    opens=OPENS,
 )

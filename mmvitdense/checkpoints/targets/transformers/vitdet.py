@@ -20,7 +20,7 @@ from mmvitdense.checkpoints.targets.parts import (
     with_patch_bias,
 )
 
-from .names import ACTIVATIONS, PLAIN_RULE, common
+from .names import ACTIVATIONS, OPENS, PLAIN_RULE, common
 
 _RULES = (
     (r'^pos_embed$', 'embeddings.position_embeddings'),
@@ -89,4 +89,5 @@ TARGET = Target(
     read_by=('transformers ViTDet',),
     pos_resize=PLAIN_RULE,
     refuses=refuses,
+    opens=OPENS,
 )

@@ -1,0 +1,1 @@
+"""Models of the repositories that published the pre-trainings."""
