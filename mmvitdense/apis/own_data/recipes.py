@@ -54,7 +54,10 @@ def find_recipe(model: str, task: str) -> Recipe:
         raise InputError(f'--model {model}: there is no config of this name{_nearest(name)}')
     if chosen := best_config(asked, task):
         return _recipe(chosen, task)
-    trunk = name.partition('_')[0].partition('-')[2]
+    whole = name.partition('_')[0]
+    if chosen := best_config([stem for stem in config_names() if stem.partition('_')[0] == whole], task):
+        return _recipe(chosen, task, f'No config of {model} is for {_WORDS[task]}: {chosen} has the same ViT.')
+    trunk = whole.partition('-')[2]
     same = [stem for stem in config_names() if stem.partition('_')[0].partition('-')[2] == trunk]
     if trunk and (chosen := best_config(same, task)):
         note = f'No config of {model} is for {_WORDS[task]}: {chosen} has the same ViT.'
