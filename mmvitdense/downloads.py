@@ -22,6 +22,7 @@ from typing import Any
 from .download_address import KINDS, Address, DownloadError, parse_address
 from .download_hosts import advice_for
 from .download_mirrors import mirrored
+from .progress import bar
 
 SECONDS = 30.0
 """How long a server may take to answer, and between two parts of what it sends."""
@@ -207,7 +208,7 @@ def _goes_on(answer: HTTPResponse, begin: int, version: str) -> bool:
 def _copy(
     address: Address, answer: HTTPResponse, file: Any, done: int, expected: int | None, largest: int | None
 ) -> None:
-    with _progress(address.name, done, expected) as advance:
+    with bar(expected, address.name, done, in_bytes=True) as advance:
         while True:
             try:
                 # What has come, so that it is kept when the rest does not.
@@ -330,15 +331,3 @@ def _authorize(request: urllib.request.Request) -> None:
 
 def _asks_for_token(url: str, code: int) -> bool:
     return code in (401, 403) and urllib.parse.urlsplit(url).hostname == _TOKEN_HOST
-
-
-@contextmanager
-def _progress(name: str, done: int, expected: int | None) -> Iterator[Any]:
-    from rich.console import Console
-    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
-
-    console = Console(stderr=True)
-    columns = (TextColumn('{task.description}'), BarColumn(), DownloadColumn(), TransferSpeedColumn())
-    with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as progress:
-        task = progress.add_task(name, total=expected, completed=done)
-        yield lambda count: progress.advance(task, count)

@@ -109,7 +109,13 @@ DATA_SAMPLERS = Registry(
     locations=['mmvitdense.engine'],
 )
 HOOKS = Registry('hook', parent=root.HOOKS, scope=_SCOPE, locations=['mmvitdense.engine'])
-METRICS = Registry('metric', parent=root.METRICS, scope=_SCOPE, locations=['mmvitdense.evaluation'])
+METRICS = RegistryWithOptionalModules(
+    'metric',
+    parent=root.METRICS,
+    scope=_SCOPE,
+    locations=['mmvitdense.evaluation'],
+    optional_modules={'mmvitdense.evaluation.coco_metric': 'mmdet'},
+)
 PARAM_SCHEDULERS = Registry(
     'parameter scheduler', parent=root.PARAM_SCHEDULERS, scope=_SCOPE, locations=['mmvitdense.engine']
 )

@@ -1,7 +1,7 @@
 _base_ = ['./runtime.py', 'mmdet::_base_/default_runtime.py']
 
 default_hooks = dict(
-    logger=dict(interval=50),
+    logger=dict(interval=50, log_metric_by_epoch=False),
     checkpoint=dict(type='mmvitdense.WholeCheckpointHook', by_epoch=False, interval=5000, max_keep_ckpts=2),
     repeatable=dict(type='mmvitdense.RepeatableHook'),
     finite_loss=dict(type='mmvitdense.FiniteLossHook'),

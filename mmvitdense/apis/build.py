@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import importlib.util
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from mmengine.registry import MODELS, RUNNERS, init_default_scope
@@ -13,6 +13,7 @@ from torch import nn
 
 from mmvitdense.datasets.scored_images import ScoreShownImagesHook
 from mmvitdense.engine import RestoreFrozenHook
+from mmvitdense.engine.evaluation_progress import EvaluationProgressHook
 
 from .build_errors import building, nearest
 from .errors import InputError
@@ -64,6 +65,8 @@ def build_runner(
     trains: bool = True,
     tried: bool = True,
     before_writing: Callable[[Runner], Any] | None = None,
+    only_prepared: bool = False,
+    given_datasets: Mapping[str, Any] | None = None,
 ) -> Runner:
     """Build the runner of a config with all its parts, before anything is written (see `PreparedRun`).
 
@@ -76,6 +79,8 @@ def build_runner(
         trains: Whether the run trains, or tests.
         tried: Whether the loss of a first batch is computed, and a prediction made.
         before_writing: Called with the runner when all is built, before the first file is written.
+        only_prepared: Whether to build its parts alone: nothing is written, and it cannot run; call `forget` after use.
+        given_datasets: Data sets that are already built, by 'train' and 'val'.
 
     Raises:
         InputError: With the place in the config of what cannot be built; no work dir was made then.
@@ -95,10 +100,15 @@ def build_runner(
         'tried': tried,
         'log': current_log(),
         'before_writing': before_writing and staticmethod(before_writing),
+        'only_prepared': only_prepared,
+        'given_datasets': given_datasets or {},
     }
     attributes['log'].set_level(cfg.get('log_level', 'INFO'))
     runner = type('PreparedRunner', (PreparedRun, runner_class), attributes).from_cfg(cfg)
+    if only_prepared:
+        return runner
     runner.register_hook(RestoreFrozenHook())
+    runner.register_hook(EvaluationProgressHook())
     if cfg.get('default_scope') == 'mmdet':
         runner.register_hook(ScoreShownImagesHook())
     return runner

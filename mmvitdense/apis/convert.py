@@ -52,6 +52,7 @@ class Conversion:
         whole_model: Whether the file holds a neck and heads of mmdet or mmseg besides.
         export: The model of another library that the weights are written for.
         notes: What could not be determined.
+        misfit: Why no model takes the weights, whose names are those of one; None where one does.
     """
 
     format_name: str
@@ -66,6 +67,7 @@ class Conversion:
     whole_model: bool = False
     export: LibraryExport | None = None
     notes: list[str] = field(default_factory=list)
+    misfit: str | None = None
 
     @cached_property
     def weights(self) -> dict[str, Tensor]:
@@ -280,6 +282,7 @@ def _describe(
     if reason is None:
         conversion.description = description
         return {} if grid is None else grids_given(backbone, grid)
+    conversion.misfit = reason
     tried = f'{spelled_options(given)} and what' if given else 'those that'
     conversion.notes.append(
         f'options: unknown, {tried} names and shapes imply do not fit ({reason}); the weights are converted anyway'
@@ -312,6 +315,11 @@ def _compare(backbone: dict[str, Tensor], module: nn.Module, how: FitOptions) ->
         f'{name} is {tuple(x.shape)} in the file, {tuple(expected[name].shape)} in the model'
         for name, x in backbone.items()
         if name in expected and x.shape != expected[name].shape
+    ]
+    differing += [
+        f'{name} has numbers of type {str(x.dtype).removeprefix("torch.")}'
+        for name, x in backbone.items()
+        if name in expected and expected[name].is_floating_point() and not x.is_floating_point()
     ]
     if differing:
         return '; '.join(differing[:3]), []

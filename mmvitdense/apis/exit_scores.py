@@ -13,6 +13,7 @@ from mmengine.runner import Runner
 
 from mmvitdense.compat import while_tools_run
 from mmvitdense.models.mask_transformers.early_exit import TrainsGateAlone
+from mmvitdense.progress import progress
 
 from .build import build_model, predict_labels_alone
 from .errors import InputError
@@ -65,7 +66,7 @@ def make_exit_scores(
     metric = METRICS.build(metric_cfg)
     metric.dataset_meta = loader.dataset.metainfo
     scores: dict[str, list[float]] = {}
-    for batch in loader:
+    for batch in progress(loader, 'Predicting'):
         for name, qualities in _scores_of(model, batch, metric, quality).items():
             if name in scores:
                 raise InputError(f'Two images of the data set are named {name}; expected names that differ.')

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -43,28 +43,51 @@ def try_sample_batch(loader: DataLoader, key: str) -> Any | None:
         InputError: A transform or the collating of samples fails.
         DataError: A file cannot be read.
     """
-    dataset = loader.dataset
-    if isinstance(dataset, IterableDataset):
+    if isinstance(loader.dataset, IterableDataset):
         return None
+    with generators_kept():
+        return collated(loader, key, load_samples(loader, key, range(batch_size_of(loader))))
+
+
+def batch_size_of(loader: DataLoader) -> int:
+    """Samples of a batch."""
+    return loader.batch_size or getattr(loader.batch_sampler, 'batch_size', 1)
+
+
+def load_samples(loader: DataLoader, key: str, indices: Iterable[int]) -> list[Any]:
+    """Load samples, with copies of the transforms; indices go round.
+
+    Raises:
+        InputError: There are none, or a transform fails.
+        DataError: A file cannot be read.
+    """
+    dataset, samples = loader.dataset, []
     if not len(dataset):
         raise InputError(f'{key}.dataset holds no samples; check its paths, classes and filter_cfg.')
-    size = loader.batch_size or getattr(loader.batch_sampler, 'batch_size', 1)
-    with _generators_kept(), _copied_pipelines(dataset, f'{key}.dataset') as places:
-        samples = []
-        for index in range(size):
+    with _copied_pipelines(dataset, f'{key}.dataset') as places:
+        for index in indices:
             try:
                 samples.append(dataset[index % len(dataset)])
             except _KNOWN:
                 raise
             except Exception as error:
                 raise InputError(_failed_sample(error, key, index, places)) from error
-        try:
-            return loader.collate_fn(samples)
-        except Exception as error:
-            raise InputError(
-                f'{key}: {size} samples cannot be made one batch ({type(error).__name__}: {message_of(error)}); with '
-                'images of several sizes the collate_fn is pseudo_collate.'
-            ) from error
+    return samples
+
+
+def collated(loader: DataLoader, key: str, samples: list[Any]) -> Any:
+    """Make samples one batch.
+
+    Raises:
+        InputError: They cannot be.
+    """
+    try:
+        return loader.collate_fn(samples)
+    except Exception as error:
+        raise InputError(
+            f'{key}: {len(samples)} samples cannot be made one batch ({type(error).__name__}: {message_of(error)}); '
+            'with images of several sizes the collate_fn is pseudo_collate.'
+        ) from error
 
 
 def try_loss(runner: Any, batch: Any) -> None:
@@ -97,15 +120,11 @@ def try_prediction(runner: Any, batch: Any) -> None:
 @contextmanager
 def _trial(model: nn.Module, part: str, runner: Any) -> Iterator[nn.Module]:
     """A copy of the model, whose failures are named by the module that fails."""
-    with _generators_kept():
+    with generators_kept():
         trial = copy.deepcopy(model)
-        names = {id(module): name for name, module in trial.named_modules()}
         try:
-            yield trial
-        except _KNOWN:
-            raise
-        except Exception as error:
-            raise InputError(_failed(error, names, part, runner)) from error
+            with failures_named(trial, part, runner):
+                yield trial
         finally:
             del trial
     if torch.cuda.is_available():
@@ -113,7 +132,26 @@ def _trial(model: nn.Module, part: str, runner: Any) -> Iterator[nn.Module]:
 
 
 @contextmanager
-def _generators_kept() -> Iterator[None]:
+def failures_named(model: nn.Module, part: str, runner: Any) -> Iterator[None]:
+    """Turn an error of a model, or of what it is trained with, into an `InputError` that names the module that fails.
+
+    Args:
+        model: The model.
+        part: 'train' or 'val'.
+        runner: Whose model it is, or of whose it is a copy.
+    """
+    names = {id(module): name for name, module in model.named_modules()}
+    try:
+        yield
+    except _KNOWN:
+        raise
+    except Exception as error:
+        raise InputError(_failed(error, names, part, runner)) from error
+
+
+@contextmanager
+def generators_kept() -> Iterator[None]:
+    """Put all generators of random numbers back as they were."""
     state = random_state()
     try:
         yield
@@ -176,7 +214,7 @@ def _failed(error: Exception, names: dict[int, str], part: str, runner: Any) -> 
     if isinstance(error, torch.OutOfMemoryError):
         return (
             f'One training step does not fit into the memory of the GPU ({message_of(error)}); lower '
-            'train_dataloader.batch_size (and raise optim_wrapper.accumulative_counts), or use --amp.'
+            'train_dataloader.batch_size (and raise optim_wrapper.accumulative_counts), use --amp, or --auto.'
         )
     module: nn.Module | None = None
     for frame, _ in traceback.walk_tb(error.__traceback__):

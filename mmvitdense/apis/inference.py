@@ -9,11 +9,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from rich.console import Console
-from rich.progress import track
 
 from mmvitdense.compat import while_tools_run
 from mmvitdense.datasets.checks import check_windows
+from mmvitdense.progress import progress as with_bar
 
 from .batches import Batching, Prepared
 from .build import build_model, predict_labels_alone
@@ -118,7 +117,7 @@ class Inferencer:
             score_thr: Detections below it are left out, and their masks not made; 0 for all that the model gives, as
                 the scoring of a data set needs them.
             batch_size: By default that of the inferencer.
-            progress: Whether a bar on stderr counts the images.
+            progress: Whether a bar on a terminal counts the images.
             keep_images: Whether each result keeps its `image`, for drawing.
 
         Returns:
@@ -182,7 +181,7 @@ class Inferencer:
         size = self.batch_size if batch_size is None else _checked_batch_size(batch_size)
         items = found.items
         if progress:
-            items = track(items, 'Images', found.total, console=Console(stderr=True))
+            items = with_bar(items, 'Images', found.total)
         predict = self._in_batches if self._tiling is None else self._in_tiles
         return predict(items, score_thr, size, keep_images, skip)
 

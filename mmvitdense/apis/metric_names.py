@@ -18,6 +18,8 @@ _OF_PROPOSALS = ('AR@100', 'AR@300', 'AR@1000', 'AR_s@1000', 'AR_m@1000', 'AR_l@
 """What mmdet's `CocoMetric` computes (`mmdet/evaluation/metrics/coco_metric.py:compute_metrics`)."""
 _OF_PANOPTIC = tuple(f'{score}{part}' for part in ('', '_th', '_st') for score in ('PQ', 'SQ', 'RQ'))
 """What mmdet's `CocoPanopticMetric` computes (`coco_panoptic_metric.py:parse_pq_results`)."""
+_COCO = ('mmdet.CocoMetric', 'mmvitdense.CocoMetric')
+"""Metrics with the names of COCO: mmdet's, and ours in its place."""
 _WATCHING = ('save_best', 'monitor')
 """Arguments that name results, of hooks that save the best or stop early, and of schedules that wait for a plateau."""
 
@@ -73,6 +75,39 @@ def check_watched(cfg: Any, evaluator: Any, key: str) -> None:
             raise InputError(f'{place}: {key} computes no {name!r}{hint}')
 
 
+def main_result(evaluator: Any) -> tuple[str, float] | None:
+    """The result by which one picks the best checkpoint, and what a perfect one is.
+
+    The masks of instances come before boxes, which come with them; of several metrics, the first that is known counts.
+
+    Returns:
+        Its name as metrics log it and 1 or 100, or None where no metric is known. Greater is better.
+    """
+    for metric in getattr(evaluator, 'metrics', None) or ():
+        found = None if getattr(metric, 'format_only', False) else _main_of(metric)
+        if found is not None:
+            name, most = found
+            return f'{metric.prefix}/{name}' if metric.prefix else name, most
+    return None
+
+
+def _main_of(metric: Any) -> tuple[str, float] | None:
+    kind = _kind(metric)
+    if kind == 'mmseg.IoUMetric':
+        return metric.metrics[0], 100.0
+    if kind == 'mmdet.CocoPanopticMetric':
+        return 'PQ', 100.0
+    items = {**dict.fromkeys(_COCO, 'mAP'), 'mmdet.LVISMetric': 'AP'}
+    scored = [name for name in ('segm', 'bbox') if name in getattr(metric, 'metrics', ())]
+    if kind not in items or not scored or items[kind] not in (metric.metric_items or (items[kind],)):
+        return None
+    return f'{scored[0]}_{items[kind]}', 1.0
+
+
+def _kind(metric: Any) -> str:
+    return f'{type(metric).__module__.partition(".")[0]}.{type(metric).__name__}'
+
+
 def _watched(cfg: Any) -> Iterator[tuple[str, str]]:
     """(key, name of a result) of all that is looked at."""
     schedules = cfg.get('param_scheduler') or []
@@ -99,12 +134,12 @@ def _names(evaluator: Any) -> Collection[str] | None:
 def _names_of(metric: Any) -> Collection[str] | None:
     if getattr(metric, 'format_only', False):
         return None
-    kind = f'{type(metric).__module__.partition(".")[0]}.{type(metric).__name__}'
+    kind = _kind(metric)
     if kind == 'mmseg.IoUMetric':
         return {'aAcc', *(name for each in metric.metrics for name in _WITH.get(each, ()))}
     if kind == 'mmdet.CocoPanopticMetric':
         return _OF_PANOPTIC
-    if kind == 'mmdet.CocoMetric' and not metric.classwise:
+    if kind in _COCO and not metric.classwise:
         return set().union(*(_of_coco(metric, each) for each in metric.metrics))
     return None
 

@@ -6,8 +6,9 @@ import copy
 import itertools
 import os.path as osp
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -30,7 +31,9 @@ from .hook_arguments import check_backends, check_hook_arguments
 from .metric_names import check_metrics, check_watched
 from .official_weights import fits_by_name, official_weights
 from .option_kinds import check_kinds
+from .own_metrics import with_own_metrics
 from .pixels import warn_of_loaded_pixels
+from .rate_rule import rate_factor
 from .run_log import RunLog
 from .trial_steps import try_optimizers, try_schedules
 from .unread_keys import refuse_unread_keys, refuse_unread_rules
@@ -53,6 +56,8 @@ class PreparedRun:
         tried: Whether the loss of a first batch is computed, and a prediction made.
         log: What the run says so far.
         before_writing: Called with the runner when all is built.
+        only_prepared: Whether it ends here: there is no work dir, and nothing can be run.
+        given_datasets: Data sets that are already built, by 'train' and 'val', in the place of the config's.
     """
 
     before_writing: Callable[[Runner], Any] | None = None
@@ -62,6 +67,8 @@ class PreparedRun:
     max_bad_images: int | None = None
     trains = True
     tried = True
+    only_prepared = False
+    given_datasets: Mapping[str, Any] = MappingProxyType({})
     _preparing = _prepared = False
     _scaled = _initialized = _pixels_compared = False
     batch_tried = False
@@ -87,9 +94,17 @@ class PreparedRun:
             self._preparing = False
         self._prepared = True
         self.seconds_of_preparation = time.monotonic() - started
+        if self.only_prepared:
+            return
         if self.before_writing is not None:
             self.before_writing(self)
         super().__init__(**arguments)
+
+    def forget(self) -> None:
+        """Take what was only prepared out of mmengine's lists of instances."""
+        MessageHub._instance_dict.pop(self._name, None)
+        if isinstance(described := self.cfg.get('visualizer'), dict):
+            _forget_visualizer(described)
 
     def _prepare(self, arguments: dict[str, Any]) -> None:
         """Build all parts and put them into the arguments of mmengine's constructor.
@@ -182,7 +197,7 @@ class PreparedRun:
         to_score = try_sample_batch(self._val_loop.dataloader, 'val_dataloader') if self._val_loop is not None else None
         if self.tried and not self._distributed:
             self.batch_tried = True
-            with _hub_of_its_own(self):
+            with hub_of_its_own(self):
                 if batch is not None:
                     try_loss(self, batch)
                 if to_score is not None:
@@ -235,7 +250,9 @@ class PreparedRun:
 
     def scale_lr(self, optim_wrapper: Any, auto_scale_lr: dict | None = None) -> None:
         if not self._scaled:
-            super().scale_lr(optim_wrapper, _for_summed_gradients(optim_wrapper, auto_scale_lr))
+            loader = self._train_dataloader
+            batch = loader.batch_size if isinstance(loader, DataLoader) else loader['batch_size']
+            super().scale_lr(optim_wrapper, _real_scaling(optim_wrapper, batch * self.world_size, auto_scale_lr))
 
     def _init_model_weights(self) -> None:
         if not self._initialized:
@@ -277,15 +294,18 @@ class PreparedRun:
         self._part = 'test'
         return super().build_test_loop(loop)
 
-    def build_dataloader(self, *args: Any, **kwargs: Any) -> DataLoader:
+    def build_dataloader(self, dataloader: Any, *args: Any, **kwargs: Any) -> DataLoader:
+        given = self.given_datasets.get(self._part) if self._preparing else None
+        if given is not None:
+            return super().build_dataloader({**dataloader, 'dataset': given}, *args, **kwargs)
         with self._building_part('dataloader'):
-            loader = super().build_dataloader(*args, **kwargs)
+            loader = super().build_dataloader(dataloader, *args, **kwargs)
             guard_images(loader.dataset, self.max_bad_images, training=self._part == 'train')
         return loader
 
     def build_evaluator(self, evaluator: Any) -> Any:
         with self._building_part('evaluator'):
-            return super().build_evaluator(evaluator)
+            return super().build_evaluator(with_own_metrics(evaluator))
 
     @contextmanager
     def _building_part(self, name: str) -> Iterator[None]:
@@ -297,7 +317,7 @@ class PreparedRun:
 
 
 @contextmanager
-def _hub_of_its_own(runner: Runner) -> Iterator[None]:
+def hub_of_its_own(runner: Runner) -> Iterator[None]:
     """Models read and write mmengine's message hub; what is tried leaves none of it in that of the run."""
     name = f'{runner._name}_trial'
     hub = MessageHub.get_instance(name)
@@ -347,12 +367,19 @@ def _check_clipping(optim_wrapper: Any) -> None:
                 wrapper.clip_func([torch.zeros(1, requires_grad=True)], **given)
 
 
-def _for_summed_gradients(optim_wrapper: Any, auto_scale_lr: dict | None) -> dict | None:
-    """Let `base_batch_size` be that of one batch, `accumulative_counts` of which make a step of the optimizer.
+def _real_scaling(optim_wrapper: Any, batch: int, auto_scale_lr: dict | None) -> dict | None:
+    """Let `base_batch_size` be the number from which mmengine computes the factor that is meant.
 
-    mmengine compares it with the size of one batch, although the gradients of several are averaged for a step.
+    mmengine takes the images of one batch over it. A step of the optimizer has those of `accumulative_counts` batches,
+    whose gradients are averaged; and by the rule 'sqrt' the rate goes with the square root of the ratio.
+
+    Args:
+        optim_wrapper: What was built.
+        batch: Images of a batch, of all processes together.
+        auto_scale_lr: The field of the config; 'rule' is 'linear', as mmengine has it, or 'sqrt'.
     """
-    counts = getattr(optim_wrapper, '_accumulative_counts', 1)
-    if counts == 1 or not (auto_scale_lr or {}).get('enable'):
+    if not (auto_scale_lr or {}).get('enable'):
         return auto_scale_lr
-    return {**auto_scale_lr, 'base_batch_size': auto_scale_lr['base_batch_size'] / counts}
+    counts = getattr(optim_wrapper, '_accumulative_counts', 1)
+    factor = rate_factor(auto_scale_lr, batch * counts)
+    return auto_scale_lr if factor is None else {**auto_scale_lr, 'base_batch_size': batch / factor}

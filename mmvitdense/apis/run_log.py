@@ -18,6 +18,7 @@ from .build_errors import nearest
 from .errors import InputError, is_of_others
 
 _PROGRESS = ('mmengine.hooks.logger_hook', 'mmengine.hooks.checkpoint_hook', 'mmengine.hooks.early_stopping_hook')
+_OWN_RESULTS = 'mmvitdense.evaluation.'
 _IN_THE_PLAN = ('mmvitdense.datasets.checks',)
 _OTHERS = ('mmengine', 'mmcv', 'mmdet', 'mmseg', 'mmpretrain', 'torch', 'torchvision', 'pycocotools')
 """Packages whose information and warnings, such as of deprecations, a person can do nothing about."""
@@ -165,7 +166,8 @@ def _for_terminal(tables: bool) -> Any:
         origin = getattr(record, 'origin', None) or _origin()
         if origin in _PROGRESS:
             return not str(record.msg).startswith('Exp name')
-        if origin.partition('.')[0] in _OTHERS:
+        own_results = origin.startswith(_OWN_RESULTS) and record.levelno <= logging.INFO
+        if own_results or origin.partition('.')[0] in _OTHERS:
             return tables and '.evaluation.' in f'{origin}.'
         return record.levelno > logging.INFO or not origin.startswith(_IN_THE_PLAN)
 

@@ -12,6 +12,7 @@ import torch
 from .build_errors import nearest, parts_below, shown
 from .config import refuse_mistyped_fields
 from .errors import InputError
+from .rate_rule import RULES
 
 _TOGETHER = {
     'train': ('train_dataloader', 'train_cfg', 'optim_wrapper'),
@@ -28,7 +29,7 @@ _AT_LEAST_ONE = ('max_iters', 'max_epochs', 'val_interval', 'val_begin')
 _MOST_IN_A_BATCH, _MOST_WORKERS = 2**16, 2**10
 _READ_LENIENTLY = {
     'env_cfg': {'cudnn_benchmark', 'mp_cfg', 'dist_cfg', 'resource_limit'},
-    'auto_scale_lr': {'enable', 'base_batch_size'},
+    'auto_scale_lr': {'enable', 'base_batch_size', 'rule'},
 }  # fmt: skip
 """Settings whose readers take what they know and pass over the rest."""
 
@@ -106,6 +107,8 @@ def _check_numbers(cfg: Any) -> None:
     wrapper = cfg.get('optim_wrapper') or {}
     if 'accumulative_counts' in wrapper:
         _whole_number('optim_wrapper.accumulative_counts', wrapper.accumulative_counts, 1)
+    if (rule := (cfg.get('auto_scale_lr') or {}).get('rule', RULES[0])) not in RULES:
+        raise InputError(f'auto_scale_lr.rule: expected {" or ".join(map(repr, RULES))}, got {shown(rule)}.')
     optimizer = wrapper.get('optimizer', {'type': ''})
     if optimizer is None or (isinstance(optimizer, (str, list, dict)) and 'type' not in optimizer):
         raise InputError(f'optim_wrapper.optimizer: expected a dict with its type, got {shown(optimizer)}.')

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +49,7 @@ def evaluate_model(
     check_images: str = 'sample',
     tta: bool = False,
     trunk: str | Path | None = None,
+    watch: Callable[[Runner], AbstractContextManager] | None = None,
     amp: bool | str = False,
     tf32: bool = False,
 ) -> dict[str, float]:
@@ -71,6 +72,7 @@ def evaluate_model(
         check_images: Which images to decode before the run, a 'sample' or 'all'.
         tta: Predict several views of each image, by `tta_pipeline` and `tta_model` of the config.
         trunk: The file of the ViT, for weights without it or with differences to it, see `load_model_weights`.
+        watch: Called with the runner; the test runs inside of the context that it gives.
         amp: Mixed precision, 'float16' (which True means) or 'bfloat16'; on CPUs always bfloat16.
         tf32: Let products of matrices in float32 round to TF32 on NVIDIA GPUs, as torch lets convolutions.
 
@@ -112,7 +114,9 @@ def evaluate_model(
     runner.logger.info(test_plan(runner, found.source, outputs))
     if show_dir is not None:
         runner.register_hook(ShowHook(show_dir, _read_image, show_interval, score_thr))
-    with precision(amp, tf32), _predictions_to(runner, cfg, out), class_scores(runner.test_evaluator) as of_classes:
+    watched = nullcontext() if watch is None else watch(runner)
+    scores = class_scores(runner.test_evaluator)
+    with precision(amp, tf32), _predictions_to(runner, cfg, out), scores as of_classes, watched:
         metrics = {name: round(float(value), 6) for name, value in runner.test().items()}
     if json_file is not None and is_main_process():
         write_json(json_file, metrics | of_classes)

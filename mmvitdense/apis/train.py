@@ -18,21 +18,23 @@ from mmvitdense.engine.same_training import compare_training
 from mmvitdense.engine.whole_checkpoint import handle_signals_as_before
 from mmvitdense.engine.work_dir import checkpoint_folders, folders_locked
 
+from .adapt import BATCH_AND_LENGTH, FIELD, Adapted, Given, adapt_config, adapt_precision, adapted_before
 from .amp import amp_for_device, enable_amp, precision, tf32_notes
 from .build import build_model, build_runner
 from .checkpoint import load_model_weights, read_run_checkpoint
-from .config import option_notes, set_work_dir, unused_notes
+from .config import load_config, option_notes, set_work_dir, unused_notes
 from .errors import InputError
 from .files import check_output_files
 from .initial_weights import check_initial_weights
 from .launch import on_main_process, start_process_group
 from .named_models import find_config, weights_file
-from .plan import training_plan
+from .plan import print_plan, training_plan
 from .repeatable import add_training_hooks, fix_seed
 from .resume import latest_checkpoint, set_resume
 from .run_log import run_log
 from .run_parts import check_parts
 from .sync_bn import sync_bn_to_bn
+from .tensorboard import add_tensorboard
 
 
 @while_tools_run()
@@ -47,8 +49,12 @@ def train_model(
     launcher: str = 'none',
     check_images: str = 'sample',
     max_bad_images: int | None = None,
+    tensorboard: bool = False,
     tf32: bool = False,
-) -> Runner:
+    auto: bool = False,
+    plan: bool = False,
+    probe: bool = True,
+) -> Runner | None:
     """Train the model of a config; everything is checked before anything is written.
 
     Args:
@@ -65,10 +71,16 @@ def train_model(
         check_images: Which images to decode before the run, a 'sample' or 'all'.
         max_bad_images: How many images may be replaced by others because they cannot be read; by default 1 % of those
             that the check did not see.
+        tensorboard: Write events for TensorBoard as well.
         tf32: Let products of matrices in float32 round to TF32 on NVIDIA GPUs, as torch lets convolutions.
+        auto: Adapt batch, accumulation, rate, schedule, precision and what is kept to the machine and the data, except
+            what `cfg_options` give. A run that is resumed keeps the plan of its work dir.
+        plan: Print what the run would do and expects to take, and stop; nothing is written.
+        probe: Whether `auto` and `plan` try a few steps. Without them the batch is that of the config, and memory and
+            time are not measured.
 
     Returns:
-        The runner, after training.
+        The runner, after training; None for a plan.
 
     Raises:
         InputError, DataError, CheckpointError: something given cannot be used; no work dir was made then.
@@ -80,16 +92,27 @@ def train_model(
     """
     if (max_bad_images or 0) < 0:
         raise InputError(f'--max-bad-images must be at least 0, got {max_bad_images}.')
+    if not (probe or auto or plan):
+        raise InputError('--no-probe goes with --auto or --plan, which try steps: give one of them, or leave it out.')
     cfg, _ = find_config(config, cfg_options)
     missing = [key for key in ('train_dataloader', 'train_cfg', 'optim_wrapper') if not cfg.get(key)]
     if missing:
         raise InputError(f'{cfg.filename} cannot be trained: it has no {", ".join(missing)}.')
     check_parts(cfg)
+    if tensorboard:
+        add_tensorboard(cfg)
     set_work_dir(cfg, work_dir, config)
     initial = cfg.get('load_from')
+    kept = adapted_before(cfg, resume, auto)
+    if kept is not None:
+        cfg = _goes_on(kept, cfg, cfg_options)
     set_resume(cfg, resume)
-    notes = option_notes(cfg_options) + unused_notes(cfg) + _apply_options(cfg, amp, auto_scale_lr) + tf32_notes(tf32)
+    notes = option_notes(cfg_options) + unused_notes(cfg) + tf32_notes(tf32)
+    if kept is None:
+        notes += _apply_options(cfg, amp, auto_scale_lr)
     start_process_group(cfg, launcher)
+    given = Given({*(cfg_options or {}), *(['optim_wrapper.type'] if amp else [])})
+    changes = adapt_precision(cfg, given) if auto and kept is None else []
     notes += adapt_to_machine(cfg)
     every_image = check_images == 'all'
     cfg.resume, cfg.load_from, seed, found = on_main_process(
@@ -97,10 +120,19 @@ def train_model(
     )
     fix_seed(cfg, seed)
     add_training_hooks(cfg)
+    adapted = Adapted(list((cfg.get(FIELD) or {}).get('changes', ())))
+    if auto and kept is None:
+        published = _published(cfg, config, cfg_options)
+        with precision(None, tf32):
+            adapted = adapt_config(cfg, published, given, changes, probe, max_bad_images)
+    if plan:
+        with precision(None, tf32):
+            print_plan(cfg, adapted, probe, max_bad_images, notes + found)
+        return None
     with ExitStack() as held:
         runner = build_runner(cfg, max_bad_images=max_bad_images, before_writing=partial(_begin, cfg, held))
         log_notes(runner, notes + found)
-        runner.logger.info(training_plan(runner, cfg.load_from, bool(cfg.get('resume'))))
+        runner.logger.info(training_plan(runner, cfg.load_from, bool(cfg.get('resume')), adapted))
         with handle_signals_as_before(runner), precision(None, tf32):
             runner.train()
     return runner
@@ -131,6 +163,23 @@ def _apply_options(cfg: Any, amp: bool | str, auto_scale_lr: bool) -> list[str]:
             )
         cfg.auto_scale_lr.enable = True
     return enable_amp(cfg, None if amp is True else amp) if amp else []
+
+
+def _goes_on(kept: Any, cfg: Any, cfg_options: dict[str, Any] | None) -> Any:
+    """The config of an adapted run that is resumed, with the work dir and the options that are given now."""
+    kept = load_config(kept, cfg_options)
+    kept.work_dir, kept.load_from = cfg.work_dir, cfg.get('load_from')
+    return kept
+
+
+def _published(cfg: Any, config: Any, options: dict[str, Any] | None) -> Any:
+    """The config without a batch and a length that were given: what its rate and its schedule are meant for."""
+    if cfg.get('resume'):
+        raise InputError(
+            f'--auto: {cfg.load_from} is of a run without --auto, which goes on as it began: leave --auto out.'
+        )
+    kept = {key: value for key, value in (options or {}).items() if key not in BATCH_AND_LENGTH}
+    return find_config(config, kept)[0]
 
 
 def _begin(cfg: Any, held: ExitStack, runner: Runner) -> None:

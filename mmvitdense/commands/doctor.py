@@ -2,8 +2,8 @@
 
 The file may be .pth, .safetensors (also in parts, by their index), .npz or .pkl, a folder with one, an http(s)
 address, or OWNER/NAME on the Hugging Face Hub. The exit code is 0 where the file is known, fits the config and holds
-the same features as the other one; 1 where it does not, or has weights that are NaN or infinite; 2 where it cannot be
-read or is of no known layout.
+the same features as the other one; 1 where it does not, or has weights that are NaN, infinite, lacking or of shapes
+that no model has; 2 where it cannot be read or is of no known layout.
 """
 
 from __future__ import annotations
@@ -55,5 +55,6 @@ def run(arguments: argparse.Namespace) -> int:
         print(json.dumps(plain, indent=2, default=str, allow_nan=False))
     else:
         print(report_as_text(found, fit, other))
-    wrong = bool(found.not_finite) or (fit is not None and not fit.fits) or (other is not None and not other.same)
+    wrong = found.not_finite or found.misfit or (fit is not None and not fit.fits)
+    wrong = wrong or (other is not None and not other.same)
     return 1 if wrong else 0

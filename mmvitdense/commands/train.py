@@ -31,6 +31,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='train although N images cannot be read: others take their places (default: 1 %% of those that the check '
         'before the run did not see)',
     )
+    parser.add_argument(
+        '--auto',
+        action='store_true',
+        help='adapt batch, accumulation, rate, schedule and precision to this machine and the data, except for what '
+        '--cfg-options give; what was changed is printed',
+    )
+    parser.add_argument('--plan', action='store_true', help='print what the run would do and take, and stop')
+    parser.add_argument(
+        '--no-probe', dest='probe', action='store_false', help='--auto and --plan without trying a few steps first'
+    )
+    parser.add_argument(
+        '--tensorboard', action='store_true', help='write the curves for TensorBoard too, in WORK_DIR/TIME/vis_data'
+    )
     add_run_arguments(parser)
 
 
@@ -50,5 +63,9 @@ def run(arguments: argparse.Namespace) -> int:
         launcher=arguments.launcher,
         check_images=arguments.check_images,
         max_bad_images=arguments.max_bad_images,
+        auto=arguments.auto,
+        plan=arguments.plan,
+        probe=arguments.probe,
+        tensorboard=arguments.tensorboard,
     )
     return 0

@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 from . import (
     checkpoints,
+    class_counts,
     config_scope,
     lvis,
     mask_losses,
@@ -24,6 +25,7 @@ from . import (
     no_detections,
     onedl,
     panopticapi,
+    point_sample,
     safe_yaml,
     stand_in,
     switch,
@@ -54,6 +56,8 @@ PATCHES = {
     'lvis': Patch((lvis.MODULE,), at_import=lvis.register),
     'panoptic': Patch(panopticapi.MODULES, at_import=panopticapi.register),
     'mask-losses': Patch(mask_losses.MODULES, at_import=mask_losses.register),
+    'class-counts': Patch((class_counts.MODULE,), at_import=class_counts.register),
+    'point-sample': Patch((point_sample.MODULE,), at_import=point_sample.register),
     'checkpoints': Patch((checkpoints.MODULE,), at_import=checkpoints.register),
     'weights-only': Patch((checkpoints.MODULE,), in_tools=checkpoints.weights_only),
     'safe-yaml': Patch((safe_yaml.MODULE,), in_tools=safe_yaml.plain_values),

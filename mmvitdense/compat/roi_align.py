@@ -11,6 +11,7 @@ import torchvision  # noqa: F401  (registers torch.ops.torchvision)
 from torch import Tensor
 
 from .precision import compute_dtype, finite_regions, widen
+from .roi_align_gradient import roi_align_gradient
 
 _MAX = 0
 
@@ -82,6 +83,9 @@ def roi_align_backward(
     if rois.size(0) == 0:
         return
     grad, regions = widen(grad_output, finite_regions(rois))
+    if pool_mode != _MAX and grad.is_cuda and torch.are_deterministic_algorithms_enabled():
+        grad_input.copy_(roi_align_gradient(grad, regions, grad_input.shape, spatial_scale, sampling_ratio, aligned))
+        return
     if pool_mode != _MAX:
         size = (spatial_scale, aligned_height, aligned_width, *grad_input.shape, sampling_ratio, aligned)
         grad_input.copy_(torch.ops.torchvision._roi_align_backward(grad, regions, *size))

@@ -20,6 +20,8 @@ import cv2
 import numpy as np
 from pycocotools import mask as rle
 
+from mmvitdense.progress import progress
+
 from .shape_scenes import CLASSES, Scene, paint_scene
 
 SPLITS = ('training', 'validation')
@@ -155,7 +157,7 @@ def _write_split(folder: Path, split: str, count: int, size: tuple, seed: int, o
     ]
     stuff = {'id': len(CLASSES) + 1, 'name': _BACKGROUND, 'supercategory': _BACKGROUND, 'isthing': 0}
     instances, panoptic = _empty_file(things), _empty_file([*things, stuff])
-    for index in range(count):
+    for index in progress(range(count), f'Painting {split}'):
         painted = scene(split, index, size, seed, objects)
         name = f'{index:06d}'
         annotation, colours = coco_panoptic(painted, index + 1, f'{name}.png')

@@ -2,6 +2,7 @@
 
 from .amp import CpuAmpOptimWrapper
 from .class_counts import ClassCountsHook
+from .early_stopping import ResumableEarlyStoppingHook
 from .errors import LoadingError, NonFiniteError, OtherTrainingError, SavingError, StoppedBySignal, WorkDirInUseError
 from .exit_depths import ExitDepthHook
 from .finite_loss import FiniteLossHook
@@ -33,6 +34,7 @@ __all__ = [
     'RepeatFactorSampler',
     'RepeatableHook',
     'RestoreFrozenHook',
+    'ResumableEarlyStoppingHook',
     'SavingError',
     'StoppedBySignal',
     'TrainedWeightsHook',

@@ -2,5 +2,6 @@
 
 from .lift import LiftMetric
 from .manipulation import ManipulationMetric
+from .pixel_confusion import PixelConfusion
 
-__all__ = ['LiftMetric', 'ManipulationMetric']
+__all__ = ['LiftMetric', 'ManipulationMetric', 'PixelConfusion']

@@ -16,7 +16,17 @@ from .backbones import (
     WindowedTaps,
 )
 from .mask_transformers import PEM, PMT, EoMT, KMaX
-from .necks import NAF, SFP, ChannelMapperWithPooling, ExtraAttention, LiFT, MapUpsampler, SimpleFeaturePyramid, ViTFPN
+from .necks import (
+    NAF,
+    SFP,
+    BilinearUpsampler,
+    ChannelMapperWithPooling,
+    ExtraAttention,
+    LiFT,
+    MapUpsampler,
+    SimpleFeaturePyramid,
+    ViTFPN,
+)
 from .tuning import (
     LiFTPretraining,
     NAFPretraining,
@@ -36,6 +46,7 @@ __all__ = [
     'PEM',
     'PMT',
     'SFP',
+    'BilinearUpsampler',
     'ChannelMapperWithPooling',
     'EoMT',
     'ExtraAttention',

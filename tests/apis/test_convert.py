@@ -273,7 +273,10 @@ def test_wrong_options(run, mae, arguments, message):
         ((), 'Give a file to read'),
         (('MAE',), 'Give a file to read and a file to write'),
         (('MAE', 'out.pkl'), r'must end with .pth or .safetensors, got'),
-        (('MAE', 'out.pth', '--to', 'keras'), "one of mmvitdense, transformers, timm, detectron2, got 'keras'"),
+        (
+            ('MAE', 'out.pth', '--to', 'keras'),
+            "official, mmpretrain, detectron2, got 'keras'",
+        ),
         (('nothing.pth', 'out.pth'), r'nothing.pth does not exist'),
         (('MAE', 'out.pth', '--options', 'vit.window_size=3'), 'have no vit. before their names'),
         (('MAE', 'out.pth', '--options', 'num_heads=4', 'patch_size=0'), 'patch_size must be a whole number'),

@@ -1,9 +1,12 @@
 """The doctor of weights: what a file is, what a config takes from it, whether two hold the same features."""
 
+import functools
+import http.server
 import json
 import pickle
 import re
 import sys
+import threading
 import types
 
 import numpy as np
@@ -15,6 +18,7 @@ from mmengine.registry import MODELS
 from mmvitdense import commands
 from mmvitdense.apis.doctor import diagnose, open_weights
 from mmvitdense.apis.errors import InputError
+from mmvitdense.checkpoints import CheckpointError, read_checkpoint
 from mmvitdense.downloads import DownloadError
 from mmvitdense.models import PlainViT, ViTAdapter
 from tests.checkpoints.test_layouts import transformers_vit
@@ -158,7 +162,7 @@ def test_what_stands_on_a_vit_and_a_part_of_one(saved, run):
     found = report['file']
     assert (code, found['lacks'], found['parts']) == (0, 'missing', {'decode_head': 12})
     assert "--trunk VIT\nload_from = 'WHOLE.pth'" in found['config']
-    part = {'blocks.0.attn.qkv.weight': torch.zeros(3, 8), 'patch_embed.proj.weight': torch.zeros(8)}
+    part = {'blocks.0.attn.qkv.weight': torch.zeros(3, 8), 'patch_embed.proj.weight': torch.zeros(8, 3, 2, 2)}
     code, _, error = run(saved(part))
     assert code == 2
     assert 'no whole ViT' in error
@@ -322,3 +326,95 @@ def test_the_hub(weights, saved, tmp_path, monkeypatch):
     saved(weights, 'False/model.safetensors')
     assert open_weights('someone/vit').path.endswith('False/model.safetensors')
     assert open_weights(tmp_path / 'False').path.endswith('model.safetensors')
+
+
+@pytest.fixture
+def address(tmp_path, monkeypatch):
+    """What a server on this machine has of a folder."""
+    monkeypatch.setenv('TORCH_HOME', str(tmp_path / 'cache'))
+    monkeypatch.setattr(torch.hub, '_hub_dir', None)
+    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(tmp_path))
+    handler.log_message = lambda *arguments: None
+    with http.server.ThreadingHTTPServer(('127.0.0.1', 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f'http://127.0.0.1:{server.server_address[1]}'
+        server.shutdown()
+
+
+@pytest.mark.parametrize('name', ['vit.safetensors', 'model.safetensors.index.json'])
+def test_an_address(weights, saved, run, address, name):
+    """Of a file, or of an index, beside which its parts are."""
+    saved(weights, name)
+    code, report, error = run(f'{address}/{name}')
+    assert code == 0, error
+    assert report['file']['layout'] == 'timm ViT'
+    built = MODELS.build(Config.fromstring(report['file']['config'], '.py').backbone)
+    built.init_weights()
+    assert torch.equal(built.norm.bias, weights['norm.bias'])
+    code, _, error = run(f'{address}/nothing.safetensors')
+    assert code == 2
+    assert '404' in error
+
+
+@pytest.mark.parametrize('name', ['model.safetensors', 'model.safetensors.index.json', 'pytorch_model.bin'])
+def test_a_folder_of_the_hub_is_its_weights(weights, saved, run, tmp_path, name):
+    """Wherever a file may be given, as a config.json says what the folder is."""
+    saved(weights, name if name.endswith(('json', 'safetensors')) else 'other.pth')
+    if name.endswith('.bin'):
+        (tmp_path / 'other.pth').rename(tmp_path / name)
+    else:
+        saved({'x': torch.zeros(1)}, 'training_state.pth')
+    with pytest.raises(CheckpointError, match='is a folder; expected a checkpoint in it'):
+        read_checkpoint(tmp_path)
+    (tmp_path / 'config.json').write_text('{"model_type": "vit"}')
+    assert read_checkpoint(tmp_path).keys() == weights.keys()
+    assert run(tmp_path)[0] == 0
+    model = PlainViT(**WIDTH, pretrain_img_size=64, init_cfg={'type': 'ViTPretrained', 'checkpoint': str(tmp_path)})
+    model.init_weights()
+    assert torch.equal(model.patch_embed.proj.bias, weights['patch_embed.proj.bias'])
+
+
+@pytest.mark.parametrize(
+    ('change', 'code', 'words'),
+    [
+        (lambda w: {**w, 'pos_embed': w['pos_embed'][0]}, 2, 'pos_embed has 2 axes, and 3 or 4 in the codes of ViTs'),
+        (lambda w: {**w, 'patch_embed.proj.weight': torch.zeros(192, 768)}, 2, 'patch_embed.proj.weight has 2 axes'),
+        (lambda w: {**w, 'norm.bias': torch.zeros(192).to_sparse()}, 2, 'norm.bias as a sparse tensor'),
+        (lambda w: {f'{part}.{n}': x for part in 'ab' for n, x in w.items()}, 2, "of 2 ViTs, under 'a.' and 'b.'"),
+        (lambda w: {'outer': {'inner': w}}, 2, 'holds no tensors, found a dict of outer'),
+        (lambda w: {**w, 'norm.bias': torch.zeros(192, dtype=torch.int8)}, 1, 'norm.bias has numbers of type int8'),
+        (lambda w: {n: x for n, x in w.items() if n != 'blocks.1.norm2.bias'}, 1, 'first blocks.1.norm2.bias'),
+        (lambda w: {**w, 'blocks.1.mlp.fc1.bias': torch.zeros(7)}, 1, 'blocks.1.mlp.fc1.bias is (7,) in the file'),
+    ],
+)
+def test_weights_of_no_model(weights, saved, run, change, code, words):
+    found, report, error = run(saved(change(weights)))
+    assert found == code
+    assert words in (error if code == 2 else report['file']['misfit'])
+
+
+@pytest.mark.parametrize(
+    ('name', 'content', 'words'),
+    [
+        ('vit.pth', b'', 'is an empty file'),
+        ('vit.safetensors', b'', 'is an empty file'),
+        ('vit.safetensors', b'version https://git-lfs.github.com/spec/v1\noid', 'is the pointer of Git LFS'),
+        ('vit.pth', b'<!DOCTYPE html><html>', 'is a page of the web'),
+        ('vit.pth', b'words', 'is not a checkpoint'),
+    ],
+)
+def test_files_without_weights(tmp_path, run, name, content, words):
+    (tmp_path / name).write_bytes(content)
+    code, _, error = run(tmp_path / name)
+    assert code == 2
+    assert words in error
+
+
+def test_safetensors_of_another_name(weights, saved, tmp_path):
+    """And numbers of 8 bits are written as they are."""
+    small = {name: x.to(torch.float8_e4m3fn) if x.ndim == 2 else x for name, x in weights.items()}
+    path = saved(small, 'vit.safetensors').rename(tmp_path / 'vit.pth')
+    found = diagnose(open_weights(path))
+    assert (found.layout, found.misfit) == ('timm ViT', None)
+    assert commands.main(['convert', str(path), str(tmp_path / 'out.safetensors')]) == 0
+    assert read_checkpoint(tmp_path / 'out.safetensors')['blocks.0.mlp.fc1.weight'].dtype == torch.float8_e4m3fn

@@ -292,3 +292,17 @@ class TestTurnedAway:
         assert detect(with_prefix(prefix, weights)) is TIMM_VIT
         with pytest.raises(CheckpointError, match='the weights of a Hiera'):
             detect(with_prefix(prefix, {**weights, 'blocks.1.proj.weight': torch.zeros(32, 16)}))
+
+    @pytest.mark.parametrize('layout', ['official', 'transformers'])
+    def test_a_vit_of_poses_is_no_vit(self, vit, layout):
+        """Its patches begin 2 pixels further up and left; with a class token the names would be those of others."""
+        if layout == 'official':
+            weights = {**vit, 'last_norm.weight': torch.ones(1), 'keypoint_head.final_layer.weight': torch.ones(1)}
+            weights = with_prefix('backbone.', {name: x for name, x in weights.items() if name != 'cls_token'})
+        else:
+            parts = {'patch_embeddings.projection.weight', 'position_embeddings'}
+            weights = {f'backbone.embeddings.{name}': torch.ones(1) for name in parts}
+            layer = 'backbone.encoder.layer.0'
+            weights |= {f'{layer}.layernorm_before.weight': torch.ones(1), f'{layer}.mlp.fc1.weight': torch.ones(1)}
+        with pytest.raises(CheckpointError, match='this is a ViTPose, which puts a border of 2 pixels'):
+            detect(weights)

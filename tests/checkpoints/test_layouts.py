@@ -491,8 +491,18 @@ def test_layout_of_a_family(family, layout):
 
 
 def test_every_family_has_a_layout():
-    """MoCo v3 has fixed positions, which make it known: see `test_heads_of_moco_v3_small`."""
-    assert {family for family, _ in CASES} == set(PRETRAININGS) - {'mocov3'}
+    """MoCo v3 has fixed positions, which make it known: see `test_heads_of_moco_v3_small`; SoftCon takes bands."""
+    assert {family for family, _ in CASES} == set(PRETRAININGS) - {'mocov3', 'softcon'}
+
+
+@pytest.mark.parametrize('arch', ['base', 'large'])
+def test_simmim_fine_tuned(arch):
+    """Without its decoder, and with tables in the blocks, it has the names and the size of BEiT's base model."""
+    with torch.device('meta'):
+        model = PlainViT(arch, with_cls_token=True, pos_embed=None, rel_pos='bias', layer_scale_init=0.1)
+        weights = timm(rename(model.state_dict(), (r'^norm\.', 'fc_norm.')))
+    assert detect(weights).name == 'BEiT'
+    assert ('simmim' in detect(weights).families(weights)) == (arch == 'base')
 
 
 @pytest.mark.parametrize('tables', [False, True])

@@ -62,7 +62,10 @@ def check_line(words: list[str]) -> None:
         program, rest = 'mmvitdense', rest[2:]
     if program == 'mmvitdense':
         _parse(rest[0], rest[1:])
-    elif program == 'python' and rest[0] and rest[0].startswith('tools/'):
+    elif program == 'python' and rest[:2] == ['-m', 'pytest']:
+        if missing := [word for word in rest[2:] if not (ROOT / word).exists()]:
+            raise ValueError(f'there is no file {missing[0]}')
+    elif program == 'python' and rest[0] and rest[0].startswith(('tools/', 'tests/')):
         _check_tool(rest[0], rest[1:])
     elif program == 'bash':
         if not (ROOT / rest[0]).is_file():

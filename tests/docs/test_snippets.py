@@ -47,6 +47,7 @@ PROGRAMS = {
     'mmvitdense train': 'tests/integration/test_own_data.py',
     'mmvitdense test': 'tests/integration/test_own_data.py',
     'mmvitdense publish': 'tests/apis/test_pretrained.py',
+    'mmvitdense report': 'tests/apis/test_run_report.py',
     'mmvitdense predict': 'tests/apis/test_demo.py',
     'mmvitdense export': 'tests/export/test_files.py',
     'mmvitdense convert': 'tests/apis/test_convert.py',
@@ -58,6 +59,9 @@ PROGRAMS = {
     'python tools/convert.py': 'tests/apis/test_convert.py',
     'python tools/benchmark_models.py': 'tests/tools/test_benchmark_models.py',
     'python tools/benchmark_ops.py': 'not run: minutes of timing',
+    'python tools/check_gpu.py': 'tests/tools/test_check_gpu.py',
+    'python tests/ops/cuda_on_cpu': 'tests/ops/test_cuda_on_cpu.py',
+    'python -m pytest': 'not run: it is this suite',
     'torchrun --nproc_per_node': 'tests/integration/test_segmentation.py',
     'bash tools/quickstart.sh': 'not run: minutes; tests/integration takes its steps',
     'bash tools/run_tests.sh': 'not run: it is this suite',
@@ -65,7 +69,7 @@ PROGRAMS = {
 }
 CODE = re.compile(r'^(mmvitdense|python|pip|bash|torchrun|import|from \S+ import) ', re.MULTILINE)
 # Options of programs that are not ours.
-OTHERS = {'--shm-size', '--no-build-isolation', '--nproc_per_node', '--dist', '--numprocesses'}
+OTHERS = {'--shm-size', '--logdir', '--no-build-isolation', '--nproc_per_node', '--dist', '--numprocesses'}
 
 
 def given():

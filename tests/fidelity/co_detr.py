@@ -150,7 +150,13 @@ def detector(**changes: Any) -> nn.Module:
         },
     }
     with DefaultScope.overwrite_default_scope('mmdet'):
-        return DETECTION_MODELS.build(ConfigDict({'type': 'mmvitdense.CoDETR', **options, **changes}))
+        return DETECTION_MODELS.build(ConfigDict(_merged({'type': 'mmvitdense.CoDETR', **options}, changes)))
+
+
+def _merged(options: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    """Changes are added to options of losses and results, and take the place of others."""
+    added = {name: {**options[name], **changes[name]} for name in ('train_cfg', 'test_cfg') if name in changes}
+    return {**options, **changes, **added}
 
 
 def samples(golden: dict[str, Any]) -> list[DetDataSample]:

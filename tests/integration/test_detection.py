@@ -2,12 +2,14 @@
 
 import json
 import pickle
+import re
 
 import cv2
 import numpy as np
 import torch
 from pycocotools import mask as coco
 
+from mmvitdense import commands
 from mmvitdense.apis.checkpoint import read_run_checkpoint
 
 from .workshop import DETECTOR, TINY_DETECTOR, schedule
@@ -101,3 +103,19 @@ def test_the_demo_draws_what_it_writes(workshop, detector):
     assert boxes.min() >= 0
     assert boxes.max() <= 64
     assert cv2.imread(str(workshop / 'seen' / found['picture'])).shape == (512, 512, 3)
+
+
+def test_the_report_evaluates_the_run(workshop, detector, monkeypatch, tmp_path):
+    monkeypatch.chdir(workshop.folder)
+    page = tmp_path / 'report.html'
+    assert commands.main(['report', str(detector), '--out', str(page)]) == 0
+    text = page.read_text()
+    assert 'iter_8.pth' in text
+    # In the tables of the validations and of the evaluation: the checkpoint is the one that was validated last.
+    found = re.findall(r'<td class=text>coco/segm_mAP_50</td><td>(.*?)</td>', text)
+    assert len(found) == 2
+    assert found[0] == found[1]
+    plan = re.search(r'<td class=text>model</td><td class=text>(.*?)</td>', text)
+    assert plan[1].startswith('MaskRCNN on PlainViT')
+    made = {path.stem for path in tmp_path.glob('report/*.png')}
+    assert {'losses', 'learning_rate', 'confusion_boxes', 'precision_recall_segm'} <= made

@@ -21,9 +21,13 @@ def weights(work_dir, step=4):
 
 
 def test_two_processes_train_like_one_with_the_doubled_batch(workshop, segmentor):
-    options = {**TINY_SEGMENTOR, **SGD, **schedule(4, 4), 'train_dataloader.batch_size': 2}
-    done = workshop.run('train.py', SEGMENTOR, '--work-dir', 'together', options=options, processes=2, torchrun=True)
-    assert 'x 2 process(es)' in done.stdout
+    """With --auto, both take half of the images of a step, and the steps that they try alone change nothing."""
+    options = {**TINY_SEGMENTOR, **SGD, **schedule(4, 4)}
+    del options['train_dataloader.batch_size']
+    options |= {'auto_scale_lr.base_batch_size': 4, 'optim_wrapper.type': 'OptimWrapper'}
+    arguments = (SEGMENTOR, '--auto', '--work-dir', 'together')
+    done = workshop.run('train.py', *arguments, options=options, processes=2, torchrun=True)
+    assert '2 images x 2 process(es) x 1 accumulated = 4' in done.stdout
     expected, found = weights(segmentor), weights(workshop / 'together')
     for key, value in expected.items():
         torch.testing.assert_close(found[key], value, rtol=1e-4, atol=1e-6, msg=lambda text, key=key: f'{key}: {text}')

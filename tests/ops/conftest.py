@@ -8,8 +8,8 @@ from cuda_on_cpu import library as emulation
 from mmvitdense import ops
 from mmvitdense.ops import backends, building
 
-# On their emulation, beside test_cuda_kernels.py all tests that run on a GPU, in about two minutes.
-EMULATED = [*emulation.ARCHITECTURES] if os.environ.get('MMVITDENSE_EMULATE_CUDA') else []
+# The emulation with all types, where it is asked for: tests that compare bits of atomic sums fail on it.
+EMULATED = ['sm_90'] if os.environ.get('MMVITDENSE_EMULATE_CUDA') else []
 
 
 @pytest.fixture(params=['cpu', pytest.param('cuda', marks=pytest.mark.cuda), *EMULATED])
@@ -59,7 +59,7 @@ def implementation(request: pytest.FixtureRequest, device: str) -> str:
     return device
 
 
-@pytest.fixture(params=[pytest.param('cuda', marks=pytest.mark.cuda), *emulation.ARCHITECTURES])
+@pytest.fixture(params=[pytest.param('cuda', marks=pytest.mark.cuda), *emulation.TESTED])
 def kernels(request: pytest.FixtureRequest) -> Iterator[str]:
     """The device on which the CUDA kernels run: a GPU, or where there is none the CPU, on which they are emulated, as
     compiled for a type of GPU."""
@@ -70,7 +70,7 @@ def kernels(request: pytest.FixtureRequest) -> Iterator[str]:
         pytest.skip('a GPU runs the kernels')
     try:
         operators = emulation.load(request.param)
-    except emulation.Unavailable as error:
+    except emulation.UnavailableError as error:
         pytest.skip(str(error))
     with emulation.used(operators):
         yield 'cpu'
@@ -81,3 +81,14 @@ def gpu() -> str:
     if not torch.cuda.is_available():
         pytest.skip('needs an NVIDIA GPU')
     return _with_compiled_kernels('cuda')
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Leave out the types for which an emulation has no kernels."""
+
+    def wanted(item: pytest.Item) -> bool:
+        of = getattr(getattr(item, 'callspec', None), 'params', {})
+        types = emulation.TESTED.get(of.get('kernels') or of.get('device'), ())
+        return not types or of.get('dtype', torch.float32) in types
+
+    items[:] = filter(wanted, items)

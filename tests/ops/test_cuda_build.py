@@ -59,7 +59,7 @@ def test_the_toolkit_behind_a_script(tmp_path, monkeypatch):
 
 
 def test_there_are_sources():
-    assert {'forward.cu', 'backward.cu', 'deterministic.cu'} <= set(KERNELS)
+    assert {'forward.cu', 'backward.cu', 'records.cu', 'deterministic.cu'} <= set(KERNELS)
     assert set(HOST_CODE) == {'register.cpp', 'ms_deform_attn.cpp'}
 
 

@@ -6,7 +6,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from tools.gpu_checks import families, kernel_calls, numbers, running
+from tools.gpu_checks import families, kernel_calls, numbers, running, trials
+from tools.gpu_checks import small as small_configs
 from tools.gpu_checks.checks import CHECKS, function, items_of
 from tools.gpu_checks.rows import Failed, Report, Skipped, read
 from tools.gpu_checks.running import Runner, table, tasks_of
@@ -127,7 +128,7 @@ class TestAConfig:
 
     @pytest.fixture(scope='class')
     def small(self, shapes_root):
-        return families.Small(self.NAME, shapes_root)
+        return small_configs.Small(self.NAME, shapes_root)
 
     def test_on_the_cpu(self, small, shapes_root, tmp_path):
         row = {}
@@ -156,5 +157,5 @@ class TestAConfig:
             def extract_feat(self, images):
                 return [images * images.sum().item()]
 
-        found = families._captured(Reading(), {'inputs': torch.ones(2)}, 'cpu', {})
+        found = trials.captured(Reading(), {'inputs': torch.ones(2)}, 'cpu', {})
         assert found == ['reads numbers by _local_scalar_dense']

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import torch
 
-from .families import Small, images_of, tensors_of
 from .numbers import distance
 from .rows import Failed, Report
+from .small import Small, images_of, tensors_of
 
 
 def run(names: Sequence[str], device: str, report: Report, folder: Path) -> None:

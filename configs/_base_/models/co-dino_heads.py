@@ -92,3 +92,25 @@ co_dino = dict(
         ),
     ),
 )
+# Masks of what the queries find, of projects/configs/co_dino_vit/co_dino_5scale_vit_large_coco_instance.py: `model =
+# _base_.co_dino_masks` over a Co-DINO.
+co_dino_masks = dict(
+    mask_head=dict(
+        type='mmvitdense.CoMaskHead',
+        num_classes=80,
+        in_channels=256,
+        strides=strides,
+        mask_weight=1.33 * co_weight,
+        iou_weight=0.5 * co_weight,
+    ),
+    train_cfg=dict(
+        mask=dict(
+            assigner=dict(
+                type='MaxIoUAssigner', pos_iou_thr=0.5, neg_iou_thr=0.5, min_pos_iou=0.5, match_low_quality=False
+            ),
+            sampler=dict(type='RandomSampler', num=512, pos_fraction=0.25, add_gt_as_proposals=True),
+            mask_thr_binary=0.5,
+        )
+    ),
+    test_cfg=dict(mask=dict(mask_thr_binary=0.5)),
+)

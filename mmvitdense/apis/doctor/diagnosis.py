@@ -68,6 +68,7 @@ class Diagnosis:
         containers: The keys under which the weights are.
         not_finite: {weight with NaN or infinite numbers: how many}.
         notes: What could not be determined, and why.
+        misfit: Why no model takes the weights, although their names are those of one.
         config: Lines of a config that use the file.
     """
 
@@ -95,6 +96,7 @@ class Diagnosis:
     containers: list[str] = field(default_factory=list)
     not_finite: dict[str, int] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    misfit: str | None = None
     config: str = ''
 
 
@@ -115,6 +117,7 @@ def diagnose(file: WeightFile, options: Mapping[str, Any] | None = None) -> Diag
     found.containers, found.beside = file.containers, file.beside
     found.ema_copies = len(split_ema_copies(file.tensors)[1])
     found.notes = [note for note in conversion.notes if not note.startswith(f'{found.ema_copies} copies')]
+    found.misfit = conversion.misfit
     found.pixels = form.pixels(file.tensors)
     for tensor in file.tensors.values():
         kind = str(tensor.dtype).removeprefix('torch.')

@@ -12,11 +12,10 @@ from torch import Tensor
 
 from mmvitdense.apis.errors import InputError
 from mmvitdense.apis.pretrained.hub import fetch_weights_from_hub, is_hub_id
-from mmvitdense.apis.pretrained.layout import INDEX, WEIGHTS
 from mmvitdense.checkpoints import read_file
+from mmvitdense.checkpoints.files.hub_folder import INDEX, weights_of_folder
 from mmvitdense.checkpoints.files.reading import existing_file, open_containers, opened_containers
 
-_SUFFIXES = ('.safetensors', '.pth', '.pt', '.bin', '.npz', '.pkl')
 _SHOWN = 5
 
 
@@ -58,7 +57,7 @@ def open_weights(name: str | os.PathLike) -> WeightFile:
         file = _file_in(fetch_weights_from_hub(name), name)
         address = str(file) if file.name == INDEX else f'https://huggingface.co/{name}/resolve/main/{file.name}'
         path = str(file)
-    elif Path(name).is_dir() and (found := _candidates(Path(name))):
+    elif Path(name).is_dir() and (found := weights_of_folder(name)):
         address = path = str(_chosen(found, name))
     else:
         path = existing_file(name)
@@ -68,15 +67,7 @@ def open_weights(name: str | os.PathLike) -> WeightFile:
 
 
 def _file_in(folder: Path, name: str) -> Path:
-    return _chosen(_candidates(folder), name)
-
-
-def _candidates(folder: Path) -> list[Path]:
-    """The file of a published model where there is one, else all files of weights."""
-    for usual in (INDEX, WEIGHTS):
-        if (folder / usual).is_file():
-            return [folder / usual]
-    return sorted(path for path in folder.iterdir() if path.name.endswith(_SUFFIXES))
+    return _chosen(weights_of_folder(folder), name)
 
 
 def _chosen(found: list[Path], name: str) -> Path:

@@ -23,6 +23,7 @@ OPTIONAL = {
     'transformers': 'comparisons in the tests; no command needs it',
     'sahi': 'tiles for small objects in large images',
     'supervision': "predictions as supervision's Detections",
+    'tensorboard': 'curves in TensorBoard (mmvitdense train --tensorboard)',
     'onnx': 'export to ONNX',
     'onnxscript': 'export to ONNX',
     'onnxruntime': 'runs what was exported to ONNX, and int8',

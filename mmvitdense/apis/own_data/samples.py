@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Iterator
 
-import cv2
 import numpy as np
 
 from mmvitdense.datasets.checks.coco_masks import decoding_fault
 from mmvitdense.datasets.doctor import DataError, Found, Split
 from mmvitdense.datasets.image_decoding import UnreadableImageError, decode_image
 from mmvitdense.visualization.drawing import Artist, class_colours
+from mmvitdense.visualization.page import jpeg_text
 from mmvitdense.visualization.scenes import Scene
 
 _SIDE = 480
@@ -82,11 +81,7 @@ def _drawn(found: Found, split: Split, chosen: list[int], artist: Artist) -> Ite
             continue
         picture = artist.draw(image, scene, legend=scene.label_map is not None)
         # Small images are drawn enlarged; what is too large for a page is reduced after the drawing.
-        factor = min(1.0, _SIDE / max(picture.shape[0], 1), 1.6 * _SIDE / picture.shape[1])
-        if factor < 1:
-            picture = cv2.resize(picture, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
-        content = cv2.imencode('.jpg', picture, [cv2.IMWRITE_JPEG_QUALITY, 85])[1]
-        yield f'{split.names[index]} ({split.title})', base64.b64encode(content).decode('ascii')
+        yield f'{split.names[index]} ({split.title})', jpeg_text(picture, _SIDE, round(1.6 * _SIDE))
 
 
 def _scene(found: Found, split: Split, index: int, annotations: list[dict], shape: tuple) -> Scene:

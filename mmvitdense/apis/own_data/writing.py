@@ -17,13 +17,13 @@ from mmvitdense.datasets.doctor import Layout
 from mmvitdense.visualization.drawing import class_colours
 from mmvitdense.whole_files import written_whole
 
+from ..adapt.small_data import short_recipe
 from ..config import load_config
 from ..errors import InputError
 from ..files import check_output_file
 from .code import Code, assignment, nested
 from .heads import DENSE_HEADS, model_with_head, needs_find_unused, overlay_of
 from .recipes import Recipe, find_recipe
-from .schedule import short_schedule
 from .sizes import fitted_sizes
 
 _WITHOUT = """[
@@ -80,7 +80,7 @@ def config_text(layout: Layout, recipe: Recipe) -> tuple[str, list[str]]:
         changes['model.roi_head.type'] = 'mmvitdense.Detectron2CascadeRoIHead'
         changes['model.roi_head.bbox_head.reg_class_agnostic'] = True
     sizes, notes = fitted_sizes(cfg, layout)
-    schedule, note = short_schedule(cfg, layout.images['train'])
+    schedule, note = short_recipe(cfg, layout.images['train'])
     data = _data_options(cfg, layout)
     options = {**changes, **classes, **sizes, **schedule}
     whole = nested(_with_whole_lists(cfg, options))

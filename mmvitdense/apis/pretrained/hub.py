@@ -7,11 +7,12 @@ from pathlib import Path
 from types import ModuleType
 
 from mmvitdense.apis.errors import InputError
+from mmvitdense.checkpoints.files.hub_folder import CONFIG, INDEX
 from mmvitdense.downloads import DownloadError
 from mmvitdense.whole_files import write_text_whole
 
 from .card import with_address
-from .layout import CARD, CONFIG, INDEX, PROGRAM, read_description
+from .layout import CARD, PROGRAM, read_description
 from .weights import check_weights
 
 _ID = re.compile(r'[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*')

@@ -7,12 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from mmvitdense.apis.errors import InputError
+from mmvitdense.checkpoints.files.hub_folder import CONFIG
 
-CONFIG = 'config.json'
 PROGRAM = 'config.py'
 CARD = 'README.md'
-WEIGHTS = 'model.safetensors'
-INDEX = 'model.safetensors.index.json'
 FORMAT = 'mmvitdense model'
 VERSION = 1
 _FIELDS = {'classes': list, 'config': dict, 'weights': dict}

@@ -12,12 +12,13 @@ from mmvitdense.apis.checkpoint import load_model_weights
 from mmvitdense.apis.dataset_meta import dataset_meta
 from mmvitdense.apis.devices import usable_device
 from mmvitdense.apis.sync_bn import sync_bn_to_bn
+from mmvitdense.checkpoints.files.hub_folder import CONFIG
 from mmvitdense.compat import while_tools_run
 
 from .config_check import check_config
 from .config_data import from_data
 from .hub import fetch_from_hub, is_hub_id
-from .layout import CONFIG, PretrainedError, read_description
+from .layout import PretrainedError, read_description
 from .weights import check_weights
 
 

@@ -17,6 +17,7 @@ from mmvitdense.apis.dataset_meta import dataset_meta
 from mmvitdense.apis.errors import InputError
 from mmvitdense.apis.files import check_output_folder, write_json
 from mmvitdense.apis.standalone import standalone_config
+from mmvitdense.checkpoints.files.hub_folder import CONFIG
 from mmvitdense.compat import while_tools_run
 from mmvitdense.whole_files import write_text_whole
 
@@ -24,7 +25,7 @@ from .card import CardFacts, model_card
 from .config_check import check_config, known_imports
 from .config_data import to_data
 from .description import library_versions, paths_of_this_machine, portable, preprocessing_of, task_of
-from .layout import CARD, CONFIG, FORMAT, PROGRAM, VERSION, PretrainedError, is_pretrained_folder, read_description
+from .layout import CARD, FORMAT, PROGRAM, VERSION, PretrainedError, is_pretrained_folder, read_description
 from .weights import size_in_bytes, write_weights
 
 _SHOWN = 5

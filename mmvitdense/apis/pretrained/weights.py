@@ -12,10 +12,11 @@ from torch import Tensor
 
 from mmvitdense.apis.errors import InputError
 from mmvitdense.apis.weight_files import with_own_memory
+from mmvitdense.checkpoints.files.hub_folder import INDEX, WEIGHTS
 from mmvitdense.checkpoints.files.record_text import text_of_record
 from mmvitdense.whole_files import allow_as_new, written_whole
 
-from .layout import INDEX, WEIGHTS, PretrainedError
+from .layout import PretrainedError
 
 _UNITS = {'': 1, 'B': 1, 'KB': 10**3, 'MB': 10**6, 'GB': 10**9}
 _CHUNK = 1 << 22

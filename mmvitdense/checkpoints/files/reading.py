@@ -18,6 +18,8 @@ from mmvitdense.safe_objects import run_objects_allowed
 from mmvitdense.whole_files import damaged_part
 
 from . import shards
+from .fetched_parts import fetched_with_parts, is_index
+from .hub_folder import weights_of_snapshot
 from .numpy_archive import load_archive
 from .numpy_pickle import load_arrays
 from .prefix import without_wrappers
@@ -47,8 +49,8 @@ def read_file(path_or_url: str | os.PathLike) -> Any:
     Args:
         path_or_url: A file of `torch.save` (read with `weights_only=True`; mapped rather than copied),
             safetensors, TorchScript (its parameters), a pickle of numpy arrays as detectron2 writes, or an archive of
-            them (npz); a zip archive around one of these; or its http(s) address, which is fetched once into torch's
-            hub cache.
+            them (npz); a zip archive around one of these; an index of safetensors in parts; a folder with a config.json
+            and weights beside it; or the http(s) address of a file, which is fetched once into torch's hub cache.
 
     Raises:
         CheckpointError: There is no such file, it is damaged, or it holds objects that could run code.
@@ -57,7 +59,7 @@ def read_file(path_or_url: str | os.PathLike) -> Any:
     path = existing_file(name)
     try:
         _refuse_damaged(path, name)
-        if path.endswith('.safetensors'):
+        if _is_safetensors(path):
             return _load_safetensors(path)
         if path.endswith(shards.SUFFIX):
             return shards.load_parts(path, _load_safetensors)
@@ -110,7 +112,8 @@ def read_checkpoint(path_or_url: str | os.PathLike) -> dict[str, Tensor]:
 def local_path(path_or_url: str | os.PathLike) -> str:
     """Path of a file on this machine, fetched first where it is given by its http(s) address.
 
-    Of an archive around one file of weights it is the path of that file, which is unpacked into torch's hub cache.
+    Of an archive around one file of weights it is the path of that file, which is unpacked into torch's hub cache; of a
+    folder with a config.json, as the Hugging Face Hub has them, that of the weights in it or of their index.
 
     Raises:
         CheckpointError: It cannot be fetched, or not be unpacked.
@@ -118,9 +121,11 @@ def local_path(path_or_url: str | os.PathLike) -> str:
     name = os.fspath(path_or_url)
     if '://' in name:
         try:
-            name = fetched(name)
-        except DownloadError as error:
+            name = fetched_with_parts(name) if is_index(name) else fetched(name)
+        except (DownloadError, shards.BrokenIndexError) as error:
             raise CheckpointError(str(error)) from error
+    elif os.path.isdir(name):
+        name = weights_of_snapshot(name) or name
     return _unpacked(name)
 
 
@@ -143,6 +148,15 @@ def _load_safetensors(path: str) -> dict:
         raise CheckpointError(f'{path} is a safetensors file: run `pip install safetensors` to read it.') from error
     with safe_open(path, framework='pt') as file:
         return with_record_of_text(load_file(path), file.metadata())
+
+
+def _is_safetensors(path: str) -> bool:
+    """By the beginning, the length of a text in braces, where the name says something else; files get renamed."""
+    with open(path, 'rb') as file:
+        start = file.read(9)
+    if start[8:] == b'{':
+        return not path.endswith(shards.SUFFIX)
+    return path.endswith('.safetensors') and start[:2] not in (b'PK', b'\x80\x02')
 
 
 def _refuse_damaged(path: str, name: str) -> None:
@@ -170,9 +184,11 @@ def _why(path: str, error: Exception, name: str) -> str:
         return f'{path} cannot be read: {error}.'
     # The beginning identifies a file of torch.save; zipfile.is_zipfile looks at the end, which may be missing.
     with open(path, 'rb') as file:
-        start = file.read(2)
-    whole_format = start == b'PK' or path.endswith('.safetensors')
-    pickled = start == b'PK' or start[:1] == b'\x80'  # a text can be taken for a pickle of the first protocols
+        start = file.read(64)
+    if what := _other_content(start):
+        return f'{path} is {what}.'
+    whole_format = start[:2] == b'PK' or path.endswith('.safetensors')
+    pickled = start[:2] == b'PK' or start[:1] == b'\x80'  # a text can be taken for a pickle of the first protocols
     refused = next((found for form in _REFUSALS if (found := re.search(form, str(error)))), None)
     if refused and pickled and isinstance(error, pickle.UnpicklingError):
         load = 'torch.jit.load(...)' if is_torchscript(path) else 'torch.load(..., weights_only=False)'
@@ -191,6 +207,23 @@ def _why(path: str, error: Exception, name: str) -> str:
         return f'{path} is cut short or damaged: {_again(name)}.'
     fetched_from = f' It was fetched from {name}; --refetch fetches it again.' if '://' in name else ''
     return f'{path} is not a checkpoint: expected a file written by torch.save or safetensors.{fetched_from}'
+
+
+def _other_content(start: bytes) -> str | None:
+    """What a file is that begins so and holds no weights, and what to do; None for all others."""
+    if not start:
+        return 'an empty file: copy or fetch it again'
+    if start.startswith(b'version https://git-lfs'):
+        return 'the pointer of Git LFS to a file: run `git lfs pull` in its folder, or fetch the file itself'
+    if start.lstrip().lower().startswith((b'<!doctype', b'<html', b'<?xml')):
+        return 'a page of the web and no checkpoint: open the address in a browser to see what it says'
+    return None
+
+
+def _kind_of(content: object) -> str:
+    if isinstance(content, dict) and content:
+        return f'a dict of {", ".join(map(str, list(content)[:4]))}{", ..." if len(content) > 4 else ""}'
+    return type(content).__name__
 
 
 def _other_archive(path: str) -> list[str]:
@@ -224,7 +257,11 @@ def open_containers(content: object, path: str) -> dict[str, Tensor]:
     if isinstance(content, dict):
         tensors = without_wrappers({str(name): value for name, value in content.items() if isinstance(value, Tensor)})
     if not tensors:
-        raise CheckpointError(f"'{path}' holds no tensors, found {type(content).__name__}: expected a state dict")
+        raise CheckpointError(f"'{path}' holds no tensors, found {_kind_of(content)}: expected a state dict")
+    for name, tensor in tensors.items():
+        if tensor.is_quantized or tensor.layout != torch.strided:
+            kind, how = ('quantized', 'dequantize') if tensor.is_quantized else ('sparse', 'to_dense')
+            raise CheckpointError(f"'{path}' holds {name} as a {kind} tensor: save its state dict with .{how}() of it")
     tensors = OrderedDict(tensors)
     if hasattr(content, '_metadata'):
         tensors._metadata = content._metadata  # the grids that our models record

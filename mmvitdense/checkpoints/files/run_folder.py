@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-_SUFFIXES = ('.pth', '.pt', '.safetensors', '.bin', '.pkl', '.npz')
+from .hub_folder import SUFFIXES
+
 _SHOWN = 5
 
 
@@ -15,7 +16,7 @@ def folder_message(folder: str | Path) -> str:
         folder: For example a work dir, in which mmengine's runner leaves a file `last_checkpoint` with a path.
     """
     folder = Path(folder)
-    names = sorted((path.name for path in folder.iterdir() if path.suffix in _SUFFIXES), key=_by_number)
+    names = sorted((path.name for path in folder.iterdir() if path.suffix in SUFFIXES), key=_by_number)
     if not names:
         return f'{folder} is a folder without checkpoints in it; expected a file such as {folder / "epoch_12.pth"}.'
     last = _last(folder)

@@ -28,6 +28,9 @@ _NAMES = {
     torch.int8: 'I8',
     torch.uint8: 'U8',
     torch.bool: 'BOOL',
+    torch.float8_e4m3fn: 'F8_E4M3',
+    torch.float8_e5m2: 'F8_E5M2',
+    torch.complex64: 'C64',
 }
 _ALIGNMENT = 8
 

@@ -24,12 +24,11 @@ def load_parts(index: str | Path, load: Callable[[str], OrderedDict]) -> Ordered
     Raises:
         BrokenIndexError: It is no index, names a file elsewhere, a part is missing, or lacks a weight.
     """
-    places = _places(index)
+    places = places_of(index)
     state = OrderedDict()
     for name in sorted(set(places.values())):
         path = Path(index).parent / name
-        # A name is one of a file beside the index, and no way out of the folder.
-        if Path(name).name != name or not path.is_file():
+        if not path.is_file():
             raise BrokenIndexError(f'{index} names {name!r}, which is not beside it: copy or fetch all parts.')
         part = load(str(path))
         state.update(part)
@@ -51,13 +50,23 @@ def paths_of(path: str | Path) -> list[Path]:
     """
     if not str(path).endswith(SUFFIX):
         return [Path(path)]
-    return [Path(path).parent / name for name in sorted(set(_places(path).values()))]
+    return [Path(path).parent / name for name in sorted(set(places_of(path).values()))]
 
 
-def _places(index: str | Path) -> dict[str, str]:
-    """{weight: name of its part}."""
+def places_of(index: str | Path) -> dict[str, str]:
+    """{weight: name of its part}.
+
+    Raises:
+        BrokenIndexError: It is no index, or names a file that is not beside it.
+    """
     try:
         places = json.loads(Path(index).read_text(encoding='utf-8'))['weight_map']
-        return {str(weight): str(name) for weight, name in places.items()}
+        found = {str(weight): str(name) for weight, name in places.items()}
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise BrokenIndexError(f'{index} is no index of weights: copy or fetch it again.') from error
+    # A name is one of a file beside the index, and no way out of the folder.
+    if elsewhere := [name for name in found.values() if Path(name).name != name]:
+        raise BrokenIndexError(f'{index} names {elsewhere[0]!r}, which is not beside it: copy or fetch all parts.')
+    if not found:
+        raise BrokenIndexError(f'{index} names no weights: copy or fetch it again.')
+    return found

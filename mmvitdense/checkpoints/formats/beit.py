@@ -8,7 +8,7 @@ from typing import Any
 from torch import Tensor
 
 from .contract import Format
-from .parts.families import has_size_of_mae_lite
+from .parts.families import has_size_of_base, has_size_of_mae_lite
 from .parts.timm_names import block_names, body_of, convert_body
 
 SHARED = 'rel_pos_bias.relative_position_bias_table'
@@ -40,14 +40,14 @@ def convert(state_dict: dict[str, Tensor]) -> dict[str, Tensor]:
 
 def families(state_dict: dict[str, Tensor]) -> tuple[str, ...]:
     """CCViT, where class-token layers predict pixels and not tokens; MAE-Lite, fine-tuned with such tables; else any of
-    those with these names."""
+    those with these names, of which SimMIM is without its decoder, as it is once fine-tuned."""
     body = body_of(state_dict)
     head, patch = body.get('cls_pt_lm_head.weight'), body['patch_embed.proj.weight']
     if has_size_of_mae_lite(body):
         return ('mae-lite',)
     if head is not None and len(head) == patch[0].numel():
         return ('ccvit',)
-    return 'beit', 'beitv2', 'ccvit'
+    return ('beit', 'beitv2', 'ccvit', 'simmim') if has_size_of_base(body) else ('beit', 'beitv2', 'ccvit')
 
 
 def implied(state_dict: dict[str, Tensor]) -> dict[str, Any]:

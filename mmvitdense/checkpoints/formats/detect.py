@@ -17,6 +17,8 @@ from .strangers import looks_like
 
 _FIRST_BLOCK = re.compile(r'^(.*\.)?(?:blocks|layers?|resblocks)\.0\.(.+)$')
 
+_ONE_VIT = re.compile(r'^(.*\.)?blocks\.0\.attn\.qkv\.weight$')
+
 
 def _find_formats(package: str) -> Iterator[Format]:
     """Every `FORMAT` of the modules of a package and of those below it, in the order of their names."""
@@ -56,8 +58,9 @@ def detect(state_dict: dict[str, Tensor]) -> Format:
             f'no known ViT format has these {len(state_dict)} names ({names}, ...), which look like those of {what}: '
             'take the weights of a plain ViT'
         )
+    seen = f'{_blocks_seen(state_dict)}{_several(state_dict)}'
     raise CheckpointError(
-        f'no known ViT format has these {len(state_dict)} names: {names}, ...{_blocks_seen(state_dict)}; known are '
+        f'no known ViT format has these {len(state_dict)} names: {names}, ...{seen}; known are '
         f'{", ".join(form.name for form in FORMATS)}'
     )
 
@@ -66,6 +69,14 @@ def _blocks_seen(state_dict: dict[str, Tensor]) -> str:
     """The names of the first block, which distinguish a format from its relatives."""
     seen = sorted({match[2] for name in state_dict if (match := _FIRST_BLOCK.match(name))})
     return f' with {", ".join(seen)} in the first block' if seen else ''
+
+
+def _several(state_dict: dict[str, Tensor]) -> str:
+    """That there is more than one ViT, of which nothing says which to take."""
+    prefixes = sorted({match[1] or '' for name in state_dict if (match := _ONE_VIT.match(name))})
+    if len(prefixes) < 2:
+        return ''
+    return f', of {len(prefixes)} ViTs, under {" and ".join(map(repr, prefixes[:3]))}: save the weights of one alone'
 
 
 def convert(state_dict: dict[str, Tensor], num_heads: int | None = None) -> dict[str, Tensor]:

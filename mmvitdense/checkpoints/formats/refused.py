@@ -23,6 +23,17 @@ _TIPS_OF_JAX = (
     'this is TIPS in the layout of its JAX code: take the file of the same weights for PyTorch, whose name ends with '
     '_vision.npz'
 )
+_AXES = {'patch_embed.proj.weight': (4, 5), 'pos_embed': (3, 4)}
+_POSE = (
+    'this is a ViTPose, which puts a border of 2 pixels around the image before it makes patches, so that these lie 2 '
+    'pixels higher and further left than those of PlainViT: take the weights of MAE from which it was trained'
+)
+# Of the official code, and of transformers (those of its `ViTModel` with a network of another name).
+_POSE_NAMES = ('patch_embed.proj.weight', 'last_norm.weight', 'pos_embed')
+_POSE_IN_TRANSFORMERS = (
+    *('embeddings.patch_embeddings.projection.weight', 'embeddings.position_embeddings'),
+    *('encoder.layer.0.layernorm_before.weight', 'encoder.layer.0.mlp.fc1.weight'),
+)
 
 
 def why_refused(state_dict: dict[str, Tensor]) -> str | None:
@@ -33,6 +44,10 @@ def why_refused(state_dict: dict[str, Tensor]) -> str | None:
         return _REPARAMETRISED
     if any(name.rpartition('.')[2] in ('lamb', 'lamb1', 'lamb2') for name in state_dict):
         return _SCALED
+    if _is_pose(state_dict):
+        return _POSE
+    if reason := _of_other_axes(state_dict):
+        return reason
     body = body_of(state_dict)
     if body is not None and any(name.startswith('patch_embed.backbone.') for name in body):
         return _HYBRID
@@ -40,3 +55,26 @@ def why_refused(state_dict: dict[str, Tensor]) -> str | None:
     if body is not None and 'proj.weight' in block_names(body):
         return HIERA
     return None
+
+
+def _of_other_axes(state_dict: dict[str, Tensor]) -> str | None:
+    """A sentence for kernels of patches, or positions, of a number of axes that no code of a ViT gives them."""
+    body = strip_prefix(state_dict, 'blocks.0.attn.qkv.weight') or {}
+    # Without a matrix there are names alone, of which nothing but the layout is asked.
+    is_vit = 'patch_embed.proj.weight' in body and body['blocks.0.attn.qkv.weight'].ndim > 1
+    for name, axes in _AXES.items() if is_vit else ():
+        if name in body and body[name].ndim not in axes:
+            return (
+                f'{name} has {body[name].ndim} axes, and {" or ".join(map(str, axes))} in the codes of ViTs: save the '
+                'state dict of the model as it is'
+            )
+    return None
+
+
+def _is_pose(state_dict: dict[str, Tensor]) -> bool:
+    """Whether there is a ViTPose, which has no class token, with or without its head and a prefix."""
+    for names in (_POSE_NAMES, _POSE_IN_TRANSFORMERS):
+        body = strip_prefix(state_dict, names[0])
+        if body is not None and set(names) <= body.keys() and not any('cls_token' in name for name in body):
+            return True
+    return False

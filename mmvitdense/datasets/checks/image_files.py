@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import os.path as osp
 import random
-import sys
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -13,11 +12,11 @@ from pathlib import PurePosixPath
 from typing import Any
 
 import cv2
-from mmengine.utils import ProgressBar
 from PIL import Image
 
 from mmvitdense.datasets.band_files import size_of_bands
 from mmvitdense.datasets.image_decoding import UnreadableImageError, decode_image
+from mmvitdense.progress import bar
 
 from .image_cache import Found, ImageCache
 from .messages import DataError, warn
@@ -150,22 +149,18 @@ def _decoded(paths: Sequence[str], every: bool, options: dict, cache: ImageCache
             yield index, known
         else:
             todo.append(index)
-    bar = ProgressBar(len(todo), file=sys.stderr) if every and todo else None
     started = time.monotonic()
     # OpenCV decodes without Python's lock.
-    with ThreadPoolExecutor(min(16, os.cpu_count() or 1)) as pool:
+    with bar(len(todo), 'Decoding the images') as advance, ThreadPoolExecutor(min(16, os.cpu_count() or 1)) as pool:
         for begin in range(0, len(todo), _AT_ONCE):
             part = todo[begin : begin + _AT_ONCE]
             for index, result in zip(part, pool.map(lambda i: _decode(paths[i], options), part), strict=True):
                 if not isinstance(result, str):
                     cache.put(paths[index], result)
-                if bar:
-                    bar.update()
+                advance(1)
                 yield index, result
             if not every and time.monotonic() - started > _MAX_SECONDS:
                 return
-    if bar:
-        print(file=sys.stderr)
 
 
 def _decode(path: str, options: dict) -> Found | str:

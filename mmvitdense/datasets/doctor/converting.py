@@ -8,11 +8,14 @@ import os.path as osp
 import shutil
 import uuid
 from collections import Counter
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import cv2
 import numpy as np
+
+from mmvitdense.progress import progress
 
 from ..checks.messages import DataError
 from .files import plain
@@ -141,7 +144,7 @@ def _write_objects(found: Found, parts: Parts, root: str, task: str, copy: bool)
         ann_file = f'annotations/instances_{name}.json'
         os.makedirs(osp.join(root, 'annotations'), exist_ok=True)
         Path(root, ann_file).write_text(json.dumps(data), encoding='utf-8')
-        for (split, index), image in zip(images, data['images'], strict=True):
+        for (split, index), image in _counted(zip(images, data['images'], strict=True), images):
             _put(split.images[index], osp.join(root, name, image['file_name']), copy)
             sizes.append((image['width'], image['height']))
         areas += [item['area'] for item in data['annotations']]
@@ -193,7 +196,7 @@ def _write_maps(found: Found, parts: Parts, root: str, task: str, copy: bool) ->
     for name, images in parts.items():
         folder = _ADE_FOLDERS[name]
         splits[name] = {'img': f'images/{folder}', 'seg': f'annotations/{folder}'}
-        for (split, index), called in zip(images, unique_names(images, stems=True), strict=True):
+        for (split, index), called in _counted(zip(images, unique_names(images, stems=True), strict=True), images):
             stem = osp.splitext(called)[0]
             labels = found.table.read(split.maps[index])
             write_map(osp.join(root, splits[name]['seg'], f'{stem}.png'), labels)
@@ -201,6 +204,10 @@ def _write_maps(found: Found, parts: Parts, root: str, task: str, copy: bool) ->
             sizes.append(split.sizes[index])
     counts = {name: len(images) for name, images in parts.items()}
     return Layout(root, task, list(found.classes), splits, counts, suffix=suffix, sides=median_sides(sizes))
+
+
+def _counted(items: Iterable, images: list) -> Iterator:
+    return progress(items, 'Writing images', len(images))
 
 
 def write_map(path: str, labels: np.ndarray) -> None:
@@ -218,7 +225,7 @@ def _write_panoptic(found: Found, parts: Parts, root: str, task: str, copy: bool
         for number, category in enumerate(images[0][0].file.categories, start=1):
             data['categories'].append({**category, 'id': number})
         contents = {id(split): {item['image_id']: item for item in split.content(None)} for split, _ in images}
-        for number, ((split, index), called) in enumerate(zip(images, names, strict=True), start=1):
+        for number, ((split, index), called) in _counted(enumerate(zip(images, names, strict=True), start=1), images):
             width, height = (int(side) for side in split.file.sizes[index])
             stem, suffix = osp.splitext(called)
             # mmdet makes the name of the picture of the segments by replacing .jpg.

@@ -5,40 +5,29 @@ from __future__ import annotations
 import hashlib
 import os
 import os.path as osp
-import sys
-import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from mmengine.utils import ProgressBar
+from mmvitdense.progress import bar
 
 from ..checks.image_files import image_size
 from ..checks.messages import DataError
 from .files import Files, plain
 
 _AT_ONCE = 256
-_PATIENCE = 5.0
 _CHUNK = 1 << 20
 
 
 def each_of(paths: Sequence[str], work: Callable[[str], Any], what: str) -> dict[str, Any]:
     """Return {path: what `work` makes of it}, in threads, with a bar of progress where it takes long."""
-    paths, found, bar = list(dict.fromkeys(paths)), {}, None
-    started = time.monotonic()
-    with ThreadPoolExecutor(min(16, os.cpu_count() or 1)) as pool:
+    paths, found = list(dict.fromkeys(paths)), {}
+    with bar(len(paths), what) as advance, ThreadPoolExecutor(min(16, os.cpu_count() or 1)) as pool:
         for begin in range(0, len(paths), _AT_ONCE):
             part = paths[begin : begin + _AT_ONCE]
             found.update(zip(part, pool.map(work, part), strict=True))
-            if bar is None and time.monotonic() - started > _PATIENCE:
-                print(what, file=sys.stderr)
-                bar = ProgressBar(len(paths), file=sys.stderr)
-                bar.update(begin)
-            if bar:
-                bar.update(len(part))
-    if bar:
-        print(file=sys.stderr)
+            advance(len(part))
     return found
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -56,16 +59,35 @@ def resize_position_table(
     if by == 'tile':
         repeats = [-(-int(new) // old) for new, old in zip(target, source)]
         image = image.tile(1, 1, *repeats)[..., : target[0], : target[1]]
-    elif by == 'size':
-        size = (max(target), max(target)) if square else tuple(target)
-        corners = {'align_corners': align_corners, 'antialias': antialias}
-        image = F.interpolate(image, size=size, mode=mode, **corners)[..., : target[0], : target[1]]
     else:
-        # What F.interpolate calls with a factor, but with the size given: rounding the size down from the factor, as it
-        # does, is one short at some sizes (14 -> 61 without offset).
-        resize = torch.ops.aten._upsample_bicubic2d_aa if antialias else torch.ops.aten.upsample_bicubic2d
-        image = resize(image, list(target), False, *((new + offset) / old for new, old in zip(target, source)))
+        if by == 'size':
+            size = (max(target), max(target)) if square else tuple(target)
+            resize = partial(F.interpolate, size=size, mode=mode, align_corners=align_corners, antialias=antialias)
+        else:
+            # What F.interpolate calls with a factor, but with the size given: rounding the size down from the factor,
+            # as it does, is one short at some sizes (14 -> 61 without offset).
+            operator = torch.ops.aten._upsample_bicubic2d_aa if antialias else torch.ops.aten.upsample_bicubic2d
+            factors = ((new + offset) / old for new, old in zip(target, source))
+            resize = partial(_resized_to, operator, list(target), *factors)
+        # On a GPU torch adds up the gradient by atomic additions alone.
+        if image.is_cuda and image.requires_grad and torch.are_deterministic_algorithms_enabled():
+            resize = partial(_by_products, resize)
+        image = resize(image)[..., : target[0], : target[1]]
     return image.flatten(2).transpose(1, 2).to(table.dtype)
+
+
+def _resized_to(operator: Callable, size: list[int], factor_h: float, factor_w: float, image: Tensor) -> Tensor:
+    return operator(image, size, False, factor_h, factor_w)
+
+
+def _by_products(resize: Callable[[Tensor], Tensor], image: Tensor) -> Tensor:
+    """What `resize`, which is linear and separable, makes of an image, as a product with a matrix for each axis."""
+    height, width = image.shape[2:]
+    with torch.no_grad():
+        # The weights of the other axis sum to one.
+        rows = resize(torch.eye(height).to(image)[None, :, :, None].expand(-1, -1, -1, width))[0, :, :, 0]
+        columns = resize(torch.eye(width).to(image)[None, :, None].expand(-1, -1, height, -1))[0, :, 0]
+    return rows.T @ image @ columns
 
 
 def check_resizing(

@@ -119,13 +119,18 @@ def resize_bias_table(table: Tensor, source: tuple[int, int], target: tuple[int,
             f'the table of relative-position biases has {len(table)} rows, a grid of {source[0]} x {source[1]} has '
             f'{num_offsets(source)}: remove the rows of the class token first, or give the grid of the table'
         )
-    # Autocast leaves float64 alone, and 16 bits would blur neighbouring offsets; MPS has no float64.
-    maps = table.to(torch.float32 if table.device.type == 'mps' else torch.float64)
+    # Autocast leaves float64 alone, and 16 bits would blur neighbouring offsets.
+    maps = table.to(_widest(table.device))
     maps = maps.unflatten(0, tuple(map(num_axis_offsets, source)))
     for axis, (old, new) in enumerate(zip(source, target)):
         matrix = _resizing(num_axis_offsets(int(old)), num_axis_offsets(int(new)), maps)
         maps = torch.tensordot(matrix, maps.movedim(axis, 0), dims=1).movedim(0, axis)
     return maps.flatten(0, 1).to(table.dtype)
+
+
+def _widest(device: torch.device) -> torch.dtype:
+    """The widest floating-point type of a device: Apple's GPUs have no float64."""
+    return torch.float32 if device.type == 'mps' else torch.float64
 
 
 def _resizing(source: int, target: int, like: Tensor) -> Tensor:

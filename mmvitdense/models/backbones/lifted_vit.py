@@ -33,7 +33,7 @@ class LiftedViT(HoldsViT, InitializedModule):
     Args:
         vit: A ViT or its config, of a `PlainViT` if without type.
         lift: What makes the map denser: options of a `LiFT`, or with a type of another `MapUpsampler` such as
-            `NAF`, but for those that the ViT decides; or the module.
+            `NAF` or `BilinearUpsampler`, but for those that the ViT decides; or the module.
         num_iters: How often the map is doubled.
         layer: The block whose features are taken, negative from the end.
         facet: 'token' for its output, 'key' for the keys of its attention. Those have the order of LiFT's code,
@@ -80,7 +80,8 @@ class LiftedViT(HoldsViT, InitializedModule):
     def init_weights(self) -> None:
         """As mmengine; an upsampler that is frozen as it was drawn is warned of."""
         super().init_weights()
-        if self.frozen_lift and not self.lift.init_cfg and not self.init_cfg:
+        learned = any(True for _ in self.lift.parameters())
+        if learned and self.frozen_lift and not self.lift.init_cfg and not self.init_cfg:
             print_log(
                 f'{type(self.lift).__name__} is frozen with the weights that it was built with: unless a checkpoint '
                 f'brings others, give lift=dict({self.lift.weights_advice}) or frozen_lift=False',

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mmvitdense.layers import constructed_undrawn
+from mmvitdense.layers import constructed_undrawn, resize_position_table
 from mmvitdense.option_types import Count, CountOrZero, DropRate, Positive
 from mmvitdense.registry import MODELS
 
@@ -185,6 +184,5 @@ def _check(hooks: int, self_attention: str | None, cross_attention: str | None, 
 
 
 def _resize_table(table: Tensor, size: Sequence[int]) -> Tensor:
-    if tuple(table.shape[2:]) == tuple(size):
-        return table
-    return F.interpolate(table, size=tuple(size), mode='bicubic', antialias=True)
+    resized = resize_position_table(table.flatten(2).mT, tuple(table.shape[2:]), tuple(size), antialias=True)
+    return resized.mT.unflatten(2, tuple(size))

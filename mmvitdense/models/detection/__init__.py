@@ -1,7 +1,7 @@
 """Heads, losses and detectors for mmdet, the only models that import it: at the first look-up of a name of theirs."""
 
 from .cascade_roi_head import Detectron2CascadeRoIHead
-from .co_detr import CoATSSHead, CoDETR, CoDINOHead, CoStandardRoIHead
+from .co_detr import CoATSSHead, CoDETR, CoDINOHead, CoMaskHead, CoStandardRoIHead
 from .dino import DINO
 from .early_exit import EarlyExitEncoder, EarlyExitPixelDecoder
 from .early_exit_head import EarlyExitMask2Former, EarlyExitMask2FormerHead
@@ -22,6 +22,7 @@ __all__ = [
     'CoATSSHead',
     'CoDETR',
     'CoDINOHead',
+    'CoMaskHead',
     'CoStandardRoIHead',
     'Detectron2CascadeRoIHead',
     'Detectron2MaskHead',

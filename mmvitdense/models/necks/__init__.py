@@ -1,5 +1,6 @@
 """Necks: the maps of a backbone in, the maps that heads want out."""
 
+from .bilinear_upsampler import BilinearUpsampler
 from .channel_mapper import ChannelMapperWithPooling
 from .extra_attention import ExtraAttention
 from .lift import LiFT
@@ -12,6 +13,7 @@ from .vit_fpn import ViTFPN
 __all__ = [
     'NAF',
     'SFP',
+    'BilinearUpsampler',
     'ChannelMapperWithPooling',
     'ExtraAttention',
     'LiFT',

@@ -10,6 +10,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from mmvitdense.progress import bar
+
 MODES = ('whole', 'slide', 'even_slide')
 
 
@@ -159,16 +161,12 @@ def _predicted(
 
 @contextmanager
 def _bar(total: int, shown: bool) -> Iterator[Callable[[int], None]]:
-    """A bar of windows on stderr, or nothing."""
+    """A bar of windows, or nothing."""
     if not shown:
         yield lambda count: None
         return
-    from rich.console import Console
-    from rich.progress import Progress
-
-    with Progress(console=Console(stderr=True)) as progress:
-        task = progress.add_task('Windows', total=total)
-        yield lambda count: progress.advance(task, count)
+    with bar(total, 'Windows') as advance:
+        yield advance
 
 
 class _RowSums:

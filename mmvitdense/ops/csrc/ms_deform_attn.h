@@ -52,10 +52,21 @@ struct SampleGradient {
 
 // ---- coordinates -----------------------------------------------------------------------------------------------
 
+// x * y + z. On a GPU in one rounding: kernels that place the same sample must agree to the last bit on the pixels that
+// it lies between, and compilers are free to round once or twice in an expression.
+template <typename A>
+MMVITDENSE_HD A multiply_add(A x, A y, A z) {
+#ifdef __CUDA_ARCH__
+  return fma(x, y, z);
+#else
+  return x * y + z;
+#endif
+}
+
 // Pixel coordinate of a location in 0..1. `size` is the width for x and the height for y.
 template <typename A>
 MMVITDENSE_HD A pixel_from_location(A location, A size) {
-  return location * size - A(0.5);
+  return multiply_add(location, size, A(-0.5));
 }
 
 // Gradient of the location from that of the pixel coordinate.
@@ -67,13 +78,13 @@ MMVITDENSE_HD A location_gradient(A pixel_gradient, A size) {
 // Fused op, reference of two numbers: offsets are in pixels of the level.
 template <typename A>
 MMVITDENSE_HD A pixel_from_point(A reference, A offset, A size) {
-  return reference * size + offset - A(0.5);
+  return multiply_add(reference, size, offset) - A(0.5);
 }
 
 // Fused op, reference box (centre, extent): offsets are in half extents, divided by the number of points.
 template <typename A>
 MMVITDENSE_HD A pixel_from_box(A centre, A extent, A offset, A size, A half_over_points) {
-  return (centre + offset * half_over_points * extent) * size - A(0.5);
+  return multiply_add(multiply_add(offset * half_over_points, extent, centre), size, A(-0.5));
 }
 
 // Gradients of `pixel_from_box` by the offset and by the extent; that by the centre is `location_gradient`, and that

@@ -292,4 +292,4 @@ def test_an_image_that_cannot_be_read(segmentation, refused, split):
 def test_every_map_and_image(segmentation, log, capsys):
     check_data(segmentation.config(), splits=['train'], max_maps=2, every_image=True)
     assert '4 of 4 label maps looked at' in log[0][1]
-    assert '4/4' in capsys.readouterr().err
+    assert capsys.readouterr().err == ''  # a bar is for terminals

@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 
 from mmvitdense.layers import resize_position_table, sincos_position_table
+from mmvitdense.layers.positions import absolute
 from mmvitdense.models import PlainViT
 
 
@@ -193,3 +194,31 @@ def test_sines_and_cosines(grid):
 def test_sines_and_cosines_need_quarters():
     with pytest.raises(ValueError, match='a multiple of 4 channels, got 30'):
         sincos_position_table((2, 2), 30)
+
+
+@pytest.mark.parametrize(
+    'rule',
+    [
+        {},
+        {'antialias': True},
+        {'by': 'scale'},
+        {'by': 'scale', 'antialias': True},
+        {'mode': 'bilinear', 'antialias': True},
+        {'align_corners': True},
+        {'square': True},
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize('target', [(5, 9), (12, 7)])
+def test_as_products_with_matrices(monkeypatch, rule, target):
+    """What stands in for torch's resizing on a GPU where deterministic algorithms are asked for."""
+    table = torch.randn(1, 8 * 6, 3, dtype=torch.float64)
+    expected = resize_position_table(table, (8, 6), target, **rule)
+    products = []
+    by_products = absolute._by_products
+    monkeypatch.setattr(absolute, '_by_products', lambda *args: products.append(1) or by_products(*args))
+    monkeypatch.setattr(torch, 'are_deterministic_algorithms_enabled', lambda: True)
+    monkeypatch.setattr(torch.Tensor, 'is_cuda', True)
+    found = resize_position_table(table.requires_grad_(), (8, 6), target, **rule)
+    assert products
+    torch.testing.assert_close(found, expected)

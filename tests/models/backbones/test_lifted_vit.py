@@ -6,7 +6,16 @@ import torch.nn.functional as F
 from torch import nn
 
 from mmvitdense.checkpoints import CheckpointError
-from mmvitdense.models import NAF, LiFT, LiftedViT, LiFTPretraining, NAFPretraining, PlainViT, SimpleFeaturePyramid
+from mmvitdense.models import (
+    NAF,
+    BilinearUpsampler,
+    LiFT,
+    LiftedViT,
+    LiFTPretraining,
+    NAFPretraining,
+    PlainViT,
+    SimpleFeaturePyramid,
+)
 from tests.fidelity.agreement import redraw
 from tests.models.suite import BackboneSuite, of_variants
 
@@ -145,6 +154,17 @@ def test_naf_between_whole_multiples():
         naf(image, maps, (4, 9))
 
 
+def test_bilinear_upsampler_is_that_of_the_linear_head():
+    """mmseg stretches maps so (`align_corners=False`): each from the map of the ViT, without weights."""
+    model = LiftedViT(VIT, BilinearUpsampler(), num_iters=2, norm=True, keep_maps=True).eval()
+    maps = redraw(model)(torch.randn(2, 3, 29, 40))
+    top, bottom = (0.75 * row[..., 0] + 0.25 * row[..., 1] for row in (maps[0][:, :, 0], maps[0][:, :, 1]))
+    torch.testing.assert_close(maps[1][:, :, 1, 1], 0.75 * top + 0.25 * bottom)
+    assert [tuple(each.shape[-2:]) for each in maps] == [(4, 5), (8, 10), (16, 20)]
+    torch.testing.assert_close(maps[2][:, :, 0, 0], maps[0][:, :, 0, 0])  # the border is continued
+    assert not list(model.lift.parameters())
+
+
 def test_the_image_matters_where_the_map_is_the_same():
     lift = redraw(LiFT(24, 14)).eval()
     maps = torch.randn(1, 24, 2, 3)
@@ -274,6 +294,7 @@ def test_a_frozen_lift_without_weights_is_warned_of(monkeypatch):
     logged = []
     monkeypatch.setattr('mmvitdense.models.backbones.lifted_vit.print_log', lambda text, **_: logged.append(text))
     LiftedViT(VIT, frozen_lift=False).init_weights()
+    LiftedViT(VIT, {'type': 'mmvitdense.BilinearUpsampler'}).init_weights()
     assert logged == []
     LiftedViT(VIT).init_weights()
     assert 'LiFT is frozen with the weights that it was built with' in logged[0]

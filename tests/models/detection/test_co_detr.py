@@ -4,6 +4,7 @@ import math
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 
@@ -13,6 +14,7 @@ pytest.importorskip('mmdet')
 
 from mmdet.registry import MODELS
 from mmdet.structures.bbox import bbox_xyxy_to_cxcywh
+from mmdet.structures.mask import BitmapMasks
 from mmengine.config import Config, ConfigDict
 from mmengine.registry import HOOKS, DefaultScope
 from mmengine.structures import InstanceData
@@ -71,12 +73,38 @@ def model():
     return redraw(detector()).train()
 
 
-def losses_of(model, boxes=None, images=(0, 1), **changes):
+# Of three maps of stride 8, 16 and 32.
+MASKS = {
+    'mask_head': {
+        'type': 'mmvitdense.CoMaskHead',
+        'num_classes': 5,
+        'in_channels': 32,
+        'strides': [8, 16, 32],
+        'finest_scale': 24,
+        'size': 4,
+        'fc_channels': 8,
+    },
+    'train_cfg': {
+        'mask': {
+            'assigner': {'type': 'MaxIoUAssigner', 'pos_iou_thr': 0.5, 'neg_iou_thr': 0.5, 'min_pos_iou': 0.5},
+            'sampler': {'type': 'RandomSampler', 'num': 16, 'pos_fraction': 0.25, 'add_gt_as_proposals': True},
+            'mask_thr_binary': 0.5,
+        }
+    },
+    'test_cfg': {'mask': {'mask_thr_binary': 0.5}},
+}
+
+
+def losses_of(model, boxes=None, images=(0, 1), masks=False, **changes):
     given = samples(GOLDEN)
     for sample, of_image in zip(given, boxes or []):
         sample.gt_instances = InstanceData(
             bboxes=torch.tensor(of_image).reshape(-1, 4), labels=torch.arange(len(of_image))
         )
+    for sample in given if masks else ():
+        drawn = np.zeros((len(sample.gt_instances), 96, 96), np.uint8)
+        drawn[:, 10:44, 6:40] = 1
+        sample.gt_instances.masks = BitmapMasks(drawn, 96, 96)
     model.backbone.maps = tuple(level[list(images)] for level in maps(GOLDEN))
     before = {name: getattr(model, name) for name in changes}
     for name, value in changes.items():
@@ -97,6 +125,22 @@ class TestLosses:
         assert all(loss.isfinite().all() for loss in losses.values())
         sum(loss for name, loss in losses.items() if 'loss' in name).backward()
         assert all(parameter.grad is not None for parameter in model.parameters())
+
+    @pytest.mark.parametrize('boxes', [([], []), ([[8.0, 8.0, 40.0, 50.0]], []), None])
+    def test_masks(self, boxes):
+        """Two losses more, with gradients for every parameter; those of the others are as without."""
+        model = redraw(detector(**MASKS)).train()
+        losses = losses_of(model, boxes, masks=True)
+        assert losses['loss_mask'].any() == (boxes != ([], []))
+        assert losses['loss_mask_iou'].isfinite()
+        sum(loss for name, loss in losses.items() if 'loss' in name).backward()
+        assert all(parameter.grad is not None for parameter in model.parameters())
+        bare = detector().train()
+        assert not bare.load_state_dict(model.state_dict(), strict=False).missing_keys
+        without = losses_of(bare, boxes)
+        assert without.keys() == losses.keys() - {'loss_mask', 'loss_mask_iou'}
+        for name in ('loss_cls', 'loss_bbox', 'd0.loss_iou', 'enc_loss_cls'):
+            torch.testing.assert_close(without[name], losses[name])
 
     def test_weight_of_the_passes_over_positives(self, model):
         """It acts on their losses alone."""
@@ -143,6 +187,24 @@ class TestPredictions:
             assert torch.equal(one.pred_instances.bboxes, two.pred_instances.bboxes)
         assert len(losses_of(bare.train())) == 15, 'DINO'
 
+    def test_masks_of_the_boxes(self):
+        """The boxes, and the scores that they are ordered by, are those without masks."""
+        model = redraw(detector(**MASKS))
+        for logits in model.mask_head.masks.logits:
+            torch.nn.init.constant_(logits.bias, 20.0)
+        bare = detector()
+        bare.load_state_dict(model.state_dict(), strict=False)
+        for one, two in zip(self.predict(model), self.predict(bare)):
+            found = one.pred_instances
+            assert torch.equal(found.bboxes, two.pred_instances.bboxes)
+            assert torch.equal(found.scores, two.pred_instances.scores)
+            assert found.masks.shape == (len(found), *one.ori_shape)
+            for mask, box in zip(found.masks, found.bboxes.round().long().tolist()):
+                inside = torch.zeros_like(mask)
+                inside[box[1] : box[3], box[0] : box[2]] = True
+                assert (mask == inside).float().mean() > 0.97, 'all of the box'
+            assert (found.mask_scores < found.scores).all()
+
     def test_an_image_alone_and_in_a_batch(self):
         model = redraw(detector())
         for index, together in enumerate(self.predict(model)):
@@ -163,6 +225,7 @@ class TestPredictions:
         ({'rpn_head': None}, 'got no rpn_head; expected rpn_head and roi_head together'),
         ({'eval_module': 'roi'}, "eval_module got 'roi', expected one of 'detr', 'two-stage', 'one-stage'"),
         ({'eval_module': 'one-stage', 'dense_head': None}, 'predicts by dense_head; expected one, got None'),
+        ({'eval_module': 'one-stage', **MASKS}, "eval_module='one-stage' has no masks: leave mask_head out"),
         ({'encoder': {'num_layers': 2, 'num_cp': 3}}, 'num_cp of the encoder got 3 and it has 2 layers'),
     ],
 )

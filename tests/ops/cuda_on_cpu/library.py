@@ -37,32 +37,76 @@ class Flavour:
 
     Attributes:
         architecture: What `__CUDA_ARCH__` is.
-        options: Of the compiler, for the kernels and the threads.
+        options: Of the compiler.
+        kernel_options: Of the compiler, for the kernels alone.
+        watched: Whether what the kernels do to memory is counted and searched for races.
         edits: (file, old, new): texts of the kernels that are replaced.
     """
 
     architecture: int = 900
     options: tuple[str, ...] = ()
+    kernel_options: tuple[str, ...] = ()
+    watched: bool = False
     edits: tuple[tuple[str, str, str], ...] = ()
 
 
+# A call before each access to memory.
+WATCHED = ('-DCUDA_ON_CPU_WATCH',)
+WATCHED_KERNELS = ('-fsanitize=thread', '--param', 'tsan-instrument-func-entry-exit=0')
+# Calls instead of checks, traps instead of messages and no optimisation: compiled in a tenth of the time.
+SANITIZED = (
+    '-O0',
+    '-fsanitize=address,undefined',
+    '-fsanitize-undefined-trap-on-error',
+    *('--param', 'asan-instrumentation-with-call-threshold=0'),
+)
+# What is left out compiles sooner: types take the way of another type and must not be used.
+DOUBLE_AND_HALF = (
+    ('cuda/dispatch.h', 'with_layout<double', 'with_layout<float'),
+    ('cuda/dispatch.h', 'with_layout<__half', 'with_layout<__nv_bfloat16'),
+)
+# Kernels that are wrong where the emulation is asked for it by the number of a fault.
+FAULTS = (
+    (
+        'cuda/samples.cuh',
+        '__shfl_xor_sync(kWholeWarp, x, i, G)',
+        '__shfl_xor_sync(::cuda_on_cpu::fault == 1 ? 0x0fffffffu : kWholeWarp, x, i, G)',
+    ),
+    ('ms_deform_attn.h', 's.x0 + 1 < width', 's.x0 + (::cuda_on_cpu::fault != 2) < width'),
+    (
+        'cuda/numbers.cuh',
+        '{ atomicAdd(address, x); }',
+        '{ ::cuda_on_cpu::fault == 3 ? *address += x : atomicAdd(address, x); }',
+    ),
+)
 # A grid of few rows, so that blocks go on to the next heads and images.
-FEW_ROWS = (('cuda/samples.cuh', '65535', '3'),)
-ARCHITECTURES = {'sm_80': Flavour(800, edits=FEW_ROWS), 'sm_90': Flavour(900)}
+FEW_ROWS = ('cuda/samples.cuh', '65535', '3')
+
 FLAVOURS = {
-    **ARCHITECTURES,
-    'sanitized': Flavour(900, ('-fsanitize=address,undefined', '-fno-sanitize-recover=all', '-fno-omit-frame-pointer')),
+    'sm_90': Flavour(900),
+    'sm_80': Flavour(800, WATCHED, WATCHED_KERNELS, watched=True, edits=(*DOUBLE_AND_HALF, FEW_ROWS, *FAULTS)),
+    'sanitized': Flavour(900, SANITIZED, edits=(*DOUBLE_AND_HALF, *FAULTS)),
+    'counted_sm_80': Flavour(800, WATCHED, WATCHED_KERNELS, watched=True),
+    'counted_sm_90': Flavour(900, WATCHED, WATCHED_KERNELS, watched=True),
+}
+# Those that the tests of the kernels run on, and the types that each has kernels for.
+TESTED = {
+    'sm_80': (torch.float32, torch.bfloat16),
+    'sm_90': (torch.float64, torch.float32, torch.float16, torch.bfloat16),
 }
 
 
-class Unavailable(Exception):
+class UnavailableError(Exception):
     """The emulation cannot be built here; the message says why."""
 
 
 @functools.cache
 def load(name: str) -> object:
-    """The operators of a flavour, as `torch.ops.<namespace>`, built first where they are not yet. Raises `Unavailable`
-    where there is no compiler."""
+    """The operators of a flavour, as `torch.ops.<namespace>`, built first where they are not yet.
+
+    Raises:
+        UnavailableError: there is no compiler.
+    """
     return load_library(build(FLAVOURS[name]), f'cuda_on_cpu_{name}')
 
 
@@ -74,6 +118,13 @@ def load_library(path: Path, namespace: str) -> object:
     found = getattr(torch.ops, namespace)
     found.library = library
     return found
+
+
+def load_kernels(source: Path) -> ctypes.CDLL:
+    """A file of kernels that is no part of the project, with functions to call by ctypes."""
+    flavour = Flavour(900)
+    units = [_Planted(flavour, source), *(_Threads(flavour, name) for name in ('threads.cpp', 'memory.cpp'))]
+    return ctypes.CDLL(str(_build(units, [])))
 
 
 def set_order(operators: object, order: str, seed: int = 0) -> None:
@@ -100,24 +151,27 @@ def used(library: object, order: str = 'shuffled', seed: int = 0) -> Iterator[No
 
 
 def build(flavour: Flavour) -> Path:
-    """The library of a flavour. Raises `Unavailable` where there is no compiler."""
-    if os.name != 'posix' or not building._is_gcc():
-        raise Unavailable(f'the emulation is compiled by g++, and {building._compiler()!r} is none')
-    folder = building.cache_root() / 'tests' / 'cuda_on_cpu'
-    folder.mkdir(parents=True, exist_ok=True)
-    # Two at a time, the longest first.
+    """The library of a flavour. Raises `UnavailableError` where there is no compiler."""
+    # The longest first.
     units = [file for file in building.sources('cuda') if file.suffix == '.cu']
     units = [_Kernels(flavour, unit.name) for unit in sorted(units, key=lambda unit: -unit.stat().st_size)]
     units[1:1] = [_Host()]
-    units += [_Threads(flavour, name) for name in ('threads.cpp', 'memory.cpp')]
+    names = ('threads.cpp', 'memory.cpp', 'watching.cpp')
+    units += [_Threads(flavour, name) for name in names if name != 'watching.cpp' or flavour.watched]
+    libraries = ['-L' + path for path in cpp_extension.library_paths()]
+    return _build(units, [*flavour.options, *libraries, '-lc10', '-ltorch_cpu', '-ltorch'])
+
+
+def _build(units: list, options: list[str]) -> Path:
+    if os.name != 'posix' or not building._is_gcc():
+        raise UnavailableError(f'the emulation is compiled by g++, and {building._compiler()!r} is none')
+    folder = building.cache_root() / 'tests' / 'cuda_on_cpu'
+    folder.mkdir(parents=True, exist_ok=True)
     with building._lock(folder), ThreadPoolExecutor(2) as pool:
-        objects = list(pool.map(lambda unit: unit.compile(folder), units))
-        key = hashlib.sha256('\n'.join((*map(str, objects), *flavour.options)).encode()).hexdigest()[:16]
-        target = folder / f'{key}.so'
+        objects = [str(path) for path in pool.map(lambda unit: unit.compile(folder), units)]
+        target = folder / f'{hashlib.sha256(chr(0).join((*objects, *options)).encode()).hexdigest()[:16]}.so'
         if not target.exists():
-            libraries = ['-L' + path for path in cpp_extension.library_paths()]
-            command = ['-shared', *flavour.options, *map(str, objects), *libraries, '-lc10', '-ltorch_cpu', '-ltorch']
-            _compile(command, target)
+            _compile(['-shared', *objects, *options], target)
     return target
 
 
@@ -149,7 +203,8 @@ class _Unit:
 class _Kernels(_Unit):
     def __init__(self, flavour: Flavour, name: str):
         self.flavour, self.name = flavour, f'cuda/{name}'
-        self.options = (*KERNELS, '-D__CUDACC__', f'-D__CUDA_ARCH__={flavour.architecture}', *flavour.options)
+        self.options = (*KERNELS, '-D__CUDACC__', f'-D__CUDA_ARCH__={flavour.architecture}')
+        self.options += (*flavour.options, *flavour.kernel_options)
 
     def texts(self) -> dict[str, str]:
         names = [str(file.relative_to(building.SOURCES)) for file in building.SOURCES.glob('cuda/*.*h')]
@@ -166,6 +221,15 @@ class _Kernels(_Unit):
                 assert old in text, f'{old!r} is not in {file}; what takes its place there?'
                 text = text.replace(old, new)
         return text
+
+
+class _Planted(_Kernels):
+    def __init__(self, flavour: Flavour, source: Path):
+        super().__init__(flavour, source.name)
+        self.source = source
+
+    def texts(self) -> dict[str, str]:
+        return {self.source.name: '#include "cuda_ptx.h"\n' + translate(self.source.read_text(), self.source.name)}
 
 
 class _Host(_Unit):
@@ -198,6 +262,18 @@ class _Threads(_Unit):
 
 def _source(name: str) -> str:
     return (building.SOURCES / name).read_text(encoding='utf-8')
+
+
+def of_compiler(*names: str) -> list[str]:
+    """Where the compiler has libraries. Raises `UnavailableError` where it lacks one."""
+    found = []
+    for name in names:
+        command = [*building._compiler().split(), f'-print-file-name={name}']
+        answer = subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+        if not os.path.isabs(answer):
+            raise UnavailableError(f'the compiler has no {name}')
+        found.append(os.path.realpath(answer))
+    return found
 
 
 @functools.cache

@@ -19,7 +19,7 @@ struct Variable {
 
 std::vector<std::unique_ptr<Variable>> variables;
 Variable dynamic{nullptr, 0, 0};
-uint64_t block_number;
+uint64_t blocks;
 
 char* allocate(size_t bytes, size_t alignment) {
   void* memory = nullptr;
@@ -28,8 +28,8 @@ char* allocate(size_t bytes, size_t alignment) {
 }
 
 void* of_this_block(Variable& variable) {
-  if (variable.block != block_number) std::memset(variable.memory, 0xff, variable.bytes);
-  variable.block = block_number;
+  if (variable.block != blocks) std::memset(variable.memory, 0xff, variable.bytes);
+  variable.block = blocks;
   return variable.memory;
 }
 
@@ -40,7 +40,11 @@ bool within(const Variable& variable, const void* address) {
 
 }  // namespace
 
-void start_shared_memory() { ++block_number; }
+void start_shared_memory() { ++blocks; }
+
+#ifdef CUDA_ON_CPU_WATCH
+uint64_t block_number() { return blocks; }
+#endif
 
 void set_dynamic_shared(size_t bytes) {
   std::free(dynamic.memory);

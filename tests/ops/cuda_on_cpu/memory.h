@@ -1,7 +1,8 @@
-// Shared memory, and what is counted of memory: between threads.cpp, memory.cpp and counting.cpp.
+// Shared memory, and what is counted of memory: what threads.cpp, memory.cpp and watching.cpp share.
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 
 namespace cuda_on_cpu {
 
@@ -11,17 +12,25 @@ void start_shared_memory();
 // Whether an address lies in shared memory.
 bool is_shared(const void* address);
 
-#ifdef CUDA_ON_CPU_COUNTS
-// `context` lies on the stack of what launched, near to the parameters of the kernel; the other two bound the stacks of
-// the threads.
-void launch_begins(const void* context, const void* stacks, const void* stacks_end);
+#ifdef CUDA_ON_CPU_WATCH
+// `context` lies on the stack of what launched, near to the parameters of the kernel; `stacks` are those of threads.
+void launch_begins(const void* kernel, uint64_t blocks, uint64_t threads, const void* context, const void* stacks,
+                   size_t bytes);
 void launch_ends();
-// The lanes of the warp that runs have met: what they did before, they did together.
+// The lanes of the warp that runs have come as far as they can: what they did, they did together.
 void segment_ended();
+// The same, at a shuffle, a vote or a barrier of a warp.
+void meeting();
+// Whether memory belongs to the emulation.
+bool is_own(const void* address);
+// How many blocks there were, and barriers in this one.
+uint64_t block_number();
+uint64_t barriers();
 #else
-inline void launch_begins(const void*, const void*, const void*) {}
+inline void launch_begins(const void*, uint64_t, uint64_t, const void*, const void*, size_t) {}
 inline void launch_ends() {}
 inline void segment_ended() {}
+inline void meeting() {}
 #endif
 
 }  // namespace cuda_on_cpu

@@ -42,7 +42,7 @@ _FUNCTIONS = {
 _HINTS = {'prefetch', 'prefetchu', 'applypriority', 'discard', 'membar', 'fence', 'griddepcontrol', 'nanosleep'}
 
 
-class Unknown(ValueError):
+class UnknownError(ValueError):
     """PTX that this file does not translate."""
 
 
@@ -116,19 +116,20 @@ def _instruction(opcode: str, arguments: list[str]) -> str:
         sign = next(_COMPARISONS[part] for part in parts if part in _COMPARISONS)
         return f'{arguments[0]} = {_value(arguments[1], kinds[0])} {sign} {_value(arguments[2], kinds[0])};'
     if base == 'selp':
-        return f'::cuda_on_cpu::set({arguments[0]}, {arguments[3]} ? {_value(arguments[1], kinds[0])} : {_value(arguments[2], kinds[0])});'
+        chosen = f'{arguments[3]} ? {_value(arguments[1], kinds[0])} : {_value(arguments[2], kinds[0])}'
+        return f'::cuda_on_cpu::set({arguments[0]}, {chosen});'
     if base in ('mov', 'cvta') and '{' not in ''.join(arguments):
         return f'::cuda_on_cpu::set({arguments[0]}, {_value(arguments[1], kinds[0])});'
     if base == 'cvt' and {'rn', 'rz', 'rni', 'rzi', 'rmi', 'rpi'} & set(parts) <= {'rn', 'rzi'}:
         return f'::cuda_on_cpu::set({arguments[0]}, static_cast<{kinds[0]}>({_value(arguments[1], kinds[1])}));'
     result = _arithmetic(base, parts, kinds, arguments[1:])
     if result is None:
-        raise Unknown(f'the PTX instruction {opcode!r} has no translation; add it to {__file__}')
+        raise UnknownError(f'the PTX instruction {opcode!r} has no translation; add it to {__file__}')
     return f'::cuda_on_cpu::set({arguments[0]}, {result});'
 
 
 def _arithmetic(base: str, parts: list[str], kinds: list[str], arguments: list[str]) -> str | None:
-    kind = kinds[0]
+    kind = kinds[0] if kinds else ''
     wide = kind.replace('32', '64') if 'wide' in parts else kind
     names = dict(zip('abc', arguments))
     values = {name: f'static_cast<{wide}>({_value(argument, kind)})' for name, argument in names.items()}
@@ -149,7 +150,7 @@ def _arithmetic(base: str, parts: list[str], kinds: list[str], arguments: list[s
 
 def _memory(opcode: str, base: str, parts: list[str], kind: str, arguments: list[str]) -> str:
     if 'shared' in ' '.join(parts):
-        raise Unknown(f'{opcode!r} has a 32-bit address of shared memory, for which there is no translation')
+        raise UnknownError(f'{opcode!r} has a 32-bit address of shared memory, for which there is no translation')
     if base in ('ld', 'ldu'):
         targets = _elements(arguments[0])
         lines = [f'auto w = ::cuda_on_cpu::load<{kind}, {len(targets)}>({_address(arguments[1])}, "{opcode}");']
@@ -161,10 +162,11 @@ def _memory(opcode: str, base: str, parts: list[str], kind: str, arguments: list
     elements = _elements(rest[1])
     action = next((part for part in parts if part in _PAIRS), None)
     if action is None:
-        raise Unknown(f'the PTX instruction {opcode!r} has no translation; add it to {__file__}')
+        raise UnknownError(f'the PTX instruction {opcode!r} has no translation; add it to {__file__}')
     numbers = 2 if kind.endswith('2') and kind.startswith('__') else 1
     change = f'[]({kind} a, {kind} b) {{ return {_PAIRS[action]}; }}'
-    call = f'::cuda_on_cpu::change<{kind}, {len(elements)}, {numbers}>({_address(rest[0])}, {_words(kind, elements)}, {change})'
+    values = f'{_address(rest[0])}, {_words(kind, elements)}, {change}'
+    call = f'::cuda_on_cpu::change<{kind}, {len(elements)}, {numbers}>({values})'
     if not target:
         return f'{call};'
     lines = [f'auto w = {call};']

@@ -27,6 +27,7 @@ dim3 blockDim, gridDim;
 namespace cuda_on_cpu {
 
 Thread* current;
+int fault;
 
 // ---- changing from one stack to another ------------------------------------------------------------------------------
 
@@ -85,7 +86,7 @@ namespace {
 struct Block {
   std::vector<Thread> threads;
   std::vector<Warp> warps;
-  size_t waiting, counted, ended;
+  size_t waiting, counted, ended, barriers;
   Body body;
   void* context;
 };
@@ -212,7 +213,7 @@ void start_threads(dim3 size) {
   const unsigned threads = size.x * size.y * size.z;
   block.threads.assign(threads, Thread{});
   block.warps.assign((threads + 31) / 32, Warp{});
-  block.waiting = block.counted = block.ended = 0;
+  block.waiting = block.counted = block.ended = block.barriers = 0;
   for (unsigned i = 0; i < threads; ++i) {
     Thread& thread = block.threads[i];
     thread.stack = stacks + i * kStackBytes;
@@ -279,6 +280,17 @@ void run_blocks(dim3 grid, dim3 size) {
 
 }  // namespace
 
+#ifdef CUDA_ON_CPU_WATCH
+bool is_own(const void* address) {
+  const auto within = [&](const auto& items) {
+    return address >= items.data() && address < items.data() + items.size();
+  };
+  return within(block.threads) || within(block.warps);
+}
+
+uint64_t barriers() { return block.barriers; }
+#endif
+
 void set_order(Order new_order, uint64_t seed) {
   order = new_order;
   random_numbers.seed(seed);
@@ -319,7 +331,8 @@ int run(const void* kernel, dim3 grid, dim3 size, size_t shared_bytes, Body body
   blockDim = size;
   gridDim = grid;
   set_dynamic_shared(shared_bytes);
-  launch_begins(context, stacks, stacks + kMostThreads * kStackBytes);
+  const uint64_t threads = uint64_t(size.x) * size.y * size.z;
+  launch_begins(kernel, uint64_t(grid.x) * grid.y * grid.z, threads, context, stacks, kMostThreads * kStackBytes);
   current = &outside;
   run_blocks(grid, size);
   launch_ends();
@@ -370,7 +383,8 @@ uint64_t meet(Site site, Resolve resolve, unsigned mask, int width, uint64_t giv
     all = same_meeting(self, *warp.lanes[__builtin_ctz(rest)]);
   }
   if (all) {
-    segment_ended();
+    meeting();
+    ++warp.meetings;
     resolve(warp, mask);
     for (unsigned rest = mask; rest; rest &= rest - 1) go_on(*warp.lanes[__builtin_ctz(rest)]);
   } else {
@@ -397,6 +411,7 @@ int count_of_block(Site site, bool given) {
     go_on(thread);
   }
   block.waiting = block.counted = 0;
+  ++block.barriers;
   return static_cast<int>(self.result);
 }
 
@@ -468,7 +483,9 @@ cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int) {
   }
 }
 
-// Called from Python: 0 forward, 1 backward, 2 shuffled.
+// Called from Python.
+extern "C" __attribute__((visibility("default"))) void cuda_on_cpu_set_fault(int fault) { cuda_on_cpu::fault = fault; }
+// 0 forward, 1 backward, 2 shuffled.
 extern "C" __attribute__((visibility("default"))) void cuda_on_cpu_set_order(int order, uint64_t seed) {
   cuda_on_cpu::set_order(static_cast<cuda_on_cpu::Order>(order), seed);
 }

@@ -9,7 +9,7 @@ import ptx
 _STRING = r'"(?:[^"\\\n]|\\.)*"'
 
 
-class Untranslatable(ValueError):
+class UntranslatableError(ValueError):
     """A construct of CUDA that this file does not know."""
 
 
@@ -35,7 +35,7 @@ def _closing(text: str, start: int) -> int:
         depth += 1 if match[0] in '([{' else -1 if match[0] in ')]}' else 0
         if depth == 0:
             return match.end()
-    raise Untranslatable(f'a bracket is not closed: {text[start : start + 60]!r}')
+    raise UntranslatableError(f'a bracket is not closed: {text[start : start + 60]!r}')
 
 
 def _split(text: str, separator: str) -> list[str]:
@@ -64,7 +64,7 @@ def _assemblies(text: str) -> str:
 def _operand(text: str) -> tuple[str, str]:
     match = re.fullmatch(r'\s*"([^"]*)"\s*\((.*)\)\s*', text, re.DOTALL)
     if match is None:
-        raise Untranslatable(f'an operand of asm is {text!r}')
+        raise UntranslatableError(f'an operand of asm is {text!r}')
     return match[1], ' '.join(match[2].split())
 
 
@@ -92,7 +92,7 @@ def _shared_variables(text: str) -> str:
     text = re.sub(static, define, text)
     if '__shared__' in text:
         at = text.index('__shared__')
-        raise Untranslatable(
+        raise UntranslatableError(
             f'a declaration of shared memory that is not `__shared__ type name[sizes];`: {text[at : at + 80]!r}'
         )
     return text

@@ -10,6 +10,7 @@ ANCHOR = 'query_head.transformer.level_embeds'
 _TRANSFORMER = r'^query_head\.transformer\.'
 _ENCODER = r'^(encoder\.layers\.\d+)\.'
 _DECODER = r'^(decoder\.layers\.\d+)\.'
+_STAGE = r'^(mask_head\.masks\.stages\.\d+\.)'
 _RULES = (
     (rf'{_TRANSFORMER}(encoder|decoder|aux_pos_trans|aux_pos_trans_norm)\.', r'\1.'),
     (rf'{_TRANSFORMER}level_embeds$', 'level_embed'),
@@ -28,6 +29,18 @@ _RULES = (
     (r'^query_head\.(cls_branches|reg_branches)\.', r'bbox_head.\1.'),
     (r'^query_head\.downsample\.', 'downsample.'),
     (r'^query_head\.(?:dn_generator\.)?label_embedding\.', 'dn_query_generator.label_embedding.'),
+    # The instance models.
+    (r'^mask_head\.', 'mask_head.masks.'),
+    (r'^mask_iou_head\.', 'mask_head.overlap.'),
+    (r'^(mask_head\..+)\.norm_layer\.', r'\1.norm.'),
+    (r'^mask_head\.masks\.instance_convs\.', 'mask_head.masks.box_convs.'),
+    (r'^mask_head\.masks\.semantic_convs\.', 'mask_head.masks.image_convs.'),
+    (r'^mask_head\.masks\.stage_instance_logits\.', 'mask_head.masks.logits.'),
+    (rf'{_STAGE}semantic_transform_in\.', r'\1image.'),
+    (rf'{_STAGE}fuse_conv\.0\.', r'\1join.'),
+    *((rf'{_STAGE}fuse_conv\.1\.dilation_conv_{n}\.conv\.', rf'\1branches.{n - 1}.') for n in (1, 2, 3)),
+    (rf'{_STAGE}fuse_conv\.1\.merge_conv\.conv\.', r'\1merge.'),
+    (rf'{_STAGE}fuse_transform_out\.', r'\1reduce.'),
     (r'^neck\.fc(\d)\1\.', r'neck.laterals.\1.'),
 )
 

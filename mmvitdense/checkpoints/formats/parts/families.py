@@ -60,6 +60,15 @@ def has_size_of_mae_lite(weights: Mapping[str, Tensor]) -> bool:
     return (len(weights['patch_embed.proj.weight']), _depth(weights)) == ARCHITECTURES['tiny'][:2]
 
 
+def has_size_of_base(weights: Mapping[str, Tensor]) -> bool:
+    """Whether the ViT is as wide and deep as the base model, the only size of SimMIM.
+
+    Args:
+        weights: Names of `PlainViT`, or of timm.
+    """
+    return (len(weights['patch_embed.proj.weight']), _depth(weights)) == ARCHITECTURES['base'][:2]
+
+
 def _depth(weights: Mapping[str, Tensor]) -> int:
     return len({name.split('.')[1] for name in weights if name.startswith('blocks.')})
 

@@ -2,7 +2,8 @@
 
 from .atss_head import CoATSSHead
 from .detector import CoDETR
+from .mask_head import CoMaskHead
 from .query_head import CoDINOHead
 from .roi_head import CoStandardRoIHead
 
-__all__ = ['CoATSSHead', 'CoDETR', 'CoDINOHead', 'CoStandardRoIHead']
+__all__ = ['CoATSSHead', 'CoDETR', 'CoDINOHead', 'CoMaskHead', 'CoStandardRoIHead']

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from mmdet.models.layers import DeformableDetrTransformerEncoderLayer, inverse_sigmoid
 from mmdet.models.layers.transformer import coordinate_to_encoding
+from mmdet.models.utils import unpack_gt_instances
 from mmdet.registry import MODELS as DETECTION_MODELS
 from mmdet.structures import DetDataSample
 from mmengine.structures import InstanceData
@@ -48,6 +49,7 @@ class CoDETR(DINO):
             of `test_cfg`. Its anchors have one stride more than the neck has maps.
         roi_head: A `CoStandardRoIHead`; options under 'rcnn'.
         dense_head: A `CoATSSHead`; options under 'dense'.
+        mask_head: A `CoMaskHead` for masks of what the queries find; options under 'mask'.
         with_pos_coord: Whether the decoder learns from positives of the auxiliary heads (off in ablations).
         aux_loss_weight: Weight of the losses of these passes of the decoder (lambda 1 of the paper).
         max_pos_coords: Most queries of such a pass.
@@ -69,6 +71,7 @@ class CoDETR(DINO):
         rpn_head: dict | None = None,
         roi_head: dict | None = None,
         dense_head: dict | None = None,
+        mask_head: dict | None = None,
         with_pos_coord: bool = True,
         aux_loss_weight: float = 1.0,
         max_pos_coords: int = 300,
@@ -80,6 +83,8 @@ class CoDETR(DINO):
         **kwargs: Any,
     ) -> None:
         _check_heads(eval_module, rpn_head, roi_head, dense_head)
+        if mask_head is not None and eval_module != 'detr':
+            raise ValueError(f'eval_module={eval_module!r} has no masks: leave mask_head out, or take detr.')
         encoder = dict(encoder)
         num_checkpointed = max(encoder.pop('num_cp', 0), 0)
         if num_checkpointed > encoder['num_layers']:
@@ -96,6 +101,7 @@ class CoDETR(DINO):
         self.rpn_head = _head(rpn_head, train_cfg, test_cfg, 'rpn')
         self.roi_head = _head(roi_head, train_cfg, test_cfg, 'rcnn')
         self.dense_head = _head(dense_head, train_cfg, test_cfg, 'dense')
+        self.mask_head = _head(mask_head, train_cfg, test_cfg, 'mask')
         num_heads = sum(head is not None for head in (self.roi_head, self.dense_head))
         width = self.embed_dims
         self.downsample = None
@@ -117,10 +123,14 @@ class CoDETR(DINO):
         samples = self._as_seen(batch_data_samples)
         maps = self.extract_feat(batch_inputs)
         memory, geometry, of_queries = self._encode(maps, samples)
-        losses = self.bbox_head.loss(**self._decode(memory, geometry, of_queries, samples), batch_data_samples=samples)
+        decoded = self._decode(memory, geometry, of_queries, samples)
+        losses = self.bbox_head.loss(**decoded, batch_data_samples=samples)
+        encoded = self._memory_maps(memory, maps)
+        if self.mask_head is not None:
+            losses.update(self._loss_of_masks(encoded, decoded, samples))
         if self.downsample is None:
             return losses
-        of_heads, candidates = self._auxiliary_losses(self._memory_maps(memory, maps), samples)
+        of_heads, candidates = self._auxiliary_losses(encoded, samples)
         losses.update(of_heads)
         sizes = [tuple(sample.img_shape[:2]) for sample in samples]
         for index in range(len(self.aux_pos_trans)):
@@ -138,6 +148,9 @@ class CoDETR(DINO):
         if self.eval_module == 'detr':
             decoded = self._decode(memory, geometry, of_queries, samples)
             results = self.bbox_head.predict(**decoded, rescale=rescale, batch_data_samples=samples)
+            if self.mask_head is not None:
+                metas = [sample.metainfo for sample in batch_data_samples]
+                self.mask_head.predict(self._memory_maps(memory, maps), results, metas, rescale)
         else:
             results = self._predict_by_auxiliary(self._memory_maps(memory, maps), samples, rescale)
         return self.add_pred_to_datasample(batch_data_samples, results)
@@ -165,11 +178,19 @@ class CoDETR(DINO):
         return {**of_head, **self.forward_decoder(**{**geometry, **inputs})}
 
     def _memory_maps(self, memory: Tensor, maps: Sequence[Tensor]) -> list[Tensor]:
-        """The memory as maps of the sizes of those of the neck, and one of half the size of the last."""
+        """The memory as maps of the sizes of those of the neck, and for the auxiliary heads one of half the size of the
+        last."""
         sizes = [level.shape[-2:] for level in maps]
         levels = memory.transpose(1, 2).split([height * width for height, width in sizes], dim=-1)
         found = [level.unflatten(-1, tuple(size)).contiguous() for level, size in zip(levels, sizes)]
-        return [*found, self.downsample(found[-1])]
+        return found if self.downsample is None else [*found, self.downsample(found[-1])]
+
+    def _loss_of_masks(
+        self, maps: Sequence[Tensor], decoded: dict, samples: Sequence[DetDataSample]
+    ) -> dict[str, Tensor]:
+        instances, ignored, metas = unpack_gt_instances(list(samples))
+        boxes = self.bbox_head.boxes_in_training(decoded['hidden_states'], decoded['references'], metas)
+        return self.mask_head.loss(maps, boxes, instances, ignored)
 
     def _auxiliary_losses(
         self, maps: Sequence[Tensor], samples: Sequence[DetDataSample]

@@ -106,11 +106,30 @@ class CoDINOHead(DINOHead):
             count = reduce_mean(like.new_tensor([count])).item()
         return max(count, 1.0)
 
+    @torch.no_grad()
+    def boxes_in_training(
+        self, hidden_states: Tensor, references: Sequence[Tensor], metas: Sequence[dict]
+    ) -> list[InstanceData]:
+        """The `max_per_img` best boxes of each image in pixels of the input, with duplicates, those of denoising too.
+
+        Args:
+            hidden_states: See `forward`.
+            references: See `forward`.
+            metas: Meta data of each image.
+        """
+        scores, boxes = self(hidden_states, references)
+        return [self._best_boxes(*of_image, rescale=False, nms=None) for of_image in zip(scores[-1], boxes[-1], metas)]
+
     def _predict_by_feat_single(
         self, cls_score: Tensor, bbox_pred: Tensor, img_meta: dict, rescale: bool = True
     ) -> InstanceData:
         """Boxes of one image (corners in pixels), from logits, N x classes, and boxes, N x 4."""
-        nms, most = self.test_cfg.get('nms'), self.test_cfg.get('max_per_img', len(cls_score))
+        return self._best_boxes(cls_score, bbox_pred, img_meta, rescale, self.test_cfg.get('nms'))
+
+    def _best_boxes(
+        self, cls_score: Tensor, bbox_pred: Tensor, img_meta: dict, rescale: bool, nms: dict | None
+    ) -> InstanceData:
+        most = self.test_cfg.get('max_per_img', len(cls_score))
         kept = min(len(cls_score) if nms else most, cls_score.numel())
         scores, indices = cls_score.sigmoid().flatten().topk(kept)
         labels, boxes = indices % self.num_classes, bbox_pred[indices // self.num_classes]

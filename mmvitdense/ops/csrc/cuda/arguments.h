@@ -17,6 +17,12 @@ constexpr int kStashBytes = 48 * 1024;
 
 enum class Type : int32_t { kFloat, kDouble, kHalf, kBFloat16 };
 
+// A sample inside its map, as far as the gradient of `value` needs it.
+struct alignas(16) Record {
+  float weight, fx, fy;
+  int32_t row;  // along B x Q x M
+};
+
 // Tensors are contiguous and start at multiples of 16 bytes. Of `points` and `weights` only what belongs to a query has
 // to be contiguous, and the points start at multiples of two numbers. `value`, `grad_output` and `output` have one
 // type, the storage type; sums are double for double and float otherwise. `points` are sampling locations or offsets,
@@ -27,6 +33,8 @@ struct Arguments {
   int32_t batch, heads, channels, num_levels, num_points;
   int32_t samples;  // of a query and head: levels * points
   Level levels[kMaxLevels];
+  // Cells before those of each level, and of an image and head; see `cells_of_level`.
+  int64_t cells_before[kMaxLevels], cells;
 
   // Queries are the pixels of the maps raster_first ... raster_first + raster_count - 1 of `levels`, as far as their
   // number shows. Decides only which queries share a block. raster_count 0: not known.
@@ -43,22 +51,34 @@ struct Arguments {
   int32_t reference_level_stride, reference_size;
 
   void* output;
-  void* grad_value;  // type of the sums, zero at the start; null in deterministic mode
+  void* grad_value;  // type of the sums, zero at the start; null where the gradient of `value` is summed afterwards
   void *grad_points, *grad_weights;
   void* grad_reference;  // zero at the start; null where not wanted, and in deterministic mode
   void* stash;           // B x Q x M x samples, where `stash_fits` says no; fused backward only
 
   // Deterministic mode, written by the backward for the kernels of deterministic.cu; null otherwise.
-  int64_t* cells;         // B x Q x M x samples: which cell of which image and head the sample lies in, see `cell_of`
+  int32_t* sample_cells;  // B x Q x M x samples: which cell of which image and head the sample lies in, see `cell_of`
   void* placements;       // B x Q x M x samples x 3: attention weight, fx, fy
   void* pixel_gradients;  // B x Q x M x samples x 2; null where grad_reference is not wanted
+
+  // Records in the order of their cells, written by the backward for the kernels of records.cu; null otherwise.
+  int32_t* next_record;   // of each cell of all images and heads
+  Record* records;
+  int32_t* record_cells;
 };
 
 // Deterministic mode: from samples in the order of their cells to the gradient of `value`.
 struct GatherArguments {
   const int64_t* order;   // samples, by cell and then by position
-  const int64_t* starts;  // of each cell in `order`, and the end of the last
+  const int32_t* starts;  // of each cell in `order`, and the end of the last
   void* grad_value;       // storage type
+};
+
+// From records to the gradient of `value`.
+struct RecordArguments {
+  const int32_t* number;  // of records, on the device
+  int64_t most;           // records that there may be
+  void* grad_value;       // float, zero at the start
 };
 
 // A cell is the square between four neighbouring pixels, the border around the map included: (H + 1) x (W + 1) cells
@@ -67,10 +87,12 @@ MMVITDENSE_HD int64_t cells_of_level(const Level& level) {
   return (int64_t(level.height) + 1) * (int64_t(level.width) + 1);
 }
 
-inline int64_t cells_of_head(const Arguments& a) {
-  int64_t cells = 0;
-  for (int i = 0; i < a.num_levels; ++i) cells += cells_of_level(a.levels[i]);
-  return cells;
+inline void number_cells(Arguments& a) {
+  a.cells = 0;
+  for (int i = 0; i < a.num_levels; ++i) {
+    a.cells_before[i] = a.cells;
+    a.cells += cells_of_level(a.levels[i]);
+  }
 }
 
 // Whether what a thread keeps between the two sweeps of the fused backward fits into shared memory.
@@ -78,6 +100,9 @@ bool stash_fits(const Arguments& a, Type storage);
 
 cudaError_t launch_forward(const Arguments& a, Type storage, bool fused, cudaStream_t stream);
 cudaError_t launch_backward(const Arguments& a, Type storage, bool fused, cudaStream_t stream);
+// Adds to `counts`, of each cell of all images and heads, the samples that lie in it. Float sums only.
+cudaError_t launch_count_samples(const Arguments& a, int32_t* counts, bool fused, cudaStream_t stream);
+cudaError_t launch_sum_records(const Arguments& a, const RecordArguments& r, Type storage, cudaStream_t stream);
 cudaError_t launch_gather_value_gradient(const Arguments& a, const GatherArguments& g, Type storage,
                                          cudaStream_t stream);
 cudaError_t launch_sum_reference_gradient(const Arguments& a, void* grad_reference, bool shared_by_images,

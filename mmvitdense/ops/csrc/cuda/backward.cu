@@ -1,5 +1,5 @@
-// Multi-scale deformable attention, backward: gradients of points and weights, and of values by atomic additions. In
-// deterministic mode the additions are left to the kernels of deterministic.cu.
+// Multi-scale deformable attention, backward: gradients of points and weights, and of values by atomic additions or by
+// what it leaves for the kernels of records.cu, or in deterministic mode those of deterministic.cu.
 
 #include "dispatch.h"
 #include "samples.cuh"
@@ -11,6 +11,9 @@ extern __shared__ __align__(16) unsigned char shared_stash[];
 
 namespace {
 
+// How the gradient of `value` is summed.
+enum class ValueSums { kAtomic, kAfterwards };
+
 // What a lane hands to its group; the corners below are `width` positions further. The corners on the map are bits 0 to
 // 3 of `on_map`, none for a sample outside.
 template <typename A>
@@ -19,25 +22,33 @@ struct Placed {
   int32_t pixel, width, on_map;
 };
 
+// Leaves what the gradient of `value` needs of a sample.
 template <typename A>
-__device__ __forceinline__ int64_t cell_of(const Arguments& a, const Query& q, const Sample<A>& at, int32_t level) {
-  int64_t start = 0, all = 0;
-  for (int i = 0; i < a.num_levels; ++i) {
-    if (i == level) start = all;
-    all += cells_of_level(a.levels[i]);
+__device__ __forceinline__ void leave(const Arguments& a, const Query& q, int32_t head, const Sample<A>& at,
+                                      int32_t level, int64_t sample, const Placed<A>& placed) {
+  if constexpr (std::is_same<A, float>::value) {
+    if (a.records != nullptr) {
+      if (!at.inside) return;
+      const int32_t cell = static_cast<int32_t>(cell_of(a, q, head, at, level));
+      const int32_t i = atomicAdd(a.next_record + cell, 1);
+      a.records[i] = {placed.weight, placed.fx, placed.fy, static_cast<int32_t>(q.row)};
+      a.record_cells[i] = cell;
+      return;
+    }
   }
-  if (!at.inside) return all * a.batch * a.heads;
-  const int64_t head = q.row % a.heads;
-  return (q.image * int64_t(a.heads) + head) * all + start + (at.y0 + int64_t(1)) * (a.levels[level].width + 1) +
-         (at.x0 + 1);
+  a.sample_cells[sample] =
+      static_cast<int32_t>(at.inside ? cell_of(a, q, head, at, level) : a.cells * a.batch * a.heads);
+  A* placement = static_cast<A*>(a.placements) + 3 * sample;
+  placement[0] = placed.weight;
+  placement[1] = placed.fx;
+  placement[2] = placed.fy;
 }
 
-template <bool kFused, typename A>
-__device__ __forceinline__ Placed<A> place_for_backward(const Arguments& a, const Query& q, const Softmax<A>& softmax,
-                                                        int32_t i) {
+template <bool kFused, ValueSums kSums, typename A>
+__device__ __forceinline__ Placed<A> place_for_backward(const Arguments& a, const Query& q, int32_t head,
+                                                        const Softmax<A>& softmax, int32_t i) {
   Placed<A> placed{0, 0, 0, 0, 0, 0};
   if (!q.exists || i >= a.samples) return placed;
-  const int64_t sample = q.row * a.samples + i;
   const int32_t level = i / a.num_points;
   const Level& map = a.levels[level];
   const Sample<A> at = place<kFused, A>(a, q, i, level);
@@ -50,13 +61,7 @@ __device__ __forceinline__ Placed<A> place_for_backward(const Arguments& a, cons
     placed.pixel = static_cast<int32_t>(first_corner(at, map));
     placed.width = map.width;
   }
-  if (a.cells != nullptr) {
-    a.cells[sample] = cell_of(a, q, at, level);
-    A* placement = static_cast<A*>(a.placements) + 3 * sample;
-    placement[0] = placed.weight;
-    placement[1] = placed.fx;
-    placement[2] = placed.fy;
-  }
+  if constexpr (kSums == ValueSums::kAfterwards) leave(a, q, head, at, level, q.row * a.samples + i, placed);
   return placed;
 }
 
@@ -64,7 +69,7 @@ __device__ __forceinline__ Placed<A> place_for_backward(const Arguments& a, cons
 //
 // For the dot products with `value`, a lane has the V channels that it also reads of `value`. For the additions it has
 // others: those with which the lanes of a group add to neighbouring addresses by each instruction.
-template <typename T, int V, int G>
+template <ValueSums kSums, typename T, int V, int G>
 struct GradientRow {
   using A = Sum<T>;
   static constexpr int kStep = V % kAddends<A> == 0 ? kAddends<A> : 1, kSteps = V / kStep;
@@ -77,6 +82,7 @@ struct GradientRow {
 
   __device__ __forceinline__ void read(const T* row, int32_t lane, int32_t channels) {
     Pack<T, V>::read_if(lane * V < channels, row + lane * V).unpack(for_dots);
+    if constexpr (kSums == ValueSums::kAfterwards) return;
 #pragma unroll
     for (int step = 0; step < kSteps; ++step) {
 #pragma unroll
@@ -167,25 +173,25 @@ struct Stash {
   __device__ __forceinline__ A& at(int32_t round) const { return first[int64_t(round) * step]; }
 };
 
-// The gradient of one sample, the same in all lanes, and its share of the gradient of `value`. `value` and `grad_value`
-// point to the first channel of the head in the first pixel.
-template <typename T, int V, int G>
+// The lane's share of the gradient of one sample, and its additions to the gradient of `value`. `value` and
+// `grad_value` point to the first channel of the head in the first pixel.
+template <ValueSums kSums, typename T, int V, int G>
 __device__ __forceinline__ SampleGradient<Sum<T>> visit_sample(const Arguments& a, const Placed<Sum<T>>& s,
-                                                               const T* value, Sum<T>* grad_value,
-                                                               const T* grad_output, GradientRow<T, V, G>& gradient) {
+                                                               const T* value, Sum<T>* grad_value, const T* grad_output,
+                                                               GradientRow<kSums, T, V, G>& gradient) {
   using A = Sum<T>;
   const int32_t lane = threadIdx.x % G, stride = a.heads * a.channels;
   const int64_t first = wide_product(s.pixel, stride), lower = first + wide_product(s.width, stride);
   const int64_t corners[4] = {first, first + stride, lower, lower + stride};
-  const Corners<A> shares = corner_weights(s.fx, s.fy, s.weight);
-  const A weights[4] = {shares.w00, shares.w01, shares.w10, shares.w11};
   A dots[4] = {};
   for (int32_t start = 0; start < a.channels; start += G * V) {
     const int32_t channels = a.channels - start;
     if (G == 32 && a.channels > G * V) gradient.read(grad_output + start, lane, channels);
     // A lane without channels of its own reads nothing.
     add_dots<T, V>(value + start + lane * V, corners, lane * V < channels ? s.on_map : 0, gradient.for_dots, dots);
-    if (grad_value != nullptr) {
+    if constexpr (kSums == ValueSums::kAtomic) {
+      const Corners<A> shares = corner_weights(s.fx, s.fy, s.weight);
+      const A weights[4] = {shares.w00, shares.w01, shares.w10, shares.w11};
 #pragma unroll
       for (int k = 0; k < 4; ++k) {
         if (s.on_map >> k & 1) gradient.add(grad_value + start + corners[k], weights[k], lane, channels);
@@ -193,11 +199,44 @@ __device__ __forceinline__ SampleGradient<Sum<T>> visit_sample(const Arguments& 
     }
     if (G < 32) break;
   }
-  const SampleGradient<A> part = sample_gradient(s.fx, s.fy, s.weight, Corners<A>{dots[0], dots[1], dots[2], dots[3]});
-  return {group_sum<G>(part.weight), group_sum<G>(part.x), group_sum<G>(part.y)};
+  return sample_gradient(s.fx, s.fy, s.weight, Corners<A>{dots[0], dots[1], dots[2], dots[3]});
 }
 
-template <bool kFused, typename T, int V, int G>
+// Samples whose sums over the lanes of a group are taken together.
+template <int G>
+constexpr int kTogether = G < 4 ? G : 4;
+
+// The gradients of the samples that the lanes of the group have placed, each in its lane.
+template <ValueSums kSums, typename T, int V, int G>
+__device__ __forceinline__ SampleGradient<Sum<T>> visit_samples(const Arguments& a, const Placed<Sum<T>>& own,
+                                                                int32_t count, const T* value, Sum<T>* grad_value,
+                                                                const T* grad_output,
+                                                                GradientRow<kSums, T, V, G>& gradient) {
+  using A = Sum<T>;
+  constexpr int N = kTogether<G>;
+  const int32_t lane = threadIdx.x % G;
+  SampleGradient<A> own_gradient{0, 0, 0};
+  for (int32_t first = 0; first < count; first += N) {
+    A weights[N], x[N], y[N];
+#pragma unroll
+    for (int i = 0; i < N; ++i) {
+      // What lies beyond the last sample has no corner on the map.
+      const int32_t j = first + i;
+      const Placed<A> s{from_lane<G>(own.weight, j), from_lane<G>(own.fx, j),    from_lane<G>(own.fy, j),
+                        from_lane<G>(own.pixel, j),  from_lane<G>(own.width, j), from_lane<G>(own.on_map, j)};
+      const SampleGradient<A> part = visit_sample<kSums>(a, s, value, grad_value, grad_output, gradient);
+      weights[i] = part.weight;
+      x[i] = part.x;
+      y[i] = part.y;
+    }
+    const SampleGradient<A> sums{shared_out_sums<G>(weights, lane), shared_out_sums<G>(x, lane),
+                                 shared_out_sums<G>(y, lane)};
+    if (lane / N == first / N) own_gradient = sums;
+  }
+  return own_gradient;
+}
+
+template <bool kFused, ValueSums kSums, typename T, int V, int G>
 __device__ __forceinline__ void backward_of_query(const Arguments& a, const Query& q, int32_t head) {
   using A = Sum<T>;
   const int32_t lane = threadIdx.x % G;
@@ -210,19 +249,13 @@ __device__ __forceinline__ void backward_of_query(const Arguments& a, const Quer
   if constexpr (kFused) softmax = row_softmax<G, A>(a, q, lane);
   const Stash<G, A> stash(a, q, lane);
   A row_sum = 0;
-  GradientRow<T, V, G> gradient;
+  GradientRow<kSums, T, V, G> gradient;
   gradient.read(grad_output, lane, a.channels);
 
   for (int32_t base = 0; base < a.samples; base += G) {
-    const Placed<A> own = place_for_backward<kFused>(a, q, softmax, base + lane);
-    SampleGradient<A> own_gradient{0, 0, 0};
-    const int32_t count = min(G, a.samples - base);
-    for (int32_t j = 0; j < count; ++j) {
-      const Placed<A> s{from_lane<G>(own.weight, j), from_lane<G>(own.fx, j),    from_lane<G>(own.fy, j),
-                        from_lane<G>(own.pixel, j),  from_lane<G>(own.width, j), from_lane<G>(own.on_map, j)};
-      const SampleGradient<A> gradients = visit_sample(a, s, value, grad_value, grad_output, gradient);
-      if (lane == j) own_gradient = gradients;
-    }
+    const Placed<A> own = place_for_backward<kFused, kSums>(a, q, head, softmax, base + lane);
+    const SampleGradient<A> own_gradient =
+        visit_samples(a, own, min(G, a.samples - base), value, grad_value, grad_output, gradient);
     if (!q.exists || base + lane >= a.samples) continue;
     if constexpr (kFused) {
       write_fused_gradients(a, q, base + lane, own_gradient.x, own_gradient.y);
@@ -242,11 +275,11 @@ __device__ __forceinline__ void backward_of_query(const Arguments& a, const Quer
   }
 }
 
-template <bool kFused, typename T, int V, int G>
+template <bool kFused, ValueSums kSums, typename T, int V, int G>
 __global__ void __launch_bounds__(kThreads, 3) backward_kernel(const __grid_constant__ Arguments a) {
   for (int32_t image = blockIdx.z; image < a.batch; image += gridDim.z) {
     for (int32_t head = blockIdx.y; head < a.heads; head += gridDim.y) {
-      backward_of_query<kFused, T, V, G>(a, find_query<G>(a, image, head), head);
+      backward_of_query<kFused, kSums, T, V, G>(a, find_query<G>(a, image, head), head);
     }
   }
 }
@@ -254,6 +287,12 @@ __global__ void __launch_bounds__(kThreads, 3) backward_kernel(const __grid_cons
 template <typename L>
 size_t stash_bytes(const Arguments& a) {
   return (a.samples + L::kLanes - 1) / L::kLanes * size_t(kThreads) * sizeof(Sum<typename L::Storage>);
+}
+
+template <ValueSums kSums, typename L>
+auto kernel_for(bool fused) {
+  return fused ? &backward_kernel<true, kSums, typename L::Storage, L::kChannels, L::kLanes>
+               : &backward_kernel<false, kSums, typename L::Storage, L::kChannels, L::kLanes>;
 }
 
 }  // namespace
@@ -265,8 +304,8 @@ bool stash_fits(const Arguments& a, Type storage) {
 cudaError_t launch_backward(const Arguments& a, Type storage, bool fused, cudaStream_t stream) {
   return with_layout(storage, a.channels, [&](auto layout) {
     using L = decltype(layout);
-    const auto kernel = fused ? &backward_kernel<true, typename L::Storage, L::kChannels, L::kLanes>
-                              : &backward_kernel<false, typename L::Storage, L::kChannels, L::kLanes>;
+    const auto kernel = a.grad_value != nullptr ? kernel_for<ValueSums::kAtomic, L>(fused)
+                                                : kernel_for<ValueSums::kAfterwards, L>(fused);
     return launch(kernel, grid_of<L::kLanes>(a), fused && a.stash == nullptr ? stash_bytes<L>(a) : 0, stream, a);
   });
 }

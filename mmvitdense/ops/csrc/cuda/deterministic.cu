@@ -9,24 +9,19 @@ namespace mmvitdense {
 namespace cuda {
 namespace {
 
-// The level of a position along the S axis, and the number of cells before that level.
 struct Place {
   int32_t level, y, x;
-  int64_t cells_before, cells;
 };
 
+// Of a position along the S axis.
 __device__ __forceinline__ Place find_place(const Arguments& a, int64_t position) {
-  Place place{0, 0, 0, 0, 0};
+  Place place{0, 0, 0};
   for (int i = 0; i < a.num_levels; ++i) {
     const Level& level = a.levels[i];
     const int64_t local = position - level.start;
     if (local >= 0 && local < int64_t(level.height) * level.width) {
-      place.level = i;
-      place.y = static_cast<int32_t>(local / level.width);
-      place.x = static_cast<int32_t>(local % level.width);
-      place.cells_before = place.cells;
+      place = {i, static_cast<int32_t>(local / level.width), static_cast<int32_t>(local % level.width)};
     }
-    place.cells += cells_of_level(level);
   }
   return place;
 }
@@ -36,8 +31,8 @@ template <int K, typename T, int V>
 __device__ __forceinline__ void add_cell(const Arguments& a, const GatherArguments& g, int64_t cell, int32_t channel,
                                          Sum<T> (&sum)[V]) {
   using A = Sum<T>;
-  const int64_t end = __ldg(g.starts + cell + 1);
-  for (int64_t i = __ldg(g.starts + cell); i < end; ++i) {
+  const int32_t end = __ldg(g.starts + cell + 1);
+  for (int32_t i = __ldg(g.starts + cell); i < end; ++i) {
     const int64_t sample = __ldg(g.order + i);
     const A* placement = static_cast<const A*>(a.placements) + 3 * sample;
     const Corners<A> weights = corner_weights(__ldg(placement + 1), __ldg(placement + 2), __ldg(placement));
@@ -60,7 +55,8 @@ __global__ void __launch_bounds__(kThreads) gather_kernel(const __grid_constant_
     const Place place = find_place(a, position);
     const int64_t line = a.levels[place.level].width + int64_t(1);
     // The cell whose last corner is this pixel; the pixel's own cell is one line down and one to the right.
-    const int64_t cell = (image * a.heads + head) * place.cells + place.cells_before + place.y * line + place.x;
+    const int64_t cell =
+        (image * a.heads + head) * a.cells + a.cells_before[place.level] + place.y * line + place.x;
     for (int32_t channel = static_cast<int32_t>(threadIdx.x % G) * V; channel < a.channels; channel += G * V) {
       Sum<T> sum[V] = {};
       add_cell<3, T>(a, g, cell, channel, sum);

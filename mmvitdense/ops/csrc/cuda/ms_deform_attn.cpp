@@ -3,6 +3,7 @@
 #include <ATen/Context.h>
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/arange.h>
+#include <ATen/ops/cumsum.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/empty_like.h>
 #include <ATen/ops/searchsorted.h>
@@ -13,6 +14,7 @@
 #include <c10/cuda/CUDAGuard.h>
 #include <c10/cuda/CUDAStream.h>
 
+#include <algorithm>
 #include <cstdint>
 #include <limits>
 
@@ -105,6 +107,8 @@ struct Call {
 
   // B x Q x M x L x P
   int64_t samples() const { return weights.numel(); }
+  int64_t cells() const { return problem.batch * problem.heads * arguments.cells; }
+  bool fits_32_bits() const { return std::max(samples(), cells()) < std::numeric_limits<int32_t>::max(); }
   bool nothing_to_do() const { return samples() == 0 || problem.channels == 0; }
   Type storage_type() const { return type_of(storage); }
   at::Tensor scratch(int64_t numbers) const { return at::empty({numbers}, value.options().dtype(sums)); }
@@ -121,6 +125,7 @@ struct Call {
     a.num_points = static_cast<int32_t>(problem.points);
     a.samples = static_cast<int32_t>(problem.samples_per_head());
     for (int32_t i = 0; i < a.num_levels; ++i) a.levels[i] = problem.levels[i];
+    number_cells(a);
     find_raster(problem, a);
     a.points_type = type_of(points.scalar_type());
     a.weights_type = type_of(weights.scalar_type());
@@ -158,34 +163,70 @@ struct Gradients {
   at::Tensor value, points, weights, reference;
 };
 
+// Whether sums over cells are faster than additions for each sample. On an H200 they are from about this many samples
+// of a cell on, where a row of channels is long or its additions, four bytes each, are wider than its storage; see
+// docs/ops.md.
+constexpr int64_t kSamplesPerCell = 4, kChannels = 64;
+
+bool sums_cells(const Call& call) {
+  const bool wide_rows = call.storage != at::kFloat || call.problem.channels >= kChannels;
+  return call.sums == at::kFloat && wide_rows && call.fits_32_bits() &&
+         call.samples() >= kSamplesPerCell * call.cells();
+}
+
+// With records in the order of their cells; see records.cu.
+void run_backward_with_records(Call& call, Gradients& gradients) {
+  Arguments& a = call.arguments;
+  const auto stream = c10::cuda::getCurrentCUDAStream().stream();
+  const at::TensorOptions integers = call.value.options().dtype(at::kInt);
+  at::Tensor next = at::zeros({call.cells()}, integers);
+  C10_CUDA_CHECK(launch_count_samples(a, next.data_ptr<int32_t>(), call.fused, stream));
+  const at::Tensor ends = at::cumsum(next, 0, at::kInt);
+  next = ends.sub(next);
+  const at::Tensor cells = at::empty({call.samples()}, integers);
+  const at::Tensor records = at::empty({call.samples() * static_cast<int64_t>(sizeof(Record))},
+                                       call.value.options().dtype(at::kByte));
+  a.next_record = next.data_ptr<int32_t>();
+  a.records = static_cast<Record*>(records.data_ptr());
+  a.record_cells = cells.data_ptr<int32_t>();
+  C10_CUDA_CHECK(launch_backward(a, call.storage_type(), call.fused, stream));
+  const RecordArguments r{ends.data_ptr<int32_t>() + call.cells() - 1, call.samples(), gradients.value.data_ptr()};
+  C10_CUDA_CHECK(launch_sum_records(a, r, call.storage_type(), stream));
+}
+
 // With atomic additions, in the type of the sums.
 void run_backward(Call& call, Gradients& gradients, bool reference_grad) {
   gradients.value = at::zeros(call.value.sizes(), call.value.options().dtype(call.sums));
-  call.arguments.grad_value = gradients.value.data_ptr();
   if (reference_grad) {
     gradients.reference = at::zeros_like(call.reference);
     call.arguments.grad_reference = gradients.reference.data_ptr();
   }
+  if (sums_cells(call)) {
+    run_backward_with_records(call, gradients);
+    return;
+  }
+  call.arguments.grad_value = gradients.value.data_ptr();
   C10_CUDA_CHECK(
       launch_backward(call.arguments, call.storage_type(), call.fused, c10::cuda::getCurrentCUDAStream().stream()));
 }
 
 // Samples in the order of the cell they lie in, and where each cell starts in it.
 GatherArguments sort_cells(const Call& call, at::Tensor cells, at::Tensor& order, at::Tensor& starts) {
-  const int64_t count = call.problem.batch * call.problem.heads * cells_of_head(call.arguments);
   at::Tensor sorted;
   std::tie(sorted, order) = at::sort(cells, /*stable=*/true, /*dim=*/0, /*descending=*/false);
-  starts = at::searchsorted(sorted, at::arange(count + 1, cells.options()));
-  return {order.data_ptr<int64_t>(), starts.data_ptr<int64_t>(), nullptr};
+  starts = at::searchsorted(sorted, at::arange(call.cells() + 1, cells.options()), /*out_int32=*/true);
+  return {order.data_ptr<int64_t>(), starts.data_ptr<int32_t>(), nullptr};
 }
 
 void run_deterministic_backward(Call& call, Gradients& gradients, bool reference_grad) {
   Arguments& a = call.arguments;
   const auto stream = c10::cuda::getCurrentCUDAStream().stream();
-  at::Tensor cells = at::empty({call.samples()}, call.value.options().dtype(at::kLong));
+  TORCH_CHECK_VALUE(call.fits_32_bits(), "there are ", call.samples(), " samples and ", call.cells(), " squares between "
+                    "the pixels of all heads; deterministic algorithms take less than 2^31 of each on CUDA");
+  at::Tensor cells = at::empty({call.samples()}, call.value.options().dtype(at::kInt));
   const at::Tensor placements = call.scratch(3 * call.samples());
   const at::Tensor pixel_gradients = call.scratch(reference_grad ? 2 * call.samples() : 0);
-  a.cells = cells.data_ptr<int64_t>();
+  a.sample_cells = cells.data_ptr<int32_t>();
   a.placements = placements.data_ptr();
   if (reference_grad) a.pixel_gradients = pixel_gradients.data_ptr();
   C10_CUDA_CHECK(launch_backward(a, call.storage_type(), call.fused, stream));

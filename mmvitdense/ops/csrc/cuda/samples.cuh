@@ -24,6 +24,25 @@ __device__ __forceinline__ A group_sum(A x) {
   return x;
 }
 
+// Of N numbers that each lane of a group has, the sums over the lanes, for all N together: a lane gets that of number
+// lane % N. A step halves the numbers that a lane has, for each it gives one away and gets one.
+template <int G, int N, typename A>
+__device__ __forceinline__ A shared_out_sums(A (&numbers)[N], int lane) {
+#pragma unroll
+  for (int half = N / 2; half > 0; half /= 2) {
+    const bool upper = (lane & half) != 0;
+#pragma unroll
+    for (int i = 0; i < half; ++i) {
+      const A kept = upper ? numbers[i + half] : numbers[i], given = upper ? numbers[i] : numbers[i + half];
+      numbers[i] = kept + __shfl_xor_sync(kWholeWarp, given, half, G);
+    }
+  }
+  A sum = numbers[0];
+#pragma unroll
+  for (int i = N; i < G; i *= 2) sum += __shfl_xor_sync(kWholeWarp, sum, i, G);
+  return sum;
+}
+
 // A group's query and head. Groups beyond the last query stay, because shuffles want the whole warp: they have
 // `exists` false and read what belongs to the last query.
 struct Query {
@@ -33,6 +52,14 @@ struct Query {
   int32_t image;
   bool exists;
 };
+
+// From image, head and query to the places of their numbers.
+__device__ __forceinline__ void find_rows(const Arguments& a, int32_t head, Query& q) {
+  q.row = (q.image * a.queries + q.query) * a.heads + head;
+  const int64_t before = int64_t(head) * a.samples;
+  q.points = q.image * a.points_batch_stride + q.query * a.points_query_stride + 2 * before;
+  q.weights = q.image * a.weights_batch_stride + q.query * a.weights_query_stride + before;
+}
 
 // Neighbouring queries sample neighbouring pixels, so a block takes a tile of the map of queries, where that is known,
 // and one head.
@@ -67,10 +94,7 @@ __device__ __forceinline__ Query find_query(const Arguments& a, int32_t image, i
   }
   q.exists = q.exists && q.query < a.queries;
   if (!q.exists) q.query = a.queries - 1;
-  q.row = (image * a.queries + q.query) * a.heads + head;
-  const int64_t before = int64_t(head) * a.samples;
-  q.points = image * a.points_batch_stride + q.query * a.points_query_stride + 2 * before;
-  q.weights = image * a.weights_batch_stride + q.query * a.weights_query_stride + before;
+  find_rows(a, head, q);
   return q;
 }
 
@@ -142,6 +166,14 @@ __device__ __forceinline__ Sample<A> place(const Arguments& a, const Query& q, i
     }
   }
   return locate(x, y, level.height, level.width);
+}
+
+// The cell, of all images and heads, of a sample that is inside.
+template <typename A>
+__device__ __forceinline__ int64_t cell_of(const Arguments& a, const Query& q, int32_t head, const Sample<A>& at,
+                                           int32_t level) {
+  return (q.image * int64_t(a.heads) + head) * a.cells + a.cells_before[level] +
+         (at.y0 + int64_t(1)) * (a.levels[level].width + 1) + (at.x0 + 1);
 }
 
 }  // namespace cuda

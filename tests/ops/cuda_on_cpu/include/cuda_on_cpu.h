@@ -46,6 +46,7 @@ struct Thread {
 struct Warp {
   unsigned ready, waiting, ended;  // bits of lanes
   Thread* lanes[32];
+  uint64_t meetings;
   int order[32], rank[32];  // lanes in the order in which they run; the bits of `ready` are ranks
 };
 
@@ -106,7 +107,7 @@ auto launch_with(void (*kernel)(P...), dim3 grid, dim3 block, size_t shared_byte
   };
 }
 
-#ifdef CUDA_ON_CPU_COUNTS
+#ifdef CUDA_ON_CPU_WATCH
 // One instruction; what the CPU does for it between the two is not counted.
 void begin_atomic(const void* address, size_t bytes, int numbers);
 void end_atomic();
@@ -116,6 +117,7 @@ inline void end_atomic() {}
 #endif
 
 extern Thread* current;
+extern int fault;  // of kernels that are made faulty on purpose; 0 for none
 
 }  // namespace cuda_on_cpu
 
