@@ -64,6 +64,8 @@ PROGRAMS = {
     'python -m pytest': 'not run: it is this suite',
     'torchrun --nproc_per_node': 'tests/integration/test_segmentation.py',
     'bash tools/quickstart.sh': 'not run: minutes; tests/integration takes its steps',
+    'bash tools/dist_train.sh': 'not run: it is the line of torchrun',
+    'bash tools/slurm_train.sh': 'tests/tools/test_slurm.py',
     'bash tools/run_tests.sh': 'not run: it is this suite',
     'pip install': 'not run: needs a registry',
 }
