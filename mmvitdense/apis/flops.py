@@ -149,12 +149,14 @@ class _Count:
         self.flops: dict[str, int] = {'': 0}
 
     @cached_property
-    def _on_meta(self) -> nn.Module | None:
+    def _on_meta(self) -> nn.Module:
         try:
             with torch.device('meta'):
-                return build_model(self._cfg).eval()
-        except (NotImplementedError, RuntimeError):  # as an initialisation that reads numbers does
-            return None
+                model = build_model(self._cfg)
+        except (InputError, NotImplementedError, RuntimeError):  # as an initialisation that reads numbers does
+            model = build_model(self._cfg)
+        # Some parameters are made from numbers that were on the CPU.
+        return model.eval().to('meta')
 
     @cached_property
     def _on_cpu(self) -> nn.Module:
@@ -162,8 +164,8 @@ class _Count:
 
     @property
     def model(self) -> nn.Module:
-        """The model, on meta where it can be."""
-        return self._on_cpu if self._on_meta is None else self._on_meta
+        """The model, without numbers."""
+        return self._on_meta
 
     def run(self, size: tuple[int, int]) -> str:
         """Count for an image of this size; returns what is assumed."""
@@ -177,8 +179,7 @@ class _Count:
         """Call with the model and with what is given, on the device of the model; what comes back is on meta."""
         before = dict(self.flops)
         try:
-            if self._on_meta is not None:
-                return self._counted(function, self._on_meta, given)
+            return self._counted(function, self._on_meta, given)
         except Exception:  # of many kinds, by what was read from a tensor without numbers
             self.flops = before
         generator = torch.Generator().manual_seed(0)

@@ -9,6 +9,7 @@ import torch
 from mmdet.models.detectors import TwoStageDetector
 from mmdet.models.roi_heads import SparseRoIHead
 from mmdet.structures import DetDataSample
+from mmengine.structures import InstanceData
 from torch import nn
 
 Heads = Callable[[nn.Module, Any], Any]
@@ -54,6 +55,7 @@ def _whole(model: nn.Module, maps: Any, size: tuple[int, int]) -> Any:
     """All that follows the maps, by the detector's own way through them."""
     meta = {'img_shape': size, 'ori_shape': size, 'pad_shape': size, 'batch_input_shape': size, 'scale_factor': (1, 1)}
     sample = DetDataSample(metainfo=meta)
+    sample.gt_instances = InstanceData(bboxes=torch.zeros(0, 4), labels=torch.zeros(0, dtype=torch.long))
     model.extract_feat = lambda _: maps
     try:
         return model.forward(torch.zeros(1, 3, *size), [sample], mode='tensor')

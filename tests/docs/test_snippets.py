@@ -52,6 +52,7 @@ PROGRAMS = {
     'mmvitdense export': 'tests/export/test_files.py',
     'mmvitdense convert': 'tests/apis/test_convert.py',
     'mmvitdense flops': 'tests/apis/test_flops.py',
+    'mmvitdense download': 'tests/apis/test_download_data.py',
     'mmvitdense doctor': 'tests/apis/test_doctor.py',
     'mmvitdense shapes': 'tests/datasets/test_shapes.py',
     'python tools/train.py': 'tests/integration/test_detection.py',
