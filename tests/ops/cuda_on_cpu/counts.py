@@ -55,7 +55,8 @@ def kernel_names(path: Path) -> dict[int, str]:
     """Names of the functions of a library by their place in it."""
     listing = subprocess.run(['nm', '-C', '--defined-only', str(path)], capture_output=True, text=True, check=True)
     lines = (line.split(maxsplit=2) for line in listing.stdout.splitlines())
-    return {int(place, 16): re.sub(r'.*::(\w+<?)', r'\1', name.partition('(mmvitdense')[0]) for place, _, name in lines}
+    scopes = re.compile(r'^void |\w+::|\(anonymous namespace\)::')
+    return {int(place, 16): scopes.sub('', name).partition('(Arguments')[0] for place, _, name in lines}
 
 
 def row(launch: dict, queries: int) -> str:
