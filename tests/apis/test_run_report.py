@@ -32,6 +32,8 @@ Runtime environment:
 2026/11/26 10:46:43 - mmengine - INFO - Training
   model            MaskRCNN on PlainViT, 1.6 M parameters
   batch            4 images x 1 process(es) x 1 accumulated = 4
+  length           30 iterations, checkpoint every 600 iterations; 5
+                   epochs
 2026/11/26 10:46:44 - mmengine - INFO - Checkpoints will be saved to work.
 """
 CONFIG = """
@@ -58,17 +60,18 @@ def write_run(folder, *records, time='20260101_000000', config=None):
 def test_a_run_that_was_resumed_is_one(tmp_path):
     run = tmp_path / 'run'
     write_run(run, train(10), train(20), {'mAP': 0.1, 'step': 0, 'time': 1}, train(30), {'mAP': 0.3, 'step': 0})
-    write_run(run, train(30, memory=5), {'mAP': 0.2, 'bbox_mAP_l': -1, 'step': 0}, time='20260102_000000')
+    write_run(run, train(30, memory=5), {'mAP': 0.2, 'bbox_mAP_l': -1, 'step': 35}, time='20260102_000000')
     path = run / '20260102_000000/vis_data/scalars.json'
     path.write_text(path.read_text() + '{"loss": 1, "st')  # killed
     write_run(run, {'mAP': 1.0, 'step': 0}, time='20260103_000000')  # a test
     found = read_run(run)
     assert found.training['loss'] == ([10, 20, 30], [0.5, 0.25, 5 / 30])
     assert found.training['memory'] == ([30], [5])
-    assert found.metrics['mAP'] == ([20, 30], [0.1, 0.2])
+    assert found.metrics['mAP'] == ([20, 35], [0.1, 0.2])
     assert found.best_metrics() == {'mAP': 0.2}
     assert math.isnan(found.last_metrics()['bbox_mAP_l'])
     assert found.plan[0] == ('model', 'MaskRCNN on PlainViT, 1.6 M parameters')
+    assert found.plan[-1] == ('length', '30 iterations, checkpoint every 600 iterations; 5 epochs')
     assert found.environment == [('sys.platform', 'linux'), ('PyTorch', '2.14.1'), ('OpenCV', '4.12.0')]
 
 
@@ -101,6 +104,7 @@ def test_the_page_of_curves_and_a_comparison(tmp_path, capsys):
         (['run', '--out', 'page.pdf'], 'ends with .html'),
         (['run', '--score-thr', '2'], '--score-thr must be from 0 to 1'),
         (['run', '--checkpoint', 'gone.pth'], 'there is no such file'),
+        (['run', '--checkpoint', 'last'], 'run holds no checkpoint'),
         (['run', '--results', 'run'], '--results run cannot be read'),
         (['run', '--results', 'code.pkl'], 'holds posix.system, which is no array'),
     ],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shlex
 
 from mmvitdense.datasets.checks import DataError
 from mmvitdense.datasets.doctor import FORMATS, Found, Layout, Options, convert, layout_in_place, look, parts_of
@@ -26,7 +27,7 @@ def run_command(arguments: argparse.Namespace) -> int:
 
         write_report(found, arguments.report)
         _say(arguments, f'Report: {arguments.report}')
-    _refuse(found, arguments.leave_out)
+    _refuse(found, arguments.leave_out, arguments.resplit)
     if not (arguments.convert or arguments.write_config):
         return 0
     task = _task(found, arguments.task)
@@ -34,7 +35,8 @@ def run_command(arguments: argparse.Namespace) -> int:
     if arguments.write_config:
         for note in write_config(layout, arguments.model, arguments.write_config):
             _say(arguments, f'Note: {note}')
-        _say(arguments, f'Config: {arguments.write_config}; train with: mmvitdense train {arguments.write_config}')
+        training = shlex.join(['mmvitdense', 'train', arguments.write_config])
+        _say(arguments, f'Config: {arguments.write_config}; train with: {training}')
     return 0
 
 
@@ -57,9 +59,9 @@ def _check_arguments(arguments: argparse.Namespace) -> None:
         check_config_file(arguments.write_config)
 
 
-def _refuse(found: Found, leave_out: bool) -> None:
+def _refuse(found: Found, leave_out: bool, resplit: bool) -> None:
     """Raise with the first thing that has to be mended; all of them were printed."""
-    serious = found.problems.serious(leave_out)
+    serious = found.problems.serious(leave_out, resplit)
     if serious:
         more = f' ({len(serious) - 1} more above)' if len(serious) > 1 else ''
         raise DataError(f'{serious[0].text}{more}')

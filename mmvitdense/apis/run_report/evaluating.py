@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import pickle
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from mmengine.evaluator import Evaluator
+from mmengine.logging import print_log
 from mmengine.registry import DATASETS
 
 from mmvitdense.progress import progress
@@ -43,7 +45,7 @@ def chosen_checkpoint(run: RunFiles, wanted: str) -> str | None:
         wanted: 'best' (the newest where no best one was saved), 'last', 'none' or a path.
 
     Raises:
-        InputError: The path is no file.
+        InputError: The path is no file, or there is no last checkpoint.
     """
     if wanted == 'none':
         return None
@@ -52,7 +54,16 @@ def chosen_checkpoint(run: RunFiles, wanted: str) -> str | None:
             raise InputError(f'--checkpoint {wanted}: there is no such file; give a path, best, last or none.')
         return wanted
     best = best_checkpoint(run) if wanted == 'best' else None
-    return str(best) if best else latest_checkpoint(run.folder)[0]
+    found = str(best) if best else latest_checkpoint(run.folder)[0]
+    if found is None:
+        if wanted == 'last':
+            raise InputError(f'--checkpoint last: {run.folder} holds no checkpoint: give the path of one, or none.')
+        print_log(
+            f'{run.folder} holds no checkpoint, so nothing is evaluated: give one with --checkpoint FILE.',
+            logger='current',
+            level=logging.WARNING,
+        )
+    return found
 
 
 def evaluated(run: RunFiles, config: str | None, checkpoint: str, work_dir: str) -> Collected:

@@ -125,12 +125,28 @@ def _records(folder: Path) -> list[dict[str, Any]]:
 
 
 def _placed(records: Sequence[dict[str, Any]]) -> Iterator[tuple[float, dict[str, Any]]]:
-    """Each record with its iteration; validations have that of the line before, as their `step` may be an epoch."""
+    """Each record with its iteration.
+
+    The `step` of a validation is an iteration or, with `log_metric_by_epoch`, an epoch: then it lies before the line of
+    the training above it, and that one counts.
+    """
     place = 0.0
     for record in records:
+        step = record.get('step', record.get('iter'))
         if 'loss' in record:
-            place = float(record.get('step', record.get('iter', place)))
-        yield place, record
+            place = float(step if _is_number(step) else place)
+        yield max(place, float(step)) if _is_number(step) else place, record
+
+
+def _plan(text: str) -> list[tuple[str, str]]:
+    """The lines of a plan; what is too long for a terminal goes on below itself, further in."""
+    lines: list[tuple[str, str]] = []
+    for line in text.splitlines():
+        if found := _LINE.fullmatch(line):
+            lines.append((found[1], found[2]))
+        elif lines:
+            lines[-1] = (lines[-1][0], f'{lines[-1][1]} {line.strip()}')
+    return lines
 
 
 def _is_number(value: Any) -> bool:
@@ -142,8 +158,7 @@ def _read_log(run: RunFiles, path: Path) -> None:
         return
     text = path.read_text(encoding='utf-8', errors='replace')
     if found := _PLAN.search(text):
-        lines = (_LINE.fullmatch(line) for line in found[1].splitlines())
-        run.plan = [(line[1], line[2]) for line in lines if line]
+        run.plan = _plan(found[1])
     if found := _ENVIRONMENT.search(text):
         lines = (_ENTRY.fullmatch(line) for line in found[1].splitlines())
         run.environment = [(line[1], line[2]) for line in lines if line and line[1] not in _LONG]

@@ -33,6 +33,7 @@ def judge(found: Found, every_image: bool = False) -> None:
             _judge_objects(found, split)
         _judge_images(found, split, every_image)
     _judge_duplicates(found)
+    _judge_outlines(found)
     _judge_classes(found)
 
 
@@ -137,6 +138,24 @@ def _judge_duplicates(found: Found) -> None:
     if twice:
         found.problems.warn(
             f'{len(twice)} images are there more than once, {twice[0]} for one: they count as many times.'
+        )
+
+
+def _judge_outlines(found: Found) -> None:
+    """Warn where a few boxes are all that keeps outlines from being learnt: two points of a polygon read as a box."""
+    lacking, total = 0, 0
+    first = ''
+    for split in found.splits:
+        if split.file is None or split.file.panoptic:
+            continue
+        counted = split.keep_objects & ~split.file.crowd
+        bare = np.flatnonzero(counted & (split.file.masks == 0))
+        first = first or (split.file.describe(int(bare[0])) if len(bare) else '')
+        lacking, total = lacking + len(bare), total + int(counted.sum())
+    if 0 < lacking < total:
+        found.problems.warn(
+            f'{lacking} of {total} objects are boxes without an outline, {first} for one, so boxes alone can be '
+            'learnt: for outlines, draw them or take these objects out.'
         )
 
 

@@ -71,8 +71,8 @@ class LabelTable:
         return np.array([self.values[value] for value in present.tolist()], np.uint8)[np.searchsorted(present, pixels)]
 
     def _of_colours(self, pixels: np.ndarray, path: str) -> np.ndarray:
-        if pixels.ndim == 2:
-            raise DataError(f'{path} holds numbers, and the table names colours: convert it, or give other classes.')
+        if pixels.ndim == 2:  # a picture in which only greys occur
+            pixels = np.stack([pixels] * 3, axis=-1)
         codes = pixels.astype(np.int64) @ np.array([65536, 256, 1])
         present = np.unique(codes)
         table = {red * 65536 + green * 256 + blue: number for (red, green, blue), number in self.colours.items()}

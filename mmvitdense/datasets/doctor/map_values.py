@@ -48,7 +48,7 @@ def work_out_table(
         return None
     if path and not options.table:
         notes.append(f'The classes are those of {path}.')
-    if any(isinstance(value, tuple) for value in found):
+    if any(isinstance(value, tuple) for value in found) or _are_greys(found, colours):
         return _of_colours(found, names, colours, options, problems, notes)
     values = sorted(found)
     if not names:
@@ -57,12 +57,20 @@ def work_out_table(
     return None if named is None else _table(values, named, options, notes)
 
 
+def _as_colour(value: int | tuple[int, int, int]) -> tuple[int, int, int]:
+    """A colour picture in which only greys occur is read as numbers."""
+    return value if isinstance(value, tuple) else (value, value, value)
+
+
+def _are_greys(found: Counter, colours: list | None) -> bool:
+    """Whether all values are greys of the table: its colours then say what they are, and not the order of its lines."""
+    return bool(colours) and bool(found) and all(_as_colour(value) in set(colours) for value in found)
+
+
 def _of_colours(
     found: Counter, names: list[str], colours: list | None, options: Options, problems: Problems, notes: list[str]
 ) -> LabelTable | None:
-    seen = [value for value, _ in found.most_common() if isinstance(value, tuple)]
-    if len(seen) < len(found):
-        seen += [(value, value, value) for value in found if not isinstance(value, tuple)]
+    seen = list(dict.fromkeys(_as_colour(value) for value, _ in found.most_common()))
     if len(seen) > _MOST_COLOURS:
         problems.stop(
             f'The label maps are pictures of {len(seen)} and more colours, so they were smoothed or saved as JPEG: '

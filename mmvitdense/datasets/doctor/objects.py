@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+import os.path as osp
 from collections.abc import Sequence
 from typing import Any
 
 from ..checks.coco_file import coco_file
-from .files import SPLITS, Files
+from .files import SPLITS, Files, speaks_of_masks
 from .found import Split
 from .images import short_names, sizes_of
 from .problems import Problems
@@ -31,10 +32,16 @@ class Objects:
         self._problems = problems
         self._sizes = sizes_of(files.images if paths is None else paths)
         self._images: dict[str, dict[str, tuple[int, int]]] = {}
+        self._stated: dict[str, tuple[int, int]] = {}
         self._objects: dict[str, dict[str, list[tuple[str, list[float], Any, int]]]] = {}
 
-    def image(self, path: str, split: str) -> tuple[int, int] | None:
-        """Add an image, once, and return its (width, height); None if it cannot be read."""
+    def image(self, path: str, split: str, stated: Sequence[Any] = ()) -> tuple[int, int] | None:
+        """Add an image, once, and return its (width, height); None if it cannot be read.
+
+        Args:
+            path, split: The image.
+            stated: (width, height) as its annotations say them; writers that do not know give 0, or nothing.
+        """
         size = self._sizes.get(path, 'it is not there')
         if isinstance(size, str):
             if path not in self._objects.setdefault(split, {}):
@@ -42,6 +49,8 @@ class Objects:
                 self._objects[split][path] = []
             return None
         self._images.setdefault(split, {})[path] = size
+        if (said := _whole_size(stated)) and said != size:
+            self._stated[path] = said
         self._objects.setdefault(split, {}).setdefault(path, [])
         return size
 
@@ -60,8 +69,26 @@ class Objects:
         self.names[name] = self.names.get(name, 0) + 1
         self._objects[split][path].append((name, [float(value) for value in box], outline, int(crowd)))
 
+    def note_bare(self, notes: list[str]) -> None:
+        """Note how many images no annotation file speaks of: whoever forgot some, or means empty ones, is to know."""
+        added = {path for images in self._objects.values() for path in images}
+        bare = [
+            path
+            for path in self._files.images
+            if path not in added and not speaks_of_masks(osp.dirname(self._files.relative(path)))
+        ]
+        if bare:
+            notes.append(f'{len(bare)} images have no annotations ({bare[0]} for one): they are left out.')
+
     def splits(self, classes: Sequence[str]) -> list[Split]:
-        """The splits; objects of other classes are left out."""
+        """The splits; objects of other classes are left out. Images of other sizes than stated are warned of."""
+        for path, (width, height) in [*self._stated.items()][:1]:
+            count, (real_width, real_height) = len(self._stated), self._sizes[path]
+            self._problems.warn(
+                f'{count} of {sum(map(len, self._images.values()))} images have another size than their annotations '
+                f'state, {path} for one ({real_width}x{real_height}, stated {width}x{height}): objects lie elsewhere '
+                'where images were resized or turned after they were labelled, or are shown turned by their EXIF.'
+            )
         return [
             self._split(name, classes)
             for name in (*SPLITS, *sorted(set(self._images) - set(SPLITS)))
@@ -87,6 +114,15 @@ class Objects:
             return [item for item in annotations if ids is None or item['image_id'] in ids]
 
         return Split(split, paths, names, title, coco_file(title, data), content)
+
+
+def _whole_size(stated: Sequence[Any]) -> tuple[int, int] | None:
+    """(width, height) as whole numbers, None where nothing sensible is stated."""
+    try:
+        width, height = (int(float(side)) for side in stated)
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return (width, height) if width > 0 and height > 0 else None
 
 
 def bounds(polygons: Sequence[Sequence[float]]) -> tuple[float, float, float, float]:

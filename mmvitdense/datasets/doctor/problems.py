@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from ..checks.messages import DataError
 
+_IN_TWO = 'shown in two splits'
 _LEAVE_OUT = ', or leave {them} out with --leave-out'
 KINDS = {
     # Kinds of which the images or objects in question can be left out.
@@ -28,7 +29,7 @@ KINDS = {
     ),
     'empty box': '{count} {boxes} {have} no area, {first} for one: correct {them}',
     'broken mask': '{count} {masks} {are} not as {they} should be, {first} for one: correct {them}',
-    'shown in two splits': (
+    _IN_TWO: (
         '{count} {images} {are} in two splits, {first} for one, so scores would be of what was learnt: take {them} out '
         'of one, or split anew by content with --resplit'
     ),
@@ -84,9 +85,14 @@ class Problems:
         """How many things of a kind were noted."""
         return len(self._places.get(kind, ()))
 
-    def serious(self, leave_out: bool) -> list[Problem]:
-        """What stops a conversion."""
-        return [problem for problem in self if problem.serious and not (leave_out and problem.left_out)]
+    def serious(self, leave_out: bool, resplit: bool = False) -> list[Problem]:
+        """What stops a conversion; `resplit` says that the images are divided anew."""
+        passed = {_IN_TWO} if resplit else set()
+        return [
+            problem
+            for problem in self
+            if problem.serious and not (leave_out and problem.left_out) and problem.kind not in passed
+        ]
 
 
 def _sentence(kind: str, places: list[str]) -> str:

@@ -87,6 +87,8 @@ class TestSplits:
         assert not found.problems.serious(leave_out=True)
         assert [part.images for part in totals(found)] == [3, 3]
 
+        assert not found.problems.serious(leave_out=False, resplit=True)
+
     def test_twice_in_one_is_suspicious_alone(self, tmp_path):
         makers.write_masks(tmp_path)
         for folder, suffix in (('images', '.jpg'), ('masks', '.png')):
@@ -114,6 +116,22 @@ class TestColours:
         read = found.table.read(found.splits[0].maps[0])
         np.testing.assert_array_equal(read, np.where(makers.labels(0) == 0, 255, makers.labels(0) - 1))
 
+    @pytest.mark.parametrize('grey', ['one map', 'all maps'])
+    def test_greys_are_colours_where_the_table_has_them(self, grey, tmp_path):
+        lut = np.array(
+            [(0, 0, 0), (90, 90, 90), (255, 255, 255), (200,) * 3 if grey == 'all maps' else (1, 2, 3)], np.uint8
+        )
+        root = makers.write_masks(tmp_path, lambda values: lut[values], names=None)
+        if grey == 'one map':
+            cv2.imwrite(str(tmp_path / 'masks/train/000.png'), lut[np.minimum(makers.labels(0), 2)])
+        last = '200 200 200' if grey == 'all maps' else '3 2 1'
+        (tmp_path / 'labelmap.txt').write_text(f'{last} bird\n255 255 255 dog\n90 90 90 cat\n0 0 0 nothing\n')
+        texts, found = complaints(root)
+        assert not texts
+        assert found.classes == ('bird', 'dog', 'cat', 'nothing')
+        wanted = makers.labels(0) if grey == 'all maps' else np.minimum(makers.labels(0), 2)
+        np.testing.assert_array_equal(found.table.read(found.splits[0].maps[0]), 3 - wanted)
+
     def test_smoothed(self, tmp_path):
         def change(values):
             return cv2.GaussianBlur(cv2.resize(colours(values), (640, 480)), (31, 31), 9)[:48, :64] + np.arange(
@@ -128,6 +146,36 @@ class TestColours:
 
 
 class TestFiles:
+    def test_a_split_in_a_folder_that_was_not_given(self, tmp_path):
+        makers.write_yolo(tmp_path / 'a')
+        for folder in ('images', 'labels'):
+            (tmp_path / f'b/{folder}').mkdir(parents=True)
+            (tmp_path / f'a/{folder}/val').rename(tmp_path / f'b/{folder}/val')
+        yaml = tmp_path / 'a/data.yaml'
+        makers.write_text(yaml, 'train: images/train\nval: ../b/images/val\nnames: [cat, dog, bird]\n')
+        assert f'give both (mmvitdense data {tmp_path}/a {tmp_path}/b ...)' in only(complaints(tmp_path / 'a')[0])
+        found = look([str(tmp_path / 'a'), str(tmp_path / 'b')])
+        assert [split.name for split in found.splits] == ['train', 'val']
+        assert not found.problems.serious(leave_out=False)
+
+    def test_what_may_be_right_is_said(self, tmp_path):
+        root = makers.write_voc(tmp_path / 'voc', sets=False)
+        (root / 'Annotations/001.xml').unlink()
+        text = makers.voc_text(0).replace(
+            '<annotation>', '<annotation><size><width>48</width><height>64</height></size>'
+        )
+        makers.write_text(root / 'Annotations/000.xml', text)
+        texts, found = complaints(tmp_path / 'voc')
+        assert not texts
+        assert '1 images have no annotations' in ' '.join(found.notes)
+        assert '(64x48, stated 48x64)' in ' '.join(problem.text for problem in found.problems)
+        makers.write_yolo(tmp_path / 'yolo', polygons=True)
+        makers.write_text(tmp_path / 'yolo/labels/train/000.txt', '0 0.1 0.1 0.5 0.5\n')
+        texts, found = complaints(tmp_path / 'yolo')
+        assert not texts
+        assert '1 of ' in (said := ' '.join(problem.text for problem in found.problems))
+        assert 'boxes without an outline' in said
+
     def test_boxes_off_the_image(self, tmp_path):
         root = makers.write_voc(tmp_path)
         far = [(0, 500, 400, 20, 20), *makers.objects(0)]

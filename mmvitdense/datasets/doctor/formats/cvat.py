@@ -66,7 +66,7 @@ def _read_image(files: Files, item: ElementTree.Element, path: str, objects: Obj
         problems.add('missing image', f'{name} of {path}')
         return 0
     split = split or files.split(image)
-    size = objects.image(image, split)
+    size = objects.image(image, split, (item.get('width'), item.get('height')))
     if size is None:
         return 0
     others = 0

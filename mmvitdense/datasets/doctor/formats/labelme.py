@@ -41,7 +41,7 @@ def read(files: Files, paths: list[str], options: Options) -> Found:
             problems.add('missing image', f'{content["imagePath"]} of {path}')
             continue
         split = split or files.split(image)
-        if objects.image(image, split) is None:
+        if objects.image(image, split, (content.get('imageWidth'), content.get('imageHeight'))) is None:
             continue
         for name, polygon, is_box in _shapes(content.get('shapes'), path, problems):
             if polygon is None:
@@ -58,6 +58,7 @@ def classes_of_objects(objects: Objects, options: Options, notes: list[str]) -> 
     classes = options.classes or tuple(sorted(objects.names))
     if foreign := sorted(name for name in objects.names if name not in classes):
         notes.append(f'Objects of {", ".join(map(repr, foreign))} are left out, as --classes does not name them.')
+    objects.note_bare(notes)
     return classes, objects.splits(classes)
 
 

@@ -46,18 +46,19 @@ def read(files: Files, paths: list[str], options: Options) -> Found:
             continue
         items = list(_objects(root, path, problems))
         least = min([least, *(min(box[:2]) for _, box, _ in items)])
-        parsed.append((image, split or files.split(image), items))
+        size = root.findtext('size/width'), root.findtext('size/height')
+        parsed.append((image, split or files.split(image), items, size))
     # The challenge counts pixels from 1; whoever has a coordinate below counts from 0.
     shift = 1 if least >= 1 else 0
-    for image, split, items in parsed:
-        if objects.image(image, split) is None:
+    for image, split, items, size in parsed:
+        if objects.image(image, split, size) is None:
             continue
         for name, (left, top, right, bottom), hard in items:
             difficult += hard
             objects.add(
                 image, split, name, (left - shift, top - shift, right - left + shift, bottom - top + shift), None, hard
             )
-    _add_background(files, objects, {image for image, *_ in parsed}, {split for _, split, _ in parsed}, listed)
+    _add_background(files, objects, {image for image, *_ in parsed}, {split for _, split, *_ in parsed}, listed)
     if difficult:
         notes.append(f'{difficult} difficult objects are ignored in training and scores (iscrowd 1).')
     return Found('Pascal VOC', files.name, *classes_of_objects(objects, options, notes), problems, notes)

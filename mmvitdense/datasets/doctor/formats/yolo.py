@@ -6,6 +6,7 @@ import math
 import os
 import os.path as osp
 import re
+import shlex
 from collections.abc import Iterator
 from pathlib import PureWindowsPath
 from typing import Any
@@ -214,7 +215,12 @@ def _images_at(files: Files, place: str, split: str, description: dict, yaml: st
     found = _existing(files, place, root, osp.dirname(yaml))
     if found is None:
         # Exports name a test folder whether there is one or not.
-        if split != 'test':
+        if outside := _outside(place, root, osp.dirname(yaml)):
+            problems.stop(
+                f'{yaml} names {place!r}, which is {outside}, outside of what was given: give both '
+                f'({shlex.join(["mmvitdense", "data", *files.roots, outside])} ...).'
+            )
+        elif split != 'test':
             problems.stop(
                 f'{yaml} names {place!r}{f" below {root!r}" if root else ""}, which is not there: correct the folder, '
                 'relative to that of the file.'
@@ -237,6 +243,15 @@ def _existing(files: Files, place: str, root: str, folder: str) -> str | None:
     existing = (osp.normpath(candidate) for candidate in places if osp.exists(candidate))
     inside = (path for path in existing if any(osp.join(path, '').startswith(base) for base in allowed))
     return next(inside, None) or _folder_ending_in(files, parts)
+
+
+def _outside(place: str, root: str, folder: str) -> str | None:
+    """The folder that is meant where it is on this machine, with the labels beside it."""
+    found = next((path for path in (osp.join(folder, root, place), osp.join(folder, place)) if osp.isdir(path)), None)
+    if found is None:
+        return None
+    head, images, _ = osp.join(osp.normpath(found), '').rpartition('/images/')
+    return head if images else osp.normpath(found)
 
 
 def _folder_ending_in(files: Files, parts: list[str]) -> str | None:
