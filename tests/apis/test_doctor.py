@@ -295,6 +295,9 @@ class TestCompare:
         code, report, _ = run(first, '--compare', converted, '--options', 'act=quick_gelu')
         assert code == 0
         assert 'bit for bit' in report['comparison']['verdict']
+        found = diagnose(open_weights(str(converted)))
+        assert (found.options['act'], 'act' in found.guesses) == ('quick_gelu', False)
+        assert "act='quick_gelu'" in found.config
 
     def test_other_models(self, weights, saved, run):
         deeper = {name.replace('blocks.1', 'blocks.2'): x for name, x in weights.items() if 'blocks.1' in name}

@@ -12,15 +12,14 @@ import torch
 from torch import Tensor, nn
 
 from mmvitdense import models
-from mmvitdense.apis.convert import Conversion, convert_read
-from mmvitdense.apis.library_export import recorded_options
+from mmvitdense.apis.convert import Conversion
 from mmvitdense.checkpoints import CheckpointError, detect, fit_to_vit
 from mmvitdense.checkpoints.fit.grids import recorded_grids
 from mmvitdense.checkpoints.fit.options import FitOptions
 from mmvitdense.checkpoints.formats.parts.spelling import spelled
 from mmvitdense.compat import while_tools_run
 
-from .diagnosis import own_weights, vit_weights
+from .diagnosis import own_weights, read_known, vit_weights
 from .source import WeightFile
 
 _SIDE = 64
@@ -85,7 +84,7 @@ def compare_weights(first: WeightFile, second: WeightFile, options: Mapping[str,
     Raises:
         CheckpointError: One is of no known format.
     """
-    conversions, known = zip(*(_read(file, options or {}) for file in (first, second)))
+    conversions, known = zip(*(read_known(file, options or {}) for file in (first, second)))
     found = Comparison(second.name)
     _compare_names(found, *(_of_interest(conversion) for conversion in conversions))
     if None not in known:
@@ -94,16 +93,6 @@ def compare_weights(first: WeightFile, second: WeightFile, options: Mapping[str,
     epsilon = max(_precision(file.tensors) for file in (first, second))
     found.same, found.verdict = _judge(first, found, epsilon)
     return found
-
-
-def _read(file: WeightFile, given: Mapping[str, Any]) -> tuple[Conversion, dict[str, Any] | None]:
-    """The converted file and the options of its model, which the record of an earlier conversion knows best."""
-    recorded = recorded_options(file.path)
-    if recorded is None:
-        conversion = convert_read(file.tensors, file.name, options=given)
-        return conversion, conversion.options
-    known = {**recorded, **given}
-    return convert_read(file.tensors, file.name), known
 
 
 def _of_interest(conversion: Conversion) -> dict[str, Tensor]:
