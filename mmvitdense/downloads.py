@@ -81,7 +81,9 @@ def fetched(url: str, folder: str | os.PathLike | None = None) -> str:
     return str(target)
 
 
-def download(url: str, target: Path, part: Path | None = None, largest: int | None = None) -> None:
+def download(
+    url: str, target: Path, part: Path | None = None, largest: int | None = None, cookie: str | None = None
+) -> None:
     """Fetch a file to a given place, whole or not at all.
 
     Args:
@@ -90,6 +92,7 @@ def download(url: str, target: Path, part: Path | None = None, largest: int | No
         part: Name for the unfinished file, by default one beside `target`. It stays after an interruption if the
             server says which version it is of, so that the next call goes on from there.
         largest: Most bytes that are taken.
+        cookie: What a login has given; it is sent to the host of the address alone.
 
     Raises:
         DownloadError: As for `fetched`, or it is larger.
@@ -100,7 +103,7 @@ def download(url: str, target: Path, part: Path | None = None, largest: int | No
     try:
         for attempt in range(_ATTEMPTS):
             try:
-                _transfer(address, part, largest)
+                _transfer(address, part, largest, cookie)
                 break
             except _BrokenError as broken:
                 if attempt == _ATTEMPTS - 1:
@@ -162,13 +165,13 @@ def _version_file(part: Path) -> Path:
     return part.with_name(f'{part.name}.version')
 
 
-def _transfer(address: Address, part: Path, largest: int | None) -> None:
+def _transfer(address: Address, part: Path, largest: int | None, cookie: str | None = None) -> None:
     """Fetch the rest of a file, or all of it."""
     version_file = _version_file(part)
     version = _version(part)
     begin = part.stat().st_size if version else 0
     headers = {'Range': f'bytes={begin}-', 'If-Range': version} if begin else {}
-    with _opened(address.url, headers) as answer:
+    with _opened(address.url, headers, cookie) as answer:
         if answer.status != 206:
             begin = 0
         elif not _goes_on(answer, begin, version):
@@ -265,17 +268,19 @@ def _strong_version(answer: HTTPResponse) -> str:
     return version if version.isprintable() else ''
 
 
-def _opened(url: str, headers: dict[str, str]) -> HTTPResponse:
+def _opened(url: str, headers: dict[str, str], cookie: str | None = None) -> HTTPResponse:
     request = urllib.request.Request(
         mirrored(url), headers={'User-Agent': 'mmvitdense', 'Accept-Encoding': 'identity', **headers}
     )
     _authorize(request)
+    if cookie:
+        request.add_unredirected_header('Cookie', cookie)
     try:
         return urllib.request.build_opener(_Redirects).open(request, timeout=SECONDS)
     except urllib.error.HTTPError as error:
         error.close()
         if error.code == 416 and headers:  # the part that is here is no beginning of that file
-            return _opened(url, {})
+            return _opened(url, {}, cookie)
         said = f'the server says {error.code} {" ".join(str(error.reason).split())}'.rstrip()
         if error.code >= 500 or error.code == 429:
             raise _BrokenError(said) from error

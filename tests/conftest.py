@@ -1,10 +1,12 @@
 """What every test gets: the same random numbers each time, and a skip where no GPU is."""
 
+import copy
 import functools
 import gc
 import random
 import signal
 from contextlib import closing
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -12,7 +14,7 @@ import pytest
 import torch
 
 from tests import scheduling
-from tests.warm_python import WarmPython, formatting_once
+from tests.warm_python import REPOSITORY, WarmPython, formatting_once
 
 # Imports, exporters and compilers make a million objects in a few seconds: by default all are looked at ten times.
 OBJECTS_BETWEEN_COLLECTIONS = 10_000
@@ -45,6 +47,24 @@ def pytest_collection_finish():
     gc.freeze()
 
 
+def reading_bases_once(file2dict):
+    """Of what mmengine reads, files of this repository and of installed packages: tests change neither."""
+    read = {}
+
+    def read_once(filename, *args, **kwargs):
+        path = Path(filename).resolve()
+        if '_base_' not in path.parts or not ('.mim' in path.parts or path.is_relative_to(REPOSITORY / 'configs')):
+            return file2dict(filename, *args, **kwargs)
+        # The text of a config names its files as they were given.
+        key = str(filename), args, tuple(kwargs.items())
+        if key not in read:
+            read[key] = file2dict(filename, *args, **kwargs)
+            assert not read[key][2], f'{filename} depends on variables of the environment, which tests may set'
+        return copy.deepcopy(read[key])
+
+    return read_once
+
+
 def pytest_runtest_setup(item):
     if item.get_closest_marker('cuda') and not torch.cuda.is_available():
         pytest.skip('needs an NVIDIA GPU')
@@ -74,6 +94,16 @@ def _metafiles_are_read_once():
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(utils, 'load', functools.cache(utils.load))
+        yield
+
+
+@pytest.fixture(scope='session', autouse=True)
+def _bases_of_configs_are_read_once():
+    """Three hundred configs have two thousand bases, most of them the same."""
+    from mmengine.config import Config
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Config, '_file2dict', staticmethod(reading_bases_once(Config._file2dict)))
         yield
 
 

@@ -20,6 +20,7 @@ from .rate_rule import rate_factor
 _STATES = {'SGD': 1, 'Adam': 2, 'AdamW': 2, 'NAdam': 2, 'RAdam': 2, 'Lion': 1}
 """Tensors of the size of the weights that an optimizer keeps."""
 _FOREVER = 10**9
+_WARMUPS = ('LinearLR', 'ConstantLR', 'LinearParamScheduler', 'ConstantParamScheduler')
 
 
 def model_line(model: nn.Module) -> str:
@@ -112,7 +113,22 @@ def schedule_line(runner: Runner) -> str:
     schedules = runner.param_schedulers or []
     if isinstance(schedules, dict):
         schedules = [part for parts in schedules.values() for part in parts]
-    return ', then '.join(_described(part) for part in schedules if not isinstance(part, str)) or 'a constant rate'
+    schedules = [part for part in schedules if not isinstance(part, str)]
+    return (', then '.join(map(_described, schedules)) or 'a constant rate') + _other_length(runner, schedules)
+
+
+def _other_length(runner: Runner, schedules: list[Any]) -> str:
+    """Says where a schedule is not as long as the run, as when the length alone was changed: '' else."""
+    loop = runner.train_loop
+    by_epoch = not hasattr(loop, 'dataloader_iterator')
+    falling = [part for part in schedules if type(part).__name__ not in _WARMUPS and part.end < _FOREVER]
+    if not falling or any(part.by_epoch and not by_epoch for part in falling):
+        return ''
+    last = max(falling, key=lambda part: part.end)
+    length = loop.max_epochs if last.by_epoch else loop.max_iters
+    if last.end < length:
+        return f'; from {last.end} to {length} the rate stays at its last value'
+    return f'; the run ends before it, at {length}' if last.end > length else ''
 
 
 def _described(schedule: Any) -> str:

@@ -108,9 +108,12 @@ def cache_folder(device: str) -> Path:
 
 
 def sources(device: str) -> list[Path]:
-    """The files to compile for `device`."""
-    files = [file for file in (SOURCES / device).iterdir() if file.suffix in _SUFFIXES[device]]
-    return [SOURCES / 'register.cpp', *sorted(files)]
+    """The files to compile for `device`, the one that takes longest first."""
+    files = sorted(file for file in (SOURCES / device).iterdir() if file.suffix in _SUFFIXES[device])
+    if device == 'cpu':
+        # It includes register.cpp.
+        return sorted(files, key=lambda file: file.name != 'library.cpp')
+    return [SOURCES / 'register.cpp', *files]
 
 
 def compile_options(device: str) -> dict[str, list[str]]:

@@ -84,7 +84,7 @@ def structure(name: str) -> dict[str, str]:
 
 def values(name: str) -> dict[str, float | list[float]]:
     """Losses and highest scores of a small model for fixed weights, images and objects."""
-    config = shrink_model(load(name))
+    config = shrink_model(load(name), level_width=64, proposals=32)
     with DefaultScope.overwrite_default_scope(config.default_scope):
         model = revert_sync_batchnorm(MODELS.build(config.model))
     _fill(model)

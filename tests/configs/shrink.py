@@ -20,9 +20,9 @@ from mmvitdense.pretrainings import ARCHITECTURES, PRESETS, PRETRAININGS, family
 WIDTH, DEPTH, SIDE = 96, 4, 64
 # In tokens: already larger than the maps, which are padded to it.
 MAX_WINDOW = 16
-PROPOSALS = 32
+PROPOSALS = 16
 # Of what stands behind the backbone: in convolutions, for norms of 32 groups, and in transformers.
-LEVEL_WIDTH = 64
+LEVEL_WIDTH = 32
 HEAD_WIDTH, HEAD_LAYERS, HEAD_HEADS, QUERIES = 32, 2, 4, 16
 # A step of a smaller rate is lost among the changes of their matching.
 HEAD_RATE = 5e-4
@@ -81,13 +81,13 @@ def shrink(config: Config, shapes_root: Path) -> Config:
     return config
 
 
-def shrink_model(config: Config) -> Config:
+def shrink_model(config: Config, level_width: int = LEVEL_WIDTH, proposals: int = PROPOSALS) -> Config:
     """Return a copy of a config whose model is small."""
     with DefaultScope.overwrite_default_scope(config.default_scope):
-        return _shrink_model(copy.deepcopy(config))
+        return _shrink_model(copy.deepcopy(config), level_width, proposals)
 
 
-def _shrink_model(config: Config) -> Config:
+def _shrink_model(config: Config, level_width: int, proposals: int) -> Config:
     factor = image_side(config) // SIDE
     model = config.model
     model.backbone.pop('init_cfg', None)
@@ -103,13 +103,14 @@ def _shrink_model(config: Config) -> Config:
     elif 'embed_dims' not in vit:
         side_by_side = _side_by_side(model, vit)
         _narrow(model, vit)
-    if _thin_heads(model):
+    if _thin_heads(model, level_width):
         optimizer = config.optim_wrapper.optimizer
         optimizer.lr = max(optimizer.lr, HEAD_RATE)
     if side_by_side:
         model.neck.in_channels = [side_by_side * WIDTH]
     if 'roi_head' in model:
-        _take_few_proposals(model)
+        _take_few_proposals(model, proposals)
+        _narrow_roi_heads(model.roi_head, 4 * level_width)
     _divide_sizes(model, factor)
     return config
 
@@ -200,7 +201,7 @@ def _narrow_holder(model: ConfigDict) -> None:
         model.neck.in_channels = [WIDTH // 4, WIDTH // 2, HEAD_WIDTH, HEAD_WIDTH]
 
 
-def _thin_heads(model: ConfigDict) -> bool:
+def _thin_heads(model: ConfigDict, level_width: int) -> bool:
     """Narrow what is behind the backbone, and leave transformers few layers; whether there are any."""
     outside = [options for options in _dicts(model, skip='backbone') if not _is_dpt(options)]
     levels = _levels(model.get('neck') or {})
@@ -209,7 +210,7 @@ def _thin_heads(model: ConfigDict) -> bool:
     before = widths[0] if widths else levels or (model.decode_head.channels if pooling else None)
     if before is None:
         return False
-    after, named = (HEAD_WIDTH, _HEAD_WIDTHS) if widths else (LEVEL_WIDTH, _HEAD_WIDTHS + _CONV_WIDTHS)
+    after, named = (HEAD_WIDTH, _HEAD_WIDTHS) if widths else (level_width, _HEAD_WIDTHS + _CONV_WIDTHS)
     for options in outside:
         for name, value in options.items():
             if (name in named and isinstance(value, int)) or (name == 'in_channels' and value == levels):
@@ -236,27 +237,26 @@ def _levels(neck: ConfigDict | list) -> int | None:
     return None
 
 
-def _take_few_proposals(model: ConfigDict) -> None:
+def _take_few_proposals(model: ConfigDict, count: int) -> None:
     for options in (model.train_cfg.get('rpn_proposal'), model.test_cfg.rpn):
         if options:
-            options.update(nms_pre=PROPOSALS, max_per_img=PROPOSALS)
+            options.update(nms_pre=count, max_per_img=count)
     if model.train_cfg.rpn:  # anchors do not fit into images so small
         model.train_cfg.rpn.allowed_border = -1
     if 'num_proposals' in model.rpn_head:  # they are parameters
-        model.rpn_head.num_proposals = PROPOSALS
+        model.rpn_head.num_proposals = count
     stages = model.train_cfg.rcnn
     for stage in stages if isinstance(stages, list) else [stages]:
         if 'num' in stage.sampler:
-            stage.sampler.num = PROPOSALS
+            stage.sampler.num = count
     model.test_cfg.rcnn.max_per_img = 5
-    _narrow_roi_heads(model.roi_head)
 
 
-def _narrow_roi_heads(roi_head: ConfigDict) -> None:
+def _narrow_roi_heads(roi_head: ConfigDict, width: int) -> None:
     boxes = roi_head.bbox_head
     for head in boxes if isinstance(boxes, list) else [boxes]:
         if 'fc_out_channels' in head:
-            head.fc_out_channels = 4 * LEVEL_WIDTH
+            head.fc_out_channels = width
         if 'class_counts' in inspect.signature(MODELS.get(head.loss_cls.type).__init__).parameters:
             # Of so few classes all count.
             head.num_classes = roi_head.mask_head.num_classes = len(CLASSES)

@@ -51,6 +51,8 @@ PROGRAMS = {
     'mmvitdense predict': 'tests/apis/test_demo.py',
     'mmvitdense export': 'tests/export/test_files.py',
     'mmvitdense convert': 'tests/apis/test_convert.py',
+    'mmvitdense flops': 'tests/apis/test_flops.py',
+    'mmvitdense download': 'tests/apis/test_download_data.py',
     'mmvitdense doctor': 'tests/apis/test_doctor.py',
     'mmvitdense shapes': 'tests/datasets/test_shapes.py',
     'python tools/train.py': 'tests/integration/test_detection.py',
@@ -64,6 +66,8 @@ PROGRAMS = {
     'python -m pytest': 'not run: it is this suite',
     'torchrun --nproc_per_node': 'tests/integration/test_segmentation.py',
     'bash tools/quickstart.sh': 'not run: minutes; tests/integration takes its steps',
+    'bash tools/dist_train.sh': 'not run: it is the line of torchrun',
+    'bash tools/slurm_train.sh': 'tests/tools/test_slurm.py',
     'bash tools/run_tests.sh': 'not run: it is this suite',
     'pip install': 'not run: needs a registry',
 }

@@ -48,7 +48,7 @@ def start(script: str, cache: Path, **variables: str) -> subprocess.Popen:
 
 
 def test_two_processes_build_once(built, tmp_path):
-    """Of a source that holds the key alone: the whole takes a minute, and `built` is that."""
+    """Of a source that holds the key alone: the whole takes twenty seconds, and `built` is that."""
     source = tmp_path / 'key.cpp'
     source.write_text(
         '#define TEXT_(x) #x\n#define TEXT(x) TEXT_(x)\n'

@@ -204,6 +204,10 @@ def _parse(path: str, reader: MaskReader) -> dict:
         with open(path, encoding='utf-8') as file:
             data = json.load(file, object_hook=without_mask)
     except (ValueError, RecursionError) as error:
+        if 'BOM' in str(error):
+            raise DataError(
+                f'{path} begins with a byte order mark, which pycocotools does not read: save it as UTF-8 without one.'
+            ) from None
         raise DataError(f'{path} is not a whole JSON file ({error}): write or download it again.') from None
     except OSError as error:
         raise DataError(f'{path} cannot be read ({error.strerror}): write or download it again.') from None

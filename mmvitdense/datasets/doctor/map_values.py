@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os.path as osp
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
@@ -46,6 +46,8 @@ def work_out_table(
     except DataError as error:
         problems.stop(error)
         return None
+    if options.classes and not options.table and _in_another_order(options.classes, files, problems):
+        return None
     if path and not options.table:
         notes.append(f'The classes are those of {path}.')
     if any(isinstance(value, tuple) for value in found) or _are_greys(found, colours):
@@ -55,6 +57,22 @@ def work_out_table(
         return _without_names(values, options, problems, notes)
     named = _numbered(values, names, numbers, problems, notes)
     return None if named is None else _table(values, named, options, notes)
+
+
+def _in_another_order(classes: Sequence[str], files: list[str], problems: Problems) -> bool:
+    """Whether a table of the data has the given names in another order, which would give maps to other classes."""
+    path = find_table(files)
+    try:
+        names = read_table(path)[0] if path else []
+    except DataError:  # whoever gives names does without the table
+        return False
+    if sorted(names) != sorted(classes) or list(names) == list(classes):
+        return False
+    problems.stop(
+        f'--classes has the order {listed(classes)}, and {path} says that the values stand for {listed(names)}: leave '
+        '--classes out, or change the file where it is wrong.'
+    )
+    return True
 
 
 def _as_colour(value: int | tuple[int, int, int]) -> tuple[int, int, int]:

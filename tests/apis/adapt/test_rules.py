@@ -1,5 +1,7 @@
 """Rules by which schedules and rates follow the data, and the images and batches of a step."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 from mmengine.config import Config
@@ -16,6 +18,7 @@ from mmvitdense.apis.adapt.small_data import short_options, short_recipe, shorte
 from mmvitdense.apis.adapt.trunk import Trunk
 from mmvitdense.apis.config import load_config
 from mmvitdense.apis.errors import InputError
+from mmvitdense.apis.plan_lines import schedule_line
 from mmvitdense.apis.rate_rule import rate_factor, rule_of
 from mmvitdense.apis.run_parts import check_parts
 
@@ -288,3 +291,23 @@ def test_a_recipe_for_much_data_keeps_its_images(processes, batch, counts, itera
         assert any('the square root of 63/64 images' in change for change in changes)
     assert len(changes) == (scaled is not None) + (iterations != 100000)
     assert 'custom_hooks' not in cfg
+
+
+@pytest.mark.parametrize(
+    ('ends', 'length', 'said'),
+    [
+        ((5, 40), 40, ''),
+        ((5, 40), 60, '; from 40 to 60 the rate stays at its last value'),
+        ((5, 40), 30, '; the run ends before it, at 30'),
+        ((5, None), 3, ''),
+    ],
+)
+def test_a_plan_says_where_the_schedule_is_not_as_long_as_the_run(ends, length, said):
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
+    kinds = [dict(type='LinearLR', start_factor=0.1, begin=0, end=ends[0], by_epoch=False)]
+    if ends[1]:
+        kinds.append(dict(type='CosineAnnealingLR', T_max=35, begin=ends[0], end=ends[1], by_epoch=False))
+    schedules = [PARAM_SCHEDULERS.build(kind, default_args=dict(optimizer=optimizer)) for kind in kinds]
+    loop = SimpleNamespace(max_iters=length, dataloader_iterator=None)
+    line = schedule_line(SimpleNamespace(param_schedulers=schedules, train_loop=loop))
+    assert line.partition(' iterations;')[2] == said.removeprefix(';')

@@ -75,6 +75,29 @@ class TestNumbersOfClasses:
         assert "sort their 'categories' alike" in only(complaints(tmp_path)[0])
 
 
+class TestNamesThatAreGiven:
+    def test_those_of_the_data_choose_and_order(self, tmp_path):
+        makers.write_yolo(tmp_path)
+        texts, found = complaints(tmp_path, classes=('dog', 'cat'))
+        assert (texts, found.classes) == ([], ('dog', 'cat'))
+        assert "Objects of 'bird' are left out" in ' '.join(found.notes)
+        split = found.splits[0]
+        first = [item['category_id'] for item in split.content(None) if item['image_id'] == 1]
+        names = [makers.NAMES[number] for number, *_ in makers.objects(0)]
+        assert first == [('dog', 'cat').index(name) + 1 for name in names if name != 'bird']
+
+    def test_others_rename(self, tmp_path):
+        makers.write_yolo(tmp_path)
+        texts, found = complaints(tmp_path, classes=('a', 'b', 'c'))
+        assert (texts, found.classes) == ([], ('a', 'b', 'c'))
+        assert "--classes names 'a', and the data 'cat'" in only(complaints(tmp_path, classes=('cat', 'a'))[0])
+
+    def test_maps_in_another_order(self, tmp_path):
+        makers.write_masks(tmp_path, names=makers.NAMES)
+        assert 'leave --classes out' in only(complaints(tmp_path, classes=makers.NAMES[::-1])[0])
+        assert complaints(tmp_path, classes=makers.NAMES)[0] == []
+
+
 class TestSplits:
     def test_an_image_in_two_of_them(self, tmp_path):
         makers.write_yolo(tmp_path)
@@ -189,6 +212,11 @@ class TestFiles:
         makers.write_voc(tmp_path)
         (tmp_path / 'VOCdevkit/VOC2012/JPEGImages/001.jpg').unlink()
         assert '1 image that annotations name is not there (001.jpg of ' in only(complaints(tmp_path)[0])
+
+    def test_a_byte_order_mark(self, tmp_path):
+        path = makers.write_coco(tmp_path) / 'annotations/instances_val.json'
+        path.write_bytes(b'\xef\xbb\xbf' + path.read_bytes())
+        assert 'save it as UTF-8 without one' in only(complaints(tmp_path)[0])
 
     def test_most_images_are_elsewhere(self, tmp_path):
         makers.write_coco(tmp_path)

@@ -81,7 +81,9 @@ def _shapes(
         try:
             points = [(float(x), float(y)) for x, y in shape['points']]
             kind = shape.get('shape_type') or 'polygon'
-            name = str(shape['label']).strip()
+            name = '' if shape['label'] is None else str(shape['label']).strip()
+            if not name:
+                raise ValueError('no label')
             if not all(math.isfinite(value) for point in points for value in point):
                 raise ValueError('not finite')
             polygon = _polygon(kind, points)

@@ -7,7 +7,7 @@ import os
 import os.path as osp
 import re
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import PureWindowsPath
 from typing import Any
 
@@ -41,7 +41,8 @@ def read(files: Files, paths: list[str], options: Options) -> Found:
     problems, notes = Problems(), []
     descriptions = [path for path in paths if not path.lower().endswith('.txt')]
     description = _description(descriptions, problems)
-    names = options.classes or _names(description.get('names'), descriptions) or _names_in_file(files)
+    names = _names(description.get('names'), descriptions) or _names_in_file(files)
+    names, classes = _with_given(names, options.classes, problems)
     labels = [path for path in paths if path.lower().endswith('.txt')]
     splits = dict(_images_of_lists(files, description, descriptions, problems))
     objects = Objects(files, problems)
@@ -54,6 +55,8 @@ def read(files: Files, paths: list[str], options: Options) -> Found:
         rows[image] = list(_rows(path, problems))
     used = sorted({int(row[0]) for items in rows.values() for row in items})
     names = _check_names(names, used, problems, notes)
+    if foreign := [name for name in names if name not in (classes or names)]:
+        notes.append(f'Objects of {listed(foreign)} are left out, as --classes does not name them.')
     has_keypoints = 'kpt_shape' in description
     for image in sorted({*rows, *splits}):
         split = splits.get(image) or files.split(image)
@@ -67,7 +70,7 @@ def read(files: Files, paths: list[str], options: Options) -> Found:
     bare = len(files.images) - len({*rows, *splits})
     if bare > 0:
         notes.append(f'{bare} images have no text file and no list names them: they are left out.')
-    return Found('YOLO', files.name, tuple(names), objects.splits(names), problems, notes)
+    return Found('YOLO', files.name, tuple(classes or names), objects.splits(classes or names), problems, notes)
 
 
 def _add(objects: Objects, image: str, split: str, name: str, numbers: list[float], size: tuple[int, int]) -> None:
@@ -107,6 +110,23 @@ def _lines(path: str, problems: Problems) -> list[str]:
     except DataError as error:
         problems.add('unreadable annotation', str(error).partition(': ')[0])
         return []
+
+
+def _with_given(names: list[str], given: Sequence[str], problems: Problems) -> tuple[Sequence[str], Sequence[str]]:
+    """What the numbers stand for, and the classes to learn in their order: all where none are given.
+
+    Names that the data has as well choose and order its classes; others are names for its numbers.
+    """
+    known = [str(name) for name in names]
+    if not given or not known or not set(given) & set(known):
+        return given or names, ()
+    if foreign := [name for name in given if name not in known]:
+        problems.stop(
+            f'--classes names {listed(foreign)}, and the data {listed(known)}: give names of the data alone, to choose '
+            'classes and their order, or others alone, which rename its classes in the order of their numbers.'
+        )
+        return known, ()
+    return known, given
 
 
 def _check_names(names: list[str], used: list[int], problems: Problems, notes: list[str]) -> list[str]:
@@ -178,8 +198,10 @@ def _names(names: Any, paths: list[str]) -> list[str]:
         return []
     if isinstance(names, dict):
         numbers = list(names)
-        if not all(isinstance(number, int) and number >= 0 for number in numbers):
+        if not all(re.fullmatch(r'\d{1,6}', str(number)) for number in numbers):
             raise DataError(f"{paths[0]}: the keys of 'names' must be the numbers of classes, got {listed(numbers)}.")
+        names = {int(number): name for number, name in names.items()}
+        numbers = list(names)
         return [str(names.get(number, f'class {number}')) for number in range(max(numbers, default=-1) + 1)]
     if isinstance(names, list) and all(isinstance(name, (str, int, float, bool)) for name in names):
         # YAML takes the names yes, no, on and off for true and false.

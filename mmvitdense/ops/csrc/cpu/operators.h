@@ -3,6 +3,8 @@
 // No two tasks write the same number, and within a task the order is fixed, so results are the same to the bit however
 // many threads there are.
 
+#pragma once
+
 #include "../ops.h"
 
 #include <ATen/Parallel.h>

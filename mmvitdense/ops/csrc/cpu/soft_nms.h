@@ -1,7 +1,11 @@
 // Soft non-maximum suppression (Bodla et al. 2017), see mmvitdense/ops/suppression.py, which checks the arguments. There
 // is no kernel for a GPU.
 
-#include <ATen/ATen.h>
+#pragma once
+
+#include <ATen/Dispatch.h>
+#include <ATen/core/Tensor.h>
+#include <ATen/ops/empty.h>
 #include <torch/library.h>
 
 #include <algorithm>

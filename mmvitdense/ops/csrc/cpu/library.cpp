@@ -1,0 +1,5 @@
+// All that includes headers of torch, as one unit: reading those takes most of the time of a build.
+#include "../register.cpp"
+
+#include "operators.h"
+#include "soft_nms.h"
