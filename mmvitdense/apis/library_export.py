@@ -156,12 +156,19 @@ def _rule(rule: Mapping[str, Any]) -> str:
     return f'dict({", ".join(f"{name}={value!r}" for name, value in rule.items())})'
 
 
+def recorded_options(source: str | Path) -> dict[str, Any] | None:
+    """The options of the model that the record of a conversion has; None where a file has no such record."""
+    if not (recorded := read_record(source).get('options')):
+        return None
+    call = ast.parse(f'dict({recorded})', mode='eval').body
+    return {part.arg: _literal(part.value) for part in call.keywords}
+
+
 def _known_options(options: Mapping[str, Any] | None, source: str | Path, is_given: bool) -> Mapping[str, Any]:
     """What the record of a conversion says, which knows what the user gave then; else the layout, or the config."""
     is_file = os.path.isfile(local_path(source))
-    if recorded := read_record(source).get('options') if is_file else None:
-        call = ast.parse(f'dict({recorded})', mode='eval').body
-        return {part.arg: _literal(part.value) for part in call.keywords}
+    if is_file and (recorded := recorded_options(source)):
+        return recorded
     if options is not None:
         return options
     if is_file and (of_run := _options_of_run(source)):

@@ -14,7 +14,8 @@ import importlib.machinery
 import importlib.util
 import sys
 import types
-from collections.abc import Callable, Sequence
+import warnings
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 NAME = 'mmcv._ext'
@@ -54,6 +55,13 @@ COVERED = {
 }
 """File of this package -> the functions of `mmcv._ext` that it defines."""
 
+LATE = {
+    'mmdet.structures.mask.structures': 'roi_align',
+    'mmdet.utils.large_image': 'batched_nms',
+    'mmdet.evaluation.metrics.dump_odvg_results': 'batched_nms',
+}
+"""Modules of mmdet that can be imported without ops -> the one of `mmcv.ops` that some versions do without then."""
+
 _FILE_OF = {name: file for file, names in COVERED.items() for name in names}
 
 
@@ -88,9 +96,26 @@ class StandInFinder:
 
 
 def register() -> None:
-    """Add the finder to `sys.meta_path`, once."""
+    """Add the finder to `sys.meta_path`, once, and give their ops to modules that were imported without them."""
     if not is_registered():
         sys.meta_path.append(StandInFinder())
+        if sys.modules.keys() & {'mmdet', 'mmseg'} and compiled_extension() is None:
+            serve_late(sys.modules)
+
+
+def serve_late(modules: Mapping[str, types.ModuleType]) -> None:
+    """Put the ops of mmcv in the place of what `LATE` made when it could not import them; warn of what is beyond that.
+
+    Heads of mmseg choose their base class by whether the ops can be imported, so that nothing can be mended afterwards.
+    """
+    for name in LATE.keys() & modules.keys():
+        setattr(modules[name], LATE[name], getattr(importlib.import_module('mmcv.ops'), LATE[name]))
+    if 'mmseg.models' in modules:
+        warnings.warn(
+            'mmseg.models was imported before mmvitdense, where mmcv has no compiled ops, so that its heads of '
+            'Mask2Former and others cannot work in this process: import mmvitdense first.',
+            stacklevel=2,
+        )
 
 
 def is_registered() -> bool:

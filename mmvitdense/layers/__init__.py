@@ -4,6 +4,7 @@ from .attention import Attention
 from .block import TransformerBlock
 from .box_attention import BoxAttention
 from .conv_propagation import ConvPropagation
+from .deformable_conv import deformable_conv
 from .ffn import Mlp, SwiGLU
 from .holds_vit import HoldsViT, held_vit
 from .initialization import (
@@ -76,6 +77,7 @@ __all__ = [
     'build_patch_embed',
     'build_rope',
     'constructed_undrawn',
+    'deformable_conv',
     'draw_adapter_conv',
     'draw_vit_linear',
     'draw_xavier_linear',

@@ -6,6 +6,7 @@ import random
 from collections import Counter
 from collections.abc import Sequence
 
+import torch
 from torch import Tensor, nn
 
 from .precision import without_autocast
@@ -49,13 +50,13 @@ class ExitGate(nn.Module):
             B x number of depths, the logits.
         """
         with without_autocast(tokens):
-            tokens = tokens.float()
+            tokens = tokens.to(torch.promote_types(tokens.dtype, torch.float32))
             if padding is None:
                 mean = tokens.mean(dim=1)
             else:
                 kept = (~padding).unsqueeze(-1)
                 mean = (tokens * kept).sum(dim=1) / kept.sum(dim=1).clamp(min=1)
-            return self.head(mean)
+            return self.head(mean.to(self.head.weight.dtype))
 
     def choose(self, logits: Tensor) -> list[int]:
         """The depth of each image with the highest logit."""

@@ -16,8 +16,10 @@ from mmengine.config import Config
 from mmengine.registry import MODELS
 
 from mmvitdense import commands
+from mmvitdense.apis.convert import convert_file
 from mmvitdense.apis.doctor import diagnose, open_weights
 from mmvitdense.apis.errors import InputError
+from mmvitdense.apis.weight_files import write_conversion
 from mmvitdense.checkpoints import CheckpointError, read_checkpoint
 from mmvitdense.downloads import DownloadError
 from mmvitdense.models import PlainViT, ViTAdapter
@@ -284,6 +286,18 @@ class TestCompare:
         assert set(found['options']) == {'pos_resize'}
         assert found['weights'] == 0
         assert 'bit for bit, but imply other options of the model: pos_resize' in found['verdict']
+
+    def test_options_that_a_conversion_recorded(self, weights, saved, run, tmp_path):
+        """They are in no weight, and those of the layout that a converted file looks like are others."""
+        first, converted = saved(weights), tmp_path / 'converted.pth'
+        write_conversion(convert_file(first, options={'act': 'quick_gelu'}), converted)
+        assert set(self.compare(run, first, converted)['options']) == {'act'}
+        code, report, _ = run(first, '--compare', converted, '--options', 'act=quick_gelu')
+        assert code == 0
+        assert 'bit for bit' in report['comparison']['verdict']
+        found = diagnose(open_weights(str(converted)))
+        assert (found.options['act'], 'act' in found.guesses) == ('quick_gelu', False)
+        assert "act='quick_gelu'" in found.config
 
     def test_other_models(self, weights, saved, run):
         deeper = {name.replace('blocks.1', 'blocks.2'): x for name, x in weights.items() if 'blocks.1' in name}

@@ -3,6 +3,7 @@ import os
 import subprocess
 import sys
 import textwrap
+import types
 from pathlib import Path
 
 import pytest
@@ -138,3 +139,15 @@ def test_hook_on_a_module_that_is_already_imported(monkeypatch):
     after_import('mmvitdense.compat.stand_in', seen.append)
     after_import('mmvitdense.compat.stand_in', seen.append)
     assert seen == [stand_in]
+
+
+@pytest.mark.skipif(stand_in.compiled_extension() is not None, reason='a compiled mmcv has its ops at every import')
+def test_mmdet_that_was_imported_first_gets_the_ops():
+    """Sorted imports have mmdet before mmvitdense; some versions then keep a function that raises."""
+    from mmcv.ops import roi_align
+
+    modules = {name: types.ModuleType(name) for name in ('mmdet', 'mmdet.structures.mask.structures')}
+    stand_in.serve_late(modules)
+    assert modules['mmdet.structures.mask.structures'].roi_align is roi_align
+    with pytest.warns(UserWarning, match='import mmvitdense first'):
+        stand_in.serve_late({'mmseg.models': types.ModuleType('mmseg.models')})

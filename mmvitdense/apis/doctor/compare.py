@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,14 +12,14 @@ import torch
 from torch import Tensor, nn
 
 from mmvitdense import models
-from mmvitdense.apis.convert import Conversion, convert_read
+from mmvitdense.apis.convert import Conversion
 from mmvitdense.checkpoints import CheckpointError, detect, fit_to_vit
 from mmvitdense.checkpoints.fit.grids import recorded_grids
 from mmvitdense.checkpoints.fit.options import FitOptions
 from mmvitdense.checkpoints.formats.parts.spelling import spelled
 from mmvitdense.compat import while_tools_run
 
-from .diagnosis import own_weights, vit_weights
+from .diagnosis import own_weights, read_known, vit_weights
 from .source import WeightFile
 
 _SIDE = 64
@@ -84,12 +84,12 @@ def compare_weights(first: WeightFile, second: WeightFile, options: Mapping[str,
     Raises:
         CheckpointError: One is of no known format.
     """
-    conversions = [convert_read(file.tensors, file.name, options=options) for file in (first, second)]
+    conversions, known = zip(*(read_known(file, options or {}) for file in (first, second)))
     found = Comparison(second.name)
     _compare_names(found, *(_of_interest(conversion) for conversion in conversions))
-    if all(conversion.options is not None for conversion in conversions):
-        found.options = _differing_options(*conversions)
-    _compare_features(found, (first, second), conversions)
+    if None not in known:
+        found.options = _differing_options(conversions, known)
+    _compare_features(found, (first, second), conversions, known)
     epsilon = max(_precision(file.tensors) for file in (first, second))
     found.same, found.verdict = _judge(first, found, epsilon)
     return found
@@ -125,9 +125,9 @@ def _relative(one: Tensor, other: Tensor) -> float:
     return float((one - other).abs().max()) / max(float(one.abs().max()), float(other.abs().max()))
 
 
-def _differing_options(first: Conversion, second: Conversion) -> dict[str, list[str]]:
+def _differing_options(conversions: Sequence[Conversion], known: Sequence[dict[str, Any]]) -> dict[str, list[str]]:
     """Those of both by name, in words; the gains that LayerScale starts from are in the weights."""
-    pair = [{**_defaults(part.model), **(part.options or {})} for part in (first, second)]
+    pair = [{**_defaults(part.model), **options} for part, options in zip(conversions, known)]
     names = [name for name in dict.fromkeys((*pair[0], *pair[1])) if name != 'layer_scale_init']
     values = {name: [spelled(part[name]) if name in part else 'none' for part in pair] for name in names}
     return {name: value for name, value in values.items() if value[0] != value[1]}
@@ -138,18 +138,23 @@ def _defaults(model: str) -> dict[str, Any]:
     return {part.name: part.default for part in parameters if part.default is not part.empty}
 
 
-def _compare_features(found: Comparison, files: tuple[WeightFile, ...], conversions: list[Conversion]) -> None:
+def _compare_features(
+    found: Comparison,
+    files: Sequence[WeightFile],
+    conversions: Sequence[Conversion],
+    known: Sequence[dict[str, Any] | None],
+) -> None:
     maps = []
-    known = [conversion.options for conversion in conversions if conversion.options is not None]
-    for file, conversion in zip(files, conversions, strict=True):
+    any_known = next((options for options in known if options is not None), None)
+    for file, conversion, own in zip(files, conversions, known, strict=True):
         if conversion.model != 'PlainViT' or vit_weights(conversion) is None:
             found.why_no_features = f'{file.name} is no plain ViT ({conversion.format_name})'
             return
-        if not known:
+        if any_known is None:
             found.why_no_features = 'neither file says enough of its model: give --options NAME=VALUE'
             return
         try:
-            maps.append(_features(file, conversion, conversion.options or known[0]))
+            maps.append(_features(file, conversion, any_known if own is None else own))
         except (CheckpointError, ValueError) as error:
             found.why_no_features = f'the weights of {file.name} do not fit the options of the other file: {error}'
             return

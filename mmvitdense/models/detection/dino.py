@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import torch
@@ -53,6 +54,10 @@ class DINO(detectors.DINO):
     Raises:
         ValueError: An image has fewer places on its maps than there are queries.
     """
+
+    def __init__(self, *args: Any, bbox_head: dict, dn_cfg: dict, **kwargs: Any) -> None:
+        # mmdet writes into both, and refuses what it has written when it gets the same config for another model.
+        super().__init__(*args, bbox_head=copy.deepcopy(bbox_head), dn_cfg=copy.deepcopy(dn_cfg), **kwargs)
 
     def _init_layers(self) -> None:
         super()._init_layers()

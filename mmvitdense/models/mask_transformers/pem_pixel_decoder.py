@@ -7,9 +7,8 @@ from collections.abc import Sequence
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torchvision.ops import deform_conv2d
 
-from mmvitdense.layers import build_norm2d
+from mmvitdense.layers import build_norm2d, deformable_conv
 
 _TAPS = 9
 _LEVELS = 4
@@ -76,10 +75,7 @@ class DeformableStep(nn.Module):
     def forward(self, maps: Tensor) -> tuple[Tensor, Tensor]:
         """Map B x channels x h x w to the same shape, and to B x channels x 2h x 2w."""
         offsets, weights = self.offset(maps).split([2 * _TAPS, _TAPS], dim=1)
-        # torchvision has no kernel for 16 bits on a CPU, and none for bfloat16 on a GPU.
-        dtype = torch.promote_types(maps.dtype, torch.float32)
-        given = [x.to(dtype) for x in (maps, offsets, self.conv.weight)]
-        sampled = deform_conv2d(*given, padding=1, mask=weights.sigmoid().to(dtype)).to(maps.dtype)
+        sampled = deformable_conv(maps, offsets, weights.sigmoid(), self.conv.weight)
         maps = F.relu(self.norm(sampled))
         return maps, F.relu(self.up_norm(self.up(maps)))
 

@@ -11,8 +11,8 @@ from mmengine.model import BaseModule
 from mmseg.models.decode_heads.decode_head import BaseDecodeHead
 from mmseg.structures import SegDataSample
 from torch import Tensor, nn
-from torchvision.ops import deform_conv2d
 
+from mmvitdense.layers import deformable_conv
 from mmvitdense.registry import MODELS
 
 _TAPS = 9
@@ -71,7 +71,7 @@ class ContextReplay(BaseModule):
         weights = weights.sigmoid()
         found = []
         for each, layer in zip(maps, self.kernels):
-            sampled = deform_conv2d(each, offsets, layer.conv.weight, padding=1, mask=weights)
+            sampled = deformable_conv(each, offsets, weights, layer.conv.weight)
             found.append(layer.activate(layer.norm(sampled) if layer.with_norm else sampled))
         return found
 

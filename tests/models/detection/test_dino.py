@@ -1,7 +1,10 @@
 import math
+from pathlib import Path
 
 import pytest
 import torch
+from mmengine.config import Config
+from mmengine.registry import MODELS, DefaultScope
 
 pytest.importorskip('mmdet')
 
@@ -33,3 +36,11 @@ def test_the_published_layer_whatever_mmdet_hands_in(channels, given):
 def test_a_width_that_does_not_fit():
     with pytest.raises(ValueError, match='decoder of 96 channels got boxes encoded in 512 numbers .* divides 256'):
         ReferencePointHead(96)(torch.zeros(1, 1, 512))
+
+
+def test_two_models_of_one_config():
+    """mmdet writes into the config of the head, and refuses what it has written."""
+    config = Config.fromfile(Path(__file__).parents[3] / 'configs/co_detr/vitdet-tiny_co-dino_shapes.py')
+    with torch.device('meta'), DefaultScope.overwrite_default_scope('mmdet'):
+        first, second = (MODELS.build(config.model).state_dict() for _ in range(2))
+    assert first.keys() == second.keys()

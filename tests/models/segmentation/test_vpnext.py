@@ -123,3 +123,17 @@ def test_losses_and_where_they_reach(heads):
 def test_options_of_the_replay():
     with pytest.raises(ValueError, match="mode must be one of 'local'"):
         ContextReplay(2, 8, None, 'all', False)
+
+
+@pytest.mark.parametrize('dtype', [torch.bfloat16, torch.float16])
+def test_replay_under_autocast(dtype):
+    """Deformable convolutions have no kernel in 16 bits on a CPU; values are near those of float32."""
+    from mmvitdense.layers import deformable_conv
+
+    maps, kernel = torch.randn(2, 4, 5, 6), torch.randn(3, 4, 3, 3)
+    offsets, weights = torch.randn(2, 18, 5, 6), torch.rand(2, 9, 5, 6)
+    found = deformable_conv(maps.to(dtype), offsets.to(dtype), weights.to(dtype), kernel)
+    assert found.dtype == dtype
+    given = [value.to(dtype).float() for value in (maps, offsets, weights)]
+    torch.testing.assert_close(found.float(), deformable_conv(*given, kernel), rtol=1e-2, atol=1e-2)
+    assert deformable_conv(maps.double(), offsets, weights, kernel).dtype == torch.float64

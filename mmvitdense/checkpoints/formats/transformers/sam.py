@@ -17,6 +17,11 @@ _RULES = (
     (r'^layers\.', 'blocks.'),
     (r'^(blocks\.\d+\.)layer_norm([12])\.', r'\1norm\2.'),
     (r'^(blocks\.\d+\.mlp\.)lin([12])\.', r'\1fc\2.'),
+    # As in the release, by which a converted file is known again.
+    (r'^neck\.conv1\.', 'neck.0.'),
+    (r'^neck\.layer_norm1\.', 'neck.1.'),
+    (r'^neck\.conv2\.', 'neck.2.'),
+    (r'^neck\.layer_norm2\.', 'neck.3.'),
 )
 
 
@@ -27,7 +32,7 @@ def matches(state_dict: dict[str, Tensor]) -> bool:
 
 
 def convert(state_dict: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Rename to the layout of `PlainViT`; the convolutions after the ViT ('neck.') keep their names."""
+    """Rename to the layout of `PlainViT`; those of the convolutions after it ('neck.') are the release's."""
     weights = rename(strip_prefix(state_dict, ANCHOR), _RULES)
     if 'pos_embed' in weights:
         weights['pos_embed'] = weights['pos_embed'].flatten(1, 2)
