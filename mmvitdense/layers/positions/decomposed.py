@@ -93,15 +93,13 @@ backward pass."""
 FEW_TOKENS = 400
 
 
-def choose_implementation(query: Tensor, masked: bool = False) -> str:
+def choose_implementation(query: Tensor) -> str:
     """Fastest implementation for this tensor; that of CUDA on other devices.
 
     Nothing is computed on the meta device: whoever counts operations there sees those of the definition, 'eager'.
     """
     if query.device.type == 'meta':
         return 'eager'
-    if masked:
-        return 'augmented'
     device = 'cpu' if query.device.type == 'cpu' else 'cuda'
     few, many, training = FASTEST[device, query.dtype in (torch.bfloat16, torch.float16)]
     if torch.is_grad_enabled() and query.requires_grad:
@@ -128,14 +126,17 @@ def attention_with_relative_position(
         grid: (h, w).
         implementation: 'augmented' folds the relative terms into wider queries and keys (exact: the terms have rank
             h + w), 'sliced' adds them in slices that stay in the cache (see `sliced_attention`), 'eager' computes
-            all N x N x heads logits. None takes `choose_implementation`: 'augmented' where there is a mask, of
+            all N x N x heads logits. None takes `choose_implementation`, and 'augmented' where there is a mask, of
             which 'sliced' takes none. All compute the same function.
         mask: As that of `F.scaled_dot_product_attention`, broadcast to B x heads x N x N.
 
     Returns:
         B x heads x (p + h*w) x d.
     """
-    implementation = implementation or choose_implementation(query, mask is not None)
+    if implementation is None:
+        implementation = choose_implementation(query)
+        if mask is not None and query.device.type != 'meta':
+            implementation = 'augmented'
     prefix = query.shape[-2] - grid[0] * grid[1]
     patches = query[..., prefix:, :]
     if implementation == 'augmented':

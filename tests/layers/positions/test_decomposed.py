@@ -108,7 +108,7 @@ def test_choice_on_a_cpu(tokens, dtype, inference, training):
 
 
 def test_choice_elsewhere():
-    assert choose_implementation(torch.empty(1, 1, 4096, 8, device='meta')) == 'augmented'
+    assert choose_implementation(torch.empty(1, 1, 4096, 8, device='meta')) == 'eager', 'nothing is computed there'
 
 
 def test_an_unknown_implementation_is_named():
