@@ -40,15 +40,15 @@ def _huge_header() -> bytes:
 
 
 CONTENTS: list[tuple[str, Callable[[], bytes], str, str]] = [
-    ('empty', lambda: b'', '.pth', 'is not a checkpoint|is empty|is cut short'),
+    ('empty', lambda: b'', '.pth', 'is an empty file'),
     ('text', lambda: b'weights', '.pth', 'is not a checkpoint'),
     ('program', lambda: b'channels = 3\nlr = 0.1\n', '.pth', 'is not a checkpoint'),
-    ('page', lambda: b'<!DOCTYPE html><html></html>', '.pth', 'is not a checkpoint|web page'),
+    ('page', lambda: b'<!DOCTYPE html><html></html>', '.pth', 'is a page of the web and no checkpoint'),
     (
         'pointer',
         lambda: b'version https://git-lfs.github.com/spec/v1\noid sha256:ab\nsize 9\n',
         '.pth',
-        'not a checkpoint',
+        'is the pointer of Git LFS to a file',
     ),
     ('picture', lambda: b'\x89PNG\r\n\x1a\n' + bytes(99), '.pth', 'is not a checkpoint'),
     ('cut', lambda: _saved({'a': torch.zeros(999)})[:900], '.pth', 'is cut short or damaged'),
@@ -59,7 +59,7 @@ CONTENTS: list[tuple[str, Callable[[], bytes], str, str]] = [
     ('no-tensors', lambda: _saved({'state_dict': {}, 'epoch': 3}), '.pth', r'w\.pth'),
     ('numbers', lambda: _saved({'state_dict': {'a': 1, 'b': 'x'}}), '.pth', r'w\.pth'),
     ('other-model', lambda: _saved({'state_dict': {'fc.weight': torch.zeros(3, 3)}}), '.pth', r'w\.pth does not fit'),
-    ('safetensors-empty', lambda: b'', '.safetensors', 'is cut short or damaged'),
+    ('safetensors-empty', lambda: b'', '.safetensors', 'is an empty file'),
     ('safetensors-text', lambda: b'weights, of a kind', '.safetensors', 'is cut short or damaged'),
     ('safetensors-huge-header', _huge_header, '.safetensors', 'is cut short or damaged'),
     ('npz-text', lambda: b'weights', '.npz', r'w\.npz'),
@@ -187,8 +187,8 @@ BAD_CHECKPOINTS = [
         for kind in ('mmvitdense.ViTPretrained', 'Pretrained')
         for name, given, line in (
             ('absent', ('none.pth',), 'none.pth does not exist'),
-            ('page', ('w.pth', b'<html></html>'), 'is not a checkpoint'),
-            ('empty', ('w.safetensors', b''), 'is cut short or damaged'),
+            ('page', ('w.pth', b'<html></html>'), 'is a page of the web'),
+            ('empty', ('w.safetensors', b''), 'is an empty file'),
             ('unreachable', ('http://127.0.0.1:9/a.pth',), 'cannot be fetched'),
         )
     ),

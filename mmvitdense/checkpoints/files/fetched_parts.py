@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 from pathlib import Path
 from urllib.parse import quote, urlsplit, urlunsplit
 
@@ -14,7 +15,8 @@ from .shards import SUFFIX, places_of
 
 def is_index(address: str) -> bool:
     """Whether an http(s) address is that of an index."""
-    return urlsplit(address).path.endswith(SUFFIX)
+    # By the text: what is no address at all is for `fetched` to refuse.
+    return re.split('[?#]', address)[0].endswith(SUFFIX)
 
 
 def fetched_with_parts(address: str) -> str:

@@ -72,7 +72,7 @@ def test_in_small(preset):
     model = PlainViT(preset=preset, **TINY).eval()
     side = model.patch_size
     with torch.no_grad():
-        (map_,) = model(torch.randn(1, 3, 3 * side, 2 * side))
+        (map_,) = model(torch.randn(1, model.in_channels, 3 * side, 2 * side))
     assert map_.shape == (1, 32, 3, 2)
     assert map_.isfinite().all()
 
