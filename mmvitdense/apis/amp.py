@@ -18,6 +18,10 @@ ONLY_AMP = ('loss_scale', 'dtype', 'use_fsdp')
 TYPES = ('float16', 'bfloat16')
 """Of mixed precision, as `--amp` takes them."""
 
+NO_SCALING = {'enabled': False}
+"""`loss_scale` of bfloat16, which has the range of float32. With a scaler, even a constant one, steps with gradients
+that are not finite would be left out without a word."""
+
 
 def enable_amp(cfg: Any, dtype: str | None = None) -> list[str]:
     """Make the config train in mixed precision, in place; return lines for the log.
@@ -38,6 +42,7 @@ def enable_amp(cfg: Any, dtype: str | None = None) -> list[str]:
         return ['--amp: the config trains in mixed precision already and is left as it is']
     if kind == 'AmpOptimWrapper':
         wrapper.dtype = dtype
+        wrapper.loss_scale = _scaling(wrapper)
         return []
     if kind != 'OptimWrapper':
         raise InputError(
@@ -46,8 +51,12 @@ def enable_amp(cfg: Any, dtype: str | None = None) -> list[str]:
     wrapper.type = 'AmpOptimWrapper'
     if dtype is not None:
         wrapper.dtype = dtype
-    wrapper.loss_scale = 1.0 if wrapper.get('dtype') == 'bfloat16' else 'dynamic'
+    wrapper.loss_scale = _scaling(wrapper)
     return []
+
+
+def _scaling(wrapper: Any) -> Any:
+    return NO_SCALING if wrapper.get('dtype') == 'bfloat16' else 'dynamic'
 
 
 def check_amp_type(dtype: str | None) -> None:

@@ -35,10 +35,10 @@ def test_a_config_with_mixed_precision_is_left_as_it_is():
 @pytest.mark.parametrize(
     ('dtype', 'own', 'expected'),
     [
-        ('bfloat16', None, ('bfloat16', 1.0)),
+        ('bfloat16', None, ('bfloat16', {'enabled': False})),
         ('float16', None, ('float16', 'dynamic')),
         ('float16', 'bfloat16', ('float16', 'dynamic')),
-        (None, 'bfloat16', ('bfloat16', 1.0)),
+        (None, 'bfloat16', ('bfloat16', {'enabled': False})),
         (None, None, (None, 'dynamic')),
     ],
 )
@@ -52,7 +52,7 @@ def test_types(dtype, own, expected):
 def test_a_type_wins_over_that_of_a_config_with_mixed_precision():
     cfg = config(type='AmpOptimWrapper', loss_scale='dynamic')
     assert enable_amp(cfg, 'bfloat16') == []
-    assert cfg.optim_wrapper.dtype == 'bfloat16'
+    assert (cfg.optim_wrapper.dtype, cfg.optim_wrapper.loss_scale) == ('bfloat16', {'enabled': False})
     assert 'left as it is' in enable_amp(cfg, 'bfloat16')[0]
     with pytest.raises(InputError, match=r"--amp: expected float16 or bfloat16, got 'bfloat'; did you mean 'bfloat16'"):
         enable_amp(cfg, 'bfloat')

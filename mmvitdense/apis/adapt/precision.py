@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from ..amp import ONLY_AMP
+from ..amp import NO_SCALING, ONLY_AMP
 from .given import Given
 
 _WRAPPERS = ('OptimWrapper', 'AmpOptimWrapper')
@@ -35,8 +35,7 @@ def adapt_precision(cfg: Any, given: Given) -> list[str]:
     mixed = kind == 'AmpOptimWrapper'
     if has_bfloat16(device):
         wrapper.type, wrapper.dtype = 'AmpOptimWrapper', 'bfloat16'
-        # With a scaler, even a constant one, steps with gradients that are not finite would be left out unsaid.
-        wrapper.loss_scale = {'enabled': False}
+        wrapper.loss_scale = NO_SCALING
         before = 'float16 with loss scaling' if mixed else 'float32'
         return [f'bfloat16 instead of {before}: the {_NAMES[device]} has it.']
     if device == 'cuda' or not mixed:
