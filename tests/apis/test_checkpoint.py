@@ -123,15 +123,18 @@ def test_damaged_files(save, tmp_path):
     whole = path.read_bytes()
     for name, content, message in [
         ('cut.pth', whole[: len(whole) // 2], 'cut short'),
-        ('junk.pth', b'<html>not found</html>', 'is not a checkpoint'),
-        ('empty.pth', b'', 'is not a checkpoint'),
+        ('page.pth', b'<html>not found</html>', 'is a page of the web and no checkpoint'),
+        ('junk.pth', b'weights', 'is not a checkpoint'),
+        ('empty.pth', b'', 'is an empty file'),
     ]:
         (tmp_path / name).write_bytes(content)
         with pytest.raises(CheckpointError, match=message):
             read_run_checkpoint(tmp_path / name)
     with pytest.raises(CheckpointError, match='does not exist'):
         read_run_checkpoint(tmp_path / 'absent.pth')
-    with pytest.raises(CheckpointError, match=r'is a folder; .*: it has cut\.pth, empty\.pth, junk\.pth'):
+    with pytest.raises(
+        CheckpointError, match=r'is a folder; .*: it has cut\.pth, empty\.pth, junk\.pth, net\.pth, page\.pth'
+    ):
         read_run_checkpoint(tmp_path)
 
 

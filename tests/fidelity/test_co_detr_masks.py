@@ -19,7 +19,14 @@ from tests.fidelity.golden import read_golden
 
 GOLDEN = read_golden('codetr_masks')
 META = GOLDEN['meta']
-ASSIGNER = {'type': 'mmdet.MaxIoUAssigner', 'pos_iou_thr': 0.5, 'neg_iou_thr': 0.5, 'min_pos_iou': 0.5}
+ASSIGNER = {
+    'type': 'mmdet.MaxIoUAssigner',
+    'pos_iou_thr': 0.5,
+    'neg_iou_thr': 0.5,
+    'min_pos_iou': 0.5,
+    # By its scope: another test may have left that of mmseg.
+    'iou_calculator': {'type': 'mmdet.BboxOverlaps2D'},
+}
 SAMPLER = {'type': 'mmdet.RandomSampler', 'num': 4, 'pos_fraction': 1.0, 'add_gt_as_proposals': False}
 
 

@@ -82,7 +82,7 @@ def test_a_plan_writes_nothing_and_draws_nothing(recipe, segmentor, tmp_path, ca
     assert train_model(recipe, work_dir=str(tmp_path / 'run'), plan=True, auto=True, cfg_options=options) is None
     out = capsys.readouterr().out
     lines, out = out.splitlines(), ' '.join(out.split())
-    assert len(lines) <= 24
+    assert len(lines) <= 26
     assert max(map(len, lines[:-1])) <= 100 or str(tmp_path) in out
     for words in (
         '1 images x 1 process(es) x 2 accumulated = 2',
