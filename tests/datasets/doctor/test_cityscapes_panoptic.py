@@ -52,7 +52,8 @@ def write_official(root, training_numbers=False):
             stem = f'{city}_{number:06d}_000019'
             values = instance_ids(city, number, split)
             makers.write_image(
-                root / f'leftImg8bit/{split}/{city}/{stem}_leftImg8bit.png', makers.photograph(number + len(city))
+                root / f'leftImg8bit/{split}/{city}/{stem}_leftImg8bit.png',
+                makers.photograph(number + sum(map(ord, city))),
             )
             (root / f'gtFine/{split}/{city}').mkdir(parents=True, exist_ok=True)
             Image.fromarray(values.astype(np.int32)).save(root / f'gtFine/{split}/{city}/{stem}_gtFine_instanceIds.png')
