@@ -82,6 +82,7 @@ class Attention(OwnsTables):
         grid: tuple[int, int],
         position: AttentionPosition | None = None,
         mask: Tensor | QueryMask | None = None,
+        residual: Tensor | None = None,
     ) -> Tensor:
         """Attend.
 
@@ -92,6 +93,7 @@ class Attention(OwnsTables):
             mask: Which token (the last axis but one) attends to which (the last): true where it does, or numbers that
                 are added to the logits, broadcast to B x heads x N x N. Each must attend to one at least. A
                 `QueryMask` masks the first tokens alone.
+            residual: Added to the result, of the shape of `tokens`; None for nothing.
 
         Returns:
             The shape of `tokens`.
@@ -106,12 +108,12 @@ class Attention(OwnsTables):
                     f'a mask of all tokens is given to attention in windows of {self.window_size}: give it to '
                     'blocks that attend globally alone'
                 )
-            return self._attend_in_windows(tokens, grid, position, prefix)
+            return self._attend_in_windows(tokens, grid, position, prefix, residual)
         qkv = self._project(tokens)
         attended = self._attend(qkv, grid, position, prefix, mask)
         if self.value_conv is not None:
             attended = attended + self.value_conv(_values(qkv)[:, prefix:].unflatten(1, grid), prefix)
-        return apply_linear(self.proj, self.inner_norm(attended))
+        return apply_linear(self.proj, self.inner_norm(attended), residual)
 
     def keys(self, tokens: Tensor) -> Tensor:
         """The keys, ... x C and one head after the other, of tokens, ... x C, before any rotation by positions."""
@@ -137,7 +139,12 @@ class Attention(OwnsTables):
         return torch.cat([query, torch.zeros_like(key), value])
 
     def _attend_in_windows(
-        self, tokens: Tensor, grid: tuple[int, int], position: AttentionPosition | None, prefix: int
+        self,
+        tokens: Tensor,
+        grid: tuple[int, int],
+        position: AttentionPosition | None,
+        prefix: int,
+        residual: Tensor | None,
     ) -> Tensor:
         size, patches = self.window_size, tokens[:, prefix:]
         if self.window_pad == 'qkv':
@@ -151,7 +158,11 @@ class Attention(OwnsTables):
         patches = window_merge(self._attend(windows, (size, size), position, 0), size, grid).flatten(1, 2)
         if self.value_conv is not None:
             patches = patches + self.value_conv(window_merge(_values(windows), size, grid))
-        return F.pad(apply_linear(self.proj, self.inner_norm(patches)), (0, 0, prefix, 0))
+        normed = self.inner_norm(patches)
+        if residual is None:
+            return F.pad(apply_linear(self.proj, normed), (0, 0, prefix, 0))
+        added = apply_linear(self.proj, normed, residual[:, prefix:])
+        return torch.cat([residual[:, :prefix].to(added.dtype), added], dim=1) if prefix else added
 
     def _attend(
         self,

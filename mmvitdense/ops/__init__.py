@@ -7,13 +7,16 @@ from .backends import backend, set_backend
 from .functions import ms_deform_attn, ms_deform_attn_fused
 from .linear_layer import Linear, apply_linear, linear
 from .module import MultiScaleDeformableAttention
+from .packed_linear import PackedLinear, can_pack
 from .suppression import soft_nms
 
 __all__ = [
     'Linear',
     'MultiScaleDeformableAttention',
+    'PackedLinear',
     'apply_linear',
     'backend',
+    'can_pack',
     'linear',
     'ms_deform_attn',
     'ms_deform_attn_fused',
