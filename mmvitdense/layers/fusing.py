@@ -146,7 +146,8 @@ def _fuse_block(block: TransformerBlock, fusing: Fusing) -> None:
 
 @fuses(Attention)
 def _fuse_attention(attention: Attention, fusing: Fusing) -> None:
-    """A bias that counts as zero for the keys becomes one that is zero there."""
+    """One kernel attends, and a bias that counts as zero for the keys becomes one that is zero there."""
+    attention.for_inference = True
     if attention.without_key_bias and fusing.is_free_linear(attention.qkv):
         attention.qkv.bias = _frozen(attention._used_bias())
         attention.without_key_bias = False
