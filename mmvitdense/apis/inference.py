@@ -58,6 +58,7 @@ class Inferencer:
 
     Attributes:
         classes: Class names, from the checkpoint if it has them, else from the config.
+        model: What predicts: of a fused one the weights can be neither read nor changed.
 
     Raises:
         InputError, DataError, CheckpointError: Something given cannot be used.
