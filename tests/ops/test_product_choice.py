@@ -20,7 +20,7 @@ AVAILABLE = hasattr(torch.ops.mkldnn, '_linear_pointwise') and torch.backends.mk
 needs_onednn = pytest.mark.skipif(not AVAILABLE, reason='this torch has no oneDNN for linear layers')
 MIXED = {
     'outputs': {'torch': 100.0, 'onednn': 210.0},
-    'tokens': {'torch': 100.0, 'onednn': 104.0},
+    'tokens': {'torch': 100.0, 'onednn': 102.0},
     'weight': {'torch': 100.0, 'onednn': 80.0},
 }
 
@@ -57,7 +57,7 @@ def test_an_unknown_choice_is_named(monkeypatch):
 
 @needs_onednn
 def test_each_product_goes_to_the_faster_library(monkeypatch):
-    """What is as fast in both, within 5 %, stays with torch."""
+    """What is as fast in both, within 3 %, stays with torch."""
     measures(monkeypatch)
     monkeypatch.setattr(linear_layer, 'SMALLEST_PRODUCT', 1000)
     calls = []
