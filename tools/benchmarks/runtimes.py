@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import importlib.util
-import multiprocessing
 import statistics
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable
-from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from .products import operations, product_rates
 from .served import Served, serve
@@ -24,8 +25,9 @@ OTHERS = {'onnxruntime': 'onnxruntime', 'openvino float32': 'openvino', 'openvin
 _EXACT = ('ours', 'fused', 'onnxruntime', 'openvino float32')
 _AGREEMENT = 1e-3
 """Largest difference in float32, as a part of the standard deviation."""
-_STEP = 97
-"""Every how-many-th number of the outputs is compared."""
+_PROGRAM = Path(__file__).with_name('runtime_worker.py')
+_PAUSE = 0.02
+"""Seconds between two turns, until the threads of the last one no longer wait for work."""
 
 
 def installed() -> list[str]:
@@ -39,122 +41,126 @@ def compare_runtimes(name: str, size: int, repeats: int) -> dict[str, Any]:
     """Milliseconds of each, medians over rounds in which all take turns, and ratios to ours.
 
     Raises:
-        RuntimeError: One in float32 does not compute the same.
+        RuntimeError: One in float32 does not compute the same, or cannot run the file.
     """
-    kinds, threads = installed(), torch.get_num_threads()
-    served = serve(name, size)
-    rates = product_rates(['bfloat16'])
-    with torch.no_grad():
-        counted = operations(lambda: served.module(served.image))
-    row: dict[str, Any] = {'subject': name, 'size': size, 'threads': threads, 'gigaoperations': counted}
+    kinds, served = installed(), serve(name, size)
+    row: dict[str, Any] = {'subject': name, 'size': size, 'threads': torch.get_num_threads()}
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder, 'model.onnx')
-        if set(kinds) & set(OTHERS):
-            served.write(path)
-        del served
-        workers = {kind: _Worker(kind, name, size, path, threads) for kind in kinds}
+        # Exported before anything is fused, which may change the model.
+        runs, outputs = _start_others(served, Path(folder), [kind for kind in kinds if kind in OTHERS])
         try:
-            row['difference'] = _check(name, {kind: worker.outputs for kind, worker in workers.items()})
+            with torch.no_grad():
+                row['gigaoperations'] = operations(lambda: served.module(served.image))
+            runs = {**_start_ours(served, [kind for kind in kinds if kind in OURS], outputs), **runs}
+            row['difference'] = _check(name, outputs)
             times: dict[str, list[float]] = {kind: [] for kind in kinds}
             for index in range(repeats):
                 for kind in kinds if index % 2 else kinds[::-1]:
-                    times[kind].append(workers[kind].milliseconds())
+                    time.sleep(_PAUSE)
+                    times[kind].append(runs[kind]())
         finally:
-            for worker in workers.values():
-                worker.close()
+            for run in runs.values():
+                if isinstance(run, _Worker):
+                    run.close()
     row['ms'] = {kind: statistics.median(found) for kind, found in times.items()}
     row['ratio'] = {
         kind: statistics.median(theirs / ours for theirs, ours in zip(found, times['ours']))
         for kind, found in times.items()
     }
+    rates = product_rates(['bfloat16']).best
     row['of products'] = {
-        kind: row['ms'][kind] / 1e3 * rates.best['bfloat16' if 'bfloat16' in kind else 'float32'] / counted
+        kind: row['ms'][kind] / 1e3 * rates['bfloat16' if 'bfloat16' in kind else 'float32'] / row['gigaoperations']
         for kind in kinds
         if kind in OURS
     }
-    row['product rates'] = rates.best
+    row['product rates'] = rates
     return row
 
 
+def _start_others(
+    served: Served, folder: Path, kinds: list[str]
+) -> tuple[dict[str, Callable[[], float]], dict[str, list[np.ndarray]]]:
+    """Runtimes with the exported file, ready, and their outputs."""
+    path, image = folder / 'model.onnx', folder / 'image.npy'
+    if kinds:
+        served.write(path)
+        np.save(image, served.image.numpy())
+    workers = {}
+    try:
+        for kind in kinds:
+            workers[kind] = _Worker(kind, path, image, folder / f'{kind}.npz')
+        return workers, {kind: worker.outputs() for kind, worker in workers.items()}
+    except BaseException:
+        for worker in workers.values():
+            worker.close()
+        raise
+
+
+def _start_ours(
+    served: Served, kinds: list[str], outputs: dict[str, list[np.ndarray]]
+) -> dict[str, Callable[[], float]]:
+    runs = {}
+    for kind in kinds:
+        call = _ours(kind, served)
+        outputs[kind] = [output.numpy() for output in call()]
+        call()
+        runs[kind] = lambda call=call: _milliseconds(call)
+    return runs
+
+
 class _Worker:
-    """A process that holds a model and times a call where it is asked to."""
+    """A process that holds a file in a runtime, and times a call where it is asked to."""
 
-    def __init__(self, kind: str, name: str, size: int, path: Path, threads: int):
-        context = multiprocessing.get_context('spawn')
-        self.connection, theirs = context.Pipe()
-        self.process = context.Process(target=_work, args=(theirs, kind, name, size, path, threads), daemon=True)
-        self.process.start()
-        theirs.close()
-        self.outputs = self._receive()
+    def __init__(self, kind: str, path: Path, image: Path, outputs: Path):
+        self.kind, self._outputs = kind, outputs
+        command = [sys.executable, _PROGRAM, kind, path, image, outputs, str(torch.get_num_threads())]
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
-    def milliseconds(self) -> float:
-        """Of one call."""
-        self.connection.send('run')
-        return self._receive()
+    def outputs(self) -> list[np.ndarray]:
+        """Those of the first call, when it is done."""
+        self._line()
+        with np.load(self._outputs) as archive:
+            return list(archive.values())
+
+    def __call__(self) -> float:
+        """Milliseconds of a call."""
+        self.process.stdin.write('run\n')
+        self.process.stdin.flush()
+        return float(self._line())
 
     def close(self) -> None:
         """End the process."""
-        self.connection.close()
-        self.process.join(30)
+        self.process.stdin.close()
+        self.process.stdout.close()
+        self.process.wait()
 
-    def _receive(self) -> Any:
-        found = self.connection.recv()
-        if isinstance(found, Exception):
-            raise found
-        return found
-
-
-def _work(connection: Connection, kind: str, name: str, size: int, path: Path, threads: int) -> None:
-    torch.set_num_threads(threads)
-    try:
-        run = _runner(kind, serve(name, size), path, threads)
-        connection.send([np.asarray(output, dtype=np.float32).ravel()[::_STEP] for output in run()])
-        # The first calls find buffers and blocks of threads.
-        run()
-        while True:
-            connection.recv()
-            start = time.perf_counter()
-            run()
-            connection.send((time.perf_counter() - start) * 1e3)
-    except EOFError:
-        return
-    except Exception as error:
-        connection.send(RuntimeError(f'{kind}: {error}'))
+    def _line(self) -> str:
+        line = self.process.stdout.readline()
+        if not line:
+            raise RuntimeError(f'{self.kind} cannot run the file: see the error above')
+        return line
 
 
-def _runner(kind: str, served: Served, path: Path, threads: int) -> Callable[[], list[Any]]:
-    if kind not in OTHERS:
-        return _ours(kind, served)
-    given = {'image': served.image.numpy()}
-    if kind == 'onnxruntime':
-        import onnxruntime
-
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads, options.log_severity_level = threads, 3
-        session = onnxruntime.InferenceSession(path, options, providers=['CPUExecutionProvider'])
-        return lambda: session.run(None, given)
-    import openvino
-
-    hint = {'INFERENCE_PRECISION_HINT': 'f32'} if kind == 'openvino float32' else {}
-    compiled = openvino.Core().compile_model(path, 'CPU', {'INFERENCE_NUM_THREADS': threads, **hint})
-    return lambda: list(compiled(given).values())
-
-
-def _ours(kind: str, served: Served) -> Callable[[], list[Any]]:
+def _ours(kind: str, served: Served) -> Callable[[], list[Tensor]]:
     module = served.module
     if kind.startswith('fused'):
         from mmvitdense.apis.fusing import fuse_for_inference
 
         module = fuse_for_inference(module, precision='bfloat16' if 'bfloat16' in kind else 'float32')
-    autocast = torch.autocast('cpu', torch.bfloat16, enabled=kind == 'autocast bfloat16')
 
     @torch.inference_mode()
-    def run() -> list[torch.Tensor]:
-        with autocast:
+    def run() -> list[Tensor]:
+        with torch.autocast('cpu', torch.bfloat16, enabled=kind == 'autocast bfloat16'):
             outputs = module(served.image)
-        return [output.float() for output in ([outputs] if isinstance(outputs, torch.Tensor) else outputs)]
+        return [output.float() for output in ([outputs] if isinstance(outputs, Tensor) else outputs)]
 
     return run
+
+
+def _milliseconds(call: Callable[[], Any]) -> float:
+    start = time.perf_counter()
+    call()
+    return (time.perf_counter() - start) * 1e3
 
 
 def _check(name: str, outputs: dict[str, list[np.ndarray]]) -> dict[str, float]:
