@@ -1,9 +1,10 @@
 """Which of torch's two CPU libraries multiplies float32 faster on this machine: measured once, then kept.
 
 A linear layer is three products, its outputs, the gradient of its tokens and that of its weight, and each has its own
-answer. What was found lies in the cache folder, in a file for each processor, torch and number of threads, and all
-later processes go by it: the two libraries round differently, so that a choice that changed from one run to the next
-would change the last bits of what a resumed training computes.
+answer. What was found lies in the cache folder, in a file for each processor and torch, and all later processes go by
+it: the two libraries round differently, so that a choice that changed from one run to the next would change the last
+bits of what a resumed training computes. For the same reason it is one thread that multiplies, by the time that the
+processor gave to it: neither other work on the machine nor the number of threads of a run changes the answer.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ processors where the libraries differ little they differ more in wide layers tha
 _GAIN = 1.03
 """So much faster must oneDNN be: where both are alike, noise must not decide."""
 _ROUNDS, _ROUNDS_UNDER_LOAD = 3, 10
-"""Turns of the libraries, and how many where no two turns of a library take the same time."""
+"""Turns of the libraries, and how many at most where the best time of a library was not had twice."""
 _SAME = 1.03
 _Product = Callable[[Tensor, Tensor, Tensor | None], Tensor]
 
@@ -50,17 +51,13 @@ def onednn_product(left: Tensor, right: Tensor, bias: Tensor | None) -> Tensor:
 LIBRARIES: Mapping[str, _Product] = {'torch': F.linear, 'onednn': onednn_product}
 
 
+@lru_cache(maxsize=1)
 def onednn_forms() -> frozenset[str]:
-    """The products of FORMS that oneDNN is asked for, with as many threads as torch has now.
+    """The products of FORMS that oneDNN is asked for.
 
     Raises:
         ValueError: the environment variable has an unknown value.
     """
-    return _onednn_forms(torch.get_num_threads())
-
-
-@lru_cache(maxsize=16)
-def _onednn_forms(threads: int) -> frozenset[str]:
     choice = os.environ.get(VARIABLE, 'auto')
     if choice not in ('auto', 'torch', 'onednn'):
         raise ValueError(f"{VARIABLE} must be 'auto', 'torch' or 'onednn', got {choice!r}")
@@ -69,17 +66,17 @@ def _onednn_forms(threads: int) -> frozenset[str]:
         return frozenset()
     if choice == 'onednn':
         return frozenset(FORMS)
-    rates = kept_rates(threads)
+    rates = kept_rates()
     return frozenset(form for form in FORMS if rates and rates[form]['onednn'] > _GAIN * rates[form]['torch'])
 
 
-def kept_rates(threads: int) -> dict[str, dict[str, float]] | None:
+def kept_rates() -> dict[str, dict[str, float]] | None:
     """Rates of both libraries in GFLOP/s, {form: {library: rate}}, as this machine has them in its cache.
 
     They are measured where there are none, by one process while others wait. None, with a warning, where nothing can
     be kept: what was measured anew in every run could differ from run to run.
     """
-    made_for = _made_for(threads)
+    made_for = _made_for()
     digest = hashlib.sha256(json.dumps(made_for, sort_keys=True).encode()).hexdigest()[:16]
     path = building.cache_root() / 'products' / f'{digest}.json'
     rates = _read(path)
@@ -104,34 +101,49 @@ def kept_rates(threads: int) -> dict[str, dict[str, float]] | None:
     return rates
 
 
-def measured_rates(rows: int = SHAPE[0], ins: int = SHAPE[1], outs: int = SHAPE[2]) -> dict[str, dict[str, float]]:
+def measured_rates(
+    rows: int = SHAPE[0], ins: int = SHAPE[1], outs: int = SHAPE[2], threads: int = 1
+) -> dict[str, dict[str, float]]:
     """Rates of both libraries now, the best of a few turns, for `rows` tokens and `ins` to `outs` channels.
 
-    That takes 0.3 s on two cores. It runs in a thread of its own, where nothing that the caller has switched on holds:
+    By default that takes 0.4 s. It runs in a thread of its own, where nothing that the caller has switched on holds:
     no autocast, no inference mode, no transform of functions. Random numbers are not drawn.
+
+    Args:
+        rows, ins, outs: Shape of the product.
+        threads: One, whose own time counts, or several, by the clock.
 
     Returns:
         {form: {library: rate in GFLOP/s}}.
     """
+    before = torch.get_num_threads()
     with ThreadPoolExecutor(1) as pool:
-        return pool.submit(_measure, rows, ins, outs).result()
+        try:
+            return pool.submit(_measure, (rows, ins, outs), threads).result()
+        finally:
+            # Of some libraries the number holds for all threads of the process.
+            pool.submit(torch.set_num_threads, before).result()
 
 
-def _measure(rows: int, ins: int, outs: int) -> dict[str, dict[str, float]]:
+def _measure(shape: tuple[int, int, int], threads: int) -> dict[str, dict[str, float]]:
+    torch.set_num_threads(threads)
+    fine = time.get_clock_info('thread_time').resolution < 1e-5
+    clock = time.thread_time if threads == 1 and fine else time.perf_counter
+    rows, ins, outs = shape
     with torch.no_grad():
-        tokens, weight, grad = (_matrix(*shape) for shape in ((rows, ins), (outs, ins), (rows, outs)))
+        tokens, weight, grad = (_matrix(*sides) for sides in ((rows, ins), (outs, ins), (rows, outs)))
         factors = {'outputs': (tokens, weight), 'tokens': (grad, weight.t()), 'weight': (grad.t(), tokens.t())}
-        return {form: _rates(*factors[form], 2e-9 * rows * ins * outs) for form in FORMS}
+        return {form: _rates(*factors[form], 2e-9 * rows * ins * outs, clock) for form in FORMS}
 
 
-def _rates(left: Tensor, right: Tensor, operations: float) -> dict[str, float]:
+def _rates(left: Tensor, right: Tensor, operations: float, clock: Callable[[], float]) -> dict[str, float]:
     times: dict[str, list[float]] = {name: [] for name in LIBRARIES}
     for turn in range(_ROUNDS_UNDER_LOAD + 1):
         for name, product in LIBRARIES.items():
-            start = time.perf_counter()
+            start = clock()
             product(left, right, None)
             # The first turn loads libraries and makes code.
-            times[name] += [time.perf_counter() - start] if turn else []
+            times[name] += [clock() - start] if turn else []
         if turn >= _ROUNDS and all(_is_steady(sorted(found)) for found in times.values()):
             break
     return {name: round(operations / min(found), 1) for name, found in times.items()}
@@ -147,14 +159,13 @@ def _matrix(rows: int, columns: int) -> Tensor:
     return numbers.remainder_(17).sub_(8).view(rows, columns)
 
 
-def _made_for(threads: int) -> dict[str, Any]:
+def _made_for() -> dict[str, Any]:
     """What the answer depends on."""
     return {
         'processor': list(processor()),
         'libraries': library_versions(),
         'variables': steering_variables(),
-        'threads': threads,
-        'shape': SHAPE,
+        'shape': list(SHAPE),
     }
 
 

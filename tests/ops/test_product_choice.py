@@ -29,9 +29,9 @@ MIXED = {
 def cache(tmp_path, monkeypatch):
     monkeypatch.setenv(building.CACHE_VARIABLE, str(tmp_path / 'cache'))
     monkeypatch.delenv(product_choice.VARIABLE, raising=False)
-    product_choice._onednn_forms.cache_clear()
+    product_choice.onednn_forms.cache_clear()
     yield tmp_path / 'cache' / 'products'
-    product_choice._onednn_forms.cache_clear()
+    product_choice.onednn_forms.cache_clear()
 
 
 def measures(monkeypatch, rates=MIXED):
@@ -73,21 +73,25 @@ def test_each_product_goes_to_the_faster_library(monkeypatch):
 
 
 @needs_onednn
-def test_a_machine_is_measured_once_for_each_number_of_threads(monkeypatch, cache):
+def test_a_machine_is_measured_once(monkeypatch, cache):
     times = measures(monkeypatch)
-    for run in range(2):
-        product_choice._onednn_forms.cache_clear()
-        assert [product_choice._onednn_forms(threads) for threads in (1, 3)] == [{'outputs'}] * 2
-        # What a later run would measure does not matter.
-        times = measures(monkeypatch, {form: {'torch': 1.0, 'onednn': 9.0} for form in FORMS}) if run else times
-        assert len(times) == (0 if run else 2)
-    files = sorted(cache.glob('*.json'))
-    assert [json.loads(file.read_text())['made for']['threads'] for file in files].count(3) == 1
-    files[0].write_text('{"GFLOP/s": {"outputs"')
-    product_choice._onednn_forms.cache_clear()
-    changed = [product_choice._onednn_forms(threads) for threads in (1, 3)]
-    assert set(changed) == {frozenset({'outputs'}), frozenset(FORMS)}
-    assert len(times) == 1
+    assert product_choice.onednn_forms() == {'outputs'}
+    # What a later run would measure does not matter, nor how many threads it has.
+    later = measures(monkeypatch, {form: {'torch': 1.0, 'onednn': 9.0} for form in FORMS})
+    threads = torch.get_num_threads()
+    try:
+        torch.set_num_threads(threads + 1)
+        product_choice.onednn_forms.cache_clear()
+        assert product_choice.onednn_forms() == {'outputs'}
+    finally:
+        torch.set_num_threads(threads)
+    assert (len(times), len(later)) == (1, 0)
+    (file,) = cache.glob('*.json')
+    assert json.loads(file.read_text())['made for']['libraries']['torch'] == torch.__version__
+    file.write_text('{"GFLOP/s": {"outputs"')
+    product_choice.onednn_forms.cache_clear()
+    assert product_choice.onednn_forms() == set(FORMS)
+    assert len(later) == 1
 
 
 @needs_onednn
@@ -107,7 +111,7 @@ def _choose(queue):
         return {form: {name: draw.random() for name in LIBRARIES} for form in FORMS}
 
     product_choice.measured_rates = slow
-    queue.put(product_choice.kept_rates(1))
+    queue.put(product_choice.kept_rates())
 
 
 @pytest.mark.skipif(os.name != 'posix', reason='a lock of files is had on POSIX only')
@@ -125,13 +129,14 @@ def test_processes_that_start_together_agree():
 
 @needs_onednn
 def test_measuring_is_not_seen_from_outside():
-    state = torch.get_rng_state()
+    state, threads = torch.get_rng_state(), torch.get_num_threads()
     counter, autocast = FlopCounterMode(display=False), torch.autocast('cpu', torch.bfloat16)
     with torch.inference_mode(), autocast, torch.device('meta'), counter:
         rates = product_choice.measured_rates(32, 16, 16)
     assert all(rates[form][name] > 0 for form in FORMS for name in LIBRARIES)
     assert counter.get_total_flops() == 0
     assert torch.equal(torch.get_rng_state(), state)
+    assert torch.get_num_threads() == threads
 
 
 def test_nothing_is_measured_where_onednn_has_no_business(monkeypatch):

@@ -41,7 +41,7 @@ class ProductRates(NamedTuple):
 
 def product_rates(types: Iterable[str] = ()) -> ProductRates:
     """Measure the linear layers of ViTs, outputs and gradients; besides float32 in bfloat16 where `types` has it."""
-    layers = {name: measured_rates(*shape) for name, shape in LAYERS.items()}
+    layers = {name: measured_rates(*shape, torch.get_num_threads()) for name, shape in LAYERS.items()}
     best = {'float32': max(rate for forms in layers.values() for rates in forms.values() for rate in rates.values())}
     if 'bfloat16' in types:
         best['bfloat16'] = max(_bfloat16_rate(*shape) for shape in LAYERS.values())
