@@ -1,5 +1,6 @@
 """Reading checkpoint files: containers, formats, and files that are refused."""
 
+import json
 import os
 import pickle
 import re
@@ -261,6 +262,48 @@ def test_marks_of_wrappers(tmp_path, spelling):
     torch.save({'state_dict': {spelling.format(name): tensor for name, tensor in WEIGHTS.items()}}, path)
     prefix = 'a.' if spelling.startswith('a.') else ''
     assert read_checkpoint(path).keys() == {f'{prefix}{name}' for name in WEIGHTS}
+
+
+class TestParts:
+    """Of an index, as transformers writes files of torch that are large."""
+
+    def write(self, folder, last, name='pytorch_model.bin.index.json'):
+        torch.save({'a.weight': WEIGHTS['a.weight']}, folder / 'part-1.bin')
+        torch.save(last, folder / 'part-2.bin')
+        (index := folder / name).write_text(
+            json.dumps({'weight_map': {'a.weight': 'part-1.bin', 'a.bias': 'part-2.bin'}})
+        )
+        return index
+
+    @pytest.mark.parametrize('name', ['pytorch_model.bin.index.fp16.json', 'other.safetensors.index.json'])
+    def test_whole(self, tmp_path, name):
+        """The index stands for the folder, whose parts are no files of their own."""
+        index = self.write(tmp_path, {'a.bias': WEIGHTS['a.bias']}, name)
+        (tmp_path / 'config.json').write_text('{}')
+        assert_weights(read_checkpoint(index))
+        assert_weights(read_checkpoint(tmp_path))
+
+    @pytest.mark.parametrize(
+        ('last', 'message'),
+        [
+            ({'b': torch.ones(2)}, 'and its parts differ in 2 weights'),
+            ([torch.ones(2)], r'part-2\.bin holds no state dict: copy or fetch all parts'),
+        ],
+    )
+    def test_not_of_one_model(self, tmp_path, last, message):
+        with pytest.raises(CheckpointError, match=message):
+            read_checkpoint(self.write(tmp_path, last))
+
+    def test_code_in_a_part_is_not_run(self, tmp_path):
+        (victim := tmp_path / 'victim').touch()
+        with pytest.raises(CheckpointError, match=r'part-2\.bin holds more than weights'):
+            read_checkpoint(self.write(tmp_path, {'a.bias': WEIGHTS['a.bias'], 'payload': Payload(str(victim))}))
+        assert victim.exists()
+
+    def test_an_index_is_no_part(self, tmp_path):
+        (index := tmp_path / 'pytorch_model.bin.index.json').write_text(json.dumps({'weight_map': {'a': index.name}}))
+        with pytest.raises(CheckpointError, match='is not a checkpoint'):
+            read_checkpoint(index)
 
 
 @pytest.mark.parametrize('content', [{}, {'epoch': 1}, [torch.zeros(2)], torch.zeros(2), {'model': {'epoch': 2}}])

@@ -49,20 +49,29 @@ def read_file(path_or_url: str | os.PathLike) -> Any:
     Args:
         path_or_url: A file of `torch.save` (read with `weights_only=True`; mapped rather than copied),
             safetensors, TorchScript (its parameters), a pickle of numpy arrays as detectron2 writes, or an archive of
-            them (npz); a zip archive around one of these; an index of safetensors in parts; a folder with a config.json
-            and weights beside it; or the http(s) address of a file, which is fetched once into torch's hub cache.
+            them (npz); a zip archive around one of these; an index of safetensors or of files of torch (.bin) in parts;
+            a folder with a config.json and weights beside it; or the http(s) address of a file, which is fetched once
+            into torch's hub cache.
 
     Raises:
         CheckpointError: There is no such file, it is damaged, or it holds objects that could run code.
     """
     name = os.fspath(path_or_url)
     path = existing_file(name)
+    if not shards.is_index(path):
+        return _read_one(path, name)
+    try:
+        return shards.load_parts(path, lambda part: _read_one(part, part))
+    except shards.BrokenIndexError as error:
+        raise CheckpointError(str(error)) from error
+
+
+def _read_one(path: str, name: str) -> Any:
+    """What is in one file, which messages call by the name that was given."""
     try:
         _refuse_damaged(path, name)
         if _is_safetensors(path):
             return _load_safetensors(path)
-        if path.endswith(shards.SUFFIX):
-            return shards.load_parts(path, _load_safetensors)
         if path.endswith('.npz'):
             return load_archive(path)
         if is_torchscript(path):
@@ -74,8 +83,6 @@ def read_file(path_or_url: str | os.PathLike) -> Any:
             return torch.load(path, map_location='cpu', weights_only=True, mmap=zipfile.is_zipfile(path))
     except CheckpointError:
         raise
-    except shards.BrokenIndexError as error:
-        raise CheckpointError(str(error)) from error
     except Exception as error:  # what torch raises depends on where the damage is: OSError, IndexError, KeyError, ...
         raise CheckpointError(_why(path, error, name)) from error
 
@@ -119,13 +126,13 @@ def local_path(path_or_url: str | os.PathLike) -> str:
         CheckpointError: It cannot be fetched, or not be unpacked.
     """
     name = os.fspath(path_or_url)
-    if '://' in name:
-        try:
+    try:
+        if '://' in name:
             name = fetched_with_parts(name) if is_index(name) else fetched(name)
-        except (DownloadError, shards.BrokenIndexError) as error:
-            raise CheckpointError(str(error)) from error
-    elif os.path.isdir(name):
-        name = weights_of_snapshot(name) or name
+        elif os.path.isdir(name):
+            name = weights_of_snapshot(name) or name
+    except (DownloadError, shards.BrokenIndexError) as error:
+        raise CheckpointError(str(error)) from error
     return _unpacked(name)
 
 
@@ -155,7 +162,7 @@ def _is_safetensors(path: str) -> bool:
     with open(path, 'rb') as file:
         start = file.read(9)
     if start[8:] == b'{':
-        return not path.endswith(shards.SUFFIX)
+        return True
     return path.endswith('.safetensors') and start[:2] not in (b'PK', b'\x80\x02')
 
 
