@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from mmvitdense.checkpoints import detect
+from mmvitdense.layers.positions import sincos_position_table
 from mmvitdense.models import PlainViT
 from tests.fidelity.agreement import redraw
 from tests.fidelity.pretraining import NORM, SIZES, SMOOTH, TINY, compare, rename, timm_vit
@@ -80,6 +81,26 @@ class TestTimmFamily:
         oracle = timm_vit(class_token=False, global_pool='map', act_layer='gelu_tanh')
         pool = [name for name in oracle.state_dict() if name.startswith('attn_pool.')]
         compare(oracle.forward_features, oracle.state_dict(), 'timm ViT', size, pool, act='gelu_tanh', **SMOOTH)
+
+    @pytest.mark.parametrize('class_token', [True, False])
+    def test_positions_of_registers(self, size, class_token):
+        """As in vit_so150m_patch16_reg4_map_256."""
+        oracle = timm_vit(class_token=class_token, global_pool='', reg_tokens=3)
+        compare(oracle.forward_features, oracle.state_dict(), 'timm ViT', size, **SMOOTH)
+
+
+def test_what_looks_like_siglip():
+    """I-JEPA has sines, and timm's models with norms behind the parts of a block have no biases."""
+    without = {'class_token': False, 'global_pool': ''}
+    oracle = timm_vit(**without)
+    weights = dict(oracle.state_dict())
+    form = detect(weights)
+    assert form.families(weights) == ('siglip', 'siglip2')
+    assert form.notes(weights) == ()
+    assert form.families({**weights, 'pos_embed': sincos_position_table((4, 4), 192, 'sincos_mae')}) == ()
+    weights = dict(timm_vit(**without, qkv_bias=False).state_dict())
+    assert form.families(weights) == ()
+    assert 'vit_*_rpn_*' in form.notes(weights)[0]
 
 
 def test_heads_of_moco_v3_small():
