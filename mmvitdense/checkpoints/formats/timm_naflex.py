@@ -19,6 +19,11 @@ ANCHOR = 'embeds.proj.weight'
 _BLOCK = re.compile(r'^blocks\.\d+\.((norm[12]|attn\.(qkv|proj)|mlp\.fc[12])\.(weight|bias)|ls[12]\.gamma)$')
 _EMBEDDING = {ANCHOR, 'embeds.proj.bias', 'embeds.pos_embed'}
 _REGISTERS = 'embeds.reg_token'
+_RULES = (
+    (r'^embeds\.proj\.', 'patch_embed.proj.'),
+    (r'^embeds\.pos', 'pos'),
+    (r'^embeds\.reg_token$', 'register_tokens'),
+)
 
 
 def matches(state_dict: dict[str, Tensor]) -> bool:

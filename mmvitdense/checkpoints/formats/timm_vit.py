@@ -130,7 +130,7 @@ def notes(state_dict: dict[str, Tensor]) -> tuple[str, ...]:
 
 
 def _may_be_siglip(weights: dict[str, Tensor]) -> bool:
-    """Without a class token; I-JEPA has sines, ViTs of timm's own have LayerScale or no bias of query, key and value."""
+    """Of those without a class token: I-JEPA has sines, timm's own have LayerScale, or no bias of query and key."""
     if 'blocks.0.attn.qkv.bias' not in weights or 'blocks.0.ls1.gamma' in weights:
         return False
     return sines_of(weights['pos_embed']) is None
