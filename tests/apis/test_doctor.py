@@ -416,7 +416,12 @@ def test_weights_of_no_model(weights, saved, run, change, code, words):
         ('vit.safetensors', b'', 'is an empty file'),
         ('vit.safetensors', b'version https://git-lfs.github.com/spec/v1\noid', 'is the pointer of Git LFS'),
         ('vit.pth', b'<!DOCTYPE html><html>', 'is a page of the web'),
-        ('vit.pth', b'words', 'is not a checkpoint'),
+        ('vit.pth', b'words', "is a text and no checkpoint, beginning with 'words'"),
+        ('vit.safetensors', b'{"error": "Not found"}', 'is a text and no checkpoint'),
+        ('vit.bin', b'GGUF\x03\x00', 'is a file of GGUF'),
+        ('vit.h5', b'\x89HDF\r\n\x1a\n', 'is a file of HDF5, as Keras writes'),
+        ('vit.pth.tar', bytes(257) + b'ustar', 'is an archive of tar: unpack it'),
+        ('vit.pth', b'\x08\x07', 'is not a checkpoint'),
     ],
 )
 def test_files_without_weights(tmp_path, run, name, content, words):

@@ -302,8 +302,16 @@ class TestParts:
 
     def test_an_index_is_no_part(self, tmp_path):
         (index := tmp_path / 'pytorch_model.bin.index.json').write_text(json.dumps({'weight_map': {'a': index.name}}))
-        with pytest.raises(CheckpointError, match='is not a checkpoint'):
+        with pytest.raises(CheckpointError, match='is a text and no checkpoint'):
             read_checkpoint(index)
+
+
+def test_the_state_of_an_optimizer(tmp_path):
+    state = {'state': {0: {'exp_avg': torch.zeros(2)}}, 'param_groups': [{'lr': 0.1}]}
+    for content in (state, {'optimizer': state, 'epoch': 1}):
+        torch.save(content, tmp_path / 'optimizer.pth')
+        with pytest.raises(CheckpointError, match='holds no tensors, found the state of an optimizer'):
+            read_checkpoint(tmp_path / 'optimizer.pth')
 
 
 @pytest.mark.parametrize('content', [{}, {'epoch': 1}, [torch.zeros(2)], torch.zeros(2), {'model': {'epoch': 2}}])

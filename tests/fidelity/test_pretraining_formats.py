@@ -12,6 +12,7 @@ from functools import partial
 import pytest
 import torch
 from torch import nn
+from torchvision.models.vision_transformer import VisionTransformer
 
 from mmvitdense.checkpoints import detect
 from mmvitdense.layers.positions import sincos_position_table
@@ -87,6 +88,22 @@ class TestTimmFamily:
         """As in vit_so150m_patch16_reg4_map_256."""
         oracle = timm_vit(class_token=class_token, global_pool='', reg_tokens=3)
         compare(oracle.forward_features, oracle.state_dict(), 'timm ViT', size, **SMOOTH)
+
+
+@pytest.mark.parametrize('first', [False, True])
+def test_torchvision(first):
+    """With the names of today, and those of the files that were published first."""
+    sizes = {'image_size': 32, 'patch_size': 8, 'num_layers': 2, 'num_heads': 3, 'hidden_dim': 192, 'mlp_dim': 64}
+    oracle = redraw(VisionTransformer(**sizes)).eval()
+    weights = dict(oracle.state_dict())
+    if first:
+        weights = rename(weights, (r'mlp\.0\.', 'mlp.linear_1.'), (r'mlp\.3\.', 'mlp.linear_2.'))
+
+    def run(image):
+        patches = oracle._process_input(image)
+        return oracle.encoder(torch.cat([oracle.class_token.expand(len(image), -1, -1), patches], dim=1))
+
+    compare(run, weights, 'torchvision ViT', (32, 32), ['heads.head.weight', 'heads.head.bias'])
 
 
 def test_what_looks_like_siglip():

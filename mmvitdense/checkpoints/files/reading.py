@@ -22,6 +22,7 @@ from .fetched_parts import fetched_with_parts, is_index
 from .hub_folder import weights_of_snapshot
 from .numpy_archive import load_archive
 from .numpy_pickle import load_arrays
+from .other_content import LENGTH, other_content
 from .prefix import without_wrappers
 from .record_text import with_record_of_text
 from .run_folder import folder_message
@@ -191,8 +192,8 @@ def _why(path: str, error: Exception, name: str) -> str:
         return f'{path} cannot be read: {error}.'
     # The beginning identifies a file of torch.save; zipfile.is_zipfile looks at the end, which may be missing.
     with open(path, 'rb') as file:
-        start = file.read(64)
-    if what := _other_content(start):
+        start = file.read(LENGTH)
+    if what := other_content(start):
         return f'{path} is {what}.'
     whole_format = start[:2] == b'PK' or path.endswith('.safetensors')
     pickled = start[:2] == b'PK' or start[:1] == b'\x80'  # a text can be taken for a pickle of the first protocols
@@ -216,21 +217,19 @@ def _why(path: str, error: Exception, name: str) -> str:
     return f'{path} is not a checkpoint: expected a file written by torch.save or safetensors.{fetched_from}'
 
 
-def _other_content(start: bytes) -> str | None:
-    """What a file is that begins so and holds no weights, and what to do; None for all others."""
-    if not start:
-        return 'an empty file: copy or fetch it again'
-    if start.startswith(b'version https://git-lfs'):
-        return 'the pointer of Git LFS to a file: run `git lfs pull` in its folder, or fetch the file itself'
-    if start.lstrip().lower().startswith((b'<!doctype', b'<html', b'<?xml')):
-        return 'a page of the web and no checkpoint: open the address in a browser to see what it says'
-    return None
-
-
 def _kind_of(content: object) -> str:
+    if _has_state_of_optimizer(content):
+        return 'the state of an optimizer'
     if isinstance(content, dict) and content:
         return f'a dict of {", ".join(map(str, list(content)[:4]))}{", ..." if len(content) > 4 else ""}'
     return type(content).__name__
+
+
+def _has_state_of_optimizer(content: object) -> bool:
+    """Whether there is nothing with numbers but that, as it is or under a name."""
+    if not isinstance(content, dict):
+        return False
+    return 'param_groups' in content or any('param_groups' in x for x in content.values() if isinstance(x, dict))
 
 
 def _other_archive(path: str) -> list[str]:
