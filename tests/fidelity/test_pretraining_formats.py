@@ -83,10 +83,10 @@ class TestTimmFamily:
         pool = [name for name in oracle.state_dict() if name.startswith('attn_pool.')]
         compare(oracle.forward_features, oracle.state_dict(), 'timm ViT', size, pool, act='gelu_tanh', **SMOOTH)
 
-    @pytest.mark.parametrize('class_token', [True, False])
-    def test_positions_of_registers(self, size, class_token):
-        """As in vit_so150m_patch16_reg4_map_256."""
-        oracle = timm_vit(class_token=class_token, global_pool='', reg_tokens=3)
+    @pytest.mark.parametrize(('class_token', 'registers'), [(True, 3), (False, 4), (False, 1)])
+    def test_positions_of_registers(self, size, class_token, registers):
+        """As in vit_so150m_patch16_reg4_map_256 and vit_so150m2_patch16_reg1_gap_256."""
+        oracle = timm_vit(class_token=class_token, global_pool='', reg_tokens=registers)
         compare(oracle.forward_features, oracle.state_dict(), 'timm ViT', size, **SMOOTH)
 
 

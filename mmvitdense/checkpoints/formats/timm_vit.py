@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mmvitdense.layers.positions.table_rows import square_side, square_table
+from mmvitdense.layers.positions.table_rows import square_side
 from mmvitdense.pretrainings import ARCHITECTURES
 
 from . import radio, tips
@@ -61,7 +61,8 @@ def _without_rows_of_registers(weights: dict[str, Tensor]) -> dict[str, Tensor]:
         return weights
     table, registers, first = weights['pos_embed'], weights['register_tokens'], int('cls_token' in weights)
     last = first + registers.shape[1]
-    if square_table(table.shape[1]) is not None or square_side(table.shape[1] - last) is None:
+    rows = table.shape[1]
+    if square_side(rows) or (first and square_side(rows - first)) or not square_side(rows - last):
         return weights
     rest = torch.cat([table[:, :first], table[:, last:]], dim=1)
     return {**weights, 'register_tokens': registers + table[:, first:last].to(registers.device), 'pos_embed': rest}
