@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from mmvitdense.checkpoints import CheckpointError, read_checkpoint
+from mmvitdense.checkpoints.files import wrapped
 
 WEIGHTS = {'a.weight': torch.arange(6.0).reshape(2, 3), 'a.bias': torch.ones(2, dtype=torch.float16)}
 
@@ -320,6 +321,16 @@ def test_no_tensors(tmp_path, content):
     torch.save(content, path)
     with pytest.raises(CheckpointError, match=r'empty\.pth.* holds no tensors, found [\w ]+: expected a state dict'):
         read_checkpoint(path)
+
+
+@pytest.mark.parametrize('name', ['weights.zip', 'weights.npz', 'weights.pth'])
+def test_what_would_fill_a_disk(tmp_path, name, monkeypatch):
+    """Or memory: an archive of zeros. It is not unpacked."""
+    monkeypatch.setattr(wrapped, '_SWOLLEN', 1 << 16)
+    with zipfile.ZipFile(tmp_path / name, 'w', zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr('a/data.pkl' if name.endswith('pth') else 'a.pth', bytes(1 << 20))
+    with pytest.raises(CheckpointError, match=r'is refused: its a.* MB unpacks to 0\.001 GB, as no weights do'):
+        read_checkpoint(tmp_path / name)
 
 
 class TestArchivesAroundOneFile:

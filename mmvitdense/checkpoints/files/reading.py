@@ -27,7 +27,7 @@ from .prefix import without_wrappers
 from .record_text import with_record_of_text
 from .run_folder import folder_message
 from .torchscript import is_torchscript, load_torchscript
-from .wrapped import listed_members, unwrapped, wrapped_file
+from .wrapped import listed_members, swollen_member, unwrapped, wrapped_file
 
 # The first of these that a file has is opened, and what it holds likewise.
 CONTAINERS = (
@@ -140,6 +140,11 @@ def local_path(path_or_url: str | os.PathLike) -> str:
 def _unpacked(path: str) -> str:
     """The file itself, or the one that an archive has around it."""
     try:
+        if os.path.isfile(path) and zipfile.is_zipfile(path) and (large := swollen_member(path)) is not None:
+            raise CheckpointError(
+                f'{path} is refused: its {large.filename} of {large.compress_size / 1e6:.2g} MB unpacks to '
+                f'{large.file_size / 1e9:.2g} GB, as no weights do.'
+            )
         member = wrapped_file(path) if os.path.isfile(path) else None
         return path if member is None else unwrapped(path, member)
     except (zipfile.BadZipFile, zlib.error) as error:
