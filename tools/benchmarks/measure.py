@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import ctypes
 import functools
 import multiprocessing
 import statistics
-import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
+
+from mmvitdense.apis.timing import peak_bytes, seconds_of
 
 from .subjects import Pair, build
 
@@ -74,7 +73,7 @@ def measure(case: Case, repeats: int, memory: bool) -> dict[str, Any]:
         runs[variant]()
     for index in range(repeats):
         for variant in VARIANTS if index % 2 else reversed(VARIANTS):
-            times[variant].append(_time_ms(runs[variant], case.device))
+            times[variant].append(seconds_of(runs[variant], case.device) * 1000)
     ratios = [theirs / ours for ours, theirs in zip(times['ours'], times['baseline'])]
     row.update(ours_ms=statistics.median(times['ours']), baseline_ms=statistics.median(times['baseline']))
     row.update(ratio=statistics.median(ratios), ratio_low=min(ratios), ratio_high=max(ratios))
@@ -82,7 +81,7 @@ def measure(case: Case, repeats: int, memory: bool) -> dict[str, Any]:
         row['kept_mb'], row['baseline_kept_mb'] = (kept_mb(pair, variant, case) for variant in VARIANTS)
     if memory and case.device == 'cuda':
         # The allocator knows what is in use; a process of its own would cost a start of CUDA.
-        row['peak_mb'], row['baseline_peak_mb'] = (_peak_on_gpu(pair, runs[variant]) for variant in VARIANTS)
+        row['peak_mb'], row['baseline_peak_mb'] = (_peak_here(pair, runs[variant], case) for variant in VARIANTS)
     elif memory:
         del pair, runs
         _build.cache_clear()
@@ -150,19 +149,6 @@ def _gradient_difference(ours: dict[str, Tensor], theirs: dict[str, Tensor]) -> 
     return (difference / sum(theirs[name].double().square().sum() for name in ours)).sqrt().item()
 
 
-def _time_ms(run: Callable[[], Any], device: str) -> float:
-    _synchronize(device)
-    start = time.perf_counter()
-    run()
-    _synchronize(device)
-    return (time.perf_counter() - start) * 1000
-
-
-def _synchronize(device: str) -> None:
-    if device == 'cuda':
-        torch.cuda.synchronize()
-
-
 def peak_in_new_process(case: Case, variant: str) -> float | None:
     """Peak memory of one call, see `peak_mb`, in a process that has run nothing else."""
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context('spawn')) as pool:
@@ -181,27 +167,14 @@ def peak_mb(case: Case, variant: str, threads: int) -> float | None:
     # The first call may compile and load.
     run()
     pair.model.zero_grad(set_to_none=True)
-    try:
-        # Memory that the first call has freed must not hide what this one takes.
-        ctypes.CDLL(None).malloc_trim(0)
-        Path('/proc/self/clear_refs').write_text('5')
-        before = _status_mb('VmRSS')
-    except (OSError, AttributeError):
-        return None
-    run()
-    return max(_status_mb('VmHWM') - before, 0.0)
+    return _megabytes(peak_bytes(run, case.device))
 
 
-def _peak_on_gpu(pair: Pair, run: Callable[[], Any]) -> float:
-    """The same in memory of tensors on a GPU."""
+def _megabytes(count: int | None) -> float | None:
+    return None if count is None else count / 1e6
+
+
+def _peak_here(pair: Pair, run: Callable[[], Any], case: Case) -> float | None:
+    """The same in this process."""
     pair.model.zero_grad(set_to_none=True)
-    torch.cuda.synchronize()
-    before = torch.cuda.memory_allocated()
-    torch.cuda.reset_peak_memory_stats()
-    run()
-    return (torch.cuda.max_memory_allocated() - before) / 1e6
-
-
-def _status_mb(key: str) -> float:
-    lines = Path('/proc/self/status').read_text().splitlines()
-    return next(int(line.split()[1]) * 1024 / 1e6 for line in lines if line.startswith(key))
+    return _megabytes(peak_bytes(run, case.device))

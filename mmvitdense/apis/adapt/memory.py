@@ -11,6 +11,8 @@ from typing import Protocol
 
 import torch
 
+from ..proc_files import numbers_of
+
 _OF_GPU, _OF_CPU = 0.92, 0.8
 """Parts of what is free that a batch may take; on CPUs, processes that load images need some too."""
 
@@ -81,7 +83,7 @@ class CpuMemory:
 
     def peak(self) -> int:
         """See `Memory`."""
-        if (lines := _fields('/proc/self/status')) and 'VmHWM' in lines:
+        if (lines := numbers_of('/proc/self/status')) and 'VmHWM' in lines:
             return lines['VmHWM'] * 1024
         import resource  # not there on Windows
 
@@ -91,7 +93,7 @@ class CpuMemory:
 
 def available_memory() -> int:
     """Bytes that this process can still take: the least of what the machine and its control groups have left."""
-    of_machine = _fields('/proc/meminfo').get('MemAvailable', 0) * 1024
+    of_machine = numbers_of('/proc/meminfo').get('MemAvailable', 0) * 1024
     if not of_machine:
         of_machine = os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') // 2
     return min([of_machine, *_left_in_groups()])
@@ -115,7 +117,7 @@ def _left_in_groups() -> list[int]:
             limit, used = (_number(root / part / name) for name in names)
             if limit is not None and used is not None:
                 # Files that are kept in memory, and can be read again, are counted as used.
-                kept = _fields(root / part / 'memory.stat', colon=False).get('inactive_file', 0)
+                kept = numbers_of(root / part / 'memory.stat', colon=False).get('inactive_file', 0)
                 left.append(max(0, limit - used + kept))
     return left
 
@@ -128,20 +130,5 @@ def _number(path: Path) -> int | None:
     return int(text) if text.isdigit() else None
 
 
-def _fields(path: str | Path, colon: bool = True) -> dict[str, int]:
-    """Lines such as `VmHWM:  1234 kB`, or without the colon."""
-    try:
-        lines = Path(path).read_text().splitlines()
-    except OSError:
-        return {}
-    found = {}
-    for line in lines:
-        name, _, rest = line.partition(':' if colon else ' ')
-        number = (rest.split() or [''])[0]
-        if number.isdigit():
-            found[name] = int(number)
-    return found
-
-
 def _resident() -> int:
-    return _fields('/proc/self/status').get('VmRSS', 0) * 1024
+    return numbers_of('/proc/self/status').get('VmRSS', 0) * 1024
