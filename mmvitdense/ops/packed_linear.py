@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from .product_choice import VARIABLE
 from .recording import is_exporting
 
 ACTIVATIONS = {'none': ('none', ''), 'relu': ('relu', ''), 'gelu': ('gelu', 'none'), 'gelu_tanh': ('gelu', 'tanh')}
@@ -31,7 +32,7 @@ def can_pack(dtype: torch.dtype) -> bool:
         return False
     if dtype == torch.bfloat16:
         return has_bfloat16()
-    return dtype == torch.float32 and os.environ.get('MMVITDENSE_LINEAR', 'auto') != 'torch'
+    return dtype == torch.float32 and os.environ.get(VARIABLE, 'auto') != 'torch'
 
 
 def has_bfloat16() -> bool:
