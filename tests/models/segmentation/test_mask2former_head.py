@@ -111,3 +111,16 @@ def test_one_class_is_refused_before_the_training(kind):
     )
     with DefaultScope.overwrite_default_scope('mmseg'), pytest.raises(ValueError, match='at least 2, got 1: count the'):
         MODELS.build(model)
+
+
+def test_export_is_refused_in_a_sentence():
+    """Recording mmdet's pixel decoder ends in the middle of torch."""
+    from mmvitdense.export.errors import ExportError
+    from mmvitdense.export.segmentation import wrap
+
+    backbone = dict(type='mmvitdense.PlainViT', embed_dims=32, num_layers=1, num_heads=2, img_size=32)
+    head = dict(type='mmvitdense.Mask2FormerSegHead', **options())
+    with DefaultScope.overwrite_default_scope('mmseg'):
+        model = MODELS.build(ConfigDict(type='mmvitdense.WindowedEncoderDecoder', backbone=backbone, decode_head=head))
+    with pytest.raises(ExportError, match='The decode_head is a Mask2FormerSegHead, .* cannot be recorded'):
+        wrap(model, (32, 32))
