@@ -29,6 +29,7 @@ MODELS = {
     'upernet': (SEGMENTOR, TINY_SEGMENTOR),
     'mask2former': (MASK2FORMER, {}),
     'eomt': (EOMT, {}),
+    'one score': (CONFIGS / 'iml_vit/iml-vit-tiny_shapes.py', {}),
 }
 # Of the boxes, masks and segments of a model that has learnt nothing, as many as a trained one has.
 FINDING = {'object_mask_thr': 0.2, 'iou_thr': 0.3}

@@ -172,8 +172,7 @@ def train(
     if kill_at is not None:
         custom.append(Killer(kill_at))
     runner = Runner(
-        # A model that comes from another process has its weights in memory that all processes share.
-        copy.deepcopy(model) or Tiny(**(model_options or {})),
+        model or Tiny(**(model_options or {})),
         work_dir,
         train_dataloader=loader,
         train_cfg=dict(by_epoch=True, max_epochs=length, val_interval=1)
@@ -219,7 +218,8 @@ def _enter(rank: int, processes: int, store: str, arguments: dict[str, Any]) -> 
     if processes > 1:
         os.environ.update(RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE=str(processes))
         torch.distributed.init_process_group('gloo', init_method=f'file://{store}', rank=rank, world_size=processes)
-    train(**arguments, processes=processes)
+    # A model that comes from another process has its weights in memory that all processes share.
+    train(**{**arguments, 'model': copy.deepcopy(arguments.get('model'))}, processes=processes)
 
 
 server = multiprocessing.get_context('forkserver')

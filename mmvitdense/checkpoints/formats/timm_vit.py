@@ -19,7 +19,7 @@ from mmvitdense.pretrainings import ARCHITECTURES
 from . import radio, tips
 from .contract import Format
 from .dinov2 import is_dinov2
-from .parts.families import has_size_of_mae_lite, mae_families, plain_families
+from .parts.families import PLAIN, has_size_of_mae_lite, mae_families, plain_families
 from .parts.perception import has_timm_signs
 from .parts.sines import sines_of
 from .parts.timm_names import block_names, body_of, convert_body
@@ -109,6 +109,12 @@ def cannot_tell(state_dict: dict[str, Tensor], options: dict[str, Any]) -> dict[
         found['act'] = "that of SigLIP; timm has the exact 'gelu' for ViTs of its own and some sizes of SigLIP"
         if len(weights['patch_embed.proj.weight']) == ARCHITECTURES['base'][0] and 'attn_pool.latent' not in weights:
             found['num_heads'] = 'that of SigLIP; vit_base_patch16_gap_224 of timm has 16'
+    side = square_side(weights['pos_embed'].shape[1])
+    if side and set(families(state_dict)) & {*PLAIN}:
+        found['pretrain_img_size'] = (
+            f'{side} x {side} patches without a position of the class token, as FlexiViT has them, are as many as '
+            f'{side - 1} x {side + 1} with one'
+        )
     if 'gamma_1' in block_names(body):
         found['rope'] = 'DeiT III has none; vit_*_rope_ape of timm has the same names and rotary positions'
     return found
