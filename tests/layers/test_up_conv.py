@@ -7,7 +7,7 @@ from torch import nn
 from mmvitdense.layers import UpConv2d
 
 
-@pytest.mark.parametrize('factor, layout', [(2, torch.contiguous_format), (4, torch.channels_last)])
+@pytest.mark.parametrize(('factor', 'layout'), [(2, torch.contiguous_format), (4, torch.channels_last)])
 def test_is_that_of_torch_with_its_gradients(factor, layout):
     ours, torchs = UpConv2d(6, 5, factor), nn.ConvTranspose2d(6, 5, factor, stride=factor)
     torchs.load_state_dict(ours.state_dict())
