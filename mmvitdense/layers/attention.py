@@ -10,6 +10,7 @@ from mmvitdense.ops import Linear, apply_linear, linear
 from mmvitdense.ops.linear_layer import is_plain
 from mmvitdense.ops.recording import is_exporting
 
+from .heads import Heads, split_heads, split_heads_in_windows
 from .positions import (
     AttentionPosition,
     OwnsTables,
@@ -108,7 +109,7 @@ class Attention(OwnsTables):
                 )
             return self._attend_in_windows(tokens, grid, position, prefix)
         qkv = self._project(tokens)
-        attended = self._attend(qkv, grid, position, prefix, mask)
+        attended = self._attend(split_heads(qkv, self.num_heads), grid, position, prefix, mask)
         if self.value_conv is not None:
             attended = attended + self.value_conv(_values(qkv)[:, prefix:].unflatten(1, grid), prefix)
         return apply_linear(self.proj, self.inner_norm(attended))
@@ -140,28 +141,28 @@ class Attention(OwnsTables):
         self, tokens: Tensor, grid: tuple[int, int], position: AttentionPosition | None, prefix: int
     ) -> Tensor:
         size, patches = self.window_size, tokens[:, prefix:]
-        if self.window_pad == 'qkv':
-            windows = window_partition(pad_to_windows(self._project(patches).unflatten(1, grid), size), size)
-        elif is_plain(self.qkv):
+        if self.window_pad == 'qkv' or is_plain(self.qkv):
             # A zero token projects to the bias: padding with it afterwards saves the products of the padding.
+            fill = None if self.window_pad == 'qkv' else self._used_bias()
             qkv = self._project(patches).unflatten(1, grid)
-            windows = window_partition(pad_to_windows(qkv, size, self._used_bias()), size)
+            heads = split_heads_in_windows(qkv, self.num_heads, size, fill)
         else:
             windows = self._project(window_partition(pad_to_windows(patches.unflatten(1, grid), size), size))
-        patches = window_merge(self._attend(windows, (size, size), position, 0), size, grid).flatten(1, 2)
+            heads, qkv = split_heads(windows, self.num_heads), window_merge(windows, size, grid)
+        patches = window_merge(self._attend(heads, (size, size), position, 0), size, grid).flatten(1, 2)
         if self.value_conv is not None:
-            patches = patches + self.value_conv(window_merge(_values(windows), size, grid))
+            patches = patches + self.value_conv(_values(qkv))
         return F.pad(apply_linear(self.proj, self.inner_norm(patches)), (0, 0, prefix, 0))
 
     def _attend(
         self,
-        qkv: Tensor,
+        heads: Heads,
         grid: tuple[int, int],
         position: AttentionPosition | None,
         prefix: int,
         mask: Tensor | QueryMask | None = None,
     ) -> Tensor:
-        query, key, value = qkv.unflatten(-1, (3, self.num_heads, -1)).permute(2, 0, 3, 1, 4).unbind(0)
+        query, key, value = heads
         position = self.own_position(grid, prefix).joined(position)
         if position.rotation is not None:
             query, key = rotate(query, position.rotation), rotate(key, position.rotation)
