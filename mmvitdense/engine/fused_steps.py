@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from torch import nn
 from torch.optim import Adam, AdamW
 
 from .whole_checkpoint import single_wrappers
@@ -28,7 +29,12 @@ def fuse_steps(optim_wrapper: Any) -> None:
         if type(wrapper.optimizer) not in _FUSED:
             continue
         for group in wrapper.optimizer.param_groups:
-            plain = all(p.is_cpu and p.dtype in (torch.float32, torch.float64) for p in group['params'])
+            plain = all(_is_plain(p) for p in group['params'])
             left_open = all(group.get(name) == default for name, default in _LEFT_OPEN.items())
             if plain and left_open:
                 group['fused'] = True
+
+
+def _is_plain(weight: torch.Tensor) -> bool:
+    """On a CPU, and no part of a weight that several processes share."""
+    return type(weight) is nn.Parameter and weight.is_cpu and weight.dtype in (torch.float32, torch.float64)
