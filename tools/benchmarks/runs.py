@@ -91,7 +91,12 @@ def config_of(model: str, data: Photographs, workers: int, work_dir: Path) -> Co
             dataset.data_prefix = {'img_path': split, 'seg_map_path': f'annotations/semantic_{split}'}
         else:
             dataset.update(ann_file=f'annotations/instances_{split}.json', data_prefix={'img': split})
-    cfg.train_dataloader.batch_size = 1
+    # Batch norms on one pixel, as those of pyramid pooling, need two images.
+    cfg.train_dataloader.batch_size = 2 if segments else 1
+    # On a CPU mmengine has no mixed precision.
+    cfg.optim_wrapper.type = 'OptimWrapper'
+    for name in ('dtype', 'loss_scale'):
+        cfg.optim_wrapper.pop(name, None)
     cfg.test_dataloader.dataset.indices = data.count
     cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
     cfg.train_cfg = {'type': 'IterBasedTrainLoop', 'max_iters': data.count}
