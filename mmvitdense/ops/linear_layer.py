@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch._C import _get_tracing_state
 from torch.compiler import is_compiling
 
+from .packed_linear import PackedLinear
 from .product_choice import onednn_forms, onednn_product
 
 _HOOKS = ('_forward_pre_hooks', '_forward_hooks', '_backward_pre_hooks', '_backward_hooks')
@@ -27,16 +28,19 @@ What is faster lies in the call, see `apply_linear`."""
 _FORWARD = nn.Linear.forward
 
 
-def apply_linear(layer: nn.Module, tokens: Tensor) -> Tensor:
-    """`layer(tokens)`, by `linear` where that is all that calling the layer does.
+def apply_linear(layer: nn.Module, tokens: Tensor, residual: Tensor | None = None) -> Tensor:
+    """`layer(tokens)`, by `linear` where that is all that calling the layer does, plus a residual.
 
     Args:
         layer: A linear layer, or what someone put in its place.
         tokens: ... x in_features.
+        residual: Added to the result, of its shape; None for none.
 
     Returns:
         ... x out_features.
     """
+    if residual is not None:
+        return layer(tokens, residual) if type(layer) is PackedLinear else residual + apply_linear(layer, tokens)
     if type(layer) is nn.Linear and _is_large(tokens, layer.out_features) and is_plain(layer):
         return linear(tokens, layer.weight, layer.bias)
     return layer(tokens)
@@ -44,12 +48,17 @@ def apply_linear(layer: nn.Module, tokens: Tensor) -> Tensor:
 
 def is_plain(layer: nn.Module) -> bool:
     """Whether calling the layer is `F.linear` of its parameters and nothing else: no hook, no other forward."""
+    if type(layer) is PackedLinear:
+        return layer.activation == 'none' and is_unwatched(layer)
+    return type(layer) is nn.Linear and nn.Linear.forward is _FORWARD and is_unwatched(layer)
+
+
+def is_unwatched(module: nn.Module) -> bool:
+    """Whether calling the module is the `forward` of its class and nothing else: no hook, no other forward."""
     return (
-        type(layer) is nn.Linear
-        and nn.Linear.forward is _FORWARD
-        and 'forward' not in vars(layer)
-        and layer._compiled_call_impl is None
-        and not any(getattr(layer, name) or getattr(nn.modules.module, f'_global{name}') for name in _HOOKS)
+        'forward' not in vars(module)
+        and module._compiled_call_impl is None
+        and not any(getattr(module, name) or getattr(nn.modules.module, f'_global{name}') for name in _HOOKS)
     )
 
 
