@@ -32,6 +32,16 @@ def pytest_sessionstart():
     torch.backends.cudnn.allow_tf32 = False
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_collection():
+    """Imports leave next to no garbage, and looking for it takes a seventh of their time."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.enable()
+
+
 def pytest_collection_modifyitems(items):
     scheduling.order(items)
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -15,6 +16,7 @@ from mmvitdense.apis.errors import InputError
 from mmvitdense.apis.library_export import LibraryExport, export_to
 from mmvitdense.apis.trunks import WHOLE, check_trunk, join_trunk
 from mmvitdense.checkpoints import FORMATS, CheckpointError, detect, fit_to_model, read_checkpoint
+from mmvitdense.checkpoints.files.conversion_record import read_record
 from mmvitdense.checkpoints.files.ema_copies import split_ema_copies
 from mmvitdense.checkpoints.files.file_pages import FilePages
 from mmvitdense.checkpoints.files.pieces import converted_in_pieces, thinned
@@ -25,6 +27,7 @@ from mmvitdense.checkpoints.fit.options import FitOptions
 from mmvitdense.checkpoints.formats.contract import Format
 from mmvitdense.checkpoints.formats.describe import Description, describe
 from mmvitdense.checkpoints.formats.parts.spelling import spelled_options
+from mmvitdense.checkpoints.formats.recorded import as_recorded
 from mmvitdense.checkpoints.targets.choice import LIBRARIES
 from mmvitdense.compat import while_tools_run
 from mmvitdense.layers import held_vit
@@ -53,6 +56,7 @@ class Conversion:
         export: The model of another library that the weights are written for.
         notes: What could not be determined.
         misfit: Why no model takes the weights, whose names are those of one; None where one does.
+        first_format: Format of the file that was converted first, where this one was written by a conversion.
     """
 
     format_name: str
@@ -68,6 +72,7 @@ class Conversion:
     export: LibraryExport | None = None
     notes: list[str] = field(default_factory=list)
     misfit: str | None = None
+    first_format: str = ''
 
     @cached_property
     def weights(self) -> dict[str, Tensor]:
@@ -92,10 +97,15 @@ class Conversion:
     @property
     def record(self) -> dict[str, Any]:
         """What the written file says of its conversion, see `conversion_record`."""
-        record: dict[str, Any] = {'format': self.format_name, 'model': self.model, 'families': list(self.families)}
-        if self.description is not None:
-            options = spelled_options(self.description.options)
-            record.update(options=options, guesses=self.description.recorded_guesses())
+        first = self.first_format or self.format_name
+        record: dict[str, Any] = {'format': first, 'model': self.model, 'families': list(self.families)}
+        guesses = {} if self.description is None else self.description.recorded_guesses()
+        if self.export is not None:
+            known = self.export.not_in_weights
+            guesses = {path: guess for path, guess in guesses.items() if path in known}
+            record.update(layout=self.export.library, options=spelled_options(known), guesses=guesses)
+        elif self.description is not None:
+            record.update(options=spelled_options(self.description.options), guesses=guesses)
         return record
 
     def __str__(self) -> str:
@@ -167,7 +177,7 @@ def convert_file(
             that is given cannot be that of the weights.
         InputError: There is no such layout, or there are no copies.
     """
-    return convert_read(read_checkpoint(source), source, layout, num_heads, options, ema, trunk)
+    return convert_read(read_checkpoint(source), source, layout, num_heads, options, ema, trunk, read_record(source))
 
 
 def convert_read(
@@ -178,13 +188,14 @@ def convert_read(
     options: Mapping[str, Any] | None = None,
     ema: bool = False,
     trunk: str | Path | None = None,
+    record: Mapping[str, Any] = MappingProxyType({}),
 ) -> Conversion:
-    """As `convert_file`, of what was read already; messages call it `source`."""
+    """As `convert_file`, of what was read already; messages call it `source`, and `record` is that of the file."""
     if layout not in LAYOUTS:
         raise InputError(f"The layout must be one of {', '.join(LAYOUTS)}, got '{layout}'.")
     given = {**(options or {}), **({} if num_heads is None else {'num_heads': num_heads})}
     state_dict, notes = _choose_copies(read, ema, source)
-    form = detect(state_dict)
+    form = as_recorded(detect(state_dict), record)
     lacks = form.trunk(state_dict)
     check_trunk(form, lacks, trunk, source)
 
@@ -200,6 +211,7 @@ def convert_read(
     notes += form.notes(thin)
     families = tuple(form.families(thin))
     conversion = Conversion(form.name, len(read), state_dict, ours, source, form.model, families=families, notes=notes)
+    conversion.first_format = record.get('format', form.name)
     if layout != OURS and conversion.model != 'PlainViT':
         raise CheckpointError(
             f'{layout} has no {conversion.model}: leave out the layout to get the names of mmvitdense'
@@ -209,12 +221,12 @@ def convert_read(
     if conversion.whole_model:
         backbone = {name.removeprefix(_BACKBONE): x for name, x in weights.items() if name.startswith(_BACKBONE)}
     grids = recorded_grids(state_dict, form)
-    if form.tells_options:
+    if form.tells_options or form.record is not None:
         grids.update(_describe(conversion, form, backbone, given, grids, state_dict))
     elif given and trunk is None and layout == OURS:
         raise InputError(f'{source} is a file of {form.name}, which records no options: leave out {", ".join(given)}.')
     if layout != OURS:
-        if form.tells_options and conversion.description is None:
+        if (form.tells_options or form.record is not None) and conversion.description is None:
             raise InputError(f'{layout} needs the options of the ViT of {source}; {conversion.notes[-1]}.')
         conversion.export = export_to(layout, weights, conversion.options, source, given)
         finish = conversion.export.write

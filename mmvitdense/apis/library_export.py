@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import ast
+import inspect
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,18 +14,20 @@ from torch import Tensor
 
 from mmvitdense.apis.errors import InputError
 from mmvitdense.checkpoints import CheckpointError, fit_to_vit, read_file
-from mmvitdense.checkpoints.files.conversion_record import read_record
 from mmvitdense.checkpoints.files.reading import local_path
 from mmvitdense.checkpoints.fit.grids import grids_of_record
 from mmvitdense.checkpoints.fit.options import FitOptions
 from mmvitdense.checkpoints.formats.parts.adapter_parts import holds_adapter
+from mmvitdense.checkpoints.formats.recorded import NOT_IN_WEIGHTS
 from mmvitdense.checkpoints.targets.choice import as_weights_show, choose_target
 from mmvitdense.checkpoints.targets.contract import Target
 from mmvitdense.models.backbones import PlainViT
+from mmvitdense.models.backbones.presets import preset_options
 from mmvitdense.models.backbones.resolved_options import resolved_options
 
 _BACKBONE = 'backbone.'
 _SIZES = ('embed_dims', 'num_layers', 'num_heads', 'feedforward_channels')
+_DEFAULTS = {name: parameter.default for name, parameter in inspect.signature(PlainViT).parameters.items()}
 
 
 @dataclass
@@ -38,6 +40,7 @@ class LibraryExport:
         arguments: Those of the model; for transformers what config.json has.
         names: Of the weights of the ViT.
         notes: What its user has to know.
+        not_in_weights: Those of the options that the file has to record, `NOT_IN_WEIGHTS`.
     """
 
     target: Target
@@ -45,6 +48,7 @@ class LibraryExport:
     arguments: dict[str, Any]
     names: frozenset[str]
     notes: list[str]
+    not_in_weights: dict[str, Any]
 
     @property
     def library(self) -> str:
@@ -86,6 +90,8 @@ def export_to(
             'alone can be written for it'
         )
     known = {**_known_options(options, source, bool(given)), **given}
+    if preset := known.pop('preset', None):
+        known = preset_options(preset, known)
     vit = _of_backbone(weights)
     names = _names_of_vit(vit, known, source)
     own = {name: vit[name] for name in names}
@@ -98,7 +104,8 @@ def export_to(
     left = [name for name in _around(weights) if not name.startswith(target.carries or ('\0',))]
     if left:
         notes.append(f'{len(left)} weights around the ViT are left out, first {left[0]}')
-    return LibraryExport(target, resolved, arguments, names, notes)
+    full = {**_DEFAULTS, **known, 'num_heads': resolved['num_heads']}
+    return LibraryExport(target, resolved, arguments, names, notes, {name: full[name] for name in NOT_IN_WEIGHTS})
 
 
 def _of_backbone(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -156,22 +163,11 @@ def _rule(rule: Mapping[str, Any]) -> str:
     return f'dict({", ".join(f"{name}={value!r}" for name, value in rule.items())})'
 
 
-def recorded_options(source: str | Path) -> dict[str, Any] | None:
-    """The options of the model that the record of a conversion has; None where a file has no such record."""
-    if not (recorded := read_record(source).get('options')):
-        return None
-    call = ast.parse(f'dict({recorded})', mode='eval').body
-    return {part.arg: _literal(part.value) for part in call.keywords}
-
-
 def _known_options(options: Mapping[str, Any] | None, source: str | Path, is_given: bool) -> Mapping[str, Any]:
-    """What the record of a conversion says, which knows what the user gave then; else the layout, or the config."""
-    is_file = os.path.isfile(local_path(source))
-    if is_file and (recorded := recorded_options(source)):
-        return recorded
+    """What the layout says, or the record of a conversion; else the config of a run."""
     if options is not None:
         return options
-    if is_file and (of_run := _options_of_run(source)):
+    if os.path.isfile(local_path(source)) and (of_run := _options_of_run(source)):
         return of_run
     if is_given:
         return {}
@@ -197,9 +193,3 @@ def _options_of_run(source: str | Path) -> dict[str, Any] | None:
             'written for one'
         )
     return backbone
-
-
-def _literal(node: ast.expr) -> Any:
-    if isinstance(node, ast.Call):
-        return {part.arg: _literal(part.value) for part in node.keywords}
-    return ast.literal_eval(node)

@@ -85,7 +85,7 @@ def write_conversion(
         if hasattr(conversion.weights, '_metadata'):
             weights._metadata = conversion.weights._metadata
         container = export.target.container if export else 'state_dict'
-        _save(weights, path, None if export else conversion.record, container)
+        _save(weights, path, conversion.record if container else None, container)
         files = [path]
     else:
         plan = conversion.plan
@@ -94,7 +94,7 @@ def write_conversion(
             plan,
             ((name, rounding.rounded(name, tensor)) for name, tensor in conversion.pieces()),
             {name: rounding.dtype_of(tensor) for name, tensor in plan.items()},
-            _metadata(plan, None if export else conversion.record),
+            _metadata(plan, conversion.record),
             shard_size,
         )
     if folder:

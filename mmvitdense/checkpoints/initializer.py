@@ -35,11 +35,12 @@ from .formats.contract import Format
 from .formats.detect import detect
 from .formats.mimdet import FORMAT as MIMDET
 from .formats.plain_vit import FORMAT as PLAIN_VIT
+from .formats.recorded import as_recorded
 
 _BACKBONE = 'backbone.'
 _CHUNK_BYTES = 1 << 27
 # Files of this project have these formats.
-_OURS = (PLAIN_VIT, MIMDET)
+_OURS = (PLAIN_VIT.name, MIMDET.name)
 
 
 class LoadedWeights(NamedTuple):
@@ -208,7 +209,7 @@ class ViTPretrained:
 
     def _detect(self, state_dict: dict[str, Tensor]) -> Format:
         """The format of the file; of the family that is given, where it may be."""
-        form = detect(state_dict)
+        form = as_recorded(detect(state_dict), read_record(self.checkpoint))
         if self.family is None:
             return form
         if self.family not in (families := form.families(state_dict)):
@@ -235,7 +236,7 @@ class ViTPretrained:
             unused=self.unused,
             pos_grid=self.pos_grid,
             recorded=recorded_grids(state_dict, form),
-            oblong=form in _OURS,
+            oblong=form.name in _OURS,
         )
 
 

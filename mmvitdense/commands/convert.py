@@ -1,6 +1,7 @@
 """Convert published ViT weights to PlainViT's names, and back to those of other libraries.
 
-A config does the same in memory: init_cfg=dict(type='ViTPretrained', checkpoint=FILE).
+A config does the same in memory: init_cfg=dict(type='ViTPretrained', checkpoint=FILE). The exit code is 1 where the
+weights have the names of a model, and no model takes them: they lack some, or have others or other shapes.
 """
 
 from __future__ import annotations
@@ -78,6 +79,9 @@ def run(arguments: argparse.Namespace) -> int:
     print(conversion)
     if not arguments.dry_run:
         print('\n'.join(write_conversion(conversion, arguments.target, arguments.dtype, arguments.shard_size)))
+    if conversion.misfit is not None:
+        print('No model takes these weights, as said above: exit code 1.')
+        return 1
     return 0
 
 

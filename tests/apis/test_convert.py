@@ -13,7 +13,7 @@ from mmvitdense import commands
 from mmvitdense.apis.checkpoint import load_model_weights
 from mmvitdense.apis.convert import convert_file, list_formats
 from mmvitdense.apis.weight_files import write_checkpoint
-from mmvitdense.checkpoints import FORMATS, ViTPretrained, read_checkpoint
+from mmvitdense.checkpoints import FORMATS, ViTPretrained, initializer, read_checkpoint
 from mmvitdense.checkpoints.files import conversion_record
 from mmvitdense.checkpoints.files.conversion_record import read_record
 from mmvitdense.layers import resize_position_table
@@ -139,6 +139,11 @@ def test_a_model_around_a_vit(run, comer, tmp_path):
     expected = ['n_points', 'vit_feature as by default', 'vit.window_size as by default', 'interaction_indexes']
     assert guesses == expected
     assert '# a guess: n_points=4: the weights have its product with deform_num_heads alone, 16' in output
+    _, again, _ = run(tmp_path / 'out.pth', tmp_path / 'again.safetensors', '--options', 'n_points=4')
+    assert options in again
+    assert [line for line in again.splitlines() if '# a guess' in line] == [
+        line for line in output.splitlines() if '# a guess' in line and 'n_points' not in line
+    ]
 
 
 def test_timm_has_no_adapters(run, comer, tmp_path):
@@ -236,7 +241,8 @@ def test_weights_are_converted_where_their_description_does_not_fit(run, comer, 
     assert code == 0
     assert 'options: unknown, the number of attention heads is not in the weights' in output
     code, output, _ = run(tmp_path / 'more.pth', tmp_path / 'out.pth', '--num-heads', 4)
-    assert code == 0
+    assert code == 1
+    assert output.endswith('No model takes these weights, as said above: exit code 1.\n')
     message = r'options: unknown, num_heads=4 and what .* do not fit \(the model lacks 2, first head.bias, inter'
     assert re.search(message, output)
     assert read_checkpoint(tmp_path / 'out.pth').keys() >= {'backbone.interactions.0.cti_tov.extra.weight'}
@@ -375,6 +381,26 @@ class TestLibraries:
         assert code == 0
         assert 'opens with: detectron2.modeling.ViT(img_size=40, patch_size=8,' in output
         assert 'backbone.net.blocks.0.attn.rel_pos_h' in torch.load(tmp_path / 'd2.pth')['model']
+
+    @pytest.mark.parametrize('steps', [('mmvitdense', 'timm', 'mmvitdense'), ('mmpretrain', 'transformers')])
+    def test_what_no_weight_shows_is_kept(self, run, mae, tmp_path, steps, monkeypatch):
+        """From file to file, also in the layouts of others; a model that has it otherwise is warned of."""
+        source, options = mae[0], ['--num-heads', 4, '--options', 'act=quick_gelu', 'norm_eps=1e-5']
+        for step, layout in enumerate(steps):
+            name = {'transformers': 'folder', 'mmpretrain': 'file.pth'}.get(layout, 'file.safetensors')
+            target = tmp_path / f'{step}-{name}'
+            code, output, error = run(source, target, '--to', layout, *options)
+            assert code == 0, error
+            source, options = target, []
+        record = read_record(source)
+        assert (record['format'], record['families'], record['guesses']) == ('timm ViT', ['mae'], {})
+        code, output, _ = run(source, '--dry-run')
+        assert "act='quick_gelu', norm_eps=1e-05" in output
+        assert '# a guess' not in output
+        lines = []
+        monkeypatch.setattr(initializer, 'print_log', lambda line, **_: lines.append(line))
+        ViTPretrained(source)(PlainViT(**SIZES, with_cls_token=True, final_norm='last'))
+        assert "norm_eps is 1e-06, the weights come with 1e-05; act is 'gelu', the weights come with" in lines[1]
 
     @pytest.mark.parametrize(
         ('arguments', 'message'),

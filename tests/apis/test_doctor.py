@@ -28,6 +28,9 @@ from tests.fidelity.agreement import redraw
 
 WIDTH = {'embed_dims': 192, 'num_layers': 2, 'num_heads': 3, 'feedforward_channels': 96, 'patch_size': 16}
 
+FILES = ('vit.pth', 'vit.safetensors')
+INDICES = ('model.safetensors.index.json', 'pytorch_model.bin.index.json')
+
 
 @pytest.fixture(scope='module')
 def weights():
@@ -39,15 +42,16 @@ def weights():
 def saved(tmp_path):
     def save(weights, name='vit.pth'):
         path = tmp_path / name
-        if name.endswith('.pth'):
+        if name.endswith(('.pth', '.bin')):
             torch.save(weights, path)
         elif name.endswith('.npz'):
             np.savez(path, **{key: tensor.numpy() for key, tensor in weights.items()})
         elif name.endswith('.pkl'):
             path.write_bytes(pickle.dumps({'model': {key: tensor.numpy() for key, tensor in weights.items()}}))
-        elif name.endswith('.index.json'):
+        elif name.endswith('.json'):
             names = sorted(weights)
-            places = {key: f'part-{index % 2}.safetensors' for index, key in enumerate(names)}
+            kind = 'bin' if '.bin.' in name else 'safetensors'
+            places = {key: f'part-{index % 2}.{kind}' for index, key in enumerate(names)}
             for part in sorted(set(places.values())):
                 save({key: weights[key] for key in names if places[key] == part}, part)
             path.write_text(json.dumps({'weight_map': places}))
@@ -107,7 +111,7 @@ def test_a_published_size(saved, run, capsys):
     assert re.search(r"a guess: +act='gelu': that of deit", text)
 
 
-@pytest.mark.parametrize('name', ['vit.pth', 'vit.safetensors', 'm.safetensors.index.json', 'vit.npz', 'vit.pkl'])
+@pytest.mark.parametrize('name', [*FILES, *INDICES, 'vit.npz', 'vit.pkl'])
 def test_kinds_of_files(weights, saved, name):
     found = diagnose(open_weights(saved(weights, name)))
     assert (found.layout, found.sizes['num_layers'], found.presets) == ('timm ViT', 2, [])
@@ -355,7 +359,7 @@ def address(tmp_path, monkeypatch):
         server.shutdown()
 
 
-@pytest.mark.parametrize('name', ['vit.safetensors', 'model.safetensors.index.json'])
+@pytest.mark.parametrize('name', ['vit.safetensors', *INDICES])
 def test_an_address(weights, saved, run, address, name):
     """Of a file, or of an index, beside which its parts are."""
     saved(weights, name)
@@ -370,13 +374,11 @@ def test_an_address(weights, saved, run, address, name):
     assert '404' in error
 
 
-@pytest.mark.parametrize('name', ['model.safetensors', 'model.safetensors.index.json', 'pytorch_model.bin'])
+@pytest.mark.parametrize('name', ['model.safetensors', 'pytorch_model.bin', *INDICES])
 def test_a_folder_of_the_hub_is_its_weights(weights, saved, run, tmp_path, name):
     """Wherever a file may be given, as a config.json says what the folder is."""
-    saved(weights, name if name.endswith(('json', 'safetensors')) else 'other.pth')
-    if name.endswith('.bin'):
-        (tmp_path / 'other.pth').rename(tmp_path / name)
-    else:
+    saved(weights, name)
+    if name != 'pytorch_model.bin':
         saved({'x': torch.zeros(1)}, 'training_state.pth')
     with pytest.raises(CheckpointError, match='is a folder; expected a checkpoint in it'):
         read_checkpoint(tmp_path)
@@ -414,7 +416,12 @@ def test_weights_of_no_model(weights, saved, run, change, code, words):
         ('vit.safetensors', b'', 'is an empty file'),
         ('vit.safetensors', b'version https://git-lfs.github.com/spec/v1\noid', 'is the pointer of Git LFS'),
         ('vit.pth', b'<!DOCTYPE html><html>', 'is a page of the web'),
-        ('vit.pth', b'words', 'is not a checkpoint'),
+        ('vit.pth', b'words', "is a text and no checkpoint, beginning with 'words'"),
+        ('vit.safetensors', b'{"error": "Not found"}', 'is a text and no checkpoint'),
+        ('vit.bin', b'GGUF\x03\x00', 'is a file of GGUF'),
+        ('vit.h5', b'\x89HDF\r\n\x1a\n', 'is a file of HDF5, as Keras writes'),
+        ('vit.pth.tar', bytes(257) + b'ustar', 'is an archive of tar: unpack it'),
+        ('vit.pth', b'\x08\x07', 'is not a checkpoint'),
     ],
 )
 def test_files_without_weights(tmp_path, run, name, content, words):

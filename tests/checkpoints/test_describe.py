@@ -239,6 +239,12 @@ class TestTimm:
         guesses = self.guesses()
         assert list(guesses) == ['pos_resize', 'act']
         assert "'gelu_tanh' is that of augreg" in guesses['act']
+        assert '3 x 5 with one' in self.guesses(pos_embed=torch.zeros(1, 16, 192))['pretrain_img_size']
+
+    def test_the_row_of_the_class_token_in_an_oblong_table(self):
+        vit = PlainViT(**{**VIT, 'embed_dims': 192, 'num_heads': 3}, with_cls_token=True, img_size=(24, 40))
+        options = describe(TIMM_VIT, dict(vit.state_dict()), {'pretrain_img_size': (24, 40), 'num_heads': 3}).options
+        assert PlainViT(**options).pos_embed.shape == vit.pos_embed.shape
 
     @pytest.mark.parametrize('sign', ['decoder', 'iBOT', 'sines'])
     def test_unless_the_family_is(self, sign):

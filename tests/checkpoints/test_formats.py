@@ -259,7 +259,6 @@ class TestTurnedAway:
             ('stages.0.0.dwconv.weight', 'a ConvNeXt'),
             ('backbone.stages.0.blocks.0.conv_dw.weight', 'a ConvNeXt'),
             ('model.stages.0.layers.0.depthwise_conv.weight', 'a ConvNeXt'),
-            ('image_encoder.trunk.pos_embed_window', 'a Hiera'),  # SAM 2
             ('radio_model.model.levels.0.blocks.0.conv1.weight', 'a FasterViT or an E-RADIO'),
             ('encoder.stages.0.layers.0.attn.qkv.weight', 'a Hiera'),
             ('layers.0.self_attn.q_proj.weight embed_tokens.weight', 'a language model'),
@@ -274,7 +273,15 @@ class TestTurnedAway:
             ('conv1.weight bn1.weight layer1.0.conv1.weight', 'a ResNet'),
             ('backbone.bottom_up.res2.0.conv1.weight', 'a ResNet'),  # detectron2
             ('backbone.layer1.0.conv1.weight query_embed.weight', 'a DETR'),
+            (
+                'backbone.body.layer1.0.conv1.weight roi_heads.box_head.fc6.weight',
+                'a Faster or Mask R-CNN',
+            ),  # torchvision
             ('base.layers.0.q_proj.lora_A.weight', 'LoRA'),
+            ('unet.transformer_blocks.0.attn1.to_k.lora.down.weight', 'LoRA'),
+            ('stem.weight blocks.0.attn.qkv.qweight', 'a model whose weights are quantised'),  # GPTQ
+            ('stem.weight blocks.0.attn.qkv.weight.absmax', 'a model whose weights are quantised'),  # bitsandbytes
+            ('stem.0.weight stem.1.running_mean', 'a network of convolutions'),
             ('token_embedding.weight transformer.resblocks.0.ln_1.weight', 'the text tower'),  # TIPS
             ('text_model.embeddings.token_embedding.weight', 'the text tower'),
             ('image_encoder.encoder.0.weight image_encoder.sem_encoder.0.weight', 'a NAF'),
@@ -285,13 +292,14 @@ class TestTurnedAway:
         with pytest.raises(CheckpointError, match=rf'which look like those of .*{what}'):
             detect({part: torch.zeros(1) for part in name.split()})
 
-    @pytest.mark.parametrize('prefix', ['', 'encoder.'])
-    def test_a_hiera_is_no_vit(self, vit, prefix):
-        """Its first blocks are named as those of a ViT without a class token."""
+    @pytest.mark.parametrize('sign', ['blocks.1.proj.weight', 'pos_embed_window'])
+    @pytest.mark.parametrize('prefix', ['', 'backbone.'])
+    def test_a_hiera_is_no_vit(self, vit, prefix, sign):
+        """Its first blocks are named as those of a ViT without a class token, in SAM 2 beside a neck."""
         weights = {name: tensor for name, tensor in vit.items() if name != 'cls_token'}
         assert detect(with_prefix(prefix, weights)) is TIMM_VIT
         with pytest.raises(CheckpointError, match='the weights of a Hiera'):
-            detect(with_prefix(prefix, {**weights, 'blocks.1.proj.weight': torch.zeros(32, 16)}))
+            detect({**with_prefix(prefix, {**weights, sign: torch.zeros(32, 16)}), 'neck.conv.weight': torch.zeros(1)})
 
     @pytest.mark.parametrize('layout', ['official', 'transformers'])
     def test_a_vit_of_poses_is_no_vit(self, vit, layout):

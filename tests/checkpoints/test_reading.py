@@ -1,5 +1,6 @@
 """Reading checkpoint files: containers, formats, and files that are refused."""
 
+import json
 import os
 import pickle
 import re
@@ -10,6 +11,7 @@ import pytest
 import torch
 
 from mmvitdense.checkpoints import CheckpointError, read_checkpoint
+from mmvitdense.checkpoints.files import wrapped
 
 WEIGHTS = {'a.weight': torch.arange(6.0).reshape(2, 3), 'a.bias': torch.ones(2, dtype=torch.float16)}
 
@@ -263,12 +265,72 @@ def test_marks_of_wrappers(tmp_path, spelling):
     assert read_checkpoint(path).keys() == {f'{prefix}{name}' for name in WEIGHTS}
 
 
+class TestParts:
+    """Of an index, as transformers writes files of torch that are large."""
+
+    def write(self, folder, last, name='pytorch_model.bin.index.json'):
+        torch.save({'a.weight': WEIGHTS['a.weight']}, folder / 'part-1.bin')
+        torch.save(last, folder / 'part-2.bin')
+        (index := folder / name).write_text(
+            json.dumps({'weight_map': {'a.weight': 'part-1.bin', 'a.bias': 'part-2.bin'}})
+        )
+        return index
+
+    @pytest.mark.parametrize('name', ['pytorch_model.bin.index.fp16.json', 'other.safetensors.index.json'])
+    def test_whole(self, tmp_path, name):
+        """The index stands for the folder, whose parts are no files of their own."""
+        index = self.write(tmp_path, {'a.bias': WEIGHTS['a.bias']}, name)
+        (tmp_path / 'config.json').write_text('{}')
+        assert_weights(read_checkpoint(index))
+        assert_weights(read_checkpoint(tmp_path))
+
+    @pytest.mark.parametrize(
+        ('last', 'message'),
+        [
+            ({'b': torch.ones(2)}, 'and its parts differ in 2 weights'),
+            ([torch.ones(2)], r'part-2\.bin holds no state dict: copy or fetch all parts'),
+        ],
+    )
+    def test_not_of_one_model(self, tmp_path, last, message):
+        with pytest.raises(CheckpointError, match=message):
+            read_checkpoint(self.write(tmp_path, last))
+
+    def test_code_in_a_part_is_not_run(self, tmp_path):
+        (victim := tmp_path / 'victim').touch()
+        with pytest.raises(CheckpointError, match=r'part-2\.bin holds more than weights'):
+            read_checkpoint(self.write(tmp_path, {'a.bias': WEIGHTS['a.bias'], 'payload': Payload(str(victim))}))
+        assert victim.exists()
+
+    def test_an_index_is_no_part(self, tmp_path):
+        (index := tmp_path / 'pytorch_model.bin.index.json').write_text(json.dumps({'weight_map': {'a': index.name}}))
+        with pytest.raises(CheckpointError, match='is a text and no checkpoint'):
+            read_checkpoint(index)
+
+
+def test_the_state_of_an_optimizer(tmp_path):
+    state = {'state': {0: {'exp_avg': torch.zeros(2)}}, 'param_groups': [{'lr': 0.1}]}
+    for content in (state, {'optimizer': state, 'epoch': 1}):
+        torch.save(content, tmp_path / 'optimizer.pth')
+        with pytest.raises(CheckpointError, match='holds no tensors, found the state of an optimizer'):
+            read_checkpoint(tmp_path / 'optimizer.pth')
+
+
 @pytest.mark.parametrize('content', [{}, {'epoch': 1}, [torch.zeros(2)], torch.zeros(2), {'model': {'epoch': 2}}])
 def test_no_tensors(tmp_path, content):
     path = tmp_path / 'empty.pth'
     torch.save(content, path)
     with pytest.raises(CheckpointError, match=r'empty\.pth.* holds no tensors, found [\w ]+: expected a state dict'):
         read_checkpoint(path)
+
+
+@pytest.mark.parametrize('name', ['weights.zip', 'weights.npz', 'weights.pth'])
+def test_what_would_fill_a_disk(tmp_path, name, monkeypatch):
+    """Or memory: an archive of zeros. It is not unpacked."""
+    monkeypatch.setattr(wrapped, '_SWOLLEN', 1 << 16)
+    with zipfile.ZipFile(tmp_path / name, 'w', zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr('a/data.pkl' if name.endswith('pth') else 'a.pth', bytes(1 << 20))
+    with pytest.raises(CheckpointError, match=r'is refused: its a.* MB unpacks to 0\.001 GB, as no weights do'):
+        read_checkpoint(tmp_path / name)
 
 
 class TestArchivesAroundOneFile:

@@ -12,8 +12,10 @@ from functools import partial
 import pytest
 import torch
 from torch import nn
+from torchvision.models.vision_transformer import VisionTransformer
 
 from mmvitdense.checkpoints import detect
+from mmvitdense.layers.positions import sincos_position_table
 from mmvitdense.models import PlainViT
 from tests.fidelity.agreement import redraw
 from tests.fidelity.pretraining import NORM, SIZES, SMOOTH, TINY, compare, rename, timm_vit
@@ -80,6 +82,42 @@ class TestTimmFamily:
         oracle = timm_vit(class_token=False, global_pool='map', act_layer='gelu_tanh')
         pool = [name for name in oracle.state_dict() if name.startswith('attn_pool.')]
         compare(oracle.forward_features, oracle.state_dict(), 'timm ViT', size, pool, act='gelu_tanh', **SMOOTH)
+
+    @pytest.mark.parametrize(('class_token', 'registers'), [(True, 3), (False, 4), (False, 1)])
+    def test_positions_of_registers(self, size, class_token, registers):
+        """As in vit_so150m_patch16_reg4_map_256 and vit_so150m2_patch16_reg1_gap_256."""
+        oracle = timm_vit(class_token=class_token, global_pool='', reg_tokens=registers)
+        compare(oracle.forward_features, oracle.state_dict(), 'timm ViT', size, **SMOOTH)
+
+
+@pytest.mark.parametrize('first', [False, True])
+def test_torchvision(first):
+    """With the names of today, and those of the files that were published first."""
+    sizes = {'image_size': 32, 'patch_size': 8, 'num_layers': 2, 'num_heads': 3, 'hidden_dim': 192, 'mlp_dim': 64}
+    oracle = redraw(VisionTransformer(**sizes)).eval()
+    weights = dict(oracle.state_dict())
+    if first:
+        weights = rename(weights, (r'mlp\.0\.', 'mlp.linear_1.'), (r'mlp\.3\.', 'mlp.linear_2.'))
+
+    def run(image):
+        patches = oracle._process_input(image)
+        return oracle.encoder(torch.cat([oracle.class_token.expand(len(image), -1, -1), patches], dim=1))
+
+    compare(run, weights, 'torchvision ViT', (32, 32), ['heads.head.weight', 'heads.head.bias'])
+
+
+def test_what_looks_like_siglip():
+    """I-JEPA has sines, and timm's models with norms behind the parts of a block have no biases."""
+    without = {'class_token': False, 'global_pool': ''}
+    oracle = timm_vit(**without)
+    weights = dict(oracle.state_dict())
+    form = detect(weights)
+    assert form.families(weights) == ('siglip', 'siglip2')
+    assert form.notes(weights) == ()
+    assert form.families({**weights, 'pos_embed': sincos_position_table((4, 4), 192, 'sincos_mae')}) == ()
+    weights = dict(timm_vit(**without, qkv_bias=False).state_dict())
+    assert form.families(weights) == ()
+    assert 'vit_*_rpn_*' in form.notes(weights)[0]
 
 
 def test_heads_of_moco_v3_small():

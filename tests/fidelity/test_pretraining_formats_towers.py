@@ -60,19 +60,25 @@ class TestSiglip2:
             compare(partial(self.run, naflex), weights, 'transformers SigLIP 2 NaFlex', (32, 32), num_heads=4)
 
     @each_size
-    def test_naflex_in_timm(self, size):
+    @pytest.mark.parametrize('own', [False, True])
+    def test_naflex_in_timm(self, size, own):
+        """SigLIP 2, and timm's own with registers, LayerScale and its own rule of resizing."""
         module = pytest.importorskip('timm.models.naflexvit')
         options = {'patch_size': 8, 'embed_dim': 192, 'depth': 2, 'num_heads': 3, 'pos_embed_grid_size': (4, 4)}
-        options |= {'act_layer': 'gelu_tanh', 'pos_embed_interp_mode': 'bilinear', 'global_pool': 'map'}
+        if own:
+            options |= {'reg_tokens': 2, 'init_values': 1.0, 'global_pool': 'avg', 'fc_norm': True}
+        else:
+            options |= {'act_layer': 'gelu_tanh', 'pos_embed_interp_mode': 'bilinear', 'global_pool': 'map'}
         oracle = redraw(module.NaFlexVit(module.NaFlexVitCfg(**options), num_classes=0)).eval()
         weights = {f'visual.trunk.{name}': x for name, x in oracle.state_dict().items()}
         pool = [name for name in oracle.state_dict() if name.startswith('attn_pool.')]
 
         def run(image):
             found = oracle.forward_features(image)
-            return found['patches'] if isinstance(found, dict) else found
+            found = found['patches'] if isinstance(found, dict) else found
+            return oracle.fc_norm(found) if own else found
 
-        compare(run, weights, 'timm SigLIP 2 NaFlex', size, pool)
+        compare(run, weights, 'timm NaFlex', size, pool)
 
     def test_fixed_sizes(self):
         """As SigLIP: what timm computes with the activation of the training code."""

@@ -19,7 +19,7 @@ from mmvitdense.checkpoints.fit.options import FitOptions
 from mmvitdense.checkpoints.formats.parts.spelling import spelled
 from mmvitdense.compat import while_tools_run
 
-from .diagnosis import own_weights, read_known, vit_weights
+from .diagnosis import own_weights, read_again, vit_weights
 from .source import WeightFile
 
 _SIDE = 64
@@ -84,7 +84,8 @@ def compare_weights(first: WeightFile, second: WeightFile, options: Mapping[str,
     Raises:
         CheckpointError: One is of no known format.
     """
-    conversions, known = zip(*(read_known(file, options or {}) for file in (first, second)))
+    conversions = [read_again(file, options or {}) for file in (first, second)]
+    known = [conversion.options for conversion in conversions]
     found = Comparison(second.name)
     _compare_names(found, *(_of_interest(conversion) for conversion in conversions))
     if None not in known:

@@ -10,7 +10,6 @@ import torch
 from torch import Tensor
 
 from mmvitdense.apis.convert import Conversion, convert_read
-from mmvitdense.apis.library_export import recorded_options
 from mmvitdense.checkpoints import CheckpointError, ViTPretrained, detect
 from mmvitdense.checkpoints.files.conversion_record import read_record
 from mmvitdense.checkpoints.files.ema_copies import split_ema_copies
@@ -22,6 +21,7 @@ from mmvitdense.checkpoints.formats.describe import VIT
 from mmvitdense.checkpoints.formats.parts.adapter_parts import trunk_of
 from mmvitdense.checkpoints.formats.parts.families import FAMILY_OPTIONS
 from mmvitdense.checkpoints.formats.parts.patches import patch_sides
+from mmvitdense.checkpoints.formats.recorded import as_recorded
 from mmvitdense.compat import while_tools_run
 from mmvitdense.layers.positions.sincos import SINES
 from mmvitdense.models import PlainViT
@@ -112,8 +112,8 @@ def diagnose(file: WeightFile, options: Mapping[str, Any] | None = None) -> Diag
     Raises:
         CheckpointError: It is of no known format, and the message says what it looks like; or it is a part of a ViT.
     """
-    form = detect(file.tensors)
-    conversion, known = read_known(file, options or {})
+    form = as_recorded(detect(file.tensors), read_record(file.path))
+    conversion = read_again(file, options or {})
     found = Diagnosis(file.name, form.name, form.about.split('\n')[0], form.model, form.trunk(file.tensors))
     found.containers, found.beside = file.containers, file.beside
     found.ema_copies = len(split_ema_copies(file.tensors)[1])
@@ -124,12 +124,8 @@ def diagnose(file: WeightFile, options: Mapping[str, Any] | None = None) -> Diag
         kind = str(tensor.dtype).removeprefix('torch.')
         found.dtypes[kind] = found.dtypes.get(kind, 0) + tensor.numel()
     found.not_finite = not_finite(conversion.weights)
-    found.options = known
-    if known is not conversion.options:
-        guesses = read_record(file.path).get('guesses') or {}
-        found.guesses = {path: guess for path, guess in guesses.items() if path not in (options or {})}
-        found.notes = [note for note in found.notes if not note.startswith('options: unknown')]
-    elif conversion.description is not None:
+    found.options = conversion.options
+    if conversion.description is not None:
         found.guesses = conversion.description.recorded_guesses()
     vit = vit_weights(conversion)
     if vit is None and found.model == 'PlainViT' and found.lacks is None:
@@ -146,13 +142,9 @@ def diagnose(file: WeightFile, options: Mapping[str, Any] | None = None) -> Diag
     return found
 
 
-def read_known(file: WeightFile, given: Mapping[str, Any]) -> tuple[Conversion, dict[str, Any] | None]:
-    """The converted file, and the options of its model, which the record of an earlier conversion knows best."""
-    recorded = recorded_options(file.path)
-    if recorded is None:
-        conversion = convert_read(file.tensors, file.name, options=given)
-        return conversion, conversion.options
-    return convert_read(file.tensors, file.name), {**recorded, **given}
+def read_again(file: WeightFile, given: Mapping[str, Any]) -> Conversion:
+    """The converted file; what an earlier conversion recorded of it is known."""
+    return convert_read(file.tensors, file.name, options=given, record=read_record(file.path))
 
 
 def vit_weights(conversion: Conversion) -> dict[str, Tensor] | None:

@@ -12,9 +12,10 @@ from torch import Tensor
 
 from mmvitdense.apis.errors import InputError
 from mmvitdense.apis.pretrained.hub import fetch_weights_from_hub, is_hub_id
-from mmvitdense.checkpoints import read_file
-from mmvitdense.checkpoints.files.hub_folder import INDEX, weights_of_folder
+from mmvitdense.checkpoints import CheckpointError, read_file
+from mmvitdense.checkpoints.files.hub_folder import weights_of_folder
 from mmvitdense.checkpoints.files.reading import existing_file, open_containers, opened_containers
+from mmvitdense.checkpoints.files.shards import BrokenIndexError, is_index
 
 _SHOWN = 5
 
@@ -54,10 +55,10 @@ def open_weights(name: str | os.PathLike) -> WeightFile:
     """
     address = name = os.fspath(name)
     if is_hub_id(name):
-        file = _file_in(fetch_weights_from_hub(name), name)
-        address = str(file) if file.name == INDEX else f'https://huggingface.co/{name}/resolve/main/{file.name}'
+        file = _chosen(_weights_of(fetch_weights_from_hub(name)), name)
+        address = str(file) if is_index(file) else f'https://huggingface.co/{name}/resolve/main/{file.name}'
         path = str(file)
-    elif Path(name).is_dir() and (found := weights_of_folder(name)):
+    elif Path(name).is_dir() and (found := _weights_of(name)):
         address = path = str(_chosen(found, name))
     else:
         path = existing_file(name)
@@ -66,8 +67,11 @@ def open_weights(name: str | os.PathLike) -> WeightFile:
     return WeightFile(name, address, path, open_containers(content, name), containers, _beside(content, containers))
 
 
-def _file_in(folder: Path, name: str) -> Path:
-    return _chosen(weights_of_folder(folder), name)
+def _weights_of(folder: str | Path) -> list[Path]:
+    try:
+        return weights_of_folder(folder)
+    except BrokenIndexError as error:
+        raise CheckpointError(str(error)) from error
 
 
 def _chosen(found: list[Path], name: str) -> Path:

@@ -19,7 +19,7 @@ _ID = re.compile(r'[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*')
 _FILES = re.compile(r'\.(py|json|ya?ml|pth|pt|pkl|safetensors)$')
 _WANTED = [CONFIG, CARD, INDEX, '*.safetensors']
 """What is fetched: data alone. `config.py` is for people and stays where it is."""
-_OTHER_WEIGHTS = ['*.pth', '*.pt', '*.bin', '*.npz', '*.pkl']
+_OTHER_WEIGHTS = ['*.pth', '*.pt', '*.bin', '*.bin.index*.json', '*.npz', '*.pkl']
 """Weights that are no safetensors."""
 
 

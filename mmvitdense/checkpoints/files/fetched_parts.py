@@ -10,13 +10,14 @@ from urllib.parse import quote, urlsplit, urlunsplit
 
 from mmvitdense.downloads import fetched
 
-from .shards import SUFFIX, places_of
+from . import shards
+from .shards import places_of
 
 
 def is_index(address: str) -> bool:
     """Whether an http(s) address is that of an index."""
     # By the text: what is no address at all is for `fetched` to refuse.
-    return re.split('[?#]', address)[0].endswith(SUFFIX)
+    return shards.is_index(re.split('[?#]', address)[0])
 
 
 def fetched_with_parts(address: str) -> str:

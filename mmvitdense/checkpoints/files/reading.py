@@ -22,11 +22,12 @@ from .fetched_parts import fetched_with_parts, is_index
 from .hub_folder import weights_of_snapshot
 from .numpy_archive import load_archive
 from .numpy_pickle import load_arrays
+from .other_content import LENGTH, other_content
 from .prefix import without_wrappers
 from .record_text import with_record_of_text
 from .run_folder import folder_message
 from .torchscript import is_torchscript, load_torchscript
-from .wrapped import listed_members, unwrapped, wrapped_file
+from .wrapped import listed_members, swollen_member, unwrapped, wrapped_file
 
 # The first of these that a file has is opened, and what it holds likewise.
 CONTAINERS = (
@@ -49,20 +50,29 @@ def read_file(path_or_url: str | os.PathLike) -> Any:
     Args:
         path_or_url: A file of `torch.save` (read with `weights_only=True`; mapped rather than copied),
             safetensors, TorchScript (its parameters), a pickle of numpy arrays as detectron2 writes, or an archive of
-            them (npz); a zip archive around one of these; an index of safetensors in parts; a folder with a config.json
-            and weights beside it; or the http(s) address of a file, which is fetched once into torch's hub cache.
+            them (npz); a zip archive around one of these; an index of safetensors or of files of torch (.bin) in parts;
+            a folder with a config.json and weights beside it; or the http(s) address of a file, which is fetched once
+            into torch's hub cache.
 
     Raises:
         CheckpointError: There is no such file, it is damaged, or it holds objects that could run code.
     """
     name = os.fspath(path_or_url)
     path = existing_file(name)
+    if not shards.is_index(path):
+        return _read_one(path, name)
+    try:
+        return shards.load_parts(path, lambda part: _read_one(part, part))
+    except shards.BrokenIndexError as error:
+        raise CheckpointError(str(error)) from error
+
+
+def _read_one(path: str, name: str) -> Any:
+    """What is in one file, which messages call by the name that was given."""
     try:
         _refuse_damaged(path, name)
         if _is_safetensors(path):
             return _load_safetensors(path)
-        if path.endswith(shards.SUFFIX):
-            return shards.load_parts(path, _load_safetensors)
         if path.endswith('.npz'):
             return load_archive(path)
         if is_torchscript(path):
@@ -74,8 +84,6 @@ def read_file(path_or_url: str | os.PathLike) -> Any:
             return torch.load(path, map_location='cpu', weights_only=True, mmap=zipfile.is_zipfile(path))
     except CheckpointError:
         raise
-    except shards.BrokenIndexError as error:
-        raise CheckpointError(str(error)) from error
     except Exception as error:  # what torch raises depends on where the damage is: OSError, IndexError, KeyError, ...
         raise CheckpointError(_why(path, error, name)) from error
 
@@ -119,19 +127,24 @@ def local_path(path_or_url: str | os.PathLike) -> str:
         CheckpointError: It cannot be fetched, or not be unpacked.
     """
     name = os.fspath(path_or_url)
-    if '://' in name:
-        try:
+    try:
+        if '://' in name:
             name = fetched_with_parts(name) if is_index(name) else fetched(name)
-        except (DownloadError, shards.BrokenIndexError) as error:
-            raise CheckpointError(str(error)) from error
-    elif os.path.isdir(name):
-        name = weights_of_snapshot(name) or name
+        elif os.path.isdir(name):
+            name = weights_of_snapshot(name) or name
+    except (DownloadError, shards.BrokenIndexError) as error:
+        raise CheckpointError(str(error)) from error
     return _unpacked(name)
 
 
 def _unpacked(path: str) -> str:
     """The file itself, or the one that an archive has around it."""
     try:
+        if os.path.isfile(path) and zipfile.is_zipfile(path) and (large := swollen_member(path)) is not None:
+            raise CheckpointError(
+                f'{path} is refused: its {large.filename} of {large.compress_size / 1e6:.2g} MB unpacks to '
+                f'{large.file_size / 1e9:.2g} GB, as no weights do.'
+            )
         member = wrapped_file(path) if os.path.isfile(path) else None
         return path if member is None else unwrapped(path, member)
     except (zipfile.BadZipFile, zlib.error) as error:
@@ -155,7 +168,7 @@ def _is_safetensors(path: str) -> bool:
     with open(path, 'rb') as file:
         start = file.read(9)
     if start[8:] == b'{':
-        return not path.endswith(shards.SUFFIX)
+        return True
     return path.endswith('.safetensors') and start[:2] not in (b'PK', b'\x80\x02')
 
 
@@ -184,8 +197,8 @@ def _why(path: str, error: Exception, name: str) -> str:
         return f'{path} cannot be read: {error}.'
     # The beginning identifies a file of torch.save; zipfile.is_zipfile looks at the end, which may be missing.
     with open(path, 'rb') as file:
-        start = file.read(64)
-    if what := _other_content(start):
+        start = file.read(LENGTH)
+    if what := other_content(start):
         return f'{path} is {what}.'
     whole_format = start[:2] == b'PK' or path.endswith('.safetensors')
     pickled = start[:2] == b'PK' or start[:1] == b'\x80'  # a text can be taken for a pickle of the first protocols
@@ -209,21 +222,19 @@ def _why(path: str, error: Exception, name: str) -> str:
     return f'{path} is not a checkpoint: expected a file written by torch.save or safetensors.{fetched_from}'
 
 
-def _other_content(start: bytes) -> str | None:
-    """What a file is that begins so and holds no weights, and what to do; None for all others."""
-    if not start:
-        return 'an empty file: copy or fetch it again'
-    if start.startswith(b'version https://git-lfs'):
-        return 'the pointer of Git LFS to a file: run `git lfs pull` in its folder, or fetch the file itself'
-    if start.lstrip().lower().startswith((b'<!doctype', b'<html', b'<?xml')):
-        return 'a page of the web and no checkpoint: open the address in a browser to see what it says'
-    return None
-
-
 def _kind_of(content: object) -> str:
+    if _has_state_of_optimizer(content):
+        return 'the state of an optimizer'
     if isinstance(content, dict) and content:
         return f'a dict of {", ".join(map(str, list(content)[:4]))}{", ..." if len(content) > 4 else ""}'
     return type(content).__name__
+
+
+def _has_state_of_optimizer(content: object) -> bool:
+    """Whether there is nothing with numbers but that, as it is or under a name."""
+    if not isinstance(content, dict):
+        return False
+    return 'param_groups' in content or any('param_groups' in x for x in content.values() if isinstance(x, dict))
 
 
 def _other_archive(path: str) -> list[str]:

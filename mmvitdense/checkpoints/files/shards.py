@@ -1,28 +1,39 @@
-"""Weights in several files of safetensors, with an index as the Hugging Face Hub has it."""
+"""Weights in several files, of safetensors or of torch (.bin), with an index as the Hugging Face Hub has it."""
 
 from __future__ import annotations
 
 import json
+import re
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 SUFFIX = '.safetensors.index.json'
+"""How the name of an index ends that is written here."""
+# Of those that are read; what comes before .json is the variant of transformers, such as fp16.
+_NAME = re.compile(r'\.(safetensors|bin)\.index(\.\w+)?\.json$')
 
 
 class BrokenIndexError(ValueError):
     """An index that is none, or parts that are not what it says."""
 
 
-def load_parts(index: str | Path, load: Callable[[str], OrderedDict]) -> OrderedDict:
+def is_index(path: str | Path) -> bool:
+    """Whether a file is an index, by its name."""
+    return _NAME.search(str(path)) is not None
+
+
+def load_parts(index: str | Path, load: Callable[[str], Any]) -> OrderedDict:
     """Read all parts that an index names.
 
     Args:
         index: The file; its `weight_map` says which part each weight is in.
-        load: Reads one part.
+        load: Reads one part, which is no index.
 
     Raises:
-        BrokenIndexError: It is no index, names a file elsewhere, a part is missing, or lacks a weight.
+        BrokenIndexError: It is no index, names a file elsewhere, a part is missing, is no state dict, or lacks a
+            weight.
     """
     places = places_of(index)
     state = OrderedDict()
@@ -31,6 +42,8 @@ def load_parts(index: str | Path, load: Callable[[str], OrderedDict]) -> Ordered
         if not path.is_file():
             raise BrokenIndexError(f'{index} names {name!r}, which is not beside it: copy or fetch all parts.')
         part = load(str(path))
+        if not isinstance(part, Mapping):
+            raise BrokenIndexError(f'{path} holds no state dict: copy or fetch all parts of {index}.')
         state.update(part)
         if hasattr(part, '_metadata'):
             state._metadata = part._metadata
@@ -48,7 +61,7 @@ def paths_of(path: str | Path) -> list[Path]:
     Raises:
         BrokenIndexError: As `load_parts`.
     """
-    if not str(path).endswith(SUFFIX):
+    if not is_index(path):
         return [Path(path)]
     return [Path(path).parent / name for name in sorted(set(places_of(path).values()))]
 

@@ -12,6 +12,16 @@ from mmvitdense.whole_files import written_whole
 
 _SUFFIXES = ('.pth', '.pt', '.tar', '.bin', '.pkl', '.safetensors', '.ckpt')
 _CHUNK = 1 << 22
+# Weights hardly shrink; what unpacks to so much, and to so many times its size, is made to fill a disk or memory.
+_SWOLLEN = 1 << 28
+_TIMES = 100
+
+
+def swollen_member(path: str) -> zipfile.ZipInfo | None:
+    """The first file in an archive that unpacks to a hundred times its size and more; None where none does."""
+    with zipfile.ZipFile(path) as archive:
+        members = archive.infolist()
+    return next((m for m in members if m.file_size > max(_SWOLLEN, _TIMES * m.compress_size)), None)
 
 
 def wrapped_file(path: str) -> zipfile.ZipInfo | None:

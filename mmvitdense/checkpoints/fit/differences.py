@@ -129,7 +129,7 @@ def _expected(options: dict[str, Any]) -> dict[str, Any]:
     if 'act' in options:
         expected['act'] = options['act']
     if 'pos_resize' in options:
-        expected['pos_resize'] = _rule(options['pos_resize'])
+        expected['pos_resize'] = _rule(options['pos_resize'] or {})
     return expected
 
 

@@ -149,7 +149,9 @@ def grid_of_table(
     found = square_table(rows, count, extra)
     square = None if found is None else ((found[0], found[0]), found[1])
     mine = reading(own)
-    if square is None or (how.oblong and mine is not None and mine != square):
+    # A class token most often has a row: n x (n + 2) patches with one are as many as (n + 1) x (n + 1) without.
+    unsure = how.oblong or (mine is not None and square is not None and mine[1] and not square[1])
+    if square is None or (unsure and mine is not None and mine != square):
         what = 'no square grid' if square is None else f'{_by(square[0])} or the {_by(own)} of the model'
         raise CheckpointError(
             f'{name} has {rows} rows, which is {what} with or without rows of the class token; the model expects '

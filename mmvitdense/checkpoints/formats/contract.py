@@ -7,7 +7,7 @@ A format is one file in `formats` or a folder below it with a `Format` under the
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +18,33 @@ from .parts.implied_options import implied_options
 
 Weights = dict[str, Tensor]
 Pixels = tuple[tuple[float, ...], tuple[float, ...]]
+
+
+@dataclass(frozen=True)
+class Record:
+    """What a converted file says of its model.
+
+    Attributes:
+        options: Arguments of the model.
+        guesses: {path of an option: why it was a guess}; all others were known.
+        whole: Whether they are all options; else those alone that no weight shows, which holds in any layout.
+    """
+
+    options: Mapping[str, Any]
+    guesses: Mapping[str, str]
+    whole: bool
+
+    def with_given(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """Its options, over which those that a user gives win; of a ViT inside, also by their names alone."""
+        found, vit = {**self.options}, self.options.get('vit')
+        for name, value in given.items():
+            if isinstance(vit, Mapping) and name == 'vit':
+                found['vit'] = {**found['vit'], **value}
+            elif isinstance(vit, Mapping) and name in vit and name not in self.options:
+                found['vit'] = {**found['vit'], name: value}
+            else:
+                found[name] = value
+        return found
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,6 +75,7 @@ class Format:
         tells_heads: Whether a file determines the number of heads.
         ordered_by_heads: Whether `convert` takes `num_heads`, by which channels change places.
         pos_grid: Rows and columns of the tables of the whole image, where the layout knows them.
+        record: What the file says of its model, where a conversion has written it.
     """
 
     name: str
@@ -68,6 +96,7 @@ class Format:
     tells_heads: Callable[[Weights], bool] = lambda state_dict: False
     ordered_by_heads: bool = False
     pos_grid: Callable[[Weights], tuple[int, int]] | None = None
+    record: Record | None = None
 
     def converted(self, state_dict: Weights, num_heads: int | None = None) -> Weights:
         """Convert; `num_heads` is what the user or the model knows, of use where channels are ordered by heads.
@@ -84,6 +113,10 @@ class Format:
         Raises:
             CheckpointError: One cannot be determined, and has to be given.
         """
+        if self.record is not None:
+            given = self.record.with_given(given)
+            if self.record.whole:
+                return given
         if self.own_options is not None:
             return self.own_options(state_dict, **given)
         weights = self.converted(state_dict, given.get('num_heads'))
@@ -91,8 +124,14 @@ class Format:
 
     def guesses(self, state_dict: Weights, options: dict[str, Any]) -> dict[str, str]:
         """{path of an option, such as 'vit.window_size': why it is a guess}, of `options` of this format."""
+        if self.record is not None and self.record.whole:
+            return dict(self.record.guesses)
         of_families = {}
         if families := self.families(state_dict):
             weights = self.converted(state_dict, options.get('num_heads'))
             of_families = guesses_of_families(families, weights, self.implied(state_dict))
-        return {**of_families, **self.cannot_tell(state_dict, options)}
+        found = {**of_families, **self.cannot_tell(state_dict, options)}
+        if self.record is not None:
+            found = {path: why for path, why in found.items() if path not in self.record.options}
+            found.update(self.record.guesses)
+        return found

@@ -92,7 +92,7 @@ def describe(form: Format, state_dict: dict[str, Tensor], given: Mapping[str, An
         if isinstance(part, dict) and 'embed_dims' in part:
             check_heads(part['embed_dims'], part['num_heads'])
     guesses = form.guesses(state_dict, described.options)
-    if not _tells_heads(form, state_dict):
+    if form.record is None and not _tells_heads(form, state_dict):
         guesses = {**_guessed_heads(described.options), **guesses}
     known = _paths(given)
     described.guesses = {path: why for path, why in guesses.items() if not is_named(path, known)}

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
+
 from torch import Tensor
 
 from mmvitdense.checkpoints.files.prefix import strip_prefix
 
 from . import radio
-from .parts.timm_names import block_names, body_of
+from .parts.timm_names import body_of
 from .strangers import HIERA
 
 _REPARAMETRISED = (
@@ -23,6 +25,8 @@ _TIPS_OF_JAX = (
     'this is TIPS in the layout of its JAX code: take the file of the same weights for PyTorch, whose name ends with '
     '_vision.npz'
 )
+# Layers that change the width, and positions of a window that are added to those of the image.
+_OF_HIERA = re.compile(r'^(blocks\.\d+\.proj\.weight|pos_embed_win(dow)?)$')
 _AXES = {'patch_embed.proj.weight': (4, 5), 'pos_embed': (3, 4)}
 _POSE = (
     'this is a ViTPose, which puts a border of 2 pixels around the image before it makes patches, so that these lie 2 '
@@ -48,12 +52,12 @@ def why_refused(state_dict: dict[str, Tensor]) -> str | None:
         return _POSE
     if reason := _of_other_axes(state_dict):
         return reason
+    # The first blocks of a Hiera are named as those of a ViT without a class token.
+    if any(_OF_HIERA.search(name) for name in strip_prefix(state_dict, 'blocks.0.attn.qkv.weight') or ()):
+        return HIERA
     body = body_of(state_dict)
     if body is not None and any(name.startswith('patch_embed.backbone.') for name in body):
         return _HYBRID
-    # The first blocks of a Hiera are named as those of a ViT without a class token.
-    if body is not None and 'proj.weight' in block_names(body):
-        return HIERA
     return None
 
 

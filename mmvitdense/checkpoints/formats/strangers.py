@@ -10,7 +10,7 @@ from collections.abc import Iterable
 
 # The first one of which a file has a name counts: those of parts of others (a ResNet in a DETR) come after the whole.
 _SIGNS = (
-    ('weights of low rank that change another model (LoRA)', r'(^|\.)(lora_[AB]|lora_(up|down))\.'),
+    ('weights of low rank that change another model (LoRA)', r'(^|\.)(lora_[AB]|lora[_.](up|down))\.'),
     ('a diffusion U-Net', r'(^|\.)(down_blocks\.\d+\.resnets\.|up_blocks\.\d+\.resnets\.|input_blocks\.\d+\.\d+\.)'),
     (
         'a diffusion transformer',
@@ -45,6 +45,7 @@ _SIGNS = (
         'a language model',
         r'(^|\.)(embed_tokens|word_embeddings|tok_embeddings|token_embd|wte|lm_head)\.weight$|^shared\.weight$',
     ),
+    ('a Faster or Mask R-CNN', r'(^|\.)(rpn\.head|rpn_head|roi_heads?|proposal_generator)\.'),
     ('a DETR', r'(^|\.)(query_embed|query_position_embeddings|class_embed)\.'),
     ('a YOLO', r'^(model\.)?\d+\.(conv|cv1\.conv|m\.\d+\.cv1\.conv)\.weight$|(^|\.)dfl\.conv\.weight$'),
     (
@@ -59,7 +60,9 @@ _SIGNS = (
     ('a RegNet', r'(^|\.)s[1-4]\.b\d+\.conv1\.|(^|\.)trunk_output\.block\d'),
     ("a NAF, which lift=dict(init_cfg=dict(type='NAFPretrained', ...)) loads", r'(^|\.)image_encoder\.sem_encoder\.\d'),
     ("a LiFT, which lift=dict(init_cfg=dict(type='LiFTPretrained', ...)) loads", r'(^|\.)up1\.conv_1\.double_conv\.'),
-    ('a VGG or an AlexNet', r'^features\.\d+\.(weight|bias)$'),
+    ('a VGG or an AlexNet', r'(^|\.)features\.\d+\.(weight|bias)$'),
+    ('a model whose weights are quantised', r'\.(qweight|qzeros|absmax|quant_map|SCB|zero_point|_packed_params)(\.|$)'),
+    ('a network of convolutions with batch norms', r'\.running_mean$'),
 )
 _COMPILED = tuple((what, re.compile(pattern)) for what, pattern in _SIGNS)
 

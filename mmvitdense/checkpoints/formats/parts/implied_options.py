@@ -9,7 +9,13 @@ from typing import Any
 from torch import Tensor
 
 from mmvitdense.checkpoints.files.reading import CheckpointError
-from mmvitdense.layers.positions.table_rows import CLASS_OFFSETS, num_offsets, square_table
+from mmvitdense.layers.positions.table_rows import (
+    CLASS_OFFSETS,
+    CLASS_POSITIONS,
+    num_offsets,
+    num_positions,
+    square_table,
+)
 
 from .families import options_of_families
 from .patches import image_channels, patch_sides
@@ -45,12 +51,13 @@ def implied_options(
         CheckpointError: The number of heads, or the grid of a table that is no square, cannot be determined.
     """
     patch_size = patch_sides(weights)[1]
-    grid_is_known = 'pretrain_img_size' in given or 'pretrain_img_size' in known
+    size = given.get('pretrain_img_size', known.get('pretrain_img_size'))
+    grid_is_known = size is not None
     options = {
         'embed_dims': weights['patch_embed.proj.weight'].shape[0],
         'num_layers': 1 + max(int(match[1]) for name in weights if (match := _BLOCK.match(name))),
         'patch_size': patch_size,
-        **_embedding(weights, patch_size, grid_is_known),
+        **_embedding(weights, patch_size, size),
         **_block(weights),
         **_relative_positions(weights, patch_size, grid_is_known),
         **_convolutional_propagation(weights),
@@ -78,7 +85,7 @@ def check_heads(embed_dims: int, num_heads: int) -> None:
         )
 
 
-def _embedding(weights: dict[str, Tensor], patch_size: int, grid_is_known: bool) -> dict[str, Any]:
+def _embedding(weights: dict[str, Tensor], patch_size: int, size: Any) -> dict[str, Any]:
     has_cls = 'cls_token' in weights
     options: dict[str, Any] = {'with_cls_token': has_cls}
     if 'patch_embed.proj.bias' not in weights:
@@ -97,18 +104,28 @@ def _embedding(weights: dict[str, Tensor], patch_size: int, grid_is_known: bool)
     if table is None:
         return {**options, 'pos_embed': 'sine_conv' if 'sine_conv.conv.weight' in weights else None}
     rows = table.shape[1]
+    if size is not None:
+        slot = rows == CLASS_POSITIONS + _patches(size, patch_size)
+        return options if slot == has_cls else {**options, 'pos_embed_cls_slot': slot}
     square = square_table(rows)
     if square is None:
-        if not grid_is_known:
-            raise CheckpointError(
-                f'the position table has {rows} rows, which is no square grid with or without a row for the class '
-                'token: give pretrain_img_size as (height, width) in pixels'
-            )
-        return options
+        raise CheckpointError(
+            f'the position table has {rows} rows, which is no square grid with or without a row for the class token: '
+            'give pretrain_img_size as (height, width) in pixels'
+        )
     side, slot = square
     if slot != has_cls:
         options['pos_embed_cls_slot'] = slot
     return {**options, 'pretrain_img_size': side * patch_size}
+
+
+def _patches(size: Any, patch_size: int) -> int:
+    """Patches of an image of so many pixels; what is no size is for the model to refuse."""
+    try:
+        height, width = (size, size) if isinstance(size, int) else size
+        return num_positions((height // patch_size, width // patch_size))
+    except (TypeError, ValueError, ZeroDivisionError):
+        return 0
 
 
 def _block(weights: dict[str, Tensor]) -> dict[str, Any]:
