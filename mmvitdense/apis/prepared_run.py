@@ -22,6 +22,7 @@ from torch.utils.data import DataLoader
 
 from mmvitdense.datasets.bad_images import guard_images
 from mmvitdense.engine.full_sharding import FullyShardedModel
+from mmvitdense.engine.fused_steps import fuse_steps
 from mmvitdense.engine.whole_checkpoint import bare_model, single_wrappers
 from mmvitdense.frozen_weights import RECORDS
 
@@ -179,6 +180,7 @@ class PreparedRun:
             arguments['train_cfg'] = self._train_loop = self.build_train_loop(self._train_loop)
         with self._building('optim_wrapper'):
             arguments['optim_wrapper'] = self.optim_wrapper = self.build_optim_wrapper(self.optim_wrapper)
+        fuse_steps(self.optim_wrapper)
         _check_clipping(self.optim_wrapper)
         with self._building('auto_scale_lr'):
             self.scale_lr(self.optim_wrapper, arguments['auto_scale_lr'])

@@ -10,6 +10,7 @@ from mmvitdense.ops import Linear, apply_linear, has_map_attention, linear, map_
 from mmvitdense.ops.linear_layer import is_plain, is_unwatched
 from mmvitdense.ops.recording import is_exporting
 
+from .heads import Heads, split_heads, split_heads_in_windows
 from .positions import (
     AttentionPosition,
     DecomposedTables,
@@ -118,7 +119,7 @@ class Attention(OwnsTables):
         if self._takes_kernel(qkv, position, mask):
             attended = self._attend_by_kernel(qkv, grid, position, prefix)
         else:
-            attended = self._attend(qkv, grid, position, prefix, mask)
+            attended = self._attend(split_heads(qkv, self.num_heads), grid, position, prefix, mask)
         if self.value_conv is not None:
             attended = attended + self.value_conv(_values(qkv)[:, prefix:].unflatten(1, grid), prefix)
         return apply_linear(self.proj, self.inner_norm(attended), residual)
@@ -164,11 +165,13 @@ class Attention(OwnsTables):
         else:
             if padded_after:
                 fill = None if self.window_pad == 'qkv' else self._used_bias()
-                windows = window_partition(pad_to_windows(qkv.unflatten(1, grid), size, fill), size)
+                qkv = qkv.unflatten(1, grid)
+                heads = split_heads_in_windows(qkv, self.num_heads, size, fill)
             else:
                 windows = self._project(window_partition(pad_to_windows(patches.unflatten(1, grid), size), size))
-            patches = window_merge(self._attend(windows, (size, size), position, 0), size, grid).flatten(1, 2)
-            values = None if self.value_conv is None else window_merge(_values(windows), size, grid)
+                heads, qkv = split_heads(windows, self.num_heads), window_merge(windows, size, grid)
+            patches = window_merge(self._attend(heads, (size, size), position, 0), size, grid).flatten(1, 2)
+            values = _values(qkv)
         if self.value_conv is not None:
             patches = patches + self.value_conv(values)
         normed = self.inner_norm(patches)
@@ -203,13 +206,13 @@ class Attention(OwnsTables):
 
     def _attend(
         self,
-        qkv: Tensor,
+        heads: Heads,
         grid: tuple[int, int],
         position: AttentionPosition | None,
         prefix: int,
         mask: Tensor | QueryMask | None = None,
     ) -> Tensor:
-        query, key, value = qkv.unflatten(-1, (3, self.num_heads, -1)).permute(2, 0, 3, 1, 4).unbind(0)
+        query, key, value = heads
         position = self.own_position(grid, prefix).joined(position)
         if position.rotation is not None:
             query, key = rotate(query, position.rotation), rotate(key, position.rotation)
