@@ -109,6 +109,7 @@ DATA_SAMPLERS = Registry(
     locations=['mmvitdense.engine'],
 )
 HOOKS = Registry('hook', parent=root.HOOKS, scope=_SCOPE, locations=['mmvitdense.engine'])
+MODEL_WRAPPERS = Registry('model_wrapper', parent=root.MODEL_WRAPPERS, scope=_SCOPE, locations=['mmvitdense.engine'])
 METRICS = RegistryWithOptionalModules(
     'metric',
     parent=root.METRICS,

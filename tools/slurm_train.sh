@@ -6,4 +6,4 @@ set -euo pipefail
 partition=$1 job=$2 config=$3
 shift 3
 . "$(dirname "$0")/slurm.sh"
-on_slurm "$(dirname "$0")/train.py" "$config" --launcher slurm "$@"
+on_slurm "$(dirname "$0")/train.py" "$config" "$@" --launcher slurm

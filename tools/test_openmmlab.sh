@@ -12,9 +12,10 @@ set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 caller=${PYTHON:-python}
 work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
+trap 'rm -rf "$work" "${PYTHONPYCACHEPREFIX:-}$work"' EXIT
 
-"$caller" -m venv "$work/env"
+# It is the caller's pip that installs.
+"$caller" -m venv --without-pip "$work/env"
 python=$work/env/bin/python
 site_packages=$("$python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
 "$caller" -c '
@@ -22,7 +23,8 @@ import os, sys
 print(*(p for p in sys.path if os.path.basename(p) in ("site-packages", "dist-packages")), sep="\n")
 ' > "$site_packages/calling_python.pth"
 
-"$python" -m pip install --quiet --no-compile --disable-pip-version-check -r "$root/requirements/openmmlab.txt"
+"$caller" -m pip --python "$python" install --quiet --no-compile --disable-pip-version-check \
+  -r "$root/requirements/openmmlab.txt"
 
 cd "$work"
 PYTHONPATH=$root "$python" "$root/tests/integration/openmmlab_line.py"

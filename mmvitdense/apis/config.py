@@ -6,6 +6,7 @@ import copy
 import difflib
 import inspect
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +74,26 @@ def load_config(config: Any, cfg_options: dict[str, Any] | None = None) -> Any:
         cfg.merge_from_dict(cfg_options or {})
     except (KeyError, TypeError, IndexError, AttributeError) as error:
         raise InputError(f'--cfg-options cannot be merged into {cfg.filename}: {error}.') from error
+    return cfg
+
+
+def with_fragments(cfg: Any, fragments: Sequence[str | Path]) -> Any:
+    """The config with the fields of other files merged into it, one after the other, as `_base_` merges them.
+
+    Args:
+        cfg: A config, which is left alone.
+        fragments: Paths or names as for `load_config`, of files with fields such as `model_wrapper_cfg`.
+
+    Raises:
+        InputError: There is no such file, or its fields cannot be merged.
+    """
+    for fragment in fragments:
+        fields = load_config(fragment)._cfg_dict.to_dict()
+        cfg = copy.deepcopy(cfg)
+        try:
+            cfg.merge_from_dict(fields)
+        except (KeyError, TypeError, IndexError, AttributeError) as error:
+            raise InputError(f'{fragment} cannot be merged into {cfg.filename}: {error}.') from error
     return cfg
 
 

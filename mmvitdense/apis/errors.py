@@ -135,10 +135,18 @@ def _described(error: Exception) -> tuple[str, int] | None:
     from mmvitdense.checkpoints import CheckpointError
     from mmvitdense.datasets.checks import DataError
     from mmvitdense.downloads import DownloadError
-    from mmvitdense.engine import LoadingError, NonFiniteError, OtherTrainingError, SavingError, WorkDirInUseError
+    from mmvitdense.engine import (
+        LoadingError,
+        NonFiniteError,
+        OtherTrainingError,
+        SavingError,
+        ShardingError,
+        WorkDirInUseError,
+    )
     from mmvitdense.export.errors import ExportError
 
     mended = (InputError, DataError, CheckpointError, DownloadError, ExportError, OtherTrainingError, WorkDirInUseError)
+    mended += (ShardingError,)
     if isinstance(error, mended):
         return _sentence(error), BAD_INPUT
     if isinstance(error, NonFiniteError):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
@@ -12,7 +11,6 @@ from typing import Any
 
 from mmengine.dataset import pseudo_collate
 from mmengine.evaluator import Evaluator
-from mmengine.logging import MMLogger
 from mmengine.runner import Runner
 
 from mmvitdense.datasets.checks import check_data
@@ -22,6 +20,7 @@ from .build import enter_scope
 from .errors import InputError
 from .image_files import image_files
 from .image_loading import ImageLoading, test_dataset
+from .quiet import quiet
 
 Batch = dict[str, Any]
 
@@ -129,12 +128,6 @@ def fit_pipeline(cfg: Any, description: Description) -> None:
 @contextmanager
 def silent() -> Iterator[None]:
     """Without what data sets and metrics print."""
-    logger = MMLogger.get_current_instance()
-    before = logger.level
-    logger.setLevel(logging.WARNING)
-    try:
-        with redirect_stdout(io.StringIO()), warnings.catch_warnings():
-            warnings.simplefilter('ignore')
-            yield
-    finally:
-        logger.setLevel(before)
+    with quiet(), redirect_stdout(io.StringIO()), warnings.catch_warnings():
+        warnings.simplefilter('ignore')
+        yield

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import nullcontext
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -20,6 +20,8 @@ from .build_errors import message_of
 from .errors import InputError
 from .export_model import default_size
 from .image_loading import test_dataset
+from .known_integers import integers_known
+from .model_parts import counted_parts, parts_of
 from .named_models import find_config
 
 _PER_SAMPLE = 8
@@ -85,7 +87,7 @@ def model_cost(
     size = size or test_size(cfg, model)
     if min(size) < 1:
         raise InputError(f'--size must be two numbers above 0, got {size[0]} {size[1]}.')
-    counts = {name: _parameters(part) for name, part in [*_parts(model), ('', model)]}
+    counts = {name: _parameters(part) for name, part in [*parts_of(model), ('', model)]}
     note = count.run(size)
     whole = counts.pop('')
     rows = [PartCost(name, count.flops.get(name, 0), *of_part) for name, of_part in counts.items()]
@@ -127,13 +129,6 @@ def as_table(cost: ModelCost) -> str:
 def as_data(cost: ModelCost) -> dict[str, Any]:
     """The same as plain data."""
     return {'size': [*cost.size], 'parts': [row._asdict() for row in cost.parts], 'total': cost.total._asdict()}
-
-
-def _parts(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
-    for name, part in model.named_children():
-        if name != 'data_preprocessor':
-            heads = [(f'{name}.{below}', child) for below, child in part.named_children()] if name == 'roi_head' else []
-            yield from heads or [(name, part)]
 
 
 def _parameters(module: nn.Module) -> tuple[int, int]:
@@ -197,45 +192,13 @@ class _Count:
         model.requires_grad_(False)  # the counter follows gradients, which some modules switch on
         counter = FlopCounterMode(display=False, custom_mapping=formulas())
         device = next(model.parameters()).device
-        with torch.no_grad(), torch.device(device), counter, _counted_parts(model, counter, self.flops):
-            return function(model, given)
-
-
-@contextmanager
-def _counted_parts(model: nn.Module, counter: FlopCounterMode, flops: dict[str, int]) -> Iterator[None]:
-    """Add to `flops` what each part takes, and to '' the rest."""
-    known, inside = sum(flops.values()), []
-    # Heads are called by other methods than `__call__` too, where hooks see nothing.
-    wrapped = [
-        (module, _counting(module.forward, name, counter, flops, inside))
-        for name, part in _parts(model)
-        for module in (part if isinstance(part, nn.ModuleList) else [part])
-    ]
-    for module, forward in wrapped:
-        module.forward = forward
-    try:
-        yield
-    finally:
-        for module, _ in wrapped:
-            del module.forward
-    flops[''] += counter.get_total_flops() - (sum(flops.values()) - known)
-
-
-def _counting(
-    forward: Callable[..., Any], name: str, counter: FlopCounterMode, flops: dict[str, int], inside: list[str]
-) -> Callable[..., Any]:
-    def counted(*args: Any, **kwargs: Any) -> Any:
-        if inside:
-            return forward(*args, **kwargs)
-        inside.append(name)
-        before = counter.get_total_flops()
-        try:
-            return forward(*args, **kwargs)
-        finally:
-            inside.pop()
-            flops[name] = flops.get(name, 0) + counter.get_total_flops() - before
-
-    return counted
+        known = sum(self.flops.values())
+        known_sizes = integers_known() if device.type == 'meta' else nullcontext()
+        parts = counted_parts(model, counter.get_total_flops, self.flops)
+        with torch.no_grad(), torch.device(device), counter, known_sizes, parts:
+            found = function(model, given)
+        self.flops[''] += counter.get_total_flops() - (sum(self.flops.values()) - known)
+        return found
 
 
 def formulas() -> dict[Any, Callable[..., int]]:

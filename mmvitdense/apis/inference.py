@@ -20,6 +20,7 @@ from .dataset_meta import dataset_meta
 from .devices import usable_device
 from .errors import InputError
 from .files import check_score_thr
+from .fusing import PRECISIONS, fuse_for_inference
 from .image_loading import ImageLoading
 from .inputs import Inputs, Item, find_inputs
 from .named_models import FoundModel, find_model
@@ -28,7 +29,6 @@ from .sample_results import SampleReader
 from .sync_bn import sync_bn_to_bn
 from .tiles import Tiling, check_tile_size
 
-PRECISIONS = ('float32', 'bfloat16')
 Skip = Callable[[Item, Exception], None]
 
 
@@ -45,17 +45,20 @@ class Inferencer:
             run, or what `find_model` found.
         weights: As for `find_model`: those published for the model by default, a file, or 'random'.
         device: For example 'cpu' or 'cuda:1'; by default the first GPU if one is usable, else the CPU.
-        precision: 'float32', or 'bfloat16' for autocast to it, which is faster where the processor has it and changes
-            scores in the third digit.
+        precision: 'float32', or 'bfloat16', which is faster where the processor has it and changes scores in the third
+            digit: on a GPU autocast, on a CPU see `fuse_for_inference`.
         batch_size: How many images go through the model at once. Only images that are padded to one size anyway are
             put together, so that results are those of single images.
         tiles: Side in pixels of the squares that large images are cut into. Of a detector, objects of all tiles and of
             the whole image are joined (see `Tiling`, which needs sahi); a segmentor sees the image in its own size, in
             windows of this size, instead of resized as its config does, and `batch_size` windows at once.
         cfg_options: {dotted key: value} merged into the config.
+        fuse: Whether on a CPU the model is a fused copy, see `fuse_for_inference`. False leaves it as it is built, for
+            hooks that look inside, training, or export.
 
     Attributes:
         classes: Class names, from the checkpoint if it has them, else from the config.
+        model: What predicts: of a fused one the weights can be neither read nor changed.
 
     Raises:
         InputError, DataError, CheckpointError: Something given cannot be used.
@@ -76,6 +79,7 @@ class Inferencer:
         batch_size: int = 1,
         tiles: int | None = None,
         cfg_options: dict[str, Any] | None = None,
+        fuse: bool = True,
     ):
         if precision not in PRECISIONS:
             raise InputError(f'precision is {precision!r}; expected {" or ".join(map(repr, PRECISIONS))}.')
@@ -94,6 +98,8 @@ class Inferencer:
         self._images = ImageLoading(self.cfg, resized=tiles is None or self._tiling is not None)
         meta = dataset_meta(self.cfg, found.load_weights(built)['meta'])
         self.model = built.to(self.device).eval()
+        if fuse and self.device.type == 'cpu':
+            self.model = fuse_for_inference(self.model, precision)
         self.classes = tuple(meta.get('classes') or ())
         self._read = SampleReader(self.model, self.classes, meta.get('palette'))
         if tiles is not None and self._tiling is None:

@@ -47,8 +47,22 @@ def start_process_group(cfg: Any, launcher: str) -> None:
     _free_of_devices(cfg)
 
 
+def shards(cfg: Any) -> bool:
+    """Whether the weights are split among the processes of a training, as `configs/_base_/fsdp.py` wants it."""
+    return str((cfg.get('model_wrapper_cfg') or {}).get('type')).rpartition('.')[2] == 'FullyShardedModel'
+
+
+def sharding_notes(cfg: Any) -> list[str]:
+    """A line for a training whose weights would be split, and that has one process."""
+    if not shards(cfg) or cfg.launcher != 'none':
+        return []
+    return ['model_wrapper_cfg: FullyShardedModel splits weights among processes, and without --launcher there is one']
+
+
 def _free_of_devices(cfg: Any) -> None:
     """`DistributedDataParallel` refuses `device_ids` for a model on the CPU, and mmengine passes them by default."""
+    if shards(cfg):
+        return
     wrapper = {
         'type': 'MMDistributedDataParallel',
         'broadcast_buffers': False,

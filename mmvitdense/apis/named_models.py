@@ -26,6 +26,7 @@ from .devices import usable_device
 from .errors import InputError
 from .initial_weights import without_initial_weights
 from .pretrained import OpenedModel, is_hub_id, is_pretrained_folder, open_pretrained
+from .quiet import quiet
 from .sync_bn import sync_bn_to_bn
 
 RANDOM = 'random'
@@ -58,7 +59,8 @@ class FoundModel:
             CheckpointError: They do not fit, or a file that they need cannot be had.
         """
         if self.checkpoint is None:
-            model.init_weights()
+            with quiet():
+                model.init_weights()
             return {'meta': {}}
         return load_model_weights(model, self.checkpoint, trunk=self.trunk, confirmed=self.entry is not None)
 

@@ -11,6 +11,7 @@ from mmengine.runner import Runner
 from torch import nn
 from torch.utils.data import DataLoader
 
+from mmvitdense.engine.full_sharding import FullyShardedModel
 from mmvitdense.engine.whole_checkpoint import single_wrappers
 
 from .adapt import Expected
@@ -176,7 +177,9 @@ def memory_line(runner: Runner, model: nn.Module, expected: Expected | None) -> 
     weights = sum(parameter.numel() * parameter.element_size() for parameter in model.parameters())
     trained = sum(p.numel() * p.element_size() for p in model.parameters() if p.requires_grad)
     states = max(_STATES.get(type(wrapper.optimizer).__name__, 2) for wrapper in single_wrappers(runner.optim_wrapper))
-    text = f'{_bytes(weights + trained * (1 + states))} for weights, gradients and optimizer'
+    processes = get_world_size() if isinstance(runner.model, FullyShardedModel) else 1
+    text = f'{_bytes((weights + trained * (1 + states)) // processes)} for weights, gradients and optimizer'
+    text += f' (one of {processes} parts)' if processes > 1 else ''
     if expected is not None and expected.measured.memory is not None:
         return f'{_bytes(expected.measured.memory)} expected of {_bytes(expected.budget)}, {text}'
     if torch.cuda.is_available() and torch.cuda.max_memory_allocated():

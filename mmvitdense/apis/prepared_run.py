@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import Any
 
 import torch
-from mmengine.hooks import Hook
+from mmengine.hooks import EMAHook, Hook
 from mmengine.logging import MessageHub, MMLogger
 from mmengine.runner import BaseLoop, Runner
 from mmengine.runner.checkpoint import load_state_dict
@@ -21,11 +21,14 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from mmvitdense.datasets.bad_images import guard_images
+from mmvitdense.engine.full_sharding import FullyShardedModel
+from mmvitdense.engine.fused_steps import fuse_steps
 from mmvitdense.engine.whole_checkpoint import bare_model, single_wrappers
 from mmvitdense.frozen_weights import RECORDS
 
 from .build_errors import building
 from .checkpoint import read_run_checkpoint
+from .errors import InputError
 from .first_batch import try_loss, try_prediction, try_sample_batch
 from .hook_arguments import check_backends, check_hook_arguments
 from .metric_names import check_metrics, check_watched
@@ -160,6 +163,7 @@ class PreparedRun:
             self.register_default_hooks(arguments['default_hooks'])
         with self._building('custom_hooks'):
             self.register_custom_hooks(arguments['custom_hooks'] or [])
+        _check_sharding(self)
         self._ready_hooks = self._hooks
         if self.trains:
             self._build_training(arguments)
@@ -176,6 +180,7 @@ class PreparedRun:
             arguments['train_cfg'] = self._train_loop = self.build_train_loop(self._train_loop)
         with self._building('optim_wrapper'):
             arguments['optim_wrapper'] = self.optim_wrapper = self.build_optim_wrapper(self.optim_wrapper)
+        fuse_steps(self.optim_wrapper)
         _check_clipping(self.optim_wrapper)
         with self._building('auto_scale_lr'):
             self.scale_lr(self.optim_wrapper, arguments['auto_scale_lr'])
@@ -356,6 +361,16 @@ def _subclasses(cls: type) -> Iterator[type]:
     for inner in cls.__subclasses__():
         yield inner
         yield from _subclasses(inner)
+
+
+def _check_sharding(runner: Runner) -> None:
+    """Refuse hooks that need whole weights in a process that has a part of them."""
+    averaging = [type(hook).__name__ for hook in runner.hooks if isinstance(hook, EMAHook)]
+    if averaging and isinstance(runner.model, FullyShardedModel):
+        raise InputError(
+            f'custom_hooks: {averaging[0]} averages whole weights, and FullyShardedModel has parts of them in each '
+            'process: leave one of the two out.'
+        )
 
 
 def _check_clipping(optim_wrapper: Any) -> None:

@@ -54,6 +54,8 @@ class SampleReader:
             result.segment_map = sample.pred_panoptic_seg.sem_seg[0].cpu().numpy().astype(np.int32)
         if 'pred_sem_seg' in sample:
             labels = sample.pred_sem_seg.data[0].cpu()
+            if labels.is_floating_point():  # of a head with one score a pixel, in the precision of the scores
+                labels = labels.byte()
             few = int(labels.max()) < 256 if labels.numel() else True
             result.label_map = labels.numpy().astype(np.uint8 if few else np.uint16)
             if 'seg_logits' in sample:

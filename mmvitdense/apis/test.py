@@ -70,7 +70,8 @@ def evaluate_model(
         cfg_options: {dotted key: value} merged into the config.
         launcher: 'none', 'pytorch', 'slurm' or 'mpi'.
         check_images: Which images to decode before the run, a 'sample' or 'all'.
-        tta: Predict several views of each image, by `tta_pipeline` and `tta_model` of the config.
+        tta: Predict several views of each image, by `tta_pipeline` and `tta_model` of the config; for a segmentor
+            whose config has none, by six sizes and their mirror images.
         trunk: The file of the ViT, for weights without it or with differences to it, see `load_model_weights`.
         watch: Called with the runner; the test runs inside of the context that it gives.
         amp: Mixed precision, 'float16' (which True means) or 'bfloat16'; on CPUs always bfloat16.
@@ -96,10 +97,11 @@ def evaluate_model(
     cfg.load_from, cfg.resume = None, False
     start_process_group(cfg, launcher)
     if tta:
-        augment_tests(cfg)
+        notes = augment_tests(cfg)
     else:
+        notes = []
         predict_labels_alone(cfg)
-    notes = option_notes(cfg_options) + unused_notes(cfg, tta) + adapt_to_machine(cfg) + tf32_notes(tf32)
+    notes += option_notes(cfg_options) + unused_notes(cfg, tta) + adapt_to_machine(cfg) + tf32_notes(tf32)
     if amp:
         notes += enable_test_amp(cfg, None if amp is True else amp)
     on_main_process(lambda: check_data(cfg, splits=('test',), every_image=check_images == 'all'))

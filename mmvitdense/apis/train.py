@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from contextlib import ExitStack
 from functools import partial
 from typing import Any
@@ -18,15 +19,15 @@ from mmvitdense.engine.same_training import compare_training
 from mmvitdense.engine.whole_checkpoint import handle_signals_as_before
 from mmvitdense.engine.work_dir import checkpoint_folders, folders_locked
 
-from .adapt import BATCH_AND_LENGTH, FIELD, Adapted, Given, adapt_config, adapt_precision, adapted_before
+from .adapt import BATCH_AND_LENGTH, FIELD, LENGTHS, Adapted, Given, adapt_config, adapt_precision, adapted_before
 from .amp import amp_for_device, enable_amp, precision, tf32_notes
 from .build import build_model, build_runner
 from .checkpoint import load_model_weights, read_run_checkpoint
-from .config import load_config, option_notes, set_work_dir, unused_notes
+from .config import load_config, option_notes, set_work_dir, unused_notes, with_fragments
 from .errors import InputError
 from .files import check_output_files
 from .initial_weights import check_initial_weights
-from .launch import on_main_process, start_process_group
+from .launch import on_main_process, sharding_notes, start_process_group
 from .named_models import find_config, weights_file
 from .plan import print_plan, training_plan
 from .repeatable import add_training_hooks, fix_seed
@@ -54,6 +55,7 @@ def train_model(
     auto: bool = False,
     plan: bool = False,
     probe: bool = True,
+    fragments: Sequence[str] = (),
 ) -> Runner | None:
     """Train the model of a config; everything is checked before anything is written.
 
@@ -78,6 +80,7 @@ def train_model(
         plan: Print what the run would do and expects to take, and stop; nothing is written.
         probe: Whether `auto` and `plan` try a few steps. Without them the batch is that of the config, and memory and
             time are not measured.
+        fragments: Config files whose fields are merged into the config, such as `mmvitdense::_base_/fsdp.py`.
 
     Returns:
         The runner, after training; None for a plan.
@@ -94,6 +97,8 @@ def train_model(
         raise InputError(f'--max-bad-images must be at least 0, got {max_bad_images}.')
     if not (probe or auto or plan):
         raise InputError('--no-probe goes with --auto or --plan, which try steps: give one of them, or leave it out.')
+    if fragments:
+        config = with_fragments(find_config(config)[0], fragments)
     cfg, _ = find_config(config, cfg_options)
     missing = [key for key in ('train_dataloader', 'train_cfg', 'optim_wrapper') if not cfg.get(key)]
     if missing:
@@ -111,6 +116,7 @@ def train_model(
     if kept is None:
         notes += _apply_options(cfg, amp, auto_scale_lr)
     start_process_group(cfg, launcher)
+    notes += sharding_notes(cfg)
     given = Given({*(cfg_options or {}), *(['optim_wrapper.type'] if amp else [])})
     changes = adapt_precision(cfg, given) if auto and kept is None else []
     notes += adapt_to_machine(cfg)
@@ -166,8 +172,20 @@ def _apply_options(cfg: Any, amp: bool | str, auto_scale_lr: bool) -> list[str]:
 
 
 def _goes_on(kept: Any, cfg: Any, cfg_options: dict[str, Any] | None) -> Any:
-    """The config of an adapted run that is resumed, with the work dir and the options that are given now."""
-    kept = load_config(kept, cfg_options)
+    """The config of an adapted run that is resumed, with the work dir and the options that are given now.
+
+    Raises:
+        InputError: It is to be longer than its plan. A checkpoint holds the schedule, which ends with the plan.
+    """
+    planned, kept = kept, load_config(kept, cfg_options)
+    for key in LENGTHS:
+        before, now = (cfg.train_cfg.get(key.rpartition('.')[2]) for cfg in (planned, kept))
+        if before is not None and now is not None and now > before:
+            raise InputError(
+                f'--cfg-options {key}={now}: the run was planned for {before} by --auto, and its learning rate comes '
+                'to its end there; begin another run with its weights (--cfg-options load_from=CHECKPOINT, without '
+                '--resume), or leave this option out.'
+            )
     kept.work_dir, kept.load_from = cfg.work_dir, cfg.get('load_from')
     return kept
 

@@ -1,8 +1,8 @@
 """Say what a folder of data is, what is wrong with it, and make it ready for training.
 
 Known are COCO, LVIS, COCO panoptic, Pascal VOC, YOLO, LabelMe, CVAT, folders of images and label maps, Cityscapes
-and ADE20K. Nothing that is given is ever changed. The exit code is 2 where something has to be mended
-first; the last line says what.
+(semantic and panoptic) and ADE20K. Nothing that is given is ever changed. The exit code is 2 where something has to be
+mended first; the last line says what.
 """
 
 from __future__ import annotations

@@ -35,7 +35,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--tta',
         action='store_true',
-        help='predict several views of each image, by tta_pipeline and tta_model of the config',
+        help='predict several views of each image, by tta_pipeline and tta_model of the config; of a segmentor without '
+        'them, by six sizes and their mirror images',
     )
     add_precision(parser)
     add_run_arguments(parser)

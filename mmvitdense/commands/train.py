@@ -14,6 +14,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
     parser.add_argument('config', help='a config file, a name of the zoo, or mmvitdense::vitdet/NAME.py')
     parser.add_argument(
+        'fragments',
+        nargs='*',
+        metavar='FRAGMENT',
+        help='config files whose fields are merged into it, such as mmvitdense::_base_/fsdp.py',
+    )
+    parser.add_argument(
         '--resume',
         nargs='?',
         const='auto',
@@ -66,6 +72,7 @@ def run(arguments: argparse.Namespace) -> int:
         auto=arguments.auto,
         plan=arguments.plan,
         probe=arguments.probe,
+        fragments=arguments.fragments,
         tensorboard=arguments.tensorboard,
     )
     return 0

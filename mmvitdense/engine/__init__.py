@@ -3,9 +3,18 @@
 from .amp import CpuAmpOptimWrapper
 from .class_counts import ClassCountsHook
 from .early_stopping import ResumableEarlyStoppingHook
-from .errors import LoadingError, NonFiniteError, OtherTrainingError, SavingError, StoppedBySignal, WorkDirInUseError
+from .errors import (
+    LoadingError,
+    NonFiniteError,
+    OtherTrainingError,
+    SavingError,
+    ShardingError,
+    StoppedBySignal,
+    WorkDirInUseError,
+)
 from .exit_depths import ExitDepthHook
 from .finite_loss import FiniteLossHook
+from .full_sharding import FullyShardedModel
 from .layer_decay import LayerDecayOptimWrapperConstructor
 from .lr_mults import LearningRateOptimWrapperConstructor
 from .mask_annealing import MaskAnnealingHook
@@ -23,6 +32,7 @@ __all__ = [
     'CpuAmpOptimWrapper',
     'ExitDepthHook',
     'FiniteLossHook',
+    'FullyShardedModel',
     'LayerDecayOptimWrapperConstructor',
     'LearningRateOptimWrapperConstructor',
     'LoadingError',
@@ -36,6 +46,7 @@ __all__ = [
     'RestoreFrozenHook',
     'ResumableEarlyStoppingHook',
     'SavingError',
+    'ShardingError',
     'StoppedBySignal',
     'TrainedWeightsHook',
     'TwoStageWarmupPoly',

@@ -9,6 +9,7 @@ import torch
 from mmengine.dist import all_gather_object, get_rank, is_distributed
 from mmengine.runner import Runner
 
+from .full_sharding import is_sharded
 from .non_finite_source import Source, find_source
 from .random_state import random_state, set_random_state
 from .repeatable import RepeatableHook
@@ -37,6 +38,10 @@ class BadBatch:
     def find(self, error: Exception | None) -> bool:
         """Run the batch again; whether numbers were not finite before `error`, or without one."""
         runner = self._runner
+        if is_sharded(runner.model):
+            # To run it again, all processes would have to come here, also those with nothing to find.
+            self._source = Source('a place that is not known, as each process has a part of the weights alone')
+            return error is None
         model = bare_model(runner.model)
         now = random_state()
         set_random_state(self._state)
@@ -66,7 +71,8 @@ class BadBatch:
             text = '; '.join(one for bad, one in texts if bad) or texts[0][1]
             if not found and any(bad for bad, _ in texts):
                 return f'Iteration {iteration}: {text}'
-        weights = bare_model(runner.model).state_dict() if with_weights else None
+        whole = with_weights and not is_sharded(runner.model)
+        weights = bare_model(runner.model).state_dict() if whole else None
         torch.save(
             {
                 'iteration': iteration,

@@ -25,6 +25,10 @@ class SavingError(Exception):
     """A checkpoint could not be written. The message says why, and which one is the last whole one."""
 
 
+class ShardingError(Exception):
+    """A run cannot split its weights among processes. The message says why, and what to do."""
+
+
 class LoadingError(Exception):
     """A sample, or a process that loads samples, failed. The message names the file or the process."""
 

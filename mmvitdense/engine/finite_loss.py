@@ -18,6 +18,7 @@ from mmvitdense.registry import HOOKS
 
 from .bad_batch import BadBatch
 from .errors import NonFiniteError
+from .full_sharding import local_part
 from .random_state import random_state
 from .saving import last_checkpoint
 from .whole_checkpoint import bare_model, single_wrappers
@@ -113,7 +114,7 @@ class FiniteLossHook(Hook):
     def _before_step(self, wrapper: Any, optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:
         scaled = _scaler(wrapper) is not None
         groups = [] if scaled else optimizer.param_groups
-        self._check([p.grad for group in groups for p in group['params'] if p.grad is not None])
+        self._check([local_part(p.grad) for group in groups for p in group['params'] if p.grad is not None])
 
     def _check(self, gradients: Sequence[Tensor] = ()) -> None:
         """Look at the loss of this iteration and at gradients; all processes give the same verdict."""

@@ -58,7 +58,8 @@ def _compare_optimizer(place: str, optimizer: Optimizer, saved: list[dict[str, A
         )
     changed: dict[str, str] = {}
     for one, other in zip(groups, saved, strict=True):
-        for key in sorted(optimizer.defaults.keys() & other.keys()):
+        # Whether a step is fused is how it is computed, see `fuse_steps`, and no setting of the training.
+        for key in sorted((optimizer.defaults.keys() & other.keys()) - {'fused'}):
             # Schedules have changed the rate itself on both sides.
             read = 'initial_lr' if key == 'lr' and 'initial_lr' in one and 'initial_lr' in other else key
             if not _same(one[read], other[read]):

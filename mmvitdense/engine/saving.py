@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Collection, Iterable
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from mmengine.runner import Runner
 from mmvitdense.whole_files import written_whole
 
 from .errors import SavingError
+from .full_sharding import is_sharded
 from .main_process import on_main_process
 
 
@@ -48,11 +50,17 @@ def save_whole(runner: Runner, last: Callable[[], str | None], together: bool = 
                 ) from error
 
         if together:
-            on_main_process(write)
+            with _all_state(runner):
+                on_main_process(write)
         else:
             write()
 
     return whole
+
+
+def _all_state(runner: Runner) -> AbstractContextManager:
+    """Within, the first process can save what each of the processes has a part of."""
+    return runner.model.whole_state(runner.optim_wrapper) if is_sharded(runner.model) else nullcontext()
 
 
 def can_save_whole(runner: Runner, file_backend: Any) -> bool:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from mmengine.dist import all_reduce, barrier, get_world_size, is_main_process
+from mmengine.dist import all_gather_object, all_reduce, barrier, get_world_size, is_main_process
 from mmengine.hooks import CheckpointHook, EMAHook
 from mmengine.logging import print_log
 from mmengine.model import is_model_wrapper
@@ -23,7 +23,8 @@ from mmvitdense.registry import HOOKS
 from mmvitdense.whole_files import write_text_whole
 
 from .command_line import resume_command
-from .errors import NonFiniteError, SavingError, StoppedBySignal
+from .errors import NonFiniteError, SavingError, ShardingError, StoppedBySignal
+from .full_sharding import FullyShardedModel, is_sharded, local_part
 from .latest_checkpoint import NOTE
 from .saving import KeptFiles, can_save_whole, last_checkpoint, remove_outdated, save_whole
 from .stop_signals import StopSignals
@@ -65,6 +66,11 @@ class WholeCheckpointHook(CheckpointHook):
         super().before_train(runner)
         if can_save_whole(runner, self.file_backend):
             runner.save_checkpoint = save_whole(runner, lambda: self.last_ckpt)
+        elif isinstance(runner.model, FullyShardedModel):
+            raise ShardingError(
+                'default_hooks.checkpoint.backend_args names another storage than files, which cannot take weights '
+                'that are split among processes: leave it out, or train without configs/_base_/fsdp.py.'
+            )
         self.last_ckpt, self._saved_iter = (runner._load_from, runner.iter) if runner._resume else (None, None)
         self._remove_outdated(runner)
         # Resumed gradients for which no step is due, as accumulative_counts was changed, are dropped.
@@ -99,7 +105,8 @@ class WholeCheckpointHook(CheckpointHook):
     def after_val_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
         """Leave a validation if the run is asked to stop; processes leave each by itself, as they do not wait here."""
         stopped_by = self.signals.received
-        if stopped_by is None or not self._can_save(runner):
+        # Where weights are split, no process can save them alone: the next iteration ends the run.
+        if stopped_by is None or not self._can_save(runner) or is_sharded(runner.model):
             return
         self._validation_due = True
         for hook in runner.hooks:
@@ -129,10 +136,7 @@ class WholeCheckpointHook(CheckpointHook):
         """Add what resumption needs besides to a checkpoint that can be resumed from."""
         checkpoint['meta']['validation_due'] = self._validation_due
         if 'optimizer' in checkpoint and steps_are_pending(runner.optim_wrapper):
-            parameters = bare_model(runner.model).named_parameters()
-            checkpoint['gradients'] = {
-                name: parameter.grad.cpu() for name, parameter in parameters if parameter.grad is not None
-            }
+            checkpoint['gradients'] = _gradients(runner.model)
 
     def _save_checkpoint_with_step(self, runner: Runner, step: int, meta: dict) -> None:
         """Save, then delete what the new checkpoint makes superfluous. Called by all processes."""
@@ -150,7 +154,7 @@ class WholeCheckpointHook(CheckpointHook):
 
     def _save(self, runner: Runner, filename: str, meta: dict, info: dict) -> None:
         refuse_non_finite_weights(runner)
-        if get_world_size() > 1 and steps_are_pending(runner.optim_wrapper):
+        if get_world_size() > 1 and steps_are_pending(runner.optim_wrapper) and not is_sharded(runner.model):
             _average_gradients(bare_model(runner.model))
         path = self.file_backend.join_path(self.out_dir, filename)
         runner.message_hub.update_info_dict({'last_ckpt': path, **info})
@@ -202,7 +206,7 @@ class WholeCheckpointHook(CheckpointHook):
 
     def _can_save(self, runner: Runner) -> bool:
         """Whether the state can be saved as it is: what several processes have summed up for a step cannot."""
-        return get_world_size() == 1 or not steps_are_pending(runner.optim_wrapper)
+        return get_world_size() == 1 or is_sharded(runner.model) or not steps_are_pending(runner.optim_wrapper)
 
     def _stop(self, runner: Runner, stopped_by: Any, meta: dict, together: bool = True) -> None:
         """Save if there is no checkpoint of this moment, and end the run.
@@ -277,6 +281,8 @@ def refuse_non_finite_weights(runner: Runner) -> None:
         NonFiniteError: names the first of them and the checkpoint to go back to.
     """
     broken = next(_non_finite(bare_model(runner.model)), None)
+    if is_sharded(runner.model):
+        broken = next((one for one in all_gather_object(broken) if one is not None), None)
     if broken is not None:
         raise NonFiniteError(
             f'After iteration {runner.iter + 1} {broken} holds numbers that are not finite, so no checkpoint is '
@@ -286,11 +292,19 @@ def refuse_non_finite_weights(runner: Runner) -> None:
 
 def _non_finite(model: nn.Module) -> Iterator[str]:
     for name, parameter in model.named_parameters():
-        if not parameter.isfinite().all():
+        if not local_part(parameter).isfinite().all():
             yield f'the weight {name}'
     for name, buffer in model.named_buffers():
         if buffer.is_floating_point() and buffer.isnan().any():
             yield f'the buffer {name}'
+
+
+def _gradients(model: nn.Module) -> dict[str, Tensor]:
+    """Gradients that wait for a step, on the CPU."""
+    if is_sharded(model):
+        return model.whole_gradients
+    parameters = bare_model(model).named_parameters()
+    return {name: parameter.grad.cpu() for name, parameter in parameters if parameter.grad is not None}
 
 
 def _average_gradients(model: nn.Module) -> None:

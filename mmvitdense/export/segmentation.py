@@ -59,6 +59,12 @@ def wrap(model: nn.Module, size: tuple[int, int], pasted: bool = False, any_size
             f'The model is a {type(model).__name__}; what can be exported of mmseg is EncoderDecoder and '
             'WindowedEncoderDecoder.'
         )
+    if hasattr(model.decode_head, 'pixel_decoder'):  # EoMT, PMT, PEM and kMaX-DeepLab have none in the head
+        raise ExportError(
+            f'The decode_head is a {type(model.decode_head).__name__}, whose pixel decoder of mmdet takes the sizes of '
+            'maps from their values, so that it cannot be recorded; of heads of masks and classes EoMT, PMT and '
+            'kMaX-DeepLab can be exported.'
+        )
     preprocessor = model.data_preprocessor
     means = (preprocessor.mean, preprocessor.std) if preprocessor._enable_normalize else (None, None)
     pixels = check_channels(Pixels(*means, preprocessor._channel_conversion))

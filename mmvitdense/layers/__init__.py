@@ -39,6 +39,7 @@ from .positions import (
 from .precision import without_autocast
 from .query_mask import QueryMask, QueryMasking
 from .recompute import recomputed
+from .up_conv import UpConv2d
 from .value_conv import ValueConv
 from .window import pad_to_windows, window_merge, window_partition
 
@@ -71,6 +72,7 @@ __all__ = [
     'SwiGLU',
     'SyncBatchNorm',
     'TransformerBlock',
+    'UpConv2d',
     'ValueConv',
     'attention_with_relative_position',
     'build_norm2d',

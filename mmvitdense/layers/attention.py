@@ -6,15 +6,18 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mmvitdense.ops import Linear, apply_linear, linear
-from mmvitdense.ops.linear_layer import is_plain
+from mmvitdense.ops import Linear, apply_linear, has_map_attention, linear, map_attention
+from mmvitdense.ops.linear_layer import is_plain, is_unwatched
 from mmvitdense.ops.recording import is_exporting
 
+from .heads import Heads, split_heads, split_heads_in_windows
 from .positions import (
     AttentionPosition,
+    DecomposedTables,
     OwnsTables,
     PositionTables,
     attention_with_relative_position,
+    axis_table,
     rotate,
     with_mask,
 )
@@ -46,6 +49,9 @@ class Attention(OwnsTables):
             whatever the windows.
         proj_bias: Whether the output projection has a bias (AIMv2's has none).
     """
+
+    for_inference = False
+    """Whether `map_attention` is called where it can be, see `fusing`."""
 
     def __init__(
         self,
@@ -82,6 +88,7 @@ class Attention(OwnsTables):
         grid: tuple[int, int],
         position: AttentionPosition | None = None,
         mask: Tensor | QueryMask | None = None,
+        residual: Tensor | None = None,
     ) -> Tensor:
         """Attend.
 
@@ -92,6 +99,7 @@ class Attention(OwnsTables):
             mask: Which token (the last axis but one) attends to which (the last): true where it does, or numbers that
                 are added to the logits, broadcast to B x heads x N x N. Each must attend to one at least. A
                 `QueryMask` masks the first tokens alone.
+            residual: Added to the result, of the shape of `tokens`; None for nothing.
 
         Returns:
             The shape of `tokens`.
@@ -106,12 +114,15 @@ class Attention(OwnsTables):
                     f'a mask of all tokens is given to attention in windows of {self.window_size}: give it to '
                     'blocks that attend globally alone'
                 )
-            return self._attend_in_windows(tokens, grid, position, prefix)
+            return self._attend_in_windows(tokens, grid, position, prefix, residual)
         qkv = self._project(tokens)
-        attended = self._attend(qkv, grid, position, prefix, mask)
+        if self._takes_kernel(qkv, position, mask):
+            attended = self._attend_by_kernel(qkv, grid, position, prefix)
+        else:
+            attended = self._attend(split_heads(qkv, self.num_heads), grid, position, prefix, mask)
         if self.value_conv is not None:
             attended = attended + self.value_conv(_values(qkv)[:, prefix:].unflatten(1, grid), prefix)
-        return apply_linear(self.proj, self.inner_norm(attended))
+        return apply_linear(self.proj, self.inner_norm(attended), residual)
 
     def keys(self, tokens: Tensor) -> Tensor:
         """The keys, ... x C and one head after the other, of tokens, ... x C, before any rotation by positions."""
@@ -137,31 +148,71 @@ class Attention(OwnsTables):
         return torch.cat([query, torch.zeros_like(key), value])
 
     def _attend_in_windows(
-        self, tokens: Tensor, grid: tuple[int, int], position: AttentionPosition | None, prefix: int
+        self,
+        tokens: Tensor,
+        grid: tuple[int, int],
+        position: AttentionPosition | None,
+        prefix: int,
+        residual: Tensor | None,
     ) -> Tensor:
         size, patches = self.window_size, tokens[:, prefix:]
-        if self.window_pad == 'qkv':
-            windows = window_partition(pad_to_windows(self._project(patches).unflatten(1, grid), size), size)
-        elif is_plain(self.qkv):
+        padded_after = self.window_pad == 'qkv' or is_plain(self.qkv)
+        if padded_after:
             # A zero token projects to the bias: padding with it afterwards saves the products of the padding.
-            qkv = self._project(patches).unflatten(1, grid)
-            windows = window_partition(pad_to_windows(qkv, size, self._used_bias()), size)
+            qkv = self._project(patches)
+        if padded_after and self._takes_kernel(qkv, position, None):
+            patches, values = self._attend_by_kernel(qkv, grid, position, 0), _values(qkv).unflatten(1, grid)
         else:
-            windows = self._project(window_partition(pad_to_windows(patches.unflatten(1, grid), size), size))
-        patches = window_merge(self._attend(windows, (size, size), position, 0), size, grid).flatten(1, 2)
+            if padded_after:
+                fill = None if self.window_pad == 'qkv' else self._used_bias()
+                qkv = qkv.unflatten(1, grid)
+                heads = split_heads_in_windows(qkv, self.num_heads, size, fill)
+            else:
+                windows = self._project(window_partition(pad_to_windows(patches.unflatten(1, grid), size), size))
+                heads, qkv = split_heads(windows, self.num_heads), window_merge(windows, size, grid)
+            patches = window_merge(self._attend(heads, (size, size), position, 0), size, grid).flatten(1, 2)
+            values = _values(qkv)
         if self.value_conv is not None:
-            patches = patches + self.value_conv(window_merge(_values(windows), size, grid))
-        return F.pad(apply_linear(self.proj, self.inner_norm(patches)), (0, 0, prefix, 0))
+            patches = patches + self.value_conv(values)
+        normed = self.inner_norm(patches)
+        if residual is None:
+            return F.pad(apply_linear(self.proj, normed), (0, 0, prefix, 0))
+        added = apply_linear(self.proj, normed, residual[:, prefix:])
+        return torch.cat([residual[:, :prefix].to(added.dtype), added], dim=1) if prefix else added
+
+    def _takes_kernel(self, qkv: Tensor, position: AttentionPosition | None, mask: Tensor | QueryMask | None) -> bool:
+        """Whether `_attend_by_kernel` computes what `_attend` would."""
+        if not self.for_inference or mask is not None or type(qkv) is not Tensor or qkv.requires_grad:
+            return False
+        rotation, bias, _ = position or AttentionPosition()
+        known = self.tables is None or isinstance(self.tables, DecomposedTables)
+        return known and bias is None and not (rotation and self.window_size) and has_map_attention(qkv.dtype)
+
+    def _attend_by_kernel(
+        self, qkv: Tensor, grid: tuple[int, int], position: AttentionPosition | None, prefix: int
+    ) -> Tensor:
+        """Attend by one kernel, in windows where there are any: B x (prefix + h*w) x 3*C to B x (prefix + h*w) x C."""
+        side = (self.window_size, self.window_size) if self.window_size else grid
+        position = self.own_position(side, prefix).joined(position)
+        if position.rotation is not None:
+            qkv = qkv if is_unwatched(self.qkv) else qkv.clone()
+            both = qkv.unflatten(-1, (3, self.num_heads, -1))[:, :, :2].permute(0, 2, 3, 1, 4)
+            both.copy_(rotate(both, position.rotation))
+        tables = position.decomposed
+        if tables is not None:
+            tables = tuple(axis_table(table, length).float().transpose(1, 2) for table, length in zip(tables, side))
+        fill = self._used_bias() if self.window_size and self.window_pad == 'tokens' else None
+        return map_attention(qkv, self.num_heads, grid, self.window_size, fill, tables)
 
     def _attend(
         self,
-        qkv: Tensor,
+        heads: Heads,
         grid: tuple[int, int],
         position: AttentionPosition | None,
         prefix: int,
         mask: Tensor | QueryMask | None = None,
     ) -> Tensor:
-        query, key, value = qkv.unflatten(-1, (3, self.num_heads, -1)).permute(2, 0, 3, 1, 4).unbind(0)
+        query, key, value = heads
         position = self.own_position(grid, prefix).joined(position)
         if position.rotation is not None:
             query, key = rotate(query, position.rotation), rotate(key, position.rotation)

@@ -6,6 +6,8 @@ import torch
 from torch import Tensor, nn
 from torchvision.ops import StochasticDepth
 
+from mmvitdense.ops.linear_layer import is_unwatched
+
 from .attention import Attention
 from .conv_propagation import ConvPropagation
 from .layer_scale import LayerScale
@@ -27,6 +29,9 @@ class TransformerBlock(nn.Module):
         conv_propagation: Kind of the convolutional block at the end, see `ConvPropagation`; None for none.
         norm: Kind of both norms, of `TOKEN_NORMS`.
     """
+
+    joined = False
+    """Whether each branch adds the residual in its last product, see `fusing`; both LayerScales are then in these."""
 
     def __init__(
         self,
@@ -61,8 +66,12 @@ class TransformerBlock(nn.Module):
         mask: Tensor | QueryMask | None = None,
     ) -> Tensor:
         """Map `tokens` (B x (prefix + h*w) x C, `grid` = (h, w)) to the same shape, see `Attention`."""
-        tokens = tokens + self.drop_path(self.ls1(self.attn(self.norm1(tokens), grid, position, mask)))
-        tokens = tokens + self.drop_path(self.ls2(self.mlp(self.norm2(tokens))))
+        if self.joined and is_unwatched(self.attn) and is_unwatched(self.mlp):
+            tokens = self.attn(self.norm1(tokens), grid, position, mask, tokens)
+            tokens = self.mlp(self.norm2(tokens), tokens)
+        else:
+            tokens = tokens + self.drop_path(self.ls1(self.attn(self.norm1(tokens), grid, position, mask)))
+            tokens = tokens + self.drop_path(self.ls2(self.mlp(self.norm2(tokens))))
         if self.residual is not None:
             tokens = self._propagate(tokens, grid)
         return tokens

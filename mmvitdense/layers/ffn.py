@@ -51,9 +51,9 @@ class Mlp(nn.Module):
         self.norm = nn.Identity() if norm_eps is None else nn.LayerNorm(feedforward_channels, eps=norm_eps)
         self.fc2 = Linear(feedforward_channels, embed_dims, bias=bias)
 
-    def forward(self, tokens: Tensor) -> Tensor:
-        """Map B x N x embed_dims to the same shape."""
-        return apply_linear(self.fc2, self.norm(self.act(apply_linear(self.fc1, tokens))))
+    def forward(self, tokens: Tensor, residual: Tensor | None = None) -> Tensor:
+        """Map B x N x embed_dims to the same shape, plus `residual` where there is one."""
+        return apply_linear(self.fc2, self.norm(self.act(apply_linear(self.fc1, tokens))), residual)
 
 
 class SwiGLU(nn.Module):
@@ -72,7 +72,7 @@ class SwiGLU(nn.Module):
         self.norm = nn.Identity() if norm_eps is None else nn.LayerNorm(feedforward_channels, eps=norm_eps)
         self.w3 = Linear(feedforward_channels, embed_dims, bias=bias)
 
-    def forward(self, tokens: Tensor) -> Tensor:
-        """Map B x N x embed_dims to the same shape."""
+    def forward(self, tokens: Tensor, residual: Tensor | None = None) -> Tensor:
+        """Map B x N x embed_dims to the same shape, plus `residual` where there is one."""
         gate, values = apply_linear(self.w12, tokens).chunk(2, dim=-1)
-        return apply_linear(self.w3, self.norm(F.silu(gate) * values))
+        return apply_linear(self.w3, self.norm(F.silu(gate) * values), residual)

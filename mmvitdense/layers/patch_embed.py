@@ -52,7 +52,7 @@ class PatchEmbed(nn.Module):
         return self.proj(image)
 
 
-class _ConvNormReLU(nn.Module):
+class ConvNormReLU(nn.Module):
     """A convolution of stride 2, batch norm and ReLU."""
 
     def __init__(self, in_channels: int, out_channels: int):
@@ -86,7 +86,7 @@ class ConvPatchEmbed(PatchEmbed):
             raise ValueError(f'a stem of convolutions needs a multiple of 8 channels, got {embed_dims}')
         self.norm_eval, self.norm = norm_eval, nn.Identity()
         channels = (in_channels, embed_dims // 8, embed_dims // 4, embed_dims // 2)
-        self.convs = nn.ModuleList(map(_ConvNormReLU, channels, channels[1:]))
+        self.convs = nn.ModuleList(map(ConvNormReLU, channels, channels[1:]))
         self.proj = nn.Conv2d(channels[-1], embed_dims, 3, stride=2, padding=1)
 
     def train(self, mode: bool = True) -> ConvPatchEmbed:

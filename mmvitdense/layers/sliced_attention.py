@@ -83,6 +83,15 @@ def _times(left: Tensor, right: Tensor) -> Tensor:
     return left @ right.transpose(-2, -1)
 
 
+def _add(total: Tensor, part: Slices, summand: Tensor) -> None:
+    """Add to the sum over slices of queries, which the first of them begins."""
+    images, heads, queries = part
+    if queries.start:
+        total[images, heads] += summand
+    else:
+        total[images, heads] = summand
+
+
 class _SlicedAttention(torch.autograd.Function):
     @staticmethod
     def forward(query, key, value, rows, columns, prefix):
@@ -98,19 +107,18 @@ class _SlicedAttention(torch.autograd.Function):
     def backward(ctx, grad):
         query, key, value, rows, columns = ctx.saved_tensors
         query, key, value, grad = (tensor.contiguous() for tensor in (query, key, value, grad))
-        for_query, for_rows, for_columns = map(torch.empty_like, (query, rows, columns))
-        for_key, for_value = map(torch.zeros_like, (key, value))
+        for_query, for_key, for_value, for_rows, for_columns = map(torch.empty_like, (query, key, value, rows, columns))
         scale = query.shape[-1] ** -0.5
         for part in _slices(query.shape):
             maps = part[:2]
             queries, outputs = query[part] * scale, grad[part]
             logits = _times(queries, key[maps]) + _bias(rows[part], columns[part], ctx.prefix)
             weights = logits.softmax(-1)
-            for_value[maps] += weights.transpose(-2, -1) @ outputs
+            _add(for_value, part, weights.transpose(-2, -1) @ outputs)
             for_weights = _times(outputs, value[maps])
             for_logits = torch._softmax_backward_data(for_weights, weights, -1, weights.dtype)
             for_query[part] = _times(for_logits, key[maps].transpose(-2, -1)) * scale
-            for_key[maps] += for_logits.transpose(-2, -1) @ queries
+            _add(for_key, part, for_logits.transpose(-2, -1) @ queries)
             pairs = for_logits[..., ctx.prefix :].unflatten(-1, (rows.shape[-1], columns.shape[-1]))
             for_rows[part], for_columns[part] = pairs.sum(-1), pairs.sum(-2)
         return for_query, for_key, for_value, for_rows, for_columns, None

@@ -1,14 +1,11 @@
 """Linear layers by the faster of torch's two CPU libraries.
 
 For float32 torch takes MKL, which uses AVX-512 on Intel's processors only; oneDNN, which torch takes for convolutions,
-uses it wherever it is. On an AMD processor with AVX-512 its products are about twice as fast.
+uses it wherever it is. Where its instructions are twice as wide, its products are about twice as fast; which library
+is faster in which product is measured, see `product_choice`.
 """
 
 from __future__ import annotations
-
-import os
-from functools import lru_cache
-from pathlib import Path
 
 import torch
 import torch.nn.functional as F
@@ -16,8 +13,9 @@ from torch import Tensor, nn
 from torch._C import _get_tracing_state
 from torch.compiler import is_compiling
 
-VARIABLE = 'MMVITDENSE_LINEAR'
-"""Environment variable: 'torch' for torch's own choice everywhere, 'onednn' for oneDNN on every CPU that has it."""
+from .packed_linear import PackedLinear
+from .product_choice import onednn_forms, onednn_product
+
 _HOOKS = ('_forward_pre_hooks', '_forward_hooks', '_backward_pre_hooks', '_backward_hooks')
 SMALLEST_PRODUCT = 2**23
 """Multiplications below which the call itself takes longer than MKL saves."""
@@ -30,16 +28,19 @@ What is faster lies in the call, see `apply_linear`."""
 _FORWARD = nn.Linear.forward
 
 
-def apply_linear(layer: nn.Module, tokens: Tensor) -> Tensor:
-    """`layer(tokens)`, by `linear` where that is all that calling the layer does.
+def apply_linear(layer: nn.Module, tokens: Tensor, residual: Tensor | None = None) -> Tensor:
+    """`layer(tokens)`, by `linear` where that is all that calling the layer does, plus a residual.
 
     Args:
         layer: A linear layer, or what someone put in its place.
         tokens: ... x in_features.
+        residual: Added to the result, of its shape; None for none.
 
     Returns:
         ... x out_features.
     """
+    if residual is not None:
+        return layer(tokens, residual) if type(layer) is PackedLinear else residual + apply_linear(layer, tokens)
     if type(layer) is nn.Linear and _is_large(tokens, layer.out_features) and is_plain(layer):
         return linear(tokens, layer.weight, layer.bias)
     return layer(tokens)
@@ -47,22 +48,34 @@ def apply_linear(layer: nn.Module, tokens: Tensor) -> Tensor:
 
 def is_plain(layer: nn.Module) -> bool:
     """Whether calling the layer is `F.linear` of its parameters and nothing else: no hook, no other forward."""
+    if type(layer) is PackedLinear:
+        return layer.activation == 'none' and is_unwatched(layer)
+    return type(layer) is nn.Linear and nn.Linear.forward is _FORWARD and is_unwatched(layer)
+
+
+def is_unwatched(module: nn.Module) -> bool:
+    """Whether calling the module is the `forward` of its class and nothing else: no hook, no other forward."""
     return (
-        type(layer) is nn.Linear
-        and nn.Linear.forward is _FORWARD
-        and 'forward' not in vars(layer)
-        and layer._compiled_call_impl is None
-        and not any(getattr(layer, name) or getattr(nn.modules.module, f'_global{name}') for name in _HOOKS)
+        'forward' not in vars(module)
+        and module._compiled_call_impl is None
+        and not any(getattr(module, name) or getattr(nn.modules.module, f'_global{name}') for name in _HOOKS)
     )
 
 
 def linear(tokens: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """`F.linear`: ... x in, out x in and out to ... x out."""
-    if not _worth_onednn(tokens, weight, bias):
+    return _multiply('outputs', tokens, weight, bias)
+
+
+def _multiply(form: str, tokens: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """`F.linear` as the product that is one of `FORMS`."""
+    # The choice comes last: it is measured where all else is in favour.
+    forms = onednn_forms() if _fits_onednn(tokens, weight, bias) else ()
+    if not forms:
         return F.linear(tokens, weight, bias)
     if torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in (tokens, weight, bias)):
-        return _OneDnnLinear.apply(tokens, weight, bias)
-    return _product(tokens, weight, bias)
+        return _Linear.apply(form, tokens, weight, bias)
+    return _product(tokens, weight, bias) if form in forms else F.linear(tokens, weight, bias)
 
 
 def _is_large(tokens: Tensor, out_features: int) -> bool:
@@ -72,12 +85,12 @@ def _is_large(tokens: Tensor, out_features: int) -> bool:
         not is_compiling()
         and _get_tracing_state() is None
         and type(tokens) in _PLAIN
+        and tokens.is_cpu
         and tokens.numel() * out_features >= SMALLEST_PRODUCT
-        and _onednn_is_faster()
     )
 
 
-def _worth_onednn(tokens: Tensor, weight: Tensor, bias: Tensor | None) -> bool:
+def _fits_onednn(tokens: Tensor, weight: Tensor, bias: Tensor | None) -> bool:
     if not _is_large(tokens, weight.shape[0]):
         return False
     plain = all(
@@ -94,26 +107,8 @@ def _worth_onednn(tokens: Tensor, weight: Tensor, bias: Tensor | None) -> bool:
     )
 
 
-@lru_cache(maxsize=1)
-def _onednn_is_faster() -> bool:
-    choice = os.environ.get(VARIABLE, 'auto')
-    if choice not in ('auto', 'torch', 'onednn'):
-        raise ValueError(f"{VARIABLE} must be 'auto', 'torch' or 'onednn', got {choice!r}")
-    available = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, '_linear_pointwise')
-    if choice != 'auto' or not available:
-        return available and choice == 'onednn'
-    wide = torch.backends.cpu.get_cpu_capability() == 'AVX512'
-    return wide and torch.backends.mkl.is_available() and _made_by_amd()
-
-
-def _made_by_amd() -> bool:
-    description = Path('/proc/cpuinfo')
-    text = description.read_text() if description.exists() else os.environ.get('PROCESSOR_IDENTIFIER', '')
-    return 'AuthenticAMD' in text
-
-
 def _product(tokens: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    return torch.ops.mkldnn._linear_pointwise(_dense(tokens), _dense(weight), bias, 'none', [], '')
+    return onednn_product(_dense(tokens), _dense(weight), bias)
 
 
 def _dense(tensor: Tensor) -> Tensor:
@@ -122,26 +117,26 @@ def _dense(tensor: Tensor) -> Tensor:
     return tensor if transposed or tensor.is_contiguous() else tensor.contiguous()
 
 
-class _OneDnnLinear(torch.autograd.Function):
+class _Linear(torch.autograd.Function):
     generate_vmap_rule = True
 
     @staticmethod
-    def forward(tokens, weight, bias):
-        return _product(tokens, weight, bias)
+    def forward(form, tokens, weight, bias):
+        return _multiply(form, tokens, weight, bias)
 
     @staticmethod
     def setup_context(ctx, inputs, output):
-        ctx.save_for_backward(*inputs[:2])
+        ctx.save_for_backward(*inputs[1:3])
 
     @staticmethod
     def backward(ctx, grad):
         tokens, weight = ctx.saved_tensors
         for_tokens = for_weight = for_bias = None
         rows = grad.flatten(0, -2)
-        if ctx.needs_input_grad[0]:
-            for_tokens = linear(grad, weight.t())
         if ctx.needs_input_grad[1]:
-            for_weight = linear(rows.t(), tokens.flatten(0, -2).t())
+            for_tokens = _multiply('tokens', grad, weight.t())
         if ctx.needs_input_grad[2]:
+            for_weight = _multiply('weight', rows.t(), tokens.flatten(0, -2).t())
+        if ctx.needs_input_grad[3]:
             for_bias = rows.sum(0)
-        return for_tokens, for_weight, for_bias
+        return None, for_tokens, for_weight, for_bias

@@ -6,7 +6,10 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch._C import _get_tracing_state
+
+_PLAIN = (Tensor, nn.Parameter)
 
 
 def is_exporting() -> bool:
@@ -29,3 +32,22 @@ def constant(function: Callable[[], Tensor]) -> Tensor:
     with ThreadPoolExecutor(1) as elsewhere:
         found = elsewhere.submit(function).result()
     return torch.tensor(found.tolist(), dtype=found.dtype)
+
+
+def runs_here(*tensors: Tensor | None) -> bool:
+    """Whether tensors on a CPU are computed with now, in their own types, by a caller that need not see torch's own
+    operators: nothing is compiled, recorded, counted or cast. A backward pass of our own is for there alone.
+    """
+    given = [tensor for tensor in tensors if tensor is not None]
+    return (
+        all(type(tensor) in _PLAIN and tensor.is_cpu for tensor in given)
+        and not torch.compiler.is_compiling()
+        and _get_tracing_state() is None
+        and not torch._C._len_torch_dispatch_stack()
+        and not torch.is_autocast_enabled('cpu')
+    )
+
+
+def is_trained(*tensors: Tensor | None) -> bool:
+    """Whether a backward pass through one of these tensors may follow."""
+    return torch.is_grad_enabled() and any(tensor is not None and tensor.requires_grad for tensor in tensors)

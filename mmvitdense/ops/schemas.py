@@ -33,6 +33,12 @@ _LIBRARY.define(
     'soft_nms(Tensor boxes, Tensor scores, float iou_threshold, float sigma, float min_score, int method, int offset) '
     '-> (Tensor, Tensor)'
 )
+# As that; the second says whether there is a kernel of the first for float32, or bfloat16, on this processor.
+_LIBRARY.define(
+    'map_attention(Tensor qkv, int heads, int height, int width, int window, Tensor? fill, Tensor? row_table, '
+    'Tensor? column_table) -> Tensor'
+)
+_LIBRARY.define('has_map_attention(bool bfloat16) -> bool')
 
 OPS = torch.ops.mmvitdense
 

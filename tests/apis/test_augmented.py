@@ -9,7 +9,7 @@ from mmengine.config import Config
 from mmengine.registry import DefaultScope
 from torch import nn
 
-from mmvitdense.apis.augmented import augment_tests, augmented_model
+from mmvitdense.apis.augmented import augment_tests, augmented_model, views_of_segmentor
 from mmvitdense.apis.build import build_model, predict_labels_alone
 from mmvitdense.apis.config import load_config
 from mmvitdense.apis.errors import InputError
@@ -126,3 +126,64 @@ def test_scores_are_kept_for_views_alone():
     assert cfg.model.test_cfg.keep_logits is False
     with pytest.raises(InputError, match='merges scores, and model.test_cfg.keep_logits is False'):
         augment_tests(cfg)
+
+
+LOAD, LABELS = dict(type='LoadImageFromFile'), dict(type='LoadAnnotations', reduce_zero_label=True)
+PACK = dict(type='PackSegInputs', meta_keys=('img_shape',))
+
+
+@pytest.mark.parametrize(
+    ('pipeline', 'scales', 'behind'),
+    [
+        (
+            [
+                LOAD,
+                dict(type='Resize', scale=(2048, 512), keep_ratio=True),
+                dict(type='ResizeToMultiple'),
+                LABELS,
+                PACK,
+            ],
+            [(1024, 256), (1536, 384), (2048, 512), (2560, 640), (3072, 768), (3584, 896)],
+            ['ResizeToMultiple', 'LoadAnnotations', 'PackSegInputs'],
+        ),
+        ([LOAD, LABELS, PACK], [0.5, 0.75, 1.0, 1.25, 1.5, 1.75], ['LoadAnnotations', 'PackSegInputs']),
+        (
+            [LOAD, dict(type='mmvitdense.PadPixels'), dict(type='LoadManipulationMask'), PACK],
+            [0.5, 0.75, 1.0, 1.25, 1.5, 1.75],
+            ['PadPixels', 'LoadManipulationMask', 'PackSegInputs'],
+        ),
+    ],
+)
+def test_views_of_a_segmentor_come_from_its_own_pipeline(pipeline, scales, behind):
+    (load, augment), _ = views_of_segmentor(pipeline)
+    assert load == LOAD
+    sizes, flips, *rest = augment['transforms']
+    assert [size.get('scale') or size['scale_factor'] for size in sizes] == scales
+    assert all(size['keep_ratio'] for size in sizes)
+    assert [flip['prob'] for flip in flips] == [0.0, 1.0]
+    assert [step['type'].rpartition('.')[2] for (step,) in rest] == behind
+    assert rest[-1][0]['meta_keys'] == ('img_shape', 'flip', 'flip_direction')
+
+
+def test_labels_that_would_be_resized_and_models_without_maps_are_refused():
+    with pytest.raises(InputError, match='loads labels before Resize'):
+        views_of_segmentor([LOAD, LABELS, dict(type='Resize', scale=(8, 8)), PACK])
+    with pytest.raises(InputError, match='NAFPretraining predicts no label maps'):
+        augment_tests(config(default_scope='mmseg', model=dict(type='NAFPretraining')))
+
+
+def test_a_segmentor_without_views_of_its_own_is_tested_on_twelve(shapes_root, tmp_path, caplog):
+    """One view more than once gives what it gives alone; so the merged map of all is another than that of one."""
+    pytest.importorskip('mmseg')
+    options = {'test_dataloader.dataset.data_root': f'{shapes_root}/', 'test_dataloader.dataset.indices': 1}
+    cfg = load_config('mmvitdense::quickstart/vit-tiny_upernet_shapes.py', {**options, 'work_dir': str(tmp_path)})
+    model = build_model(cfg)
+    model.init_weights()
+    torch.save(model.state_dict(), tmp_path / 'w.pth')
+    maps = []
+    for tta in (False, True):
+        out = tmp_path / f'{tta}.pkl'
+        evaluate_model(copy.deepcopy(cfg), tmp_path / 'w.pth', tta=tta, out=str(out))
+        maps.append(pickle.loads(out.read_bytes())[0]['pred_sem_seg']['data'])
+    assert maps[0].shape == maps[1].shape
+    assert 0 < (maps[0] != maps[1]).float().mean() < 1

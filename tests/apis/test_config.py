@@ -10,6 +10,7 @@ from mmvitdense.apis.config import (
     refuse_mistyped_fields,
     set_work_dir,
     unused_notes,
+    with_fragments,
 )
 from mmvitdense.apis.errors import InputError
 
@@ -148,3 +149,17 @@ def test_work_dir(config, tmp_path):
 def test_config_name(config):
     assert config_name(config) == config_name(str(config)) == config_name(Config.fromfile(config)) == 'small_net'
     assert config_name('mmvitdense::vitdet/some-net.py') == 'some-net'
+
+
+def test_fragments_are_merged_in_their_order(tmp_path):
+    files = [tmp_path / name for name in ('one.py', 'two.py')]
+    files[0].write_text("model = dict(backbone=dict(depth=3))\nmodel_wrapper_cfg = dict(type='A')\n")
+    files[1].write_text('model_wrapper_cfg = dict(_delete_=True, b=1)\n')
+    config = Config({'model': {'type': 'M', 'backbone': {'depth': 2, 'width': 4}}})
+    merged = with_fragments(config, files)
+    assert merged.model == {'type': 'M', 'backbone': {'depth': 3, 'width': 4}}
+    assert merged.model_wrapper_cfg == {'b': 1}
+    assert config.model.backbone.depth == 2
+    assert load_config('mmvitdense::_base_/fsdp.py').model_wrapper_cfg.type == 'mmvitdense.FullyShardedModel'
+    with pytest.raises(InputError, match=r'three\.py does not exist'):
+        with_fragments(config, [tmp_path / 'three.py'])

@@ -28,7 +28,7 @@ def test_the_example_of_the_help_is_a_command_line(name, capsys):
 
 
 @pytest.mark.parametrize(
-    'name', ['train', 'test', 'predict', 'convert', 'browse', 'shapes', 'config', 'export', 'data']
+    'name', ['train', 'test', 'predict', 'convert', 'browse', 'shapes', 'config', 'export', 'data', 'throughput']
 )
 def test_a_tool_is_its_command(name, monkeypatch, capsys):
     source = (ROOT / 'tools' / f'{TOOLS.get(name, name)}.py').read_text()

@@ -1,11 +1,14 @@
 """Tampered images: data sets, transforms, what pads and what moves with the image."""
 
 import json
+from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+from mmengine.config import Config
 
+from mmvitdense.apis.image_loading import ImageLoading
 from mmvitdense.datasets.checks import DataError
 from mmvitdense.datasets.spliced_shapes import spliced, write_spliced_shapes
 from mmvitdense.registry import DATASETS, TRANSFORMS
@@ -68,6 +71,15 @@ def test_a_mask_of_another_size(root):
     info = TRANSFORMS.build(dict(type='LoadImageFromFile'))(build(data_root=str(root)).get_data_info(0))
     with pytest.raises(ValueError, match=r'is \(9, 9\) pixels, its image \(64, 64\)'):
         transform('LoadManipulationMask')(info)
+
+
+def test_images_alone_are_read_without_masks(tmp_path):
+    """As `mmvitdense predict` does, with the test pipeline of the published recipe."""
+    cfg = Config.fromfile(Path(__file__).parents[2] / 'configs/iml_vit/iml-vit-tiny_shapes.py')
+    loading = ImageLoading(cfg)
+    packed = loading.prepare(loading.read(np.zeros((50, 61, 3), np.uint8)))
+    assert packed['inputs'].shape == (3, 128, 128)
+    assert packed['data_samples'].ori_shape == (50, 61)
 
 
 def results(height=20, width=30):

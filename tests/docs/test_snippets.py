@@ -52,6 +52,7 @@ PROGRAMS = {
     'mmvitdense export': 'tests/export/test_files.py',
     'mmvitdense convert': 'tests/apis/test_convert.py',
     'mmvitdense flops': 'tests/apis/test_flops.py',
+    'mmvitdense throughput': 'tests/apis/test_throughput.py',
     'mmvitdense download': 'tests/apis/test_download_data.py',
     'mmvitdense doctor': 'tests/apis/test_doctor.py',
     'mmvitdense shapes': 'tests/datasets/test_shapes.py',

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import multiprocessing
 import os
 import random
@@ -137,15 +138,19 @@ def train(
     hooks: tuple = (),
     compile_with: str | None = None,
     checkpoint: dict | None = None,
+    dataset: Any = None,
+    batch_size: int = 2,
+    optim: dict | None = None,
+    wrapper: dict | None = None,
 ) -> Runner:
     """Train in this process."""
     by_epoch = loop == 'epoch'
     save_by_epoch = by_epoch if save_by_epoch is None else save_by_epoch
     loader = dict(
-        batch_size=2,
+        batch_size=batch_size,
         num_workers=workers,
         persistent_workers=persistent,
-        dataset=Samples(),
+        dataset=dataset or Samples(),
         sampler=sampler or dict(type='DefaultSampler' if by_epoch else 'InfiniteSampler', shuffle=True),
         collate_fn=dict(type='default_collate'),
         **({'batch_sampler': batch_sampler} if batch_sampler else {}),
@@ -177,6 +182,7 @@ def train(
         optim_wrapper=dict(
             accumulative_counts=accumulate,
             optimizer=dict(type='AdamW', lr=lr),
+            **(optim or {}),
         ),
         param_scheduler=[dict(type='LinearLR', start_factor=0.5, by_epoch=False, end=20)],
         default_hooks=dict(
@@ -197,7 +203,10 @@ def train(
         resume=resume,
         log_level='WARNING',
         experiment_name=f'{Path(work_dir).name}_{resume}_{uuid.uuid4()}',
-        cfg=dict(model_wrapper_cfg=dict(type='MMDistributedDataParallel', device_ids=None, broadcast_buffers=False)),
+        cfg=dict(
+            model_wrapper_cfg=wrapper
+            or dict(type='MMDistributedDataParallel', device_ids=None, broadcast_buffers=False)
+        ),
     )
     runner.train()
     return runner
@@ -209,7 +218,8 @@ def _enter(rank: int, processes: int, store: str, arguments: dict[str, Any]) -> 
     if processes > 1:
         os.environ.update(RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE=str(processes))
         torch.distributed.init_process_group('gloo', init_method=f'file://{store}', rank=rank, world_size=processes)
-    train(**arguments, processes=processes)
+    # A model that comes from another process has its weights in memory that all processes share.
+    train(**{**arguments, 'model': copy.deepcopy(arguments.get('model'))}, processes=processes)
 
 
 server = multiprocessing.get_context('forkserver')

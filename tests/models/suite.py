@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from mmvitdense.apis.fusing import fuse_for_inference
 from mmvitdense.layers.positions import bias
 from tests.fidelity.agreement import assert_within, redraw
 
@@ -145,6 +146,20 @@ class ModuleSuite:
             if wanted is not None and wanted.any():
                 cosine = _cosine(parameter.grad, wanted)
                 assert cosine > self.autocast_gradients, f'gradient of {name}: cosine {cosine:.3f}'
+
+    def test_fused_for_inference(self, model, example):
+        with torch.no_grad():
+            expected, fused = model(*example), fuse_for_inference(model)(*example)
+        for output, wanted in zip(fused, expected):
+            assert_within(output, wanted, 1e-4, 'fused')
+            assert (output - wanted).norm() <= 1e-5 * wanted.norm()
+
+    @of_variants('compiled')
+    def test_fused_in_bfloat16(self, model, example):
+        with torch.no_grad():
+            expected, fused = model(*example), fuse_for_inference(model, 'bfloat16')(*example)
+        for output, wanted in zip(fused, expected):
+            assert _cosine(output, wanted) > 0.999
 
     @of_variants('compiled')
     def test_compile(self, request, model, variant, example):

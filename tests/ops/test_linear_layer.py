@@ -11,7 +11,7 @@ from torch.nn.utils.parametrizations import weight_norm
 from torch.utils.flop_counter import FlopCounterMode
 
 from mmvitdense.models import PlainViT, ViTAdapter, ViTCoMer
-from mmvitdense.ops import apply_linear, linear, linear_layer
+from mmvitdense.ops import apply_linear, linear, linear_layer, product_choice
 
 
 @pytest.fixture
@@ -26,7 +26,7 @@ def products(monkeypatch):
         calls.append((tuple(tokens.shape), tuple(weight.shape)))
         return product(tokens, weight, bias)
 
-    monkeypatch.setattr(linear_layer, '_onednn_is_faster', lambda: True)
+    monkeypatch.setattr(linear_layer, 'onednn_forms', lambda: frozenset(product_choice.FORMS))
     monkeypatch.setattr(linear_layer, 'SMALLEST_PRODUCT', 1000)
     monkeypatch.setattr(linear_layer, '_product', counted)
     return calls
@@ -243,19 +243,6 @@ def test_layers_that_were_changed(model, kind):
     calls = counted(model, names)
     assert agree(maps(model), maps(changed), 1e-4)
     assert set(calls.values()) == {1}
-
-
-@pytest.mark.parametrize(('choice', 'expected'), [('torch', False), ('onednn', True)])
-def test_the_environment_decides(monkeypatch, choice, expected):
-    monkeypatch.setenv(linear_layer.VARIABLE, choice)
-    available = hasattr(torch.ops.mkldnn, '_linear_pointwise') and torch.backends.mkldnn.is_available()
-    assert linear_layer._onednn_is_faster.__wrapped__() == (expected and available)
-
-
-def test_an_unknown_choice_is_named(monkeypatch):
-    monkeypatch.setenv(linear_layer.VARIABLE, 'mkl')
-    with pytest.raises(ValueError, match=r"MMVITDENSE_LINEAR must be 'auto', 'torch' or 'onednn', got 'mkl'"):
-        linear_layer._onednn_is_faster.__wrapped__()
 
 
 def test_only_dense_matrices_reach_onednn():

@@ -22,7 +22,7 @@ def run(tmp_path, script, *words, **variables):
 def test_training_on_two_nodes(tmp_path):
     done = run(tmp_path, 'slurm_train.sh', 'gpu', 'my job', 'my config.py', '--work-dir', 'a b', GPUS='16')
     resources = ['-p', 'gpu', '--job-name=my job', '--gres=gpu:8', '--ntasks=16', '--ntasks-per-node=8']
-    program = ['python', '-u', str(TOOLS / 'train.py'), 'my config.py', '--launcher', 'slurm', '--work-dir', 'a b']
+    program = ['python', '-u', str(TOOLS / 'train.py'), 'my config.py', '--work-dir', 'a b', '--launcher', 'slurm']
     assert done.stdout.splitlines() == [*resources, '--cpus-per-task=5', '--kill-on-bad-exit=1', *program]
     assert (done.returncode, done.stderr) == (0, '')
 

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from mmvitdense.apis.timing import peak_bytes, seconds_of
 
+from .products import operations
 from .subjects import Pair, build
 
 AGREEMENT = {'float32': 1e-4, 'tf32': 2e-2, 'bfloat16': 0.1}
@@ -68,15 +69,17 @@ def measure(case: Case, repeats: int, memory: bool) -> dict[str, Any]:
     row['baseline'] = pair.baseline_name
     if pair.same:
         row.update(check_agreement(pair, runs, case))
+    else:
+        for run in runs.values():
+            run()
     times: dict[str, list[float]] = {variant: [] for variant in VARIANTS}
-    for variant in VARIANTS:
-        runs[variant]()
     for index in range(repeats):
         for variant in VARIANTS if index % 2 else reversed(VARIANTS):
             times[variant].append(seconds_of(runs[variant], case.device) * 1000)
     ratios = [theirs / ours for ours, theirs in zip(times['ours'], times['baseline'])]
     row.update(ours_ms=statistics.median(times['ours']), baseline_ms=statistics.median(times['baseline']))
     row.update(ratio=statistics.median(ratios), ratio_low=min(ratios), ratio_high=max(ratios))
+    row['gigaoperations'] = operations(lambda: _counted(pair, runs['ours'], case))
     if case.training:
         row['kept_mb'], row['baseline_kept_mb'] = (kept_mb(pair, variant, case) for variant in VARIANTS)
     if memory and case.device == 'cuda':
@@ -87,6 +90,15 @@ def measure(case: Case, repeats: int, memory: bool) -> dict[str, Any]:
         _build.cache_clear()
         row['peak_mb'], row['baseline_peak_mb'] = (peak_in_new_process(case, variant) for variant in VARIANTS)
     return row
+
+
+def _counted(pair: Pair, run: Callable[[], Any], case: Case) -> None:
+    """A call in which a counter sees every operator, which it does not in inference mode."""
+    if case.training:
+        run()
+    else:
+        with torch.no_grad():
+            pair.ours(*pair.inputs)
 
 
 @functools.lru_cache(maxsize=1)

@@ -80,7 +80,7 @@ class Trial:
         if self.memory is not None:
             self.memory.reset()
         fits, seconds = True, 0.0
-        with self._alone(), _for_trial(self._runner.optim_wrapper, 2 if accumulated else 1):
+        with self._alone(), steps_without_change(self._runner.optim_wrapper, 2 if accumulated else 1):
             self._model.train()
             for _ in range(steps):
                 seconds = self._step(images)
@@ -167,8 +167,13 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 @contextmanager
-def _for_trial(optim_wrapper: Any, accumulated: int) -> Iterator[None]:
-    """Let steps change no weight, and gradients wait as they will."""
+def steps_without_change(optim_wrapper: Any, accumulated: int = 1) -> Iterator[None]:
+    """Let steps change no weight.
+
+    Args:
+        optim_wrapper: What makes the steps.
+        accumulated: Batches whose gradients a step waits for while inside.
+    """
     wrappers = list(single_wrappers(optim_wrapper))
     groups = [group for wrapper in wrappers for group in wrapper.optimizer.param_groups]
     rates = [group['lr'] for group in groups]

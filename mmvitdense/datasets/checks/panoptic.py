@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os.path as osp
 from collections import defaultdict
+from collections.abc import Sequence
 
 import numpy as np
 from PIL import Image
@@ -35,12 +36,22 @@ def check_segments(source: DataSource, file: CocoFile) -> None:
         )
 
 
-def check_pictures(source: DataSource, file: CocoFile, folder: str, option: str) -> list[str]:
-    """Return those of a sample of pictures in a folder that have segments of which the file knows nothing."""
+def check_pictures(
+    source: DataSource, file: CocoFile, folder: str, option: str, pictures: Sequence[str] = ()
+) -> list[str]:
+    """Return those of a sample of pictures in a folder that have segments of which the file knows nothing.
+
+    Args:
+        source: The data set.
+        file: What its annotation file holds.
+        folder: Where the pictures are.
+        option: What names the folder, for messages.
+        pictures: The name of the picture of each image; as mmdet makes them where none are given.
+    """
     unlisted = []
     for index in evenly_spaced(list(range(len(file.file_names))), _MAX_PICTURES):
         # mmdet makes the name so, whatever the annotation says.
-        name = file.file_names[index].replace('.jpg', '.png')
+        name = pictures[index] if pictures else file.file_names[index].replace('.jpg', '.png')
         present = _segment_ids(source, osp.join(folder, name), tuple(file.sizes[index].astype(int).tolist()))
         stated = {file.annotation_ids[i] for i in np.flatnonzero(file.image_index == index)}
         if absent := sorted(stated - present):

@@ -220,7 +220,8 @@ def _write_panoptic(found: Found, parts: Parts, root: str, task: str, copy: bool
     splits, sizes = {}, []
     for name, images in parts.items():
         folder = f'annotations/panoptic_{name}'
-        names = unique_names(images, stems=True)
+        # mmdet's metric looks for the pictures by the last part of the names of images: there are no folders below.
+        names = [name.replace('/', '_') for name in unique_names(images, stems=True)]
         data: dict = {'images': [], 'annotations': [], 'categories': []}
         for number, category in enumerate(images[0][0].file.categories, start=1):
             data['categories'].append({**category, 'id': number})
@@ -231,7 +232,12 @@ def _write_panoptic(found: Found, parts: Parts, root: str, task: str, copy: bool
             # mmdet makes the name of the picture of the segments by replacing .jpg.
             called = f'{stem}.jpg' if suffix.lower() in ('.jpg', '.jpeg') else called
             data['images'].append({'id': number, 'file_name': called, 'width': width, 'height': height})
-            item = contents[id(split)][split.file.image_ids[index]]
+            item = contents[id(split)].get(split.file.image_ids[index])
+            if item is None:
+                raise DataError(
+                    f'{split.origin} lists no segments of {split.file.file_names[index]}: add its entry to '
+                    "'annotations', or take the image out of 'images'."
+                )
             place = {category['id']: row for row, category in enumerate(split.file.categories, start=1)}
             segments = [{**part, 'category_id': place[part['category_id']]} for part in item['segments_info']]
             picture = called.replace('.jpg', '.png')

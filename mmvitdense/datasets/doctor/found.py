@@ -25,6 +25,7 @@ class Split:
         content: Gives the 'annotations' of a COCO file: all of them, or those of images of these ids.
         maps: Paths of the label maps, one an image; '' where there is none.
         segments: Folder of the pictures of panoptic segments.
+        pictures: The name of the picture of each image there.
         keep: Which images are whole and wanted, N bool.
         keep_objects: Which annotations of `file` are, bool.
         sizes: (width, height) of each image with a label map, N x 2.
@@ -39,6 +40,7 @@ class Split:
     content: Callable[[set | None], list[dict]] | None = None
     maps: list[str] = field(default_factory=list)
     segments: str | None = None
+    pictures: list[str] = field(default_factory=list)
     keep: np.ndarray | None = None
     keep_objects: np.ndarray | None = None
     sizes: np.ndarray | None = None

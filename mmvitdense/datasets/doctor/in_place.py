@@ -63,6 +63,8 @@ def _split_in_place(images: list[tuple[Split, int]], root: str) -> dict[str, str
     }
     if len(folders) != 1 or None in folders:
         return None
+    if split.segments and any('/' in name for name in split.file.file_names):
+        return None  # mmdet's metric looks for the pictures by the last part of these names
     places = {'ann_file': split.origin, 'img': folders.pop()}
     if split.segments:
         places['seg'] = osp.join(split.segments, '')

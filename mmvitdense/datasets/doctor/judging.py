@@ -49,7 +49,8 @@ def _judge_objects(found: Found, split: Split) -> None:
             if split.keep_objects.any() and not file.panoptic:
                 check_boxes(source, file, split.keep_objects)
             if file.panoptic and split.segments:
-                for name in check_pictures(source, file, split.segments, f'the folder of {split.origin}'):
+                folder = f'the folder of {split.origin}'
+                for name in check_pictures(source, file, split.segments, folder, split.pictures):
                     heard.append(f'{name} has segments that {split.origin} does not list: they are ignored.')
         except DataError as error:
             problems.stop(error)

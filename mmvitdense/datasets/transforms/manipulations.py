@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import mmengine.fileio
 import numpy as np
-from mmcv.transforms import BaseTransform
+from mmcv.transforms import BaseTransform, LoadAnnotations
 
 from mmvitdense.registry import TRANSFORMS
 
@@ -14,11 +14,15 @@ _CHANNELS = 2
 
 
 @TRANSFORMS.register_module()
-class LoadManipulationMask(BaseTransform):
+class LoadManipulationMask(LoadAnnotations):
     """Load a mask, whose pixels are manipulated where they are brighter than the middle, as label 1; else 0.
 
-    Channels are averaged. An image without mask (`seg_map_path` None) is untouched.
+    Channels are averaged. An image without mask (`seg_map_path` None) is untouched. As a kind of mmcv's
+    `LoadAnnotations` it is left out where there is nothing but images to predict for.
     """
+
+    def __init__(self):
+        super().__init__(with_bbox=False, with_label=False, with_seg=True)
 
     def transform(self, results: dict) -> dict:
         """Add 'gt_seg_map', H x W uint8.

@@ -4,7 +4,7 @@
 from .absolute import resize_position_table
 from .attention_position import AttentionPosition, OwnsTables, PositionTables
 from .bias import BiasTable, RelativePositionBias, resize_bias_table
-from .decomposed import DecomposedTables, attention_with_relative_position, with_mask
+from .decomposed import DecomposedTables, attention_with_relative_position, axis_table, with_mask
 from .recorded import RECORD, RecordsPositions
 from .rotary import build_rope, half_pairing, rotate
 from .sincos import SinCosPositions, sincos_position_table
@@ -22,6 +22,7 @@ __all__ = [
     'SinCosPositions',
     'SineConvPositions',
     'attention_with_relative_position',
+    'axis_table',
     'build_rope',
     'half_pairing',
     'resize_bias_table',

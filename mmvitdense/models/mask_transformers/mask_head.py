@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from mmvitdense.layers import LayerNorm2d
+from mmvitdense.layers import LayerNorm2d, UpConv2d
 from mmvitdense.models.backbones.vit_options import check_sizes
 
 
@@ -20,7 +20,7 @@ class ScaleBlock(nn.Module):
 
     def __init__(self, embed_dims: int):
         super().__init__()
-        self.conv1 = nn.ConvTranspose2d(embed_dims, embed_dims, 2, stride=2)
+        self.conv1 = UpConv2d(embed_dims, embed_dims)
         self.act = nn.GELU()
         self.conv2 = nn.Conv2d(embed_dims, embed_dims, 3, padding=1, groups=embed_dims, bias=False)
         self.norm = LayerNorm2d(embed_dims, eps=1e-6)

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mmvitdense.layers import BatchNorm2d, constructed_undrawn
+from mmvitdense.layers import BatchNorm2d, UpConv2d, constructed_undrawn
 from mmvitdense.option_types import Count
 from mmvitdense.registry import MODELS
 
@@ -101,7 +101,7 @@ class _Up(nn.Module):
 
     def __init__(self, in_channels: int, out_channels: int):
         super().__init__()
-        self.up = nn.ConvTranspose2d(in_channels, in_channels // 2, 2, stride=2)
+        self.up = UpConv2d(in_channels, in_channels // 2)
         self.conv_1 = _DoubleConv(in_channels // 2 + _STEM, out_channels)
 
     def forward(self, maps: Tensor, fine: Tensor) -> Tensor:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mmvitdense.layers import LayerNorm2d, constructed_undrawn
+from mmvitdense.layers import LayerNorm2d, UpConv2d, constructed_undrawn
 from mmvitdense.models.initialized_module import InitializedModule
 from mmvitdense.option_types import Count, Positive
 from mmvitdense.registry import MODELS
@@ -101,10 +101,10 @@ def _resample(channels: int, factor: float, eps: float) -> tuple[nn.Sequential, 
     """Layers that change the scale, and the channels that come out."""
     if factor == 4:
         half, quarter = channels // 2, channels // 4
-        first, second = nn.ConvTranspose2d(channels, half, 2, stride=2), nn.ConvTranspose2d(half, quarter, 2, stride=2)
+        first, second = UpConv2d(channels, half), UpConv2d(half, quarter)
         return nn.Sequential(first, LayerNorm2d(half, eps=eps), nn.GELU(), second), quarter
     if factor == 2:
-        return nn.Sequential(nn.ConvTranspose2d(channels, channels // 2, 2, stride=2)), channels // 2
+        return nn.Sequential(UpConv2d(channels, channels // 2)), channels // 2
     if factor == 1:
         return nn.Sequential(), channels
     if factor == 0.5:

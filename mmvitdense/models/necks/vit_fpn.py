@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from mmvitdense.layers import constructed_undrawn
+from mmvitdense.layers import UpConv2d, constructed_undrawn
 from mmvitdense.models.initialized_module import InitializedModule
 from mmvitdense.registry import MODELS
 
@@ -77,5 +77,5 @@ class ViTFPN(InitializedModule):
         return tuple(resample(source) for resample, source in zip(self.resample, maps))
 
 
-def _twice_as_large(channels: int) -> nn.ConvTranspose2d:
-    return nn.ConvTranspose2d(channels, channels, 2, stride=2)
+def _twice_as_large(channels: int) -> UpConv2d:
+    return UpConv2d(channels, channels)

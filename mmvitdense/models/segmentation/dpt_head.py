@@ -11,6 +11,7 @@ from mmcv.cnn import ConvModule, build_norm_layer
 from mmseg.models.decode_heads.decode_head import BaseDecodeHead
 from torch import Tensor, nn
 
+from mmvitdense.layers import UpConv2d
 from mmvitdense.option_types import Count
 from mmvitdense.registry import MODELS
 
@@ -43,8 +44,8 @@ class Reassemble(nn.Module):
         )
         self.resize_layers = nn.ModuleList(
             [
-                nn.ConvTranspose2d(first, first, 4, stride=4),
-                nn.ConvTranspose2d(second, second, 2, stride=2),
+                UpConv2d(first, first, 4),
+                UpConv2d(second, second),
                 nn.Identity(),
                 nn.Conv2d(last, last, 3, stride=2, padding=1),
             ]

@@ -99,9 +99,16 @@ class WindowedEncoderDecoder(PredictsInWindows, EncoderDecoder):
     it works.
 
     Raises:
-        ValueError: `test_cfg` cannot be used.
+        ValueError: `test_cfg` cannot be used, or the head gives one score a pixel and no threshold for it.
     """
 
     def __init__(self, *args: Any, **kwargs: Any):
         super().__init__(*args, **kwargs)
         WindowRule.of(self.test_cfg)
+        head = self.decode_head
+        if self.out_channels == 1 and getattr(head, 'threshold', None) is None:
+            # Heads of masks and classes: found when the first image is predicted, after the training.
+            raise ValueError(
+                f'{type(head).__name__} needs num_classes of at least 2, got {self.num_classes}: count the background '
+                'as a class'
+            )

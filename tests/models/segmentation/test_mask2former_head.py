@@ -13,22 +13,20 @@ pytest.importorskip('mmseg')
 WIDTH = 32
 
 
-@pytest.fixture(scope='module')
-def heads():
-    """Ours and mmseg's, with the same weights."""
+def options(num_classes=5):
     attention = dict(embed_dims=WIDTH, num_heads=4, batch_first=True)
     ffn = dict(embed_dims=WIDTH, feedforward_channels=32, num_fcs=2, act_cfg=dict(type='ReLU'))
     encoder = dict(num_layers=1, layer_cfg=dict(self_attn_cfg=dict(**attention, num_levels=3), ffn_cfg=ffn))
     layer = dict(self_attn_cfg=attention, cross_attn_cfg=attention, ffn_cfg=ffn)
     positions = dict(num_feats=WIDTH // 2, normalize=True)
-    options = ConfigDict(
+    return ConfigDict(
         in_channels=[WIDTH] * 4,
         strides=[4, 8, 16, 32],
         feat_channels=WIDTH,
         out_channels=WIDTH,
-        num_classes=5,
+        num_classes=num_classes,
         num_queries=6,
-        loss_cls=dict(type='mmdet.CrossEntropyLoss', class_weight=[1.0] * 5 + [0.1]),
+        loss_cls=dict(type='mmdet.CrossEntropyLoss', class_weight=[1.0] * num_classes + [0.1]),
         loss_mask=dict(type='mmdet.CrossEntropyLoss', use_sigmoid=True),
         loss_dice=dict(type='mmdet.DiceLoss'),
         positional_encoding=positions,
@@ -42,9 +40,14 @@ def heads():
         ),
         transformer_decoder=dict(return_intermediate=True, num_layers=1, layer_cfg=layer),
     )
+
+
+@pytest.fixture(scope='module')
+def heads():
+    """Ours and mmseg's, with the same weights."""
     with DefaultScope.overwrite_default_scope('mmseg'):
-        ours = MODELS.build(ConfigDict(type='mmvitdense.Mask2FormerSegHead', **options))
-        theirs = MODELS.build(ConfigDict(type='mmseg.Mask2FormerHead', **options))
+        ours = MODELS.build(ConfigDict(type='mmvitdense.Mask2FormerSegHead', **options()))
+        theirs = MODELS.build(ConfigDict(type='mmseg.Mask2FormerHead', **options()))
     theirs.load_state_dict(ours.state_dict())
     return ours.eval(), theirs.eval()
 
@@ -98,3 +101,26 @@ def test_in_windows_mmsegs_head_serves_too(heads):
     assert found[0].pred_sem_seg.data.shape == (1, 90, 120)
     assert torch.equal(found[0].seg_logits.data, found[1].seg_logits.data)
     assert found[0].seg_logits.data.std() > 0
+
+
+@pytest.mark.parametrize('kind', ['mmvitdense.Mask2FormerSegHead', 'mmseg.Mask2FormerHead'])
+def test_one_class_is_refused_before_the_training(kind):
+    backbone = dict(type='mmvitdense.PlainViT', embed_dims=32, num_layers=1, num_heads=2, img_size=32)
+    model = ConfigDict(
+        type='mmvitdense.WindowedEncoderDecoder', backbone=backbone, decode_head=dict(type=kind, **options(1))
+    )
+    with DefaultScope.overwrite_default_scope('mmseg'), pytest.raises(ValueError, match='at least 2, got 1: count the'):
+        MODELS.build(model)
+
+
+def test_export_is_refused_in_a_sentence():
+    """Recording mmdet's pixel decoder ends in the middle of torch."""
+    from mmvitdense.export.errors import ExportError
+    from mmvitdense.export.segmentation import wrap
+
+    backbone = dict(type='mmvitdense.PlainViT', embed_dims=32, num_layers=1, num_heads=2, img_size=32)
+    head = dict(type='mmvitdense.Mask2FormerSegHead', **options())
+    with DefaultScope.overwrite_default_scope('mmseg'):
+        model = MODELS.build(ConfigDict(type='mmvitdense.WindowedEncoderDecoder', backbone=backbone, decode_head=head))
+    with pytest.raises(ExportError, match='The decode_head is a Mask2FormerSegHead, .* cannot be recorded'):
+        wrap(model, (32, 32))

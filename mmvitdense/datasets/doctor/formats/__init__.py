@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from ...checks.messages import DataError
 from ..files import Files
-from . import ade20k, cityscapes, coco, coco_panoptic, cvat, label_maps, labelme, voc, yolo
+from . import ade20k, cityscapes, cityscapes_panoptic, coco, coco_panoptic, cvat, label_maps, labelme, voc, yolo
 from .contract import DataFormat, Options
 
 FORMATS: tuple[DataFormat, ...] = (
     coco.FORMAT,
+    cityscapes_panoptic.FORMAT,
     coco_panoptic.FORMAT,
     labelme.FORMAT,
     cvat.FORMAT,

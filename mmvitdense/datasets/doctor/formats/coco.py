@@ -88,6 +88,14 @@ def holds(path: str, *keys: str) -> bool:
         return all(re.search(rb'"%s"\s*:' % key.encode(), content) for key in keys)
 
 
+def mentions(path: str, text: str) -> bool:
+    """Whether a file has this text somewhere."""
+    if not osp.getsize(path):
+        return False
+    with open(path, 'rb') as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        return content.find(text.encode()) >= 0
+
+
 def _is_cut(path: str) -> bool:
     """Whether a JSON file is empty or does not end as one."""
     with open(path, 'rb') as file:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import numpy as np
 from PIL import Image
 
-from ...checks.coco_file import read_coco
+from ...checks.coco_file import CocoFile, read_coco
 from ...checks.messages import DataError
 from ..files import Files
 from ..found import Found, Split
@@ -21,13 +21,33 @@ from .contract import DataFormat, Options
 
 def matches(files: Files) -> list[str]:
     """JSON files that list segments."""
-    return [path for path in files.with_suffix('.json') if is_panoptic(path) and holds(path, 'images', 'categories')]
+    return [path for path in files.with_suffix('.json') if is_segment_list(path)]
+
+
+def is_segment_list(path: str) -> bool:
+    """Whether a JSON file lists images and their segments."""
+    return is_panoptic(path) and holds(path, 'images', 'categories')
 
 
 def read(files: Files, paths: list[str], options: Options) -> Found:
     """Read segments; things come before stuff, as heads number them."""
+    return read_files('COCO panoptic', files, paths, lambda file: file, picture_name)
+
+
+def read_files(
+    name: str, files: Files, paths: list[str], adapt: Callable[[CocoFile], CocoFile], picture: Callable[[str], str]
+) -> Found:
+    """Read segments of files that may differ from COCO's.
+
+    Args:
+        name: What the data is called.
+        files: All that is there.
+        paths: The lists.
+        adapt: Turns what a list says into names of images that are there, and things before stuff.
+        picture: Gives the name of the picture of the segments of an image.
+    """
     problems = Problems()
-    splits = [split for path in paths if (split := _read_split(files, path, problems)) is not None]
+    splits = [split for path in paths if (split := _read_split(files, path, problems, adapt, picture)) is not None]
     classes = classes_of(splits, problems)
     flags = [bool(item.get('isthing', 0)) for item in splits[0].file.categories] if splits else []
     if flags != sorted(flags, reverse=True):
@@ -35,12 +55,12 @@ def read(files: Files, paths: list[str], options: Options) -> Found:
             f"{splits[0].origin}: heads expect things to be numbered before stuff: sort 'categories' so that those "
             "with 'isthing': 1 come first."
         )
-    return Found('COCO panoptic', files.name, classes, splits, problems, things=sum(flags))
+    return Found(name, files.name, classes, splits, problems, things=sum(flags))
 
 
 def segment_picture(split: Split, index: int) -> np.ndarray:
     """The numbers of the segments of an image: red + 256 green + 65536 blue, H x W."""
-    path = osp.join(split.segments, picture_name(split.file.file_names[index]))
+    path = osp.join(split.segments, split.pictures[index])
     try:
         with Image.open(path) as image:
             return np.asarray(image.convert('RGB')).astype(np.int64) @ np.array([1, 256, 65536])
@@ -53,9 +73,15 @@ def picture_name(file_name: str) -> str:
     return file_name.replace('.jpg', '.png')
 
 
-def _read_split(files: Files, path: str, problems: Problems) -> Split | None:
+def _read_split(
+    files: Files,
+    path: str,
+    problems: Problems,
+    adapt: Callable[[CocoFile], CocoFile],
+    picture: Callable[[str], str],
+) -> Split | None:
     try:
-        file = read_coco(path)
+        file = adapt(read_coco(path))
     except DataError as error:
         problems.stop(error)
         return None
@@ -65,13 +91,14 @@ def _read_split(files: Files, path: str, problems: Problems) -> Split | None:
         if not image:
             problems.add('missing image', f'{name} of {path}')
     names = [name or osp.basename(said) for name, said in zip(short_names(images, files), file.file_names)]
-    folder = _folder_of(files, path, picture_name(file.file_names[0]), split)
+    pictures = [picture(name) for name in file.file_names]
+    folder = _folder_of(files, path, pictures[0], split)
     if folder is None:
         problems.stop(
-            f'The pictures of the segments of {path} are not there, {picture_name(file.file_names[0])} for one: put '
-            'their folder beside the file.'
+            f'The pictures of the segments of {path} are not there, {pictures[0]} for one: put their folder beside the '
+            'file.'
         )
-    return Split(split, images, names, path, file, _content_of(path), segments=folder)
+    return Split(split, images, names, path, file, _content_of(path), segments=folder, pictures=pictures)
 
 
 def _folder_of(files: Files, path: str, name: str, split: str) -> str | None:

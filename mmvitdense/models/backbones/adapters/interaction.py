@@ -11,12 +11,14 @@ from torch import Tensor, nn
 
 from mmvitdense.layers import (
     HoldsViT,
+    UpConv2d,
     build_norm2d,
     constructed_undrawn,
     draw_adapter_conv,
     draw_vit_linear,
     recomputed,
 )
+from mmvitdense.layers.norm import with_gradient_layout
 from mmvitdense.models.backbones.holding import build_held_vit
 from mmvitdense.models.backbones.vit import ViT
 from mmvitdense.models.backbones.vit_sizes import evenly_spaced
@@ -86,7 +88,7 @@ class InteractionBackbone(HoldsViT, InitializedModule):
         norm = partial(build_norm2d, norm_cfg or {'type': 'BN'})
         self.level_embed = nn.Parameter(torch.zeros(3, dims))
         self.spm = SpatialPriorModule(dims, conv_inplane, norm, self.vit.in_channels)
-        self.up = nn.ConvTranspose2d(dims, dims, 2, stride=2)
+        self.up = UpConv2d(dims, dims)
         self.norm1, self.norm2, self.norm3, self.norm4 = (norm(dims) for _ in STRIDES)
         self.interactions = nn.ModuleList()
 
@@ -141,8 +143,8 @@ class InteractionBackbone(HoldsViT, InitializedModule):
         if self.vit_feature is None:
             return []
         if self.vit_feature == 'last':
-            return [self.vit.output_map(features[-1], grid, last=True)] * len(STRIDES)
-        return [self.vit.output_map(tokens, grid, last=tokens is features[-1]) for tokens in features]
+            return [_like_tokens(self.vit.output_map(features[-1], grid, last=True))] * len(STRIDES)
+        return [_like_tokens(self.vit.output_map(tokens, grid, last=tokens is features[-1])) for tokens in features]
 
     def _outputs(self, finest: Tensor, conv: Tensor, levels: TokenLevels, vit_maps: list[Tensor]) -> list[Tensor]:
         maps = levels.maps(conv)
@@ -150,7 +152,7 @@ class InteractionBackbone(HoldsViT, InitializedModule):
         if vit_maps:
             maps = [level + _resize(feature, level.shape[2:]) for level, feature in zip(maps, vit_maps)]
         norms = (self.norm1, self.norm2, self.norm3, self.norm4)
-        return [norm(level.contiguous()) for norm, level in zip(norms, maps)]
+        return [norm(with_gradient_layout(level).contiguous()) for norm, level in zip(norms, maps)]
 
     def _check(self, vit_feature: str | None) -> None:
         if self.vit.patch_size != 16:
@@ -190,6 +192,11 @@ def _stages(indexes: Sequence[Sequence[int]] | None, num_layers: int) -> tuple[t
             f'{num_layers - 1}, got {indexes}'
         )
     return stages
+
+
+def _like_tokens(maps: Tensor) -> Tensor:
+    """On a CPU the layout of the levels, to which the map is added: sums of two layouts take several times as long."""
+    return maps.contiguous(memory_format=torch.channels_last) if maps.is_cpu else maps
 
 
 def _resize(maps: Tensor, size: tuple[int, int]) -> Tensor:

@@ -6,6 +6,9 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
+from torch.autograd.function import FunctionCtx
+
+from mmvitdense.ops.recording import is_trained, runs_here
 
 
 class TokenLevels:
@@ -39,9 +42,32 @@ class TokenLevels:
 
     def add_to(self, tokens: Tensor, level: int, summand: Tensor) -> Tensor:
         """Add B x h*w x C to the tokens of one level."""
+        if is_trained(tokens, summand) and runs_here(tokens, summand):
+            return _AddTo.apply(tokens, summand, sum(self.lengths[:level]))
         parts = list(tokens.split(self.lengths, dim=1))
         parts[level] = parts[level] + summand
         return torch.cat(parts, dim=1)
+
+
+class _AddTo(torch.autograd.Function):
+    """Add to a range of tokens. The gradient of all is the one that arrives, where a sum of parts would be put together
+    anew."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(tokens: Tensor, summand: Tensor, start: int) -> Tensor:
+        stop = start + summand.shape[1]
+        return torch.cat([tokens[:, :start], tokens[:, start:stop] + summand, tokens[:, stop:]], dim=1)
+
+    @staticmethod
+    def setup_context(ctx: FunctionCtx, inputs: tuple, output: Tensor) -> None:
+        _, summand, ctx.start = inputs
+        ctx.length = summand.shape[1]
+
+    @staticmethod
+    def backward(ctx: FunctionCtx, grad: Tensor) -> tuple[Tensor, Tensor, None]:
+        return grad, grad[:, ctx.start : ctx.start + ctx.length], None
 
 
 def _centres(height: int, width: int, device: torch.device) -> Tensor:

@@ -1,5 +1,6 @@
 // All that includes headers of torch, as one unit: reading those takes most of the time of a build.
 #include "../register.cpp"
 
+#include "map_attention_operator.h"
 #include "operators.h"
 #include "soft_nms.h"

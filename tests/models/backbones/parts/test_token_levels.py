@@ -49,3 +49,11 @@ def test_centres():
                 point = centres[0, start + row * width + column, 0]
                 torch.testing.assert_close(point, torch.tensor([(column + 0.5) / width, (row + 0.5) / height]))
         start += height * width
+
+
+def test_gradients_of_a_sum_at_a_level():
+    tokens, summand = torch.randn(2, 32, 5, requires_grad=True), torch.randn(2, 6, 5, requires_grad=True)
+    cotangent = torch.randn(2, 32, 5)
+    levels().add_to(tokens, 1, summand).backward(cotangent)
+    assert torch.equal(tokens.grad, cotangent)
+    assert torch.equal(summand.grad, cotangent[:, 24:30])

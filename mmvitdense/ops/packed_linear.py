@@ -1,0 +1,130 @@
+"""Linear layers for inference on a CPU: weights laid out once as oneDNN multiplies them, and the activation or the sum
+that follows done while a product is still in the cache."""
+
+from __future__ import annotations
+
+import os
+import platform
+from functools import cache
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from .product_choice import VARIABLE
+from .recording import is_exporting
+
+ACTIVATIONS = {'none': ('none', ''), 'relu': ('relu', ''), 'gelu': ('gelu', 'none'), 'gelu_tanh': ('gelu', 'tanh')}
+ACTIVATIONS['silu'] = ('swish', '')
+"""What may follow a product: oneDNN's names for it."""
+_ROWS = 1024
+"""Rows of the products that the layout of the weights is chosen for; others are right too."""
+
+
+@cache
+def can_pack(dtype: torch.dtype) -> bool:
+    """Whether this machine multiplies by packed weights of a type, and gains by it.
+
+    float32: x86 with oneDNN, unless MMVITDENSE_LINEAR is 'torch'. bfloat16: processors with instructions for it.
+    """
+    there = hasattr(torch.ops.mkldnn, '_linear_pointwise') and hasattr(torch.ops.mkldnn, '_reorder_linear_weight')
+    if not (torch.backends.mkldnn.is_available() and there and platform.machine().lower() in ('x86_64', 'amd64')):
+        return False
+    if dtype == torch.bfloat16:
+        return has_bfloat16()
+    return dtype == torch.float32 and os.environ.get(VARIABLE, 'auto') != 'torch'
+
+
+def has_bfloat16() -> bool:
+    """Whether the processor multiplies bfloat16 (AVX512-BF16 or AMX)."""
+    asked = (getattr(torch.cpu, name, None) for name in ('_is_avx512_bf16_supported', '_is_amx_tile_supported'))
+    return any(ask is not None and ask() for ask in asked) and torch.ops.mkldnn._is_mkldnn_bf16_supported()
+
+
+class PackedLinear(nn.Module):
+    """A linear layer, an activation, and the sum with a residual; on a CPU, in inference alone.
+
+    It holds no parameters: its weight is in oneDNN's own layout. Inputs of other types are cast to its own.
+
+    Args:
+        weight: out_features x in_features.
+        bias: out_features, or None.
+        dtype: float32 or bfloat16, in which it is kept and computes.
+        activation: One of `ACTIVATIONS`.
+    """
+
+    def __init__(self, weight: Tensor, bias: Tensor | None, dtype: torch.dtype, activation: str = 'none'):
+        super().__init__()
+        if activation not in ACTIVATIONS:
+            raise ValueError(f'activation must be one of {tuple(ACTIVATIONS)}, got {activation!r}')
+        self.out_features, self.in_features = weight.shape
+        self.dtype, self.activation = dtype, activation
+        self.bias = None if bias is None else bias.detach().to(dtype, copy=True)
+        self._pack(weight.detach())
+        self.eval()
+
+    @property
+    def weight(self) -> Tensor:
+        """The weight in the order of `nn.Linear`, made anew each time."""
+        return self._packed.to_dense()
+
+    def forward(self, tokens: Tensor, residual: Tensor | None = None) -> Tensor:
+        """Map ... x in_features to ... x out_features; `residual`, of the shape of the result, is added.
+
+        Raises:
+            RuntimeError: More is asked than the inference of a CPU.
+        """
+        self._check(tokens)
+        tokens = tokens.to(self.dtype)
+        if residual is not None and self.activation == 'none' and residual.shape[:-1] == tokens.shape[:-1]:
+            return torch.ops.mkldnn._linear_pointwise.binary(
+                tokens, residual.to(self.dtype), self._packed, self.bias, 'add'
+            )
+        name, algorithm = ACTIVATIONS[self.activation]
+        out = torch.ops.mkldnn._linear_pointwise(tokens, self._packed, self.bias, name, [], algorithm)
+        return out if residual is None else residual + out
+
+    def extra_repr(self) -> str:
+        """What torch prints of the layer."""
+        names = f'in_features={self.in_features}, out_features={self.out_features}, bias={self.bias is not None}'
+        return f'{names}, {str(self.dtype).removeprefix("torch.")}, activation={self.activation}'
+
+    def _check(self, tokens: Tensor) -> None:
+        if tokens.device.type != 'cpu':
+            raise RuntimeError(f'a fused model runs on the CPU, got tokens on {tokens.device}: {_INSTEAD}')
+        if self.training:
+            raise RuntimeError(f'a fused model is in training mode and cannot be trained: call eval(), or {_INSTEAD}')
+        if tokens.requires_grad and torch.is_grad_enabled():
+            raise RuntimeError(f'gradients are asked of a fused model, which has none: {_INSTEAD}')
+        if torch.compiler.is_compiling() or is_exporting():
+            raise RuntimeError(f'a fused model can be neither compiled nor exported: {_INSTEAD}')
+
+    def _pack(self, weight: Tensor) -> None:
+        self._packed = torch.ops.mkldnn._reorder_linear_weight(weight.to(self.dtype).contiguous(), _ROWS)
+
+    def _apply(self, fn, recurse: bool = True) -> PackedLinear:
+        before = torch.empty(0, dtype=self.dtype)
+        after = fn(before)
+        if (after.device, after.dtype) != (before.device, before.dtype):
+            raise RuntimeError(
+                f'a fused model stays on the CPU in {self.dtype}, and is moved to {after.device} in {after.dtype}: '
+                f'{_INSTEAD}'
+            )
+        return super()._apply(fn, recurse)
+
+    def _save_to_state_dict(self, *args: Any) -> None:
+        raise RuntimeError(f'a fused model has no state dict: {_INSTEAD}')
+
+    def _load_from_state_dict(self, *args: Any) -> None:
+        raise RuntimeError(f'weights cannot be loaded into a fused model: {_INSTEAD}')
+
+    def __getstate__(self) -> dict[str, Any]:
+        """For copies and pickles, which cannot hold oneDNN's layout."""
+        return {**self.__dict__, '_packed': self._packed.to_dense()}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        self._pack(self._packed)
+
+
+_INSTEAD = 'use the model that it was made from'
