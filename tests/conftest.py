@@ -16,13 +16,9 @@ import torch
 from tests import scheduling
 from tests.warm_python import REPOSITORY, WarmPython, formatting_once
 
-# Imports, exporters and compilers make a million objects in a few seconds: by default all are looked at ten times.
-OBJECTS_BETWEEN_COLLECTIONS = 10_000
-
 
 def pytest_configure():
     """A shell lets its jobs in the background ignore Ctrl-C, and all that they start: tests send it."""
-    gc.set_threshold(OBJECTS_BETWEEN_COLLECTIONS)
     if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from contextlib import nullcontext
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -19,6 +20,7 @@ from .build_errors import message_of
 from .errors import InputError
 from .export_model import default_size
 from .image_loading import test_dataset
+from .known_integers import integers_known
 from .model_parts import counted_parts, parts_of
 from .named_models import find_config
 
@@ -191,7 +193,9 @@ class _Count:
         counter = FlopCounterMode(display=False, custom_mapping=formulas())
         device = next(model.parameters()).device
         known = sum(self.flops.values())
-        with torch.no_grad(), torch.device(device), counter, counted_parts(model, counter.get_total_flops, self.flops):
+        known_sizes = integers_known() if device.type == 'meta' else nullcontext()
+        parts = counted_parts(model, counter.get_total_flops, self.flops)
+        with torch.no_grad(), torch.device(device), counter, known_sizes, parts:
             found = function(model, given)
         self.flops[''] += counter.get_total_flops() - (sum(self.flops.values()) - known)
         return found

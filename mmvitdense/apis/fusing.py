@@ -10,7 +10,7 @@ import torch
 from mmcv.cnn import ConvModule
 from torch import nn
 
-from mmvitdense.layers.fusing import Fusing, fuses
+from mmvitdense.layers.fusing import CONVOLUTIONS, Fusing, fuses
 
 from .errors import InputError
 
@@ -54,7 +54,7 @@ def fuse_for_inference(model: nn.Module, precision: str = 'float32') -> nn.Modul
     if dtype == torch.float32:
         return fused
     for module in fused.modules():
-        if type(module) in (nn.Conv2d, nn.ConvTranspose2d):
+        if type(module) in CONVOLUTIONS:
             module.to(dtype)
     fused.__class__ = _with_autocast(type(fused))
     return fused

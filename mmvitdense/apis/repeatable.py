@@ -12,6 +12,8 @@ _HOOKS = {
     'work_dir': 'mmvitdense.WorkDirHook',
     'processes': 'mmvitdense.ProcessesHook',
 }
+_LOGGED_EVERY = 10
+"""Iterations between two lines of mmengine's `LoggerHook`, where a config does not say."""
 _PLAIN_CHECKPOINTS = ('CheckpointHook', 'mmengine.CheckpointHook')
 
 
@@ -29,7 +31,8 @@ def fix_seed(cfg: Any, resumed_seed: int | None) -> None:
 def add_training_hooks(cfg: Any) -> None:
     """Give a config of another project the hooks that those of this one have in `configs/_base_/runtime*.py`.
 
-    A hook that is set to None stays away.
+    A hook that is set to None stays away. A run of fewer iterations than lie between two lines of the log is logged ten
+    times, as it would have no curve else.
     """
     hooks = {name: hook for name, hook in (cfg.get('default_hooks') or {}).items() if hook or name not in _HOOKS}
     for name, kind in _HOOKS.items():
@@ -38,4 +41,7 @@ def add_training_hooks(cfg: Any) -> None:
     checkpoint = hooks.setdefault('checkpoint', {'type': 'CheckpointHook', 'interval': 1})
     if checkpoint is not None and checkpoint.get('type') in _PLAIN_CHECKPOINTS:
         hooks['checkpoint'] = {**checkpoint, 'type': 'mmvitdense.WholeCheckpointHook'}
+    length, logger = (cfg.get('train_cfg') or {}).get('max_iters'), hooks.get('logger')
+    if length and logger and length < logger.get('interval', _LOGGED_EVERY):
+        hooks['logger'] = {**logger, 'interval': max(1, length // 10)}
     cfg.default_hooks = hooks

@@ -19,7 +19,7 @@ from mmvitdense.engine.same_training import compare_training
 from mmvitdense.engine.whole_checkpoint import handle_signals_as_before
 from mmvitdense.engine.work_dir import checkpoint_folders, folders_locked
 
-from .adapt import BATCH_AND_LENGTH, FIELD, Adapted, Given, adapt_config, adapt_precision, adapted_before
+from .adapt import BATCH_AND_LENGTH, FIELD, LENGTHS, Adapted, Given, adapt_config, adapt_precision, adapted_before
 from .amp import amp_for_device, enable_amp, precision, tf32_notes
 from .build import build_model, build_runner
 from .checkpoint import load_model_weights, read_run_checkpoint
@@ -172,8 +172,20 @@ def _apply_options(cfg: Any, amp: bool | str, auto_scale_lr: bool) -> list[str]:
 
 
 def _goes_on(kept: Any, cfg: Any, cfg_options: dict[str, Any] | None) -> Any:
-    """The config of an adapted run that is resumed, with the work dir and the options that are given now."""
-    kept = load_config(kept, cfg_options)
+    """The config of an adapted run that is resumed, with the work dir and the options that are given now.
+
+    Raises:
+        InputError: It is to be longer than its plan. A checkpoint holds the schedule, which ends with the plan.
+    """
+    planned, kept = kept, load_config(kept, cfg_options)
+    for key in LENGTHS:
+        before, now = (cfg.train_cfg.get(key.rpartition('.')[2]) for cfg in (planned, kept))
+        if before is not None and now is not None and now > before:
+            raise InputError(
+                f'--cfg-options {key}={now}: the run was planned for {before} by --auto, and its learning rate comes '
+                'to its end there; begin another run with its weights (--cfg-options load_from=CHECKPOINT, without '
+                '--resume), or leave this option out.'
+            )
     kept.work_dir, kept.load_from = cfg.work_dir, cfg.get('load_from')
     return kept
 

@@ -135,8 +135,12 @@ def attend(
     key_padding_mask: Tensor | None,
     reference_points: Tensor,
     spatial_shapes: SpatialShapes,
+    residual: Tensor | None = None,
 ) -> Tensor:
-    """From projections to projection: what lies between `query_pos` and the dropout. `module` is ours or mmcv's."""
+    """From projections to projection: what lies between `query_pos` and the dropout. `module` is ours or mmcv's.
+
+    `residual`, B x Q x C, is added to the projection of a module with `batch_first`.
+    """
     if not module.batch_first:
         query, value = query.transpose(0, 1), value.transpose(0, 1)
     heads, sizes = module.num_heads, (module.num_heads, module.num_levels, module.num_points)
@@ -150,5 +154,5 @@ def attend(
         apply_linear(module.sampling_offsets, query).unflatten(-1, (*sizes, 2)),
         apply_linear(module.attention_weights, query).unflatten(-1, sizes),
     )
-    output = apply_linear(module.output_proj, output)
+    output = apply_linear(module.output_proj, output, residual)
     return output if module.batch_first else output.transpose(0, 1)

@@ -1,5 +1,6 @@
 """Operations and parameters of models, against what their authors publish and against sums by hand."""
 
+import functools
 import json
 
 import pytest
@@ -7,6 +8,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from mmvitdense import commands, ops
+from mmvitdense.apis import flops
 from mmvitdense.apis.errors import InputError
 from mmvitdense.apis.flops import formulas, model_cost
 from mmvitdense.layers.positions.decomposed import attention_with_relative_position
@@ -70,3 +72,30 @@ def test_a_size_that_is_none(size):
     pytest.importorskip('mmseg')
     with pytest.raises(InputError, match='two numbers above 0'):
         model_cost('mmvitdense::quickstart/vit-tiny_upernet_shapes.py', size)
+
+
+def test_eomt_has_the_number_of_its_paper():
+    """Table 1 of arXiv 2503.19108, which counts multiply-adds."""
+    pytest.importorskip('mmdet')
+    cost = model_cost('mmvitdense::eomt/eomt-l-dinov2_panoptic_12e_coco-640.py')
+    assert cost.total.flops / 2e9 == pytest.approx(669, abs=2)
+    assert round(cost.total.parameters / 1e6) in (316, 317)
+
+
+@pytest.mark.parametrize('name', ['vitdet/vitdet-tiny_dino', 'vitdet/vitdet-tiny_mask2former-instance'])
+def test_heads_that_read_sizes_are_counted_without_numbers_as_with_them(name, monkeypatch):
+    pytest.importorskip('mmdet')
+    counted, devices = flops._Count._counted, []
+
+    def watched(self, function, model, given, refused=None):
+        devices.append(next(model.parameters()).device.type)
+        if devices[-1] == refused:
+            raise RuntimeError
+        return counted(self, function, model, given)
+
+    costs = []
+    for refused in (None, 'meta'):
+        monkeypatch.setattr(flops._Count, '_counted', functools.partialmethod(watched, refused=refused))
+        costs.append(model_cost(f'mmvitdense::{name}_shapes.py', (96, 128)).parts)
+    assert devices == ['meta', 'meta', 'meta', 'cpu', 'meta', 'cpu']
+    assert costs[0] == costs[1]

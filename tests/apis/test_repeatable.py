@@ -1,5 +1,6 @@
 """The seed and the hooks that every run is given."""
 
+import pytest
 from mmengine.config import Config
 
 from mmvitdense.apis.repeatable import add_training_hooks, fix_seed
@@ -46,3 +47,11 @@ def test_what_a_config_says_about_them_counts():
     del expected['repeatable']
     assert hooks_of(checkpoint=own, repeatable=None) == expected
     assert hooks_of(checkpoint=None)['checkpoint'] is None
+
+
+@pytest.mark.parametrize(('length', 'interval', 'expected'), [(30, 50, 3), (5, 50, 1), (50, 50, 50), (4, None, 1)])
+def test_a_run_that_is_shorter_than_the_interval_of_the_log_is_logged(length, interval, expected):
+    logger = {'type': 'LoggerHook', **({'interval': interval} if interval else {})}
+    cfg = Config({'default_hooks': {'logger': logger}, 'train_cfg': {'max_iters': length}})
+    add_training_hooks(cfg)
+    assert cfg.default_hooks.logger.interval == expected

@@ -42,7 +42,7 @@ class Stopwatch:
     def count_pipeline(self, pipeline: Any) -> None:
         """The transforms of a data set: those that load, and all others."""
         pipeline.transforms = [
-            self._counted(step, LOADING if type(step).__name__.startswith('Load') else AUGMENTATION)
+            self._counted(step, LOADING if any(word in repr(step) for word in ('Load', 'Guarded')) else AUGMENTATION)
             for step in pipeline.transforms
         ]
 

@@ -81,7 +81,8 @@ def read_run(folder: str | Path) -> RunFiles:
     if not logs:
         raise InputError(
             f'{folder} is not the work dir of a training: it holds no TIME/vis_data/scalars.json with losses. Give the '
-            'folder that `mmvitdense train` named, or wait until the training has logged for the first time.'
+            'folder that `mmvitdense train` named, or wait until the training has logged for the first time; one that '
+            'has ended was shorter than default_hooks.logger.interval.'
         )
     kept: list[tuple[float, dict[str, Any]]] = []
     for _, records in logs:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from mmvitdense.layers import constructed_undrawn
+from mmvitdense.layers.fusing import Fusing, fuses
 from mmvitdense.option_types import Count, CountOrZero, DropRate, Positive
 from mmvitdense.registry import MODELS
 
@@ -146,6 +147,9 @@ class Injector(DeformableExchange):
         attention: The options of `DeformableExchange`.
     """
 
+    joined = False
+    """Whether the gain and the sum with the patches are in the last product."""
+
     def __init__(self, embed_dims: int, gamma_init: float, **attention: float):
         super().__init__(embed_dims, **attention)
         self.gamma_init = float(gamma_init)
@@ -157,4 +161,14 @@ class Injector(DeformableExchange):
 
     def forward(self, patches: Tensor, conv: Tensor, sampling: Sampling) -> Tensor:
         """Update the patches, B x h*w x C, by what they sample of `conv`, B x N x C."""
+        if self.joined:
+            return self.attend(patches, conv, sampling, patches)
         return patches + self.gamma * self.attend(patches, conv, sampling)
+
+
+@fuses(Injector)
+def _fuse_injector(injector: Injector, fusing: Fusing) -> None:
+    """The gain goes into the last product, and the sum with the patches too."""
+    if fusing.is_free_linear(injector.attn.output_proj):
+        fusing.scale(injector.attn.output_proj, injector.gamma)
+        injector.joined = True

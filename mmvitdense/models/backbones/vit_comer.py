@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torchvision.ops import StochasticDepth
 
 from mmvitdense.layers import build_norm2d, constructed_undrawn
+from mmvitdense.layers.fusing import Fusing, fuses
 from mmvitdense.ops import Linear, apply_linear
 from mmvitdense.option_types import Count, CountOrZero, DropRate, Positive
 from mmvitdense.registry import MODELS
@@ -197,6 +198,19 @@ class MultiDWConv(nn.Module):
         return levels.join(maps)
 
 
+@fuses(MultiDWConv)
+def _fuse_convs(convs: MultiDWConv, fusing: Fusing) -> None:
+    """Each norm goes into the two convolutions before it."""
+    for level in (1, 2, 3):
+        norm = getattr(convs, f'bn{level}')
+        pair = [getattr(convs, f'dwconv{2 * level - 1}'), getattr(convs, f'dwconv{2 * level}')]
+        if all(fusing.can_fold(conv, norm) for conv in pair):
+            half = pair[0].out_channels
+            for conv, channels in zip(pair, (slice(half), slice(half, None))):
+                fusing.fold_norm(conv, norm, channels)
+            setattr(convs, f'bn{level}', nn.Identity())
+
+
 class CTIToViT(Extractor):
     """From the branch to the ViT: the levels attend to each other, and their sum at the grid of the ViT is added.
 
@@ -271,5 +285,8 @@ class ExtraCTI(CTIToConv):
         """Return new tokens of the branch, B x N x C."""
         conv = levels.add_to(conv, VIT_LEVEL, patches)
         if self.ffn is not None:
-            conv = conv + self.drop_path(self.ffn(self.ffn_norm(conv), levels))
+            if self.ffn.joins():
+                conv = self.ffn(self.ffn_norm(conv), levels, conv)
+            else:
+                conv = conv + self.drop_path(self.ffn(self.ffn_norm(conv), levels))
         return self.interact(conv, levels)

@@ -11,6 +11,8 @@ from torch import Tensor
 
 _ROWS_AT_ONCE = 2**26
 """Bytes of scores, at the size of the image, that are turned into labels at once."""
+_ROWS_IN_CACHE = 2**22
+"""The same on a CPU, where scores that stay in its caches between the steps take less than half of the time."""
 
 
 class LabelMap:
@@ -64,7 +66,8 @@ class LabelMap:
         rows = rows[:, start - first : stop - first, self._columns]
         start, stop = start - self._top, stop - self._top
         ready = ((self._last_needed >= start) & (self._last_needed < stop)).nonzero()[:, 0]
-        at_once = max(1, _ROWS_AT_ONCE // (rows.shape[0] * self._size[1] * rows.element_size()))
+        room = min(_ROWS_AT_ONCE, _ROWS_IN_CACHE) if rows.device.type == 'cpu' else _ROWS_AT_ONCE
+        at_once = max(1, room // (rows.shape[0] * self._size[1] * rows.element_size()))
         for places in ready.split(at_once) if len(ready) else ():  # a much smaller image skips portions
             self._put(places, self._resized(rows, start, places))
         # A row of the output can lie between the last row here and the first of the next portion.

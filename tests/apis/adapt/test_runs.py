@@ -68,9 +68,11 @@ def test_a_run_is_adapted_and_can_be_repeated_and_resumed(recipe, segmentor, tmp
     monkeypatch.setattr('mmvitdense.apis.adapt.adapting.Trial', None)
     with pytest.raises(InputError, match='was adapted by --auto; give --auto too'):
         train_model(recipe, work_dir=str(tmp_path / 'run'), resume='auto', cfg_options=options)
-    resumed = {**options, 'train_cfg.max_iters': 6}
-    runner = train_model(recipe, work_dir=str(tmp_path / 'run'), resume='auto', auto=True, cfg_options=resumed)
-    assert (runner.iter, runner.train_dataloader.batch_size) == (6, 2)
+    longer = {**options, 'train_cfg.max_iters': 6}
+    with pytest.raises(InputError, match='max_iters=6: the run was planned for 4 by --auto'):
+        train_model(recipe, work_dir=str(tmp_path / 'run'), resume='auto', auto=True, cfg_options=longer)
+    runner = train_model(recipe, work_dir=str(tmp_path / 'run'), resume='auto', auto=True, cfg_options=options)
+    assert (runner.iter, runner.train_dataloader.batch_size) == (4, 2)
     with pytest.raises(InputError, match='has no config of a run with --auto'):
         train_model(recipe, work_dir='none', resume=str(tmp_path / 'x/iter_1.pth'), auto=True, cfg_options=options)
 

@@ -1,5 +1,6 @@
 """Every usual arrangement of every format is recognised, and read as what it means."""
 
+import base64
 import json
 
 import cv2
@@ -121,6 +122,10 @@ def write_labelme(root):
             shape_type='polygon',
             points=[[x + dx * w, y + dy * h] for _, x, y, w, h in makers.objects(number)[:1] for dx, dy in CORNERS],
         )
+        if number == 1:  # of an object as a mask, in the file that LabelMe writes
+            _, x, y, w, h = makers.objects(number)[0]
+            mask = base64.b64encode(cv2.imencode('.png', np.ones((h, w), np.uint8))[1]).decode()
+            shapes[0].update(shape_type='mask', points=[[x, y], [x + w - 1, y + h - 1]], mask=mask)
         text = json.dumps({'shapes': shapes, 'imagePath': f'..\\photos\\{number:03d}.jpg', 'imageData': None})
         makers.write_text(root / f'{number:03d}.json', text)
 

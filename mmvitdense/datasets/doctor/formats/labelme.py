@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import base64
 import math
 import os.path as osp
 from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from mmvitdense.mask_codes import area, box, encode
 
 from ...checks.messages import DataError
 from ..files import Files
@@ -41,13 +47,14 @@ def read(files: Files, paths: list[str], options: Options) -> Found:
             problems.add('missing image', f'{content["imagePath"]} of {path}')
             continue
         split = split or files.split(image)
-        if objects.image(image, split, (content.get('imageWidth'), content.get('imageHeight'))) is None:
+        size = objects.image(image, split, (content.get('imageWidth'), content.get('imageHeight')))
+        if size is None:
             continue
-        for name, polygon, is_box in _shapes(content.get('shapes'), path, problems):
-            if polygon is None:
+        for name, shape in _shapes(content.get('shapes'), path, size, problems):
+            if shape is None:
                 left_out += 1
             else:
-                objects.add(image, split, name, bounds([polygon]), None if is_box else [polygon])
+                objects.add(image, split, name, *shape)
     if left_out:
         notes.append(f'{left_out} points and lines have no area: they are left out.')
     return Found('LabelMe', files.name, *classes_of_objects(objects, options, notes), problems, notes)
@@ -74,9 +81,9 @@ def circle(x: float, y: float, radius_x: float, radius_y: float, degrees: float 
 
 
 def _shapes(
-    shapes: Sequence[dict] | None, path: str, problems: Problems
-) -> Iterator[tuple[str, list[float] | None, bool]]:
-    """Yield (class, polygon or None where it has no area, whether it is a box) of each shape."""
+    shapes: Sequence[dict] | None, path: str, size: tuple[int, int], problems: Problems
+) -> Iterator[tuple[str, tuple[Sequence[float], Any] | None]]:
+    """Yield (class, (box, outline or None of a box alone), or None where it has no area) of each shape."""
     for number, shape in enumerate(shapes or (), start=1):
         try:
             points = [(float(x), float(y)) for x, y in shape['points']]
@@ -86,11 +93,32 @@ def _shapes(
                 raise ValueError('no label')
             if not all(math.isfinite(value) for point in points for value in point):
                 raise ValueError('not finite')
-            polygon = _polygon(kind, points)
+            found = _mask(shape, points, size) if kind == 'mask' else _outlined(kind, points)
         except (KeyError, TypeError, ValueError, IndexError, AttributeError):
             problems.add('wrong line', f'shape {number} of {path}')
             continue
-        yield name, polygon, kind == 'rectangle'
+        yield name, found
+
+
+def _outlined(kind: str, points: list[tuple[float, float]]) -> tuple[Sequence[float], Any] | None:
+    polygon = _polygon(kind, points)
+    return polygon and (bounds([polygon]), None if kind == 'rectangle' else [polygon])
+
+
+def _mask(shape: dict, points: list[tuple[float, float]], size: tuple[int, int]) -> tuple[Sequence[float], Any]:
+    """An image file in base64 of the part between two corners, both of which belong to it."""
+    import cv2
+
+    content = np.frombuffer(base64.b64decode(shape['mask'], validate=True), np.uint8)
+    pixels = cv2.imdecode(content, cv2.IMREAD_GRAYSCALE)
+    (left, top), _ = ([round(value) for value in point] for point in points)
+    if pixels is None or not pixels.any():
+        raise ValueError('no mask')
+    height, width = pixels.shape
+    if left < 0 or top < 0 or left + width > size[0] or top + height > size[1]:
+        raise ValueError('a mask outside of its image')
+    code = encode(pixels > 0, (size[1], size[0]), left, top)
+    return box(code), {**code, 'area': area(code)}
 
 
 def _polygon(kind: str, points: list[tuple[float, float]]) -> list[float] | None:

@@ -6,7 +6,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mmvitdense.layers.fusing import Fusing, fuses
 from mmvitdense.ops import Linear, apply_linear
+from mmvitdense.ops.linear_layer import is_unwatched
 
 from .token_levels import TokenLevels
 
@@ -42,12 +44,25 @@ class ConvFFN(nn.Module):
         hidden_channels: Channels between.
     """
 
+    joined = False
+    """Whether the sum with a residual is done in the last layer, see `mmvitdense.layers.fusing`."""
+
     def __init__(self, embed_dims: int, hidden_channels: int):
         super().__init__()
         self.fc1 = Linear(embed_dims, hidden_channels)
         self.dwconv = LevelwiseDepthwiseConv(hidden_channels)
         self.fc2 = Linear(hidden_channels, embed_dims)
 
-    def forward(self, tokens: Tensor, levels: TokenLevels) -> Tensor:
-        """Map B x N x embed_dims to the same shape."""
-        return apply_linear(self.fc2, F.gelu(self.dwconv(apply_linear(self.fc1, tokens), levels)))
+    def forward(self, tokens: Tensor, levels: TokenLevels, residual: Tensor | None = None) -> Tensor:
+        """Map B x N x embed_dims to the same shape, plus `residual` where there is one."""
+        return apply_linear(self.fc2, F.gelu(self.dwconv(apply_linear(self.fc1, tokens), levels)), residual)
+
+    def joins(self) -> bool:
+        """Whether the residual is to be given to the network, which nobody looks at."""
+        return self.joined and is_unwatched(self)
+
+
+@fuses(ConvFFN)
+def _fuse_network(network: ConvFFN, fusing: Fusing) -> None:
+    """The sum with the residual is done in the last product."""
+    network.joined = True

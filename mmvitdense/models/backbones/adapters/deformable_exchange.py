@@ -49,10 +49,10 @@ class DeformableExchange(nn.Module):
             embed_dims, num_heads, num_levels, num_points, dropout=0.0, batch_first=True, value_proj_ratio=value_ratio
         )
 
-    def attend(self, query: Tensor, feat: Tensor, sampling: Sampling) -> Tensor:
-        """Map queries, B x N x C, and features, B x S x C, to B x N x C."""
+    def attend(self, query: Tensor, feat: Tensor, sampling: Sampling, residual: Tensor | None = None) -> Tensor:
+        """Map queries, B x N x C, and features, B x S x C, to B x N x C, plus `residual` where there is one."""
         query, feat = self.query_norm(query), self.feat_norm(feat)
-        return attend(self.attn, query, feat, None, sampling.reference_points, list(sampling.grids))
+        return attend(self.attn, query, feat, None, sampling.reference_points, list(sampling.grids), residual)
 
 
 class Extractor(DeformableExchange):
@@ -79,8 +79,10 @@ class Extractor(DeformableExchange):
         """The second branch: B x N x C to the same shape."""
         if self.ffn is None:
             return tokens
+        if self.ffn.joins():
+            return self.ffn(self.ffn_norm(tokens), levels, tokens)
         return tokens + self.drop_path(self.ffn(self.ffn_norm(tokens), levels))
 
     def forward(self, tokens: Tensor, feat: Tensor, levels: TokenLevels, sampling: Sampling) -> Tensor:
         """Update `tokens`, B x N x C made of `levels`, by what they sample of `feat`, B x S x C."""
-        return self.feed_forward(tokens + self.attend(tokens, feat, sampling), levels)
+        return self.feed_forward(self.attend(tokens, feat, sampling, tokens), levels)

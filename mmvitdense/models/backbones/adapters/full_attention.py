@@ -96,6 +96,7 @@ class FullExtractor(Extractor):
         super().__init__(embed_dims, num_heads=num_heads, **options)
         self.attn = CrossAttention(embed_dims, num_heads)
 
-    def attend(self, query: Tensor, feat: Tensor, sampling: Sampling) -> Tensor:
-        """Map queries, B x N x C, and features, B x S x C, to B x N x C."""
-        return self.attn(self.query_norm(query), self.feat_norm(feat))
+    def attend(self, query: Tensor, feat: Tensor, sampling: Sampling, residual: Tensor | None = None) -> Tensor:
+        """Map queries, B x N x C, and features, B x S x C, to B x N x C, plus `residual` where there is one."""
+        attended = self.attn(self.query_norm(query), self.feat_norm(feat))
+        return attended if residual is None else residual + attended

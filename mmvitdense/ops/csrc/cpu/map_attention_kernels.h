@@ -231,16 +231,18 @@ inline float weigh(const float* logits, int64_t count, float factor, Number* wei
   if (i < whole) more = _mm512_max_ps(more, _mm512_loadu_ps(logits + i));
   if (rest) most = _mm512_max_ps(most, _mm512_mask_loadu_ps(lowest, rest, logits + whole));
   const __m512 times = _mm512_set1_ps(factor);
-  const __m512 shift = _mm512_set1_ps(-_mm512_reduce_max_ps(_mm512_max_ps(most, more)) * factor);
+  // Subtracted before it is multiplied, for large logits would lose digits.
+  const __m512 largest = _mm512_set1_ps(_mm512_reduce_max_ps(_mm512_max_ps(most, more)));
+  const auto weight_of = [&](__m512 logit) { return exp2_of(_mm512_mul_ps(_mm512_sub_ps(logit, largest), times)); };
   __m512 sum = _mm512_setzero_ps();
   for (i = 0; i < whole; i += kLanes) {
-    const __m512 weight = exp2_of(_mm512_fmadd_ps(_mm512_loadu_ps(logits + i), times, shift));
+    const __m512 weight = weight_of(_mm512_loadu_ps(logits + i));
     sum = _mm512_add_ps(sum, weight);
     store_some(weights + i, 0xffff, weight);
   }
   if (rest) {
     const __m512 last = _mm512_maskz_loadu_ps(rest, logits + whole);
-    const __m512 weight = _mm512_maskz_mov_ps(rest, exp2_of(_mm512_fmadd_ps(last, times, shift)));
+    const __m512 weight = _mm512_maskz_mov_ps(rest, weight_of(last));
     sum = _mm512_add_ps(sum, weight);
     store_some(weights + whole, 0xffff, weight);
   }

@@ -1,0 +1,125 @@
+"""Models fused for inference: what is folded, what stays as it is, and what a fused model refuses."""
+
+import copy
+import pickle
+
+import pytest
+import torch
+from mmcv.cnn import ConvModule
+from torch import nn
+
+from mmvitdense.apis.errors import InputError
+from mmvitdense.apis.fusing import fuse_for_inference
+from mmvitdense.layers import Attention
+from mmvitdense.models import PlainViT
+from mmvitdense.models.tuning.lora import add_lora
+from mmvitdense.ops import PackedLinear, can_pack, has_map_attention
+from tests.fidelity.agreement import redraw
+
+SMALL = {'embed_dims': 64, 'num_layers': 2, 'num_heads': 2, 'feedforward_channels': 96, 'img_size': 64}
+packs = pytest.mark.skipif(not can_pack(torch.float32), reason='this machine multiplies by no packed weights')
+
+
+def _vit(**options):
+    return redraw(PlainViT(**SMALL, **options)).eval()
+
+
+def _same(fused, model, image, within=1e-5):
+    with torch.no_grad():
+        (got,), (wanted,) = fused(image), model(image)
+    assert (got - wanted).norm() <= within * wanted.norm()
+
+
+@pytest.fixture
+def image():
+    return torch.randn(2, 3, 64, 50)
+
+
+@packs
+def test_a_block_has_nothing_beside_its_products_and_norms(image, monkeypatch):
+    model = _vit(layer_scale_init=0.1, qkv_bias='qv', window_size=3, global_blocks=[1], rel_pos='decomposed')
+    before = copy.deepcopy(model.state_dict())
+    fused = fuse_for_inference(model)
+    kinds = {type(module) for block in fused.blocks for module in block.modules() if not list(module.children())}
+    assert kinds - {type(fused.blocks[0].drop_path)} == {PackedLinear, nn.LayerNorm, nn.Identity}
+    assert all(block.joined for block in fused.blocks)
+    if has_map_attention(torch.float32):
+        monkeypatch.setattr(Attention, '_attend', None)  # is not called
+    with torch.no_grad():
+        (got,) = fused(image)
+    monkeypatch.undo()
+    _same(lambda _: (got,), model, image)
+    assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
+
+
+def test_hooks_lora_and_replaced_layers_count(image):
+    model = _vit(act='quick_gelu')
+    add_lora(model, rank=2, targets=('q', 'ffn'))
+    redraw(model)
+    seen = []
+    model.blocks[0].attn.proj.register_forward_hook(lambda layer, inputs, output: seen.append(1) or 2 * output)
+    model.blocks[1].mlp.act.register_forward_hook(lambda layer, inputs, output: seen.append(2))
+    model.blocks[1].norm2.forward = lambda tokens: tokens.tanh()
+    fused = fuse_for_inference(model)
+    seen.clear()
+    _same(fused, model, image)
+    assert seen == [1, 2, 1, 2]
+    # What is registered later sees what it would have seen.
+    outputs = []
+    for each in (fused, model):
+        each.blocks[1].attn.register_forward_hook(lambda layer, inputs, output: outputs.append(output))
+    _same(fused, model, image)
+    assert (outputs[0] - outputs[1]).norm() <= 1e-5 * outputs[1].norm()
+
+
+def test_norms_of_convolutions_are_folded_where_the_convolution_is_not_shared():
+    shared = nn.Conv2d(4, 4, 3)
+    model = nn.Sequential(
+        nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ConvTranspose2d(4, 4, 2), nn.BatchNorm2d(4)),
+        ConvModule(4, 4, 3, bias=True, norm_cfg={'type': 'BN'}),
+        nn.Sequential(shared, nn.BatchNorm2d(4)),
+        nn.Sequential(shared, nn.BatchNorm2d(4, track_running_stats=False)),
+    )
+    redraw(model).eval()
+    fused = fuse_for_inference(model)
+    left = [type(module) for module in fused.modules() if isinstance(module, nn.BatchNorm2d)]
+    assert len(left) == 2
+    maps = torch.randn(2, 3, 12, 12)
+    _same(lambda maps: (fused(maps),), lambda maps: (model(maps),), maps)
+
+
+@packs
+def test_what_a_fused_model_is_not_for(image):
+    model = _vit()
+    fused = fuse_for_inference(model)
+    refused = {
+        'no state dict': fused.state_dict,
+        'cannot be loaded': lambda: fused.load_state_dict(model.state_dict()),
+        'stays on the CPU in torch.float32': lambda: copy.deepcopy(fused).half(),
+        'is moved to meta': lambda: copy.deepcopy(fused).to('meta'),
+        'gradients are asked': lambda: fused(image.clone().requires_grad_()),
+        'compiled nor exported': lambda: torch.export.export(fused, (image,)),
+        'cannot be trained': lambda: fused.train()(image),
+    }
+    for words, call in refused.items():
+        with pytest.raises(RuntimeError, match=words):
+            call()
+    fused.eval()
+    with torch.autocast('cpu', torch.bfloat16):
+        _same(fused, lambda image: (model.float()(image)[0],), image, 0.02)
+    for other in (copy.deepcopy(fused), pickle.loads(pickle.dumps(fused)), fused.to('cpu').float()):
+        _same(other, model, image)
+    with pytest.raises(InputError, match="precision is 'float16'; expected 'float32' or 'bfloat16'"):
+        fuse_for_inference(model, 'float16')
+    with pytest.raises(InputError, match='on meta, expected the CPU'):
+        fuse_for_inference(copy.deepcopy(model).to('meta'))
+
+
+def test_without_packed_weights_the_numbers_are_the_same(image, monkeypatch):
+    monkeypatch.setattr('mmvitdense.layers.fusing.can_pack', lambda dtype: False)
+    monkeypatch.setattr('mmvitdense.layers.attention.has_map_attention', lambda dtype: False)
+    model = _vit(layer_scale_init=0.1, act='quick_gelu', stem={'kind': 'conv'})
+    fused = fuse_for_inference(model)
+    assert not any(isinstance(module, PackedLinear) for module in fused.modules())
+    _same(fused, model, image)
+    _same(fuse_for_inference(model, 'bfloat16'), model, image, 0.02)
