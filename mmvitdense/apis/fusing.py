@@ -13,7 +13,7 @@ from mmcv.cnn import ConvModule
 from torch import nn
 from torch.utils._pytree import tree_map
 
-from mmvitdense.layers.fusing import Fusing, fuses
+from mmvitdense.layers.fusing import CONVOLUTIONS, Fusing, fuses
 
 from .errors import InputError
 
@@ -57,7 +57,7 @@ def fuse_for_inference(model: nn.Module, precision: str = 'float32') -> nn.Modul
     if dtype == torch.float32:
         return fused
     for module in fused.modules():
-        if type(module) in (nn.Conv2d, nn.ConvTranspose2d):
+        if type(module) in CONVOLUTIONS:
             module.to(dtype)
     heads = _kinds_of_heads()
     for module in fused.modules():

@@ -23,10 +23,13 @@ from .ffn import Mlp, QuickGELU, SwiGLU
 from .layer_scale import LayerScale
 from .low_rank import LowRankLinear
 from .patch_embed import ConvNormReLU
+from .up_conv import UpConv2d
 
 Rule = Callable[[nn.Module, 'Fusing'], None]
 RULES: dict[type[nn.Module], Rule] = {}
 """{class, no subclass of it: what is done to a module of it before its linear layers are packed}."""
+CONVOLUTIONS = (nn.Conv2d, nn.ConvTranspose2d, UpConv2d)
+"""Classes, no subclass of theirs, of convolutions that may be folded into and kept in other types."""
 _PACKABLE = (torch.float32, torch.bfloat16)
 _QUICK = 1.702
 
@@ -107,7 +110,7 @@ class Fusing:
 
     def can_fold(self, conv: nn.Module, norm: nn.Module) -> bool:
         """Whether a norm is a batch norm with statistics, and both may be changed."""
-        known = type(conv) is nn.Conv2d or (type(conv) is nn.ConvTranspose2d and conv.groups == 1)
+        known = type(conv) in CONVOLUTIONS and (conv.groups == 1 or type(conv) is nn.Conv2d)
         has_statistics = isinstance(norm, _BatchNorm) and norm.running_mean is not None and not norm.training
         return known and has_statistics and self.is_free(conv, norm)
 
