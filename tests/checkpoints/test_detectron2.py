@@ -121,6 +121,15 @@ def test_every_tensor_comes_back(cascade):
     assert all(torch.equal(back[name], x) for name, x in expected.items())
 
 
+def test_its_vit_alone():
+    """As `--to detectron2` writes it of a `PlainViT`."""
+    weights = {
+        n: torch.zeros(x, device='meta') for n, x in official_shapes('b').items() if n.startswith('backbone.net')
+    }
+    assert detect(weights) is DETECTRON2_VITDET
+    assert convert(weights).keys() == {name.replace('.net', '') for name in weights}
+
+
 def test_what_detectron2_does_not_have():
     with pytest.raises(CheckpointError, match='detectron2 has no neck.extra.0.0.weight in its ViTDet'):
         around_names({'neck.extra.0.0.weight': torch.zeros(1)}, patch_size=16)

@@ -6,6 +6,7 @@ The names of the layouts are held against the libraries by `tests/fidelity`; her
 import pytest
 import torch
 
+from mmvitdense.apis.convert import convert_read
 from mmvitdense.checkpoints import SinCosPositions, detect
 from mmvitdense.checkpoints.formats.describe import describe
 from mmvitdense.layers import half_pairing, sincos_position_table
@@ -488,6 +489,15 @@ def test_layout_of_a_family(family, layout):
     with torch.no_grad():
         (expected,), (got,) = model(image), ours(image)
     assert torch.allclose(got, expected, atol=1e-5 * expected.std().item())
+    check_written(weights, model.num_heads)
+
+
+def check_written(weights, num_heads):
+    """What is converted is read again, whatever is beside the ViT."""
+    written = convert_read(weights, 'file', options={'num_heads': num_heads}).weights
+    written.update({'mask_token': torch.zeros(1, 192), 'head.weight': torch.zeros(3, 192)})
+    read = detect(written).converted(written, num_heads)
+    assert all(torch.equal(read[name], tensor) for name, tensor in written.items())
 
 
 def test_every_family_has_a_layout():

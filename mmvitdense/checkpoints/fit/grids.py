@@ -96,6 +96,8 @@ def with_record(
         weights._metadata.setdefault(path, {RECORD: {'grids': {}}})[RECORD]['grids'][table] = grid
     if rope != '':
         weights._metadata.setdefault(owner, {RECORD: {'grids': {}}})[RECORD]['rope'] = rope
+    if not weights._metadata:  # says that the names are ours, whatever else is in the file
+        weights._metadata[owner] = {RECORD: {'grids': {}}}
     return weights
 
 

@@ -17,12 +17,22 @@ from .parts.window_plan import guessed_windows, windows_of_vitdet
 ANCHOR = 'net.blocks.0.attn.qkv.weight'
 _PYRAMID = re.compile(r'^simfp_(\d+)\.(\d+)\.(.+)$')
 _LEVEL = re.compile(r'(^|\.)simfp_\d+\.\d+\.')
+_VIT = 'backbone.net.'
 _NET = re.compile(rf'(^|\.){re.escape(ANCHOR)}$')
 
 
 def matches(state_dict: dict[str, Tensor]) -> bool:
-    """Whether the names are those of a detectron2 ViTDet, backbone alone or whole detector."""
-    return any(_NET.search(name) for name in state_dict) and any(_LEVEL.search(name) for name in state_dict)
+    """Whether the names are those of a detectron2 ViTDet: backbone alone, whole detector, or its ViT alone."""
+    if not any(_NET.search(name) for name in state_dict):
+        return False
+    return any(_LEVEL.search(name) for name in state_dict) or _is_vit_alone(state_dict)
+
+
+def _is_vit_alone(state_dict: dict[str, Tensor]) -> bool:
+    """Whether all is of detectron2's `ViT`, which has neither a class token nor a last norm."""
+    if not all(name.startswith(_VIT) for name in state_dict):
+        return False
+    return not {f'{_VIT}cls_token', f'{_VIT}norm.weight'} & state_dict.keys()
 
 
 def convert(state_dict: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -14,11 +14,15 @@ from .parts.adapter_parts import VIT, find_adapter, holds_adapter
 _PROJECTION = 'patch_embed.proj.weight'
 _HEADS = {'neck', 'rpn_head', 'roi_head', 'bbox_head', 'decode_head', 'panoptic_head'}
 _NAMES = re.compile(
-    r'^(pos_embed|sine_conv\.conv\.\w+|cls_token|register_tokens|patch_embed\.(proj|convs\.\d+\.(conv|norm))\.\w+|norm(_pre)?\.\w+|blocks\.\d+\.('
+    r'^(pos_embed|sine_conv\.conv\.\w+|cls_token|register_tokens|patch_embed\.(proj|norm|convs\.\d+\.(conv|norm))\.\w+|norm(_pre)?\.\w+|blocks\.\d+\.('
     r'norm[12]\.\w+|attn\.((qkv|proj|inner_norm|value_conv)\.\w+|rel_pos_[hw]|relative_position_bias_table)|'
     r'mlp\.(fc[12]|w12|w3|norm)\.\w+|ls[12]\.gamma|residual\.\w+\.\w+)|'
     r'(rel_pos_bias|window_rel_pos_bias\.\d+)\.relative_position_bias_table)$'
 )
+_PARTS = {
+    *('pos_embed', 'sine_conv', 'cls_token', 'register_tokens', 'patch_embed', 'norm', 'norm_pre', 'blocks'),
+    *('rel_pos_bias', 'window_rel_pos_bias'),
+}
 # A ViT without any of these is named as timm names it, and is left to that format.
 _PARTICULAR = re.compile(
     r'rel_pos_[hw]$|^register_tokens$|\.residual\.|relative_position_bias_table$|inner_norm|value_conv|mlp\.(w12|norm)\.'
@@ -40,6 +44,8 @@ def matches(state_dict: dict[str, Tensor]) -> bool:
     names = [name.removeprefix('backbone.') for name in state_dict]
     if 'blocks.0.attn.qkv.weight' not in names:
         return False
+    if _records(state_dict):  # heads, mask tokens and decoders of the file that was converted are beside
+        names = [name for name in names if name.split('.')[0] in _PARTS]
     if _records_axial_positions(state_dict):
         return True
     if not all(_NAMES.match(name) for name in names):
@@ -55,8 +61,13 @@ def matches(state_dict: dict[str, Tensor]) -> bool:
 
 def _records_axial_positions(state_dict: dict[str, Tensor]) -> bool:
     """Whether a record says that there are rotary positions which the names of Perception Encoder do not show."""
+    return any(record.get('rope') == 'axial' for record in _records(state_dict))
+
+
+def _records(state_dict: dict[str, Tensor]) -> list[dict]:
+    """What models and conversions of this project record in a state dict."""
     metadata = getattr(state_dict, '_metadata', None) or {}
-    return any(values.get(RECORD, {}).get('rope') == 'axial' for values in metadata.values())
+    return [values[RECORD] for values in metadata.values() if RECORD in values]
 
 
 def convert(state_dict: dict[str, Tensor]) -> dict[str, Tensor]:

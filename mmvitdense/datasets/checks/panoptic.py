@@ -37,7 +37,7 @@ def check_segments(source: DataSource, file: CocoFile) -> None:
 
 
 def check_pictures(
-    source: DataSource, file: CocoFile, folder: str, option: str, pictures: Sequence[str] = ()
+    source: DataSource, file: CocoFile, folder: str, option: str | None, pictures: Sequence[str] = ()
 ) -> list[str]:
     """Return those of a sample of pictures in a folder that have segments of which the file knows nothing.
 
@@ -45,7 +45,7 @@ def check_pictures(
         source: The data set.
         file: What its annotation file holds.
         folder: Where the pictures are.
-        option: What names the folder, for messages.
+        option: Of a config, which names the folder; None where there is no config yet.
         pictures: The name of the picture of each image; as mmdet makes them where none are given.
     """
     unlisted = []
@@ -55,15 +55,25 @@ def check_pictures(
         present = _segment_ids(source, osp.join(folder, name), tuple(file.sizes[index].astype(int).tolist()))
         stated = {file.annotation_ids[i] for i in np.flatnonzero(file.image_index == index)}
         if absent := sorted(stated - present):
+            give = f'give the folder that belongs to the file with --cfg-options {option}=FOLDER'
             raise DataError(
-                f'{source.key}: {file.path} lists the segments {listed(absent)} of {file.file_names[index]}, but '
-                f'{osp.join(folder, name)} holds {listed(sorted(present - {0}))} (red + 256 green + 65536 blue): give '
-                f'the folder that belongs to the file with --cfg-options {option}=FOLDER, or write the pictures again, '
-                'without compression that loses colours.'
+                f'{f"{source.key}: " if option else ""}{file.path} lists the segments {listed(absent)} of '
+                f'{file.file_names[index]}, but {osp.join(folder, name)} holds {listed(sorted(present - {0}))} '
+                f'(red + 256 green + 65536 blue){_shift(stated, present - {0})}: '
+                f'{give if option else "correct the ids in segments_info, or put the pictures of this file there"}, or '
+                'write the pictures again, without compression that loses colours.'
             )
         if present - stated - {0}:
             unlisted.append(name)
     return unlisted
+
+
+def _shift(stated: set[int], present: set[int]) -> str:
+    """What to say of ids all of which are off by the same number."""
+    for shift in (1, -1):
+        if {number - shift for number in stated} == present:
+            return f'; all of the listed ones seem to be 1 too {"high" if shift > 0 else "low"}'
+    return ''
 
 
 def check_panoptic_metrics(source: DataSource, cfg: dict, file: CocoFile) -> None:

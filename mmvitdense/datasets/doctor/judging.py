@@ -49,8 +49,7 @@ def _judge_objects(found: Found, split: Split) -> None:
             if split.keep_objects.any() and not file.panoptic:
                 check_boxes(source, file, split.keep_objects)
             if file.panoptic and split.segments:
-                folder = f'the folder of {split.origin}'
-                for name in check_pictures(source, file, split.segments, folder, split.pictures):
+                for name in check_pictures(source, file, split.segments, None, split.pictures):
                     heard.append(f'{name} has segments that {split.origin} does not list: they are ignored.')
         except DataError as error:
             problems.stop(error)
@@ -171,7 +170,11 @@ def _judge_classes(found: Found) -> None:
     counts = sum((class_counts(found, split) for split in found.splits), np.zeros(len(found.classes), np.int64))
     if not counts.sum():
         if not list(found.problems.serious(False)):
-            found.problems.stop(f'{found.root} has {sum(len(s.images) for s in found.splits)} images and no object.')
+            count = sum(len(split.images) for split in found.splits)
+            found.problems.stop(
+                f'{found.root} has {count} images and no object: its annotations are empty; give the folder of those '
+                'that were filled in.'
+            )
         return
     trained = [split for split in found.splits if split.name in ('train', '')] or found.splits
     learnt = sum((class_counts(found, split) for split in trained), np.zeros(len(found.classes), np.int64))

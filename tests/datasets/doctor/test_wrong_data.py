@@ -43,6 +43,20 @@ class TestNumbersOfClasses:
         text = only(complaints(tmp_path)[0])
         assert 'the classes 7, and 3 names leave only 0 to 2' in text
 
+    def test_yolo_with_names_in_two_orders(self, tmp_path):
+        makers.write_yolo(tmp_path)
+        makers.write_text(tmp_path / 'classes.txt', '\n'.join(reversed(makers.NAMES)))
+        assert 'so that a number means two classes: remove the list' in only(complaints(tmp_path)[0])
+        makers.write_text(tmp_path / 'classes.txt', 'dog\nperson\n')  # what a program of labelling left there
+        texts, found = complaints(tmp_path)
+        assert not texts
+        assert "'dog', 'person': the first is taken" in ''.join(problem.text for problem in found.problems)
+
+    def test_yolo_with_empty_files(self, tmp_path):
+        for path in makers.write_yolo(tmp_path).glob('labels/*/*.txt'):
+            path.write_text('')
+        assert 'no object: its annotations are empty' in only(complaints(tmp_path)[0])
+
     @pytest.mark.parametrize(('shift', 'said'), [(-1, '1 too low'), (1, '1 too high')])
     def test_coco(self, tmp_path, shift, said):
         def change(content):

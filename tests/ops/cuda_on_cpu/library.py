@@ -27,7 +27,7 @@ sys.path.insert(0, str(HERE))
 from translation import operators, translate  # noqa: E402
 
 COMMON = ('-g0', '-fPIC', '-fvisibility=hidden', '-fno-gnu-unique')
-KERNELS = ('-x', 'c++', '-std=c++17', '-Og', '-fno-strict-aliasing', '-Wno-unknown-pragmas', '-Wno-attributes')
+KERNELS = ('-x', 'c++', '-std=c++17', '-O1', '-fno-strict-aliasing', '-Wno-unknown-pragmas', '-Wno-attributes')
 ORDERS = ('forward', 'backward', 'shuffled')
 
 

@@ -33,6 +33,8 @@ def matches(files: Files) -> list[str]:
     labels = [path for path in files.with_suffix('.txt') if osp.basename(path).lower() not in _LISTS]
     of_images = [path for path in labels if 'ImageSets' not in path]
     rows = [line for path in of_images[:: max(1, len(of_images) // _LOOKED_AT)] for line in _some_lines(path)]
+    if found and of_images and not rows:  # a description, and labels all of which are empty
+        return found + of_images
     return found + of_images if rows and sum(bool(_ROW.fullmatch(line)) for line in rows) > len(rows) / 2 else []
 
 
@@ -42,6 +44,8 @@ def read(files: Files, paths: list[str], options: Options) -> Found:
     descriptions = [path for path in paths if not path.lower().endswith('.txt')]
     description = _description(descriptions, problems)
     names = _names(description.get('names'), descriptions) or _names_in_file(files)
+    if descriptions and names:
+        _compare_names(names, descriptions[0], files, problems)
     names, classes = _with_given(names, options.classes, problems)
     labels = [path for path in paths if path.lower().endswith('.txt')]
     splits = dict(_images_of_lists(files, description, descriptions, problems))
@@ -213,6 +217,18 @@ def _names_in_file(files: Files) -> list[str]:
     by_name = {osp.basename(path).lower(): path for path in reversed(files.all)}
     path = next((by_name[name] for name in _NAME_FILES if name in by_name), None)
     return [line for line in read_lines(path) if line] if path else []
+
+
+def _compare_names(names: list[str], description: str, files: Files, problems: Problems) -> None:
+    """Stop at a list of the names in another order than the description has, by which numbers mean other classes; warn
+    of one with other names, as programs leave theirs.
+    """
+    beside = _names_in_file(files)
+    said = f'{description} names the classes {listed(names)}, and a list of names beside it {listed(beside)}'
+    if beside != names and sorted(beside) == sorted(names):
+        problems.stop(f'{said}, so that a number means two classes: remove the list, or correct the one that is wrong.')
+    elif beside and beside != names:
+        problems.warn(f'{said}: the first is taken.')
 
 
 def _images_of_lists(
