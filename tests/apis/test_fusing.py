@@ -123,3 +123,29 @@ def test_without_packed_weights_the_numbers_are_the_same(image, monkeypatch):
     assert not any(isinstance(module, PackedLinear) for module in fused.modules())
     _same(fused, model, image)
     _same(fuse_for_inference(model, 'bfloat16'), model, image, 0.02)
+
+
+def test_boxes_and_maps_are_made_in_float32():
+    pytest.importorskip('mmdet')
+    pytest.importorskip('mmseg')
+    from mmdet.models import RPNHead
+    from mmseg.models import FCNHead
+
+    rpn = RPNHead(
+        in_channels=8,
+        feat_channels=8,
+        anchor_generator={'type': 'mmdet.AnchorGenerator', 'scales': [8], 'ratios': [1.0], 'strides': [4]},
+        bbox_coder={'type': 'mmdet.DeltaXYWHBBoxCoder'},
+        loss_cls={'type': 'mmdet.CrossEntropyLoss', 'use_sigmoid': True},
+        loss_bbox={'type': 'mmdet.SmoothL1Loss'},
+    )
+    decode = FCNHead(in_channels=8, channels=8, num_classes=3, in_index=0, dropout_ratio=0)
+    maps = [torch.randn(1, 8, 6, 6)]
+    for head in (rpn, decode):
+        redraw(head).eval()
+        with torch.no_grad():
+            got = torch.utils._pytree.tree_leaves(fuse_for_inference(head, 'bfloat16')(maps))
+            wanted = torch.utils._pytree.tree_leaves(head(maps))
+        for output, expected in zip(got, wanted):
+            assert output.dtype == torch.float32
+            assert 0 < (output - expected).norm() < 0.03 * expected.norm()

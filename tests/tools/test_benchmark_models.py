@@ -2,15 +2,22 @@
 
 import json
 import sys
+import time
 from pathlib import Path
 
 import pytest
 import torch
+from torch import nn
+
+from mmvitdense.apis.errors import InputError
 
 TOOLS = Path(__file__).resolve().parents[2] / 'tools'
 sys.path.insert(0, str(TOOLS))
+import benchmark_growth  # noqa: E402
 import benchmark_models  # noqa: E402
+from benchmarks import products, runtimes, served, table  # noqa: E402
 from benchmarks.measure import VARIANTS, Case, check_agreement, kept_mb, peak_mb, runner  # noqa: E402
+from benchmarks.stopwatch import HEADS, POST, Stopwatch  # noqa: E402
 from benchmarks.subjects import SUBJECTS, build  # noqa: E402
 
 OTHERS = ('mimdet', 'implementation', 'eomt', 'frozen', 'lora')
@@ -67,21 +74,133 @@ def test_eomt_beside_an_adapter():
     assert pair.model.adapter.vit is pair.model.eomt.vit
 
 
+@pytest.fixture
+def small_products(monkeypatch):
+    """Rates of products that take no time."""
+    monkeypatch.setattr(products, 'LAYERS', {'tiny': (16, 8, 8)})
+
+
 def _main(monkeypatch, *arguments):
     monkeypatch.setattr(sys, 'argv', ['benchmark_models.py', '--device', 'cpu', *arguments])
     return benchmark_models.main()
 
 
-def test_the_tool(tmp_path, monkeypatch, capsys):
+def test_the_tool(tmp_path, monkeypatch, capsys, small_products):
     rows = tmp_path / 'rows.json'
-    options = ['--sizes', '64', '--repeats', '2', '--passes', 'forward', '--no-memory', '--json', str(rows)]
+    options = ['--sizes', '224', '--repeats', '2', '--passes', 'forward', '--no-memory', '--json', str(rows)]
     assert _main(monkeypatch, '--subjects', 'attention-t-window', *options) == 0
     (row,) = json.loads(rows.read_text())
     assert row['ratio_low'] <= row['ratio'] <= row['ratio_high']
-    start = (
-        f'| attention-t-window | 64 | 1 | float32 | forward | eager | {row["baseline_ms"]:.1f} | {row["ours_ms"]:.1f} |'
+    times = f'{row["baseline_ms"]:.1f} | {row["ours_ms"]:.1f}'
+    start = f'| attention-t-window | 224 | 1 | float32 | forward | eager | {times} |'
+    printed = capsys.readouterr().out
+    assert start in printed
+    assert 'Processor: ' in printed
+    assert '| tiny | ' in printed
+    # Four projections of 192 channels and two products of attention, of 196 tokens.
+    assert row['gigaoperations'] == pytest.approx(2e-9 * 196 * (4 * 192 * 192 + 2 * 196 * 192), rel=0.01)
+    assert row['of_products'] == pytest.approx(row['ours_ms'] / 1e3 * row['product_rate'] / row['gigaoperations'])
+
+
+def test_the_table_goes_on_where_it_was_cut_off(tmp_path, monkeypatch, capsys, small_products):
+    """Each part is measured once, and what may be claimed is the lowest ratio of the settings."""
+    ratios = {'as it is': 2.0, 'MMVITDENSE_LINEAR=torch': 1.25, 'ATEN_CPU_CAPABILITY=avx2': 1.5}
+    measured = []
+
+    def measure(part):
+        measured.append(part)
+        if len(measured) == 4:
+            raise KeyboardInterrupt
+        if part.passed == 'runtimes':
+            return {
+                'ms': {'ours': 10.0, 'onnxruntime': 8.0},
+                'ratio': {'ours': 1.0, 'onnxruntime': 0.8},
+                'of products': {'ours': 1.3},
+            }
+        ratio = ratios[part.setting]
+        return {
+            'baseline_ms': 20.0,
+            'ours_ms': 10.0,
+            'of_products': 1.4,
+            'ratio': ratio,
+            'ratio_low': ratio,
+            'ratio_high': ratio,
+        }
+
+    monkeypatch.setattr(table, '_measured', measure)
+    with pytest.raises(KeyboardInterrupt):
+        table.print_table(tmp_path / 'table.json')
+    table.print_table(tmp_path / 'table.json')
+    assert len(measured) == len(table.PARTS) + 1
+    printed = capsys.readouterr().out
+    assert (
+        '| vitdet-b | training | 20 | 10 | 1.40 | 2.00 (2.00-2.00) | 1.25 (1.25-1.25) | 1.50 (1.50-1.50) | 1.25 |'
+        in printed
     )
-    assert start in capsys.readouterr().out
+    assert '| plain-vit-s | 10 (1.00) | - | - | - | 8 (1.25) | - | - | 1.30, -, -, - |' in printed
+    content = json.loads((tmp_path / 'table.json').read_text())
+    content['machine']['processor'] = 'another'
+    (tmp_path / 'table.json').write_text(json.dumps(content))
+    with pytest.raises(InputError, match=r'table\.json has figures of another machine'):
+        table.print_table(tmp_path / 'table.json')
+
+
+@pytest.mark.parametrize('right', [True, False])
+def test_runtimes_take_turns_on_one_model(monkeypatch, small_products, right):
+    monkeypatch.setitem(served.SERVED, 'small', lambda size: nn.Conv2d(3, 4, 3))
+    monkeypatch.setattr(runtimes, 'installed', lambda: ['ours', 'fused'])
+    ours = runtimes._ours
+    factor = 1 if right else 1.01
+    monkeypatch.setattr(
+        runtimes,
+        '_ours',
+        lambda kind, model: lambda: [output * (factor if kind == 'fused' else 1) for output in ours('ours', model)()],
+    )
+    if not right:
+        with pytest.raises(RuntimeError, match='small: fused differs by'):
+            runtimes.compare_runtimes('small', 8, 2)
+        return
+    row = runtimes.compare_runtimes('small', 8, 2)
+    assert row['gigaoperations'] == pytest.approx(2e-9 * 6 * 6 * 4 * 27)
+    assert set(row['ms']) == set(row['ratio']) == {'ours', 'fused'}
+    assert row['difference'] == {'ours': 0, 'fused': 0}
+
+
+def test_sections_exclude_those_inside_of_them():
+    class Head:
+        def predict(self):
+            time.sleep(0.02)
+            return self.decide()
+
+        def decide(self):
+            time.sleep(0.05)
+            return 3
+
+    head, watch = Head(), Stopwatch()
+    watch.count(head, 'predict', HEADS)
+    watch.count(head, 'decide', POST)
+    watch.count(head, 'absent', POST)
+    assert head.predict() == 3
+    assert 0.02 <= watch.seconds[HEADS] < 0.05 <= watch.seconds[POST]
+    shares = watch.shares(0.2)
+    assert sum(shares.values()) == pytest.approx(1)
+    assert shares['rest'] > 0.3
+
+
+def test_what_grows_faster_than_its_operations_has_a_mark():
+    row = {
+        'model': 'a',
+        'size': 64,
+        'batch': 1,
+        'GFLOP': 1.0,
+        'ms': 10.0,
+        'of products': 2.0,
+        'peak MB': None,
+        'MB for 1000 tokens': None,
+    }
+    large = {**row, 'GFLOP': 4.0, 'ms': 45.0}
+    assert benchmark_growth._line(large, [row], 1.25).endswith('| - | - |')
+    assert benchmark_growth._line({**large, 'ms': 51.0}, [row], 1.25).endswith('grows faster than its operations')
 
 
 def test_an_unknown_subject_is_named(monkeypatch, capsys):

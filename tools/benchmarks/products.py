@@ -8,8 +8,9 @@ from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
-from torch.utils.flop_counter import FlopCounterMode
+from torch.utils.flop_counter import FlopCounterMode, sdpa_backward_flop_count
 
+from mmvitdense.apis.flops import formulas
 from mmvitdense.ops.product_choice import FORMS, measured_rates, onednn_forms
 
 LAYERS = {
@@ -67,13 +68,19 @@ def product_lines(rates: ProductRates) -> list[str]:
 
 
 def operations(run: Callable[[], Any]) -> float:
-    """Operations of the products, convolutions and attention of a call, two for each multiplication, in 1e9.
+    """Operations of the products, convolutions, attention and sampling of a call, two for each multiplication, in 1e9.
 
-    They are those that torch's counter knows: sampling, norms and what goes element by element do not count.
+    They are counted as `mmvitdense flops` counts them, norms and what goes element by element left out, and backward
+    passes of attention too. Sampling has no count in a backward pass.
     """
-    with FlopCounterMode(display=False) as counter:
+    mapping = {**formulas(), torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward: _attention_backward}
+    with FlopCounterMode(display=False, custom_mapping=mapping) as counter:
         run()
     return counter.get_total_flops() / 1e9
+
+
+def _attention_backward(grad: Any, query: Any, key: Any, value: Any, *_: Any, out_shape: Any = None, **__: Any) -> int:
+    return sdpa_backward_flop_count(grad, query, key, value)
 
 
 def _bfloat16_rate(rows: int, ins: int, outs: int) -> float:
