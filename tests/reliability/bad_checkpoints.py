@@ -61,7 +61,7 @@ CONTENTS: list[tuple[str, Callable[[], bytes], str, str]] = [
     ('other-model', lambda: _saved({'state_dict': {'fc.weight': torch.zeros(3, 3)}}), '.pth', r'w\.pth does not fit'),
     ('safetensors-empty', lambda: b'', '.safetensors', 'is an empty file'),
     ('safetensors-text', lambda: b'weights, of a kind', '.safetensors', 'is a text and no checkpoint'),
-    ('safetensors-huge-header', _huge_header, '.safetensors', 'is a text and no checkpoint'),
+    ('safetensors-huge-header', _huge_header, '.safetensors', 'is cut short or damaged'),
     ('npz-text', lambda: b'weights', '.npz', r'w\.npz'),
     ('npz-of-objects', lambda: _npz_of_objects(), '.npz', r'w\.npz'),
 ]
