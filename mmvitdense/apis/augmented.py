@@ -20,7 +20,7 @@ RATIOS = (0.5, 0.75, 1.0, 1.25, 1.5, 1.75)
 def augment_tests(cfg: Any) -> list[str]:
     """Let every test data set load by `tta_pipeline`, in place.
 
-    A segmentor whose config has none is tested by `SegTTAModel` on six sizes and their mirror images, see
+    A segmentor whose config has none is tested by `SegmentorTTAModel` on six sizes and their mirror images, see
     `views_of_segmentor`.
 
     Returns:
@@ -61,9 +61,9 @@ def _add_views(cfg: Any) -> list[str]:
     if not cfg.model.get('decode_head'):
         raise InputError(f'--tta: {cfg.model.get("type")} predicts no label maps, which views are merged into.')
     if cfg.get('tta_model') is None:
-        cfg.tta_model = {'type': 'SegTTAModel'}
+        cfg.tta_model = {'type': 'mmvitdense.SegmentorTTAModel'}
     if cfg.get('tta_pipeline') is not None:
-        return [f'--tta: {cfg.filename} has no tta_model; views are merged by SegTTAModel of mmseg']
+        return [f'--tta: {cfg.filename} has no tta_model; views are merged by SegmentorTTAModel']
     cfg.tta_pipeline, size = views_of_segmentor(sources[0].cfg.get('pipeline') or [])
     ratios = ', '.join(map(str, RATIOS))
     return [

@@ -16,6 +16,7 @@ import numpy as np
 from mmvitdense.mask_codes import Region
 
 from .legend import text_scale, with_legend
+from .lettering import text_size, write_text
 from .scenes import Scene, prediction_scene, truth_scene
 
 _LEGIBLE = 512  # pixels; smaller images are enlarged by a whole factor
@@ -24,7 +25,6 @@ _MAP_OPACITY = 0.55
 _GREY = (90, 90, 90)
 _ROWS = 256  # of a map that are looked at together
 _LOOKED_AT = 512  # points along a side of a region that are compared
-_FONT = cv2.FONT_HERSHEY_SIMPLEX
 _OF_PICTURES = (1, 3)
 _AS_STORED = (2, 1, 0)
 # {number of channels: those of red, green and blue}; Sentinel-2 has 13 bands, 12 without the cirrus.
@@ -155,13 +155,13 @@ class Artist:
     ) -> None:
         """Write on a patch of `colour`, above `place` or around it, moved inside of the picture."""
         scale = text_scale(picture)
-        (width, height), base = cv2.getTextSize(text, _FONT, scale, 1)
+        (width, height), base = text_size(text, scale)
         left, bottom = (place[0] - width // 2, place[1] + height // 2) if centred else place
         left = min(max(left, 0), max(picture.shape[1] - width - 2, 0))
         bottom = min(max(bottom, height + base), picture.shape[0])
         cv2.rectangle(picture, (left, bottom - height - base), (left + width + 2, bottom), colour, cv2.FILLED)
         ink = (0, 0, 0) if np.dot(colour, (0.114, 0.587, 0.299)) > 140 else (255, 255, 255)
-        cv2.putText(picture, text, (left + 1, bottom - base + 1), _FONT, scale, ink, 1, cv2.LINE_AA)
+        write_text(picture, text, (left + 1, bottom - base + 1), scale, ink)
 
 
 def class_colours(classes: Sequence[str]) -> list[tuple[int, int, int]]:

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-_FONT = cv2.FONT_HERSHEY_SIMPLEX
+from .lettering import text_size, write_text
+
 _PAPER, _INK = (255, 255, 255), (0, 0, 0)
 
 
@@ -27,7 +28,7 @@ def with_legend(picture: np.ndarray, entries: Sequence[tuple[str, tuple[int, int
     scale = text_scale(picture)
     line = int(30 * scale)
     patch, gap = int(0.7 * line), int(0.3 * line)
-    widths = [cv2.getTextSize(name, _FONT, scale, 1)[0][0] for name, _ in entries]
+    widths = [text_size(name, scale)[0][0] for name, _ in entries]
     per_column = max(1, (picture.shape[0] - gap) // line)
     parts = [picture]
     for start in range(0, len(entries), per_column):
@@ -37,7 +38,7 @@ def with_legend(picture: np.ndarray, entries: Sequence[tuple[str, tuple[int, int
             top = gap + row * line
             cv2.rectangle(column, (gap, top), (gap + patch, top + patch), colour, cv2.FILLED)
             place = (2 * gap + patch, top + patch - int(2 * scale))
-            cv2.putText(column, name, place, _FONT, scale, _INK, 1, cv2.LINE_AA)
+            write_text(column, name, place, scale, _INK)
         parts.append(column)
     return np.concatenate(parts, axis=1)
 

@@ -16,7 +16,7 @@ h3 { font-size: 15px; margin: 20px 0 8px }
 table { border-collapse: collapse; margin-bottom: 12px }
 th, td { padding: 3px 10px; text-align: right; border-bottom: 1px solid #eee }
 th { background: #f3f3f3 } td.text, th.text { text-align: left; overflow-wrap: anywhere }
-td.text:first-child { overflow-wrap: normal }
+td.text:first-child, th.text { overflow-wrap: normal }
 li { margin: 4px 0; overflow-wrap: anywhere } li.wrong { color: #a01818 }
 svg text { font-size: 12px; fill: #333 } .charts { display: flex; flex-wrap: wrap; gap: 24px }
 .charts > * { max-width: 100% } .charts img { max-width: 100% }

@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -187,3 +188,21 @@ def test_a_segmentor_without_views_of_its_own_is_tested_on_twelve(shapes_root, t
         maps.append(pickle.loads(out.read_bytes())[0]['pred_sem_seg']['data'])
     assert maps[0].shape == maps[1].shape
     assert 0 < (maps[0] != maps[1]).float().mean() < 1
+
+
+def test_views_of_one_score_are_averaged_as_probabilities():
+    pytest.importorskip('mmseg')
+    from mmengine.structures import PixelData
+    from mmseg.structures import SegDataSample
+
+    from mmvitdense.models.segmentation.segmentor_tta import SegmentorTTAModel
+
+    module = nn.Module()
+    module.out_channels, module.decode_head, module.test_step = 1, SimpleNamespace(threshold=0.5), None
+    model = SegmentorTTAModel(module)
+    views = [SegDataSample(seg_logits=PixelData(data=torch.tensor([[scores]]))) for scores in ([0.1, 0.9], [0.3, 0.7])]
+    for view in views:
+        view.set_metainfo({'img_path': 'a.png'})
+    (merged,) = model.merge_preds([views])
+    torch.testing.assert_close(merged.seg_logits.data, torch.tensor([[[0.2, 0.8]]]))
+    assert merged.pred_sem_seg.data.tolist() == [[[0.0, 1.0]]]

@@ -62,6 +62,8 @@ PROGRAMS = {
     'python tools/convert.py': 'tests/apis/test_convert.py',
     'python tools/benchmark_models.py': 'tests/tools/test_benchmark_models.py',
     'python tools/benchmark_ops.py': 'not run: minutes of timing',
+    'python tools/benchmark_runs.py': 'not run: minutes of timing on photographs',
+    'python tools/benchmark_growth.py': 'tests/tools/test_benchmark_models.py',
     'python tools/check_gpu.py': 'tests/tools/test_check_gpu.py',
     'python tests/ops/cuda_on_cpu': 'tests/ops/test_cuda_on_cpu.py',
     'python -m pytest': 'not run: it is this suite',

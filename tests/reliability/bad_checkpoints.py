@@ -41,8 +41,8 @@ def _huge_header() -> bytes:
 
 CONTENTS: list[tuple[str, Callable[[], bytes], str, str]] = [
     ('empty', lambda: b'', '.pth', 'is an empty file'),
-    ('text', lambda: b'weights', '.pth', 'is not a checkpoint'),
-    ('program', lambda: b'channels = 3\nlr = 0.1\n', '.pth', 'is not a checkpoint'),
+    ('text', lambda: b'weights', '.pth', 'is a text and no checkpoint'),
+    ('program', lambda: b'channels = 3\nlr = 0.1\n', '.pth', 'is a text and no checkpoint'),
     ('page', lambda: b'<!DOCTYPE html><html></html>', '.pth', 'is a page of the web and no checkpoint'),
     (
         'pointer',
@@ -50,7 +50,7 @@ CONTENTS: list[tuple[str, Callable[[], bytes], str, str]] = [
         '.pth',
         'is the pointer of Git LFS to a file',
     ),
-    ('picture', lambda: b'\x89PNG\r\n\x1a\n' + bytes(99), '.pth', 'is not a checkpoint'),
+    ('picture', lambda: b'\x89PNG\r\n\x1a\n' + bytes(99), '.pth', 'is a picture and no checkpoint'),
     ('cut', lambda: _saved({'a': torch.zeros(999)})[:900], '.pth', 'is cut short or damaged'),
     ('code', lambda: pickle.dumps(_Runs()), '.pth', 'could run code|holds|asks'),
     ('code-in-torch', lambda: _saved({'state_dict': {}, 'x': _Runs()}), '.pth', 'holds more than weights'),
@@ -60,7 +60,7 @@ CONTENTS: list[tuple[str, Callable[[], bytes], str, str]] = [
     ('numbers', lambda: _saved({'state_dict': {'a': 1, 'b': 'x'}}), '.pth', r'w\.pth'),
     ('other-model', lambda: _saved({'state_dict': {'fc.weight': torch.zeros(3, 3)}}), '.pth', r'w\.pth does not fit'),
     ('safetensors-empty', lambda: b'', '.safetensors', 'is an empty file'),
-    ('safetensors-text', lambda: b'weights, of a kind', '.safetensors', 'is cut short or damaged'),
+    ('safetensors-text', lambda: b'weights, of a kind', '.safetensors', 'is a text and no checkpoint'),
     ('safetensors-huge-header', _huge_header, '.safetensors', 'is cut short or damaged'),
     ('npz-text', lambda: b'weights', '.npz', r'w\.npz'),
     ('npz-of-objects', lambda: _npz_of_objects(), '.npz', r'w\.npz'),

@@ -6,6 +6,7 @@ import torch
 from mmengine.structures import BaseDataElement, InstanceData, PixelData
 
 from mmvitdense.visualization.drawing import Artist, as_picture
+from mmvitdense.visualization.lettering import text_size, write_text
 from mmvitdense.visualization.scenes import prediction_scene
 
 CLASSES = ('sky', 'sea')
@@ -155,3 +156,18 @@ def test_pictures_of_bands():
     assert as_picture(np.ones((2, 2, 2), np.uint8)).shape == (2, 2, 3)
     with pytest.raises(ValueError, match=r'The bands \[2, 1, 0\] are to be shown, and the image has 2'):
         as_picture(np.ones((2, 2, 2)), [2, 1, 0])
+
+
+def test_letters_beyond_ascii_are_written_and_not_as_question_marks():
+    pictures = {}
+    for text in ('Äpfel', 'Apfel', '??pfel'):
+        (width, _), base = text_size(text, 0.5)
+        pictures[text] = np.full((40, 100, 3), 255, np.uint8)
+        write_text(pictures[text], text, (5, 25), 0.5, (0, 0, 0))
+        rows, columns = np.nonzero((pictures[text] < 128).any(-1))
+        assert 5 <= columns.min() <= 8
+        assert columns.max() <= 5 + width + 1
+        assert rows.max() <= 25 + base
+    assert not np.array_equal(pictures['Äpfel'], pictures['??pfel'])
+    dots = {text: (picture[:25, 5:14] < 128).any(-1).any(1).argmax() for text, picture in pictures.items()}
+    assert dots['Äpfel'] < dots['Apfel'], 'the dots are above the letter'

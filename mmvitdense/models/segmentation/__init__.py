@@ -8,6 +8,7 @@ from .kmax_head import KMaXSegHead
 from .linear_head import LinearSegHead
 from .mask2former_head import Mask2FormerSegHead
 from .mask_transformer_head import MaskTransformerSegHead
+from .segmentor_tta import SegmentorTTAModel
 from .several_resolutions import MultiResolutionEncoderDecoder
 from .vpnext_head import VPNeXtHead
 from .windowed_segmentor import PredictsInWindows, WindowedEncoderDecoder
@@ -25,6 +26,7 @@ __all__ = [
     'MaskTransformerSegHead',
     'MultiResolutionEncoderDecoder',
     'PredictsInWindows',
+    'SegmentorTTAModel',
     'VPNeXtHead',
     'WindowedEncoderDecoder',
 ]
