@@ -131,6 +131,7 @@ def test_a_disk_that_fills_keeps_the_archive(served, monkeypatch):
         (zipped(**{'other/3.jpg': b'x'}), 'has no val2017'),
         (zipped(**{'val2017/3.jpg': b'x'})[:40], 'is a broken zip'),
     ],
+    ids=lambda part: part if isinstance(part, str) else '',
 )
 def test_zips_that_are_none(served, monkeypatch, content, message):
     server, data = served  # noqa: F811
