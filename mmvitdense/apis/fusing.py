@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import copy
-import sys
-from collections.abc import Callable
 from functools import cache
 from typing import Any
 
 import torch
 from mmcv.cnn import ConvModule
 from torch import nn
-from torch.utils._pytree import tree_map
 
 from mmvitdense.layers.fusing import CONVOLUTIONS, Fusing, fuses
 
 from .errors import InputError
+from .wide_heads import derived, give_float32
 
 PRECISIONS = {'float32': torch.float32, 'bfloat16': torch.bfloat16}
 
@@ -59,43 +57,9 @@ def fuse_for_inference(model: nn.Module, precision: str = 'float32') -> nn.Modul
     for module in fused.modules():
         if type(module) in CONVOLUTIONS:
             module.to(dtype)
-    heads = _kinds_of_heads()
-    for module in fused.modules():
-        if isinstance(module, heads):
-            module.__class__ = _predicting_in_float32(type(module))
+    give_float32(fused, maps=True)
     fused.__class__ = _with_autocast(type(fused))
     return fused
-
-
-def _kinds_of_heads() -> tuple[type[nn.Module], ...]:
-    """Classes of mmdet and mmseg whose outputs become boxes and maps, of what is loaded."""
-    names = {
-        'mmdet.models.dense_heads.base_dense_head': 'BaseDenseHead',
-        'mmdet.models.roi_heads.bbox_heads': 'BBoxHead',
-        'mmdet.models.roi_heads.mask_heads': 'FCNMaskHead',
-        'mmseg.models.decode_heads.decode_head': 'BaseDecodeHead',
-    }
-    return tuple(getattr(sys.modules[name], kind) for name, kind in names.items() if name in sys.modules)
-
-
-@cache
-def _predicting_in_float32(kind: type[nn.Module]) -> type[nn.Module]:
-    """A class of heads whose outputs are float32: mmdet makes anchors and boxes in their type, and bfloat16 counts
-    pixels beyond 256 by twos."""
-
-    def forward(self, *args: Any, **kwargs: Any) -> Any:
-        return tree_map(_widened, kind.forward(self, *args, **kwargs))
-
-    return _derived(kind, forward)
-
-
-def _widened(value: Any) -> Any:
-    return value.float() if isinstance(value, torch.Tensor) and value.dtype == torch.bfloat16 else value
-
-
-def _derived(kind: type[nn.Module], forward: Callable[..., Any]) -> type[nn.Module]:
-    own = {'forward': forward, '__module__': kind.__module__, '__doc__': kind.__doc__}
-    return type(kind.__name__, (kind,), own)
 
 
 @cache
@@ -106,7 +70,7 @@ def _with_autocast(kind: type[nn.Module]) -> type[nn.Module]:
         with torch.autocast('cpu', torch.bfloat16):
             return kind.forward(self, *args, **kwargs)
 
-    return _derived(kind, forward)
+    return derived(kind, forward)
 
 
 @fuses(ConvModule)

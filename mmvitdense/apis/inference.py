@@ -28,6 +28,7 @@ from .result import Result
 from .sample_results import SampleReader
 from .sync_bn import sync_bn_to_bn
 from .tiles import Tiling, check_tile_size
+from .wide_heads import give_float32
 
 Skip = Callable[[Item, Exception], None]
 
@@ -100,6 +101,8 @@ class Inferencer:
         self.model = built.to(self.device).eval()
         if fuse and self.device.type == 'cpu':
             self.model = fuse_for_inference(self.model, precision)
+        elif precision == 'bfloat16':
+            give_float32(self.model, maps=True)
         self.classes = tuple(meta.get('classes') or ())
         self._read = SampleReader(self.model, self.classes, meta.get('palette'))
         if tiles is not None and self._tiling is None:

@@ -40,6 +40,7 @@ from .rate_rule import rate_factor
 from .run_log import RunLog
 from .trial_steps import try_optimizers, try_schedules
 from .unread_keys import refuse_unread_keys, refuse_unread_rules
+from .wide_heads import computes_in_16_bits, give_float32
 
 _number = itertools.count()
 
@@ -156,6 +157,8 @@ class PreparedRun:
                 arguments['model'].setdefault('data_preprocessor', arguments['data_preprocessor'])
             self.model = self.build_model(arguments['model'])
         refuse_unread_keys(self.model, self.cfg.get('model'))
+        if computes_in_16_bits(self.cfg):
+            give_float32(self.model)
         with self._building('model_wrapper_cfg' if self._distributed else 'model'):
             self.model = self.wrap_model(self.cfg.get('model_wrapper_cfg'), self.model)
         arguments['model'] = self.model

@@ -1,0 +1,63 @@
+"""Boxes of a model that computes in 16 bits."""
+
+import copy
+
+import pytest
+import torch
+
+from mmvitdense.apis.wide_heads import computes_in_16_bits, give_float32
+
+pytest.importorskip('mmdet')
+from mmdet.models import RPNHead
+from mmdet.structures import DetDataSample
+from mmengine.config import ConfigDict
+
+
+def _head():
+    return RPNHead(
+        in_channels=8,
+        feat_channels=8,
+        anchor_generator={'type': 'mmdet.AnchorGenerator', 'scales': [1], 'ratios': [1.0], 'strides': [5]},
+        bbox_coder={'type': 'mmdet.DeltaXYWHBBoxCoder'},
+        loss_cls={'type': 'mmdet.CrossEntropyLoss', 'use_sigmoid': True},
+        loss_bbox={'type': 'mmdet.SmoothL1Loss'},
+        test_cfg=ConfigDict(nms_pre=600, max_per_img=600, nms={'type': 'nms', 'iou_threshold': 1.0}, min_bbox_size=0),
+    ).eval()
+
+
+def _boxes(head, maps):
+    sample = DetDataSample(metainfo={'img_shape': (10, 1000), 'scale_factor': (1.0, 1.0), 'ori_shape': (10, 1000)})
+    with torch.no_grad(), torch.autocast('cpu', torch.bfloat16):
+        (found,) = head.predict(maps, [sample])
+    # They come by their scores, which are those of 16 bits.
+    centres = (found.bboxes.float()[:, 0::2].sum(1) + found.bboxes.float()[:, 1::2].sum(1) * 1e-3).sort()
+    return centres.values
+
+
+def test_boxes_far_from_the_corner_stand_where_their_anchors_do():
+    head, maps = _head(), [torch.randn(1, 8, 2, 200)]
+    with torch.no_grad():
+        for parameter in head.rpn_reg.parameters():
+            parameter.zero_()
+    wide = copy.deepcopy(head)
+    give_float32(wide)
+    give_float32(wide)
+    anchors = head.prior_generator.grid_priors([(2, 200)], device='cpu')[0].clamp(min=0)
+    anchors[:, 0::2].clamp_(max=1000), anchors[:, 1::2].clamp_(max=10)
+    wanted = (anchors[:, 0::2].sum(1) + anchors[:, 1::2].sum(1) * 1e-3).sort().values
+    assert isinstance(wide, RPNHead)
+    assert (_boxes(wide, maps) - wanted).abs().max() < 1e-3
+    assert (_boxes(head, maps) - wanted).abs().max() > 1
+
+
+@pytest.mark.parametrize(
+    ('cfg', 'expected'),
+    [
+        ({'optim_wrapper': {'type': 'mmvitdense.CpuAmpOptimWrapper'}}, True),
+        ({'optim_wrapper': {'type': 'AmpOptimWrapper'}, 'val_cfg': None}, True),
+        ({'optim_wrapper': {'type': 'OptimWrapper'}, 'test_cfg': {'fp16': True}}, True),
+        ({'optim_wrapper': None, 'test_cfg': {}}, False),
+    ],
+)
+def test_runs_in_16_bits(cfg, expected):
+    assert computes_in_16_bits(cfg) is expected
