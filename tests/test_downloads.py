@@ -280,7 +280,9 @@ def test_pages_and_nothing(server, tmp_path, content, kind, message):
 def test_a_file_that_cannot_be_read_says_where_it_is_from(server):
     server.files['w.pth'] = b'{"error": "too many requests"}'
     url = server.url('w.pth')
-    with pytest.raises(CheckpointError, match=rf'is not a checkpoint.* fetched from {url}; --refetch fetches it again'):
+    with pytest.raises(
+        CheckpointError, match=rf'is a text and no checkpoint.* fetched from {url}; --refetch fetches it again'
+    ):
         read_checkpoint(url)
 
 

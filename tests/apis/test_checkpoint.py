@@ -124,7 +124,8 @@ def test_damaged_files(save, tmp_path):
     for name, content, message in [
         ('cut.pth', whole[: len(whole) // 2], 'cut short'),
         ('page.pth', b'<html>not found</html>', 'is a page of the web and no checkpoint'),
-        ('junk.pth', b'weights', 'is not a checkpoint'),
+        ('junk.pth', b'weights', 'is a text and no checkpoint'),
+        ('junk.pth', b'\x00weights\xff', 'is not a checkpoint'),
         ('empty.pth', b'', 'is an empty file'),
     ]:
         (tmp_path / name).write_bytes(content)

@@ -198,8 +198,9 @@ def _why(path: str, error: Exception, name: str) -> str:
     # The beginning identifies a file of torch.save; zipfile.is_zipfile looks at the end, which may be missing.
     with open(path, 'rb') as file:
         start = file.read(LENGTH)
+    fetched_from = f' It was fetched from {name}; --refetch fetches it again.' if '://' in name else ''
     if what := other_content(start):
-        return f'{path} is {what}.'
+        return f'{path} is {what}.{fetched_from}'
     whole_format = start[:2] == b'PK' or path.endswith('.safetensors')
     pickled = start[:2] == b'PK' or start[:1] == b'\x80'  # a text can be taken for a pickle of the first protocols
     refused = next((found for form in _REFUSALS if (found := re.search(form, str(error)))), None)
@@ -218,7 +219,6 @@ def _why(path: str, error: Exception, name: str) -> str:
         )
     if whole_format:
         return f'{path} is cut short or damaged: {_again(name)}.'
-    fetched_from = f' It was fetched from {name}; --refetch fetches it again.' if '://' in name else ''
     return f'{path} is not a checkpoint: expected a file written by torch.save or safetensors.{fetched_from}'
 
 

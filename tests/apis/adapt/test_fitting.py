@@ -81,15 +81,19 @@ def test_errors_for_want_of_memory(error, expected):
 
 
 def test_memory_of_a_cpu():
-    """Half a GiB is seen while it is there, and what is free is no more than the machine has."""
+    """Half a GiB is seen after it was there, until a reset, and what is free is no more than the machine has."""
     measured = memory.CpuMemory()
     measured.reset()
-    before = measured.peak()
-    held = torch.ones(2**26)
+    held = torch.ones(2**27)
+    during = memory._resident()
     del held
-    assert measured.peak() - before == pytest.approx(2**28, rel=0.2)
+    # The system may take back what others hold at any time, so that differences alone say little.
+    assert during > 2**29
+    assert measured.peak() >= 0.98 * during
+    measured.reset()
+    assert measured.peak() < during - 2**28
     assert 0 < memory.available_memory() < 2**45
-    assert measured.budget > before
+    assert measured.budget > 0
 
 
 @pytest.mark.parametrize(
