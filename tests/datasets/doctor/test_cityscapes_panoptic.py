@@ -56,7 +56,8 @@ def write_official(root, training_numbers=False):
                 makers.photograph(number + sum(map(ord, city))),
             )
             (root / f'gtFine/{split}/{city}').mkdir(parents=True, exist_ok=True)
-            Image.fromarray(values.astype(np.uint16)).save(root / f'gtFine/{split}/{city}/{stem}_gtFine_instanceIds.png')
+            ids = Image.fromarray(values.astype(np.uint16))
+            ids.save(root / f'gtFine/{split}/{city}/{stem}_gtFine_instanceIds.png')
             segments = []
             colours = np.zeros((*values.shape, 3), np.uint8)
             for value in np.unique(values):
