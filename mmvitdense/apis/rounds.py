@@ -10,6 +10,7 @@ import torch
 from mmengine.optim import build_optim_wrapper
 from torch import Tensor, nn
 
+from mmvitdense.engine.fused_steps import fuse_steps
 from mmvitdense.engine.whole_checkpoint import single_wrappers
 
 from .adapt.trial import steps_without_change
@@ -18,6 +19,7 @@ from .build_errors import building
 from .errors import InputError
 from .made_up import Batch
 from .model_parts import counting
+from .wide_heads import computes_in_16_bits, give_float32
 
 _BACKWARD, _OPTIMIZER = 'backward pass', 'optimizer'
 
@@ -50,6 +52,8 @@ class Prediction:
 
     def __init__(self, model: nn.Module, device: torch.device, amp: str | bool):
         self._model, self._device, self._amp = model, device, bool(amp)
+        if amp:
+            give_float32(model)
         self.dtype = _autocast_to(torch.get_autocast_dtype(device.type)) if amp else _plain(device)
 
     def __call__(self, data: Batch) -> Any:
@@ -81,6 +85,9 @@ class TrainingStep:
             amp_for_device(cfg)
         with building('optim_wrapper', cfg.optim_wrapper):
             self.wrapper = build_optim_wrapper(model, cfg.optim_wrapper)
+        fuse_steps(self.wrapper)
+        if computes_in_16_bits(cfg):
+            give_float32(model)
         self._model = model.train()
         self.dtype = self._dtype(device)
 

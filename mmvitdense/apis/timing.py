@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import ctypes
-import platform
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
+
+from mmvitdense.ops.processor import processor
 
 from .proc_files import numbers_of
 
@@ -58,12 +59,7 @@ def peak_bytes(function: Callable[[], Any], device: str | torch.device) -> int |
 
 
 def processor_name(device: str | torch.device = 'cpu') -> str:
-    """What the maker calls the processor, 'NVIDIA H100 80GB HBM3' or 'AMD EPYC 9654'."""
+    """What the maker calls the processor, 'NVIDIA H100 80GB HBM3' or 'AMD EPYC 9654, family 25, ...'."""
     if torch.device(device).type == 'cuda':
         return torch.cuda.get_device_name(device)
-    try:
-        lines = Path('/proc/cpuinfo').read_text().splitlines()
-    except OSError:
-        lines = []
-    named = [line.partition(':')[2].strip() for line in lines if line.startswith('model name')]
-    return named[0] if named else platform.processor() or platform.machine()
+    return processor().name

@@ -15,6 +15,7 @@ from torch.compiler import is_compiling
 
 from .packed_linear import PackedLinear
 from .product_choice import onednn_forms, onednn_product
+from .recording import runs_here
 
 _HOOKS = ('_forward_pre_hooks', '_forward_hooks', '_backward_pre_hooks', '_backward_hooks')
 SMALLEST_PRODUCT = 2**23
@@ -91,19 +92,12 @@ def _is_large(tokens: Tensor, out_features: int) -> bool:
 
 
 def _fits_onednn(tokens: Tensor, weight: Tensor, bias: Tensor | None) -> bool:
-    if not _is_large(tokens, weight.shape[0]):
-        return False
-    plain = all(
-        type(t) in _PLAIN and t.device.type == 'cpu' and t.dtype == torch.float32
-        for t in (tokens, weight, bias)
-        if t is not None
-    )
     return (
-        plain
+        _is_large(tokens, weight.shape[0])
         and tokens.dim() > 1
-        and not torch._C._len_torch_dispatch_stack()
+        and all(tensor.dtype == torch.float32 for tensor in (tokens, weight, bias) if tensor is not None)
+        and runs_here(tokens, weight, bias)
         and torch.backends.mkldnn.enabled
-        and not torch.is_autocast_enabled('cpu')
     )
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from .processor import multiplies_bfloat16
 from .product_choice import VARIABLE
 from .recording import is_exporting
 
@@ -31,14 +32,8 @@ def can_pack(dtype: torch.dtype) -> bool:
     if not (torch.backends.mkldnn.is_available() and there and platform.machine().lower() in ('x86_64', 'amd64')):
         return False
     if dtype == torch.bfloat16:
-        return has_bfloat16()
+        return multiplies_bfloat16()
     return dtype == torch.float32 and os.environ.get(VARIABLE, 'auto') != 'torch'
-
-
-def has_bfloat16() -> bool:
-    """Whether the processor multiplies bfloat16 (AVX512-BF16 or AMX)."""
-    asked = (getattr(torch.cpu, name, None) for name in ('_is_avx512_bf16_supported', '_is_amx_tile_supported'))
-    return any(ask is not None and ask() for ask in asked) and torch.ops.mkldnn._is_mkldnn_bf16_supported()
 
 
 class PackedLinear(nn.Module):

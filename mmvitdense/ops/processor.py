@@ -49,6 +49,12 @@ def processor() -> Processor:
     return Processor(', '.join([name, *numbers]), tuple(flag for flag in _VECTORS if flag in flags), digest)
 
 
+def multiplies_bfloat16() -> bool:
+    """Whether it multiplies bfloat16 (AVX512-BF16 or AMX), and torch's library uses that."""
+    asked = (getattr(torch.cpu, name, None) for name in ('_is_avx512_bf16_supported', '_is_amx_tile_supported'))
+    return any(ask is not None and ask() for ask in asked) and torch.ops.mkldnn._is_mkldnn_bf16_supported()
+
+
 def library_versions() -> dict[str, str]:
     """Versions of torch and of the libraries that it multiplies with, and the extensions that torch itself uses."""
     lines = [line.strip(' -') for line in torch.__config__.show().splitlines()]

@@ -6,6 +6,8 @@ from typing import Any
 
 import torch
 
+from mmvitdense.ops.processor import multiplies_bfloat16
+
 from ..amp import NO_SCALING, ONLY_AMP
 from .given import Given
 
@@ -53,5 +55,4 @@ def has_bfloat16(device: str) -> bool:
     """Whether a device multiplies matrices in bfloat16, and does not only imitate it."""
     if device == 'cuda':
         return torch.cuda.is_bf16_supported(including_emulation=False)
-    checks = (getattr(torch.cpu, name, None) for name in ('_is_avx512_bf16_supported', '_is_amx_tile_supported'))
-    return any(check() for check in checks if check is not None)
+    return multiplies_bfloat16()
