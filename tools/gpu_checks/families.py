@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from mmvitdense import ops
+from mmvitdense.apis.wide_heads import give_float32
 
 from .numbers import SameRandomNumbers, distance, farthest
 from .rows import Failed, Report, cuda_is_broken, describe
@@ -96,6 +97,8 @@ def _reference() -> Iterator[None]:
 def _results(model: nn.Module, training: Any, validation: Any, device: str, dtype: str) -> dict[str, Any]:
     """Maps, gradients of a smooth function of them, losses, and predictions."""
     model = model.to(device).eval()
+    if dtype != 'float32':
+        give_float32(model)  # as runs in mixed precision do
     images = images_of(model, training)
     scale = SCALE if dtype == 'float16' else 1.0
     with SameRandomNumbers():
@@ -133,6 +136,9 @@ def _predictions(model: nn.Module, validation: Any, device: str, dtype: str) -> 
         if 'pred_sem_seg' in result:
             found.append(result.pred_sem_seg.data.cpu())
         elif 'pred_instances' in result and 'scores' in result.pred_instances:
+            boxes = result.pred_instances.get('bboxes')
+            if boxes is not None and boxes.element_size() < 4:
+                raise Failed(f'boxes are {boxes.dtype}, whose pixels are whole ones or more')
             found.append(result.pred_instances.scores.float().sort(descending=True).values.cpu())
     return found
 
