@@ -30,11 +30,11 @@ OURS = (
 
 
 def build(in_channels, conv_dim, mask_dim, nheads, dim_feedforward, groups):
+    attention = {'embed_dims': conv_dim, 'num_heads': nheads, 'num_levels': 3, 'num_points': 4, 'batch_first': True}
     layer = {
-        'self_attn_cfg': {'embed_dims': conv_dim, 'num_heads': nheads, 'num_levels': 3, 'num_points': 4, 'dropout': 0.0},
+        'self_attn_cfg': {**attention, 'dropout': 0.0},
         'ffn_cfg': {'embed_dims': conv_dim, 'feedforward_channels': dim_feedforward, 'ffn_drop': 0.0},
     }
-    layer['self_attn_cfg']['batch_first'] = True
     return EarlyExitPixelDecoder(
         **ConfigDict(
             in_channels=in_channels,
