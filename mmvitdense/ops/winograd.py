@@ -85,7 +85,7 @@ class WinogradConv2d(InferenceLayer, nn.Conv2d):
         last = maps.is_contiguous(memory_format=torch.channels_last) and not maps.is_contiguous()
         layout = torch.channels_last if last else torch.contiguous_format
         maps = maps.contiguous(memory_format=layout)
-        out = maps.new_empty((len(maps), self.out_channels, height, width)).contiguous(memory_format=layout)
+        out = torch.empty((len(maps), self.out_channels, height, width), memory_format=layout)
         total = len(maps) * rows
         step = max(1, _AT_ONCE // (36 * (self.in_channels + self.out_channels)), _ROWS) // columns or 1
         for first in range(0, total, step):

@@ -18,7 +18,8 @@ struct WinogradInput {
   WinogradMap shape;
   int64_t padding, rows_of_tiles, tiles_in_row;  // of an image
   int64_t first, count;  // rows of tiles of all images that are transformed
-  float* out;  // 36 x (count * tiles_in_row) x channels
+  float* out;  // 36 matrices of (count * tiles_in_row) x channels, `distance` apart
+  int64_t distance;
 };
 
 struct WinogradOutput {

@@ -104,7 +104,7 @@ inline void write_row(const Lanes* from, const WinogradMap& shape, int64_t colum
 inline void input(const WinogradInput& call, int64_t begin, int64_t end) {
   const WinogradMap& shape = call.shape;
   const int64_t blocks = (shape.channels + kBlock - 1) / kBlock, wide = kStep * call.tiles_in_row + kSide - kStep;
-  const int64_t tiles = call.count * call.tiles_in_row, in = smaller(shape.width, wide - call.padding);
+  const int64_t in = smaller(shape.width, wide - call.padding);
   Strip strip(kSide * wide);
   for (int64_t task = begin; task < end; ++task) {
     const int64_t row = task / blocks, first = task % blocks * kBlock;
@@ -130,7 +130,7 @@ inline void input(const WinogradInput& call, int64_t begin, int64_t end) {
         Lanes v[kSide];
         of_input(columns + i, kSide, v);
         for (int64_t j = 0; j < kSide; ++j) {
-          float* const to = out + (i * kSide + j) * tiles * shape.channels;
+          float* const to = out + (i * kSide + j) * call.distance;
           if (channels == kBlock) {
             store(to, v[j]);
           } else {

@@ -1,5 +1,6 @@
 // The operators of 3x3 convolutions by Winograd's algorithm: checks, memory, threads.
 #include <ATen/Parallel.h>
+#include <ATen/ops/as_strided.h>
 #include <ATen/ops/empty.h>
 
 #include "winograd.h"
@@ -29,12 +30,15 @@ at::Tensor winograd_input(const at::Tensor& maps, int64_t padding, int64_t first
   call.padding = padding;
   call.first = first;
   call.count = count;
-  const at::Tensor out = at::empty({36, count * call.tiles_in_row, call.shape.channels}, maps.options());
+  const int64_t tiles = count * call.tiles_in_row;
+  // 36 places are written in turns: a distance that is no power of two lets the caches hold all of them.
+  call.distance = tiles * call.shape.channels + 5 * kWinogradBlock;
+  const at::Tensor out = at::empty({36 * call.distance}, maps.options());
   call.out = out.mutable_data_ptr<float>();
   const int64_t blocks = (call.shape.channels + kWinogradBlock - 1) / kWinogradBlock;
   at::parallel_for(0, count * blocks, 1,
                    [&](int64_t begin, int64_t end) { winograd_kernels().input(call, begin, end); });
-  return out;
+  return out.as_strided({36, tiles, call.shape.channels}, {call.distance, call.shape.channels, 1});
 }
 
 void winograd_output(at::TensorList products, const c10::optional<at::Tensor>& bias, bool relu, int64_t first,
