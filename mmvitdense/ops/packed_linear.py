@@ -66,18 +66,20 @@ class PackedLinear(InferenceLayer):
     def forward(self, tokens: Tensor, residual: Tensor | None = None) -> Tensor:
         """Map ... x in_features to ... x out_features; `residual`, of the shape of the result, is added.
 
+        The sum with a residual is in float32 whatever the layer computes in: many are added up in a row.
+
         Raises:
             RuntimeError: More is asked than the inference of a CPU.
         """
         self.check(tokens)
         tokens = tokens.to(self.dtype)
-        if residual is not None and self.activation == 'none' and residual.shape[:-1] == tokens.shape[:-1]:
-            return torch.ops.mkldnn._linear_pointwise.binary(
-                tokens, residual.to(self.dtype), self._packed, self.bias, 'add'
-            )
+        if residual is not None and self.dtype == torch.float32 and self.activation == 'none':
+            if residual.dtype == self.dtype and residual.shape[:-1] == tokens.shape[:-1]:
+                return torch.ops.mkldnn._linear_pointwise.binary(tokens, residual, self._packed, self.bias, 'add')
         name, algorithm = ACTIVATIONS[self.activation]
         out = torch.ops.mkldnn._linear_pointwise(tokens, self._packed, self.bias, name, [], algorithm)
-        return out if residual is None else residual + out
+        # Widened first: torch adds tensors of two types several times slower than of one.
+        return out if residual is None else out.float() + residual.float()
 
     def extra_repr(self) -> str:
         """What torch prints of the layer."""
