@@ -24,4 +24,5 @@ def keep_freed_memory() -> bool:
     if platform.libc_ver()[0] != 'glibc' or any(os.environ.get(name) for name in _VARIABLES):
         return False
     libc = ctypes.CDLL(None)
-    return all(libc.mallopt(ctypes.c_int(what), ctypes.c_int(size)) for what, size in ((_TRIM, _KEPT), (_MMAP, _MAPPED)))
+    sizes = {_TRIM: _KEPT, _MMAP: _MAPPED}
+    return all(libc.mallopt(ctypes.c_int(what), ctypes.c_int(size)) for what, size in sizes.items())

@@ -73,9 +73,9 @@ class PackedLinear(InferenceLayer):
         """
         self.check(tokens)
         tokens = tokens.to(self.dtype)
-        if residual is not None and self.dtype == torch.float32 and self.activation == 'none':
-            if residual.dtype == self.dtype and residual.shape[:-1] == tokens.shape[:-1]:
-                return torch.ops.mkldnn._linear_pointwise.binary(tokens, residual, self._packed, self.bias, 'add')
+        joins = residual is not None and residual.dtype == self.dtype == torch.float32 and self.activation == 'none'
+        if joins and residual.shape[:-1] == tokens.shape[:-1]:
+            return torch.ops.mkldnn._linear_pointwise.binary(tokens, residual, self._packed, self.bias, 'add')
         name, algorithm = ACTIVATIONS[self.activation]
         out = torch.ops.mkldnn._linear_pointwise(tokens, self._packed, self.bias, name, [], algorithm)
         # Widened first: torch adds tensors of two types several times slower than of one.
