@@ -54,7 +54,7 @@ class Instruction(NamedTuple):
         return next((kind for kind, names in CLASSES.items() if re.match(names, self.name)), 'integers')
 
 
-def tool(name: str) -> str:
+def program(name: str) -> str:
     """A program of the CUDA toolkit: of the toolkit itself, on PATH, or as Triton brings it."""
     toolkit, triton = building.cuda_toolkit(), find_spec('triton')
     folders = [toolkit / 'bin'] if toolkit else []
@@ -70,13 +70,13 @@ def tool(name: str) -> str:
 def compiled(unit: Path, architecture: str, folder: Path) -> Path:
     target = folder / f'{unit.stem}.{architecture}.cubin'
     options = ['-std=c++17', '-O3', '-w', f'-arch={architecture}', '-cubin', '-o', str(target)]
-    subprocess.run([tool('nvcc'), *options, str(unit)], check=True)
+    subprocess.run([program('nvcc'), *options, str(unit)], check=True)
     return target
 
 
 def listing(cubin: Path, option: str) -> str:
     """What cuobjdump says, with the names of kernels without their scopes."""
-    done = subprocess.run([tool('cuobjdump'), option, str(cubin)], capture_output=True, text=True, check=True)
+    done = subprocess.run([program('cuobjdump'), option, str(cubin)], capture_output=True, text=True, check=True)
     text = subprocess.run(['c++filt'], input=done.stdout, capture_output=True, text=True, check=True).stdout
     return re.sub(r'void (?=\S)|mmvitdense::cuda::|\(anonymous namespace\)::', '', text)
 
