@@ -227,7 +227,8 @@ def test_sanitizers_find_nothing():
         path, first = library.build(library.FLAVOURS['sanitized']), library.of_compiler('libasan.so', 'libstdc++.so')
     except library.UnavailableError as error:
         pytest.skip(str(error))
-    variables = {'LD_PRELOAD': ' '.join(first), 'ASAN_OPTIONS': 'detect_leaks=0:malloc_context_size=1:quarantine_size_mb=8'}
+    options = 'detect_leaks=0:malloc_context_size=1:quarantine_size_mb=8'
+    variables = {'LD_PRELOAD': ' '.join(first), 'ASAN_OPTIONS': options}
     command = [sys.executable, library.HERE / 'sanitized.py', path]
     done = subprocess.run(command, env=os.environ | variables, capture_output=True, text=True, timeout=500, check=False)
     assert done.returncode == 0, done.stderr
