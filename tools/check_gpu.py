@@ -53,7 +53,7 @@ def main() -> int:
 
 def _share(text: str) -> tuple[int, int]:
     number, _, count = text.partition('/')
-    if not (number.isdigit() and count.isdigit() and 1 <= int(number) <= int(count)):
+    if not (number.isdecimal() and count.isdecimal() and 1 <= int(number) <= int(count)):
         raise argparse.ArgumentTypeError(f'{text!r} is no share; give one as 1/3, 2/3 or 3/3')
     return int(number), int(count)
 
@@ -69,7 +69,7 @@ def _whole(arguments: argparse.Namespace) -> int:
             file=sys.stderr,
         )
         return 1
-    if arguments.jobs < 1 or arguments.time_limit <= 0:
+    if arguments.jobs < 1 or not arguments.time_limit > 0:
         print('error: --jobs must be at least 1 and --time-limit more than 0.', file=sys.stderr)
         return 1
     start = time.monotonic()
@@ -78,6 +78,9 @@ def _whole(arguments: argparse.Namespace) -> int:
     runner = Runner(arguments.device, folder, arguments.time_limit, arguments.jobs, arguments.share)
     signal.signal(signal.SIGTERM, lambda *_: runner.stop())
     runner.run(names, arguments.items)
+    if not runner.rows and arguments.share[1] == 1:
+        print(f'error: no item has one of {", ".join(arguments.items)} in its name.', file=sys.stderr)
+        return 1
     lines = table(rows_in(folder))
     (runner.folder / 'table.txt').write_text('\n'.join(lines) + '\n')
     print('\n'.join(lines))

@@ -70,18 +70,28 @@ def _check(tensors: dict[str, Tensor], spatial_shapes: SpatialShapes) -> list[tu
 def level_shapes(spatial_shapes: SpatialShapes) -> list[tuple[int, int]]:
     """The shapes of the levels as ints. Reads a tensor once, whatever the number of layers that it is given to."""
     if isinstance(spatial_shapes, Tensor):
-        if spatial_shapes.is_floating_point() or spatial_shapes.dim() != 2 or spatial_shapes.size(1) != 2:
-            raise ValueError(
-                f'spatial_shapes is a {spatial_shapes.dtype} tensor of shape {tuple(spatial_shapes.shape)}; expected '
-                'integers, one row (H, W) per level'
-            )
+        check_shapes_tensor(spatial_shapes)
+        if spatial_shapes.is_meta:
+            raise ValueError('spatial_shapes is on meta, where it has no numbers; give ints')
         spatial_shapes = _read(spatial_shapes)
     shapes = [tuple(shape) for shape in spatial_shapes]
+    if any(isinstance(size, float) for shape in shapes for size in shape):
+        raise ValueError(f'spatial_shapes is {shapes}; expected integers')
     if any(len(shape) != 2 or min(shape) < 0 for shape in shapes):
         raise ValueError(f'spatial_shapes is {shapes}; expected one (H, W), not negative, per level')
     return shapes
 
 
+def check_shapes_tensor(shapes: Tensor) -> None:
+    """What can be told of it without its numbers."""
+    if shapes.dtype not in _INTEGERS or shapes.dim() != 2 or shapes.size(1) != 2:
+        raise ValueError(
+            f'spatial_shapes is a {shapes.dtype} tensor of shape {tuple(shapes.shape)}; expected integers, one row '
+            '(H, W) per level'
+        )
+
+
+_INTEGERS = (torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8, torch.uint16, torch.uint32, torch.uint64)
 _KEPT = '_mmvitdense_level_shapes'
 
 

@@ -187,7 +187,7 @@ def _compiler() -> str:
 @functools.cache
 def _is_gcc() -> bool:
     try:
-        answer = subprocess.run([*_compiler().split(), '--version'], capture_output=True, text=True, check=False)
+        answer = subprocess.run([*_compiler().split(), '--version'], capture_output=True, text=True, errors='replace', check=False)
     except OSError:
         return False
     return 'Free Software Foundation' in answer.stdout
@@ -207,6 +207,11 @@ def _require_tools(device: str) -> None:
             f'there is no nvcc with its headers (CUDA_HOME is {given}); install the CUDA toolkit {torch.version.cuda} '
             'or set CUDA_HOME to its folder'
         )
+    if device == 'cuda' and not (os.environ.get('TORCH_CUDA_ARCH_LIST') or torch.cuda.is_available()):
+        raise UnavailableError(
+            'torch sees no GPU to compile for; TORCH_CUDA_ARCH_LIST names types of other machines, as in '
+            f"'{_ARCHITECTURES}'"
+        )
 
 
 def _is_toolkit(folder: Path) -> bool:
@@ -218,7 +223,7 @@ def _home_of(nvcc: str) -> str | None:
     """The folder that an nvcc, or what a script of that name calls, takes for its toolkit."""
     command = [nvcc, '--dryrun', '-x', 'cu', '-c', os.devnull, '-o', os.devnull]
     try:
-        answer = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+        answer = subprocess.run(command, capture_output=True, text=True, errors='replace', check=False, timeout=60)
     except (OSError, subprocess.SubprocessError):
         return None
     found = re.search(r'^#\$ TOP=(.+)$', answer.stderr, re.MULTILINE)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from . import backends, reference
-from .arguments import level_shapes
+from .arguments import check_shapes_tensor, level_shapes
 
 _LIBRARY = torch.library.Library('mmvitdense', 'FRAGMENT')
 _INPUTS = 'Tensor value, {} spatial_shapes, Tensor sampling_locations, Tensor attention_weights'
@@ -78,8 +78,14 @@ _fallback('ms_deform_attn_fused_backward', 2)
 
 def _fake(name: str) -> Callable:
     def register(function: Callable) -> None:
-        for overload in _SHAPES:
-            torch.library.register_fake(f'mmvitdense::{name}{overload}', function, lib=_LIBRARY)
+        shapes_at = 2 if name.endswith('_backward') else 1
+
+        def with_tensor(*args: Any) -> Any:
+            check_shapes_tensor(args[shapes_at])
+            return function(*args)
+
+        torch.library.register_fake(f'mmvitdense::{name}', function, lib=_LIBRARY)
+        torch.library.register_fake(f'mmvitdense::{name}.tensor_shapes', with_tensor, lib=_LIBRARY)
 
     return register
 

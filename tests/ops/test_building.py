@@ -148,6 +148,17 @@ def test_no_ninja(empty_cache, monkeypatch):
     assert_reference_with_one_warning('pip install ninja')
 
 
+def test_no_gpu_to_compile_for(empty_cache, monkeypatch):
+    """Though nvcc is there."""
+    monkeypatch.setattr(building, 'cuda_toolkit', lambda: empty_cache)
+    monkeypatch.setattr(torch.cuda, 'is_available', lambda: False)
+    monkeypatch.delenv('TORCH_CUDA_ARCH_LIST', raising=False)
+    with pytest.raises(building.UnavailableError, match='no GPU to compile for; TORCH_CUDA_ARCH_LIST'):
+        building.library('cuda')
+    monkeypatch.setenv('TORCH_CUDA_ARCH_LIST', '9.0')
+    building._require_tools('cuda')
+
+
 def test_sources_that_do_not_compile(built, empty_cache, monkeypatch):
     broken = empty_cache / 'broken.cpp'
     broken.write_text('#error no such luck\n')

@@ -1,6 +1,7 @@
 """`tools/check_gpu.py`: what it compares, how it survives a process that dies, and its checks on the CPU."""
 
 import json
+import signal
 import threading
 import time
 
@@ -92,6 +93,23 @@ def test_what_hangs_is_ended_and_said(runner):
     runner.stop()
     thread.join(20)
     assert [row['status'] for row in runner.rows] == ['passed', 'died', 'not run']
+
+
+def test_a_signal_that_another_thread_gets(runner, monkeypatch):
+    """The kernel chooses the thread; while processes run, the main one has nothing else that would wake it."""
+    stopped = threading.Event()
+    before = signal.signal(signal.SIGTERM, lambda *_: stopped.set())
+
+    def through(task):
+        time.sleep(0.1)  # until the main thread waits
+        signal.pthread_kill(threading.get_ident(), signal.SIGTERM)
+        assert stopped.wait(2)
+        runner.rows.append(task.check)
+
+    monkeypatch.setattr(runner, '_through', through)
+    runner.run(['hardware'])
+    signal.signal(signal.SIGTERM, before)
+    assert runner.rows == ['hardware']
 
 
 def test_items_are_shared_out(tmp_path):

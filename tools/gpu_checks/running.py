@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -70,7 +70,10 @@ class Runner:
             with ThreadPoolExecutor(self.jobs if when == TOGETHER else 1) as pool:
                 # Long ones first: one that begins late would be waited for.
                 tasks.sort(key=lambda task: CHECKS[task.check].processes == 0)
-                list(pool.map(self._through, tasks))
+                futures = [pool.submit(self._through, task) for task in tasks]
+                # This thread runs the handlers of signals, also of those that another thread got, which do not wake it.
+                while wait(futures, timeout=0.5).not_done:
+                    pass
 
     def stop(self) -> None:
         """End what runs, and begin nothing more; what is known by then stays."""
@@ -131,6 +134,8 @@ class Runner:
             process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True, env=until(seconds))
             with self._lock:
                 self._processes.add(process)
+                if not self.end:  # stopped while it began
+                    _kill(process)
             try:
                 return path, process.wait(seconds)
             except subprocess.TimeoutExpired:

@@ -84,13 +84,13 @@ FAULTS = (
 )
 # Groups of sixteen lanes, which no problem of sanitized.py has.
 SIXTEEN_LANES = ('cuda/dispatch.h', 'Layout<T, V, 16>', 'Layout<T, V, 32>')
-# A grid of few rows, so that blocks go on to the next heads and images.
-FEW_ROWS = ('cuda/samples.cuh', '65535', '3')
+# Grids of few rows or blocks, so that blocks go on to the next heads, images, pixels and reference points.
+FEW_ROWS = (('cuda/samples.cuh', '65535', '3'), ('cuda/deterministic.cu', '1 << 20', '3'))
 
 FLAVOURS = {
     'sm_90': Flavour(900, edits=BFLOAT16),
     'all_types': Flavour(900),
-    'sm_80': Flavour(800, WATCHED, WATCHED_KERNELS, watched=True, edits=(*DOUBLE_AND_HALF, FEW_ROWS, *FAULTS)),
+    'sm_80': Flavour(800, WATCHED, WATCHED_KERNELS, watched=True, edits=(*DOUBLE_AND_HALF, *FEW_ROWS, *FAULTS)),
     'sanitized': Flavour(900, SANITIZED, edits=(*DOUBLE_AND_HALF, *FAULTS, SIXTEEN_LANES)),
     'counted_sm_80': Flavour(800, WATCHED, (*WATCHED_KERNELS, *INLINED), watched=True),
     'counted_sm_90': Flavour(900, WATCHED, (*WATCHED_KERNELS, *INLINED), watched=True),

@@ -36,7 +36,6 @@ __global__ void __launch_bounds__(kThreads) count_kernel(const __grid_constant__
 // The four pixels around a cell: which are on the map, and where the first begins in the gradient of `value`.
 struct Square {
   int64_t first, below;  // `below` numbers further the lower two
-  int32_t x0;            // -1 for the first cell of a line
   bool left, right, top, bottom;
 };
 
@@ -51,7 +50,6 @@ __device__ __forceinline__ Square find_square(const Arguments& a, int32_t cell) 
   const int64_t pixel = image * a.positions + map.start + int64_t(y0) * map.width + x0;
   return {(pixel * a.heads + head) * a.channels,
           int64_t(map.width) * a.heads * a.channels,
-          x0,
           x0 >= 0,
           x0 + 1 < map.width,
           y0 >= 0,
@@ -128,15 +126,15 @@ __device__ __forceinline__ void sum_records(const Arguments& a, int32_t first, i
     for (int i = 0; i < kAhead; ++i) {
       if (first + i >= end) break;
       if (cells[i] != cell) {
-        const Square next = find_square(a, cells[i]);
         sums.give_left(square, target);
-        if (cells[i] != cell + 1 || next.x0 < 0) {
+        // In the next line it has nothing to the left.
+        if (cells[i] != cell + 1) {
           sums.give_right(a, square, target);
           sums.move_right();
         }
         sums.move_right();
         cell = cells[i];
-        square = next;
+        square = find_square(a, cells[i]);
       }
       float gradient[V];
       packs[i].unpack(gradient);
