@@ -98,6 +98,7 @@ def test_deterministic_gradient_of_references(kernels, box, shared):
 @pytest.mark.parametrize('dtype', [torch.float32, torch.bfloat16])
 def test_more_samples_than_shared_memory_holds(kernels, dtype):
     problem = make(kernels, torch.float32, points=300 if kernels == 'cuda' else 70, channels=8)
+    problem.logits += 200  # whose exponentials are too large for float32
     arguments, grad = with_exact(problem, 'fused', dtype)
     expected = run(reference.ms_deform_attn_fused, to(arguments, torch.float64), grad)
     assert_agrees(run(ops.ms_deform_attn_fused, arguments, grad), expected, TOLERANCES[dtype])
@@ -157,16 +158,17 @@ def test_tensors_that_start_anywhere(kernels, kind):
 @pytest.mark.parametrize('dtype', [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize('kind', OPS)
 def test_reads_what_belongs_to_the_call(kernels, kind, dtype):
-    """Each argument lies in a larger tensor of NaN: in its middle, in every second row, with dimensions exchanged."""
+    """Each argument lies in a larger tensor of NaN: in rows one longer, in every second row, with dimensions exchanged."""
     ours, exact = OPS[kind]
     problem = make(kernels, torch.float32, shapes=[(4, 5), (3, 2)], queries=26, channels=24)
     arguments, grad = with_exact(problem, kind, dtype)
     expected = run(exact, to(arguments, torch.float64), grad)
 
-    def middle(tensor):
-        padded = tensor.new_full([size + 16 for size in tensor.shape], torch.nan)
-        inner = padded[tuple(slice(8, 8 + size) for size in tensor.shape)]
-        return inner.copy_(tensor)
+    def odd_rows(tensor):
+        """Whose pairs are not aligned."""
+        size = tensor[0, 0].numel()
+        padded = tensor.new_full([*tensor.shape[:2], size + 1 + size % 2], torch.nan)
+        return padded[..., :size].view(tensor.shape).copy_(tensor)
 
     def in_between(tensor):
         doubled = tensor.new_full([tensor.size(0), 2 * tensor.size(1), *tensor.shape[2:]], torch.nan)[:, ::2]
@@ -180,7 +182,7 @@ def test_reads_what_belongs_to_the_call(kernels, kind, dtype):
     def exchanged(tensor):
         return tensor.transpose(1, -1).contiguous().transpose(1, -1)
 
-    for place in (middle, in_between, behind, exchanged):
+    for place in (odd_rows, in_between, behind, exchanged):
         placed = [place(a) if isinstance(a, torch.Tensor) else a for a in arguments]
         backward = getattr(torch.ops.mmvitdense, f'{ours.__name__}_backward')
         more = (True,) if kind == 'fused' else ()
