@@ -13,6 +13,7 @@ from mmvitdense.ops.recording import is_exporting
 from .heads import Heads, split_heads, split_heads_in_windows
 from .positions import (
     AttentionPosition,
+    BiasTable,
     DecomposedTables,
     OwnsTables,
     PositionTables,
@@ -185,7 +186,7 @@ class Attention(OwnsTables):
         if not self.for_inference or mask is not None or type(qkv) is not Tensor or qkv.requires_grad:
             return False
         rotation, bias, _ = position or AttentionPosition()
-        known = self.tables is None or isinstance(self.tables, DecomposedTables)
+        known = self.tables is None or isinstance(self.tables, (DecomposedTables, BiasTable))
         return known and bias is None and not (rotation and self.window_size) and has_map_attention(qkv.dtype)
 
     def _attend_by_kernel(
@@ -193,7 +194,9 @@ class Attention(OwnsTables):
     ) -> Tensor:
         """Attend by one kernel, in windows where there are any: B x (prefix + h*w) x 3*C to B x (prefix + h*w) x C."""
         side = (self.window_size, self.window_size) if self.window_size else grid
-        position = self.own_position(side, prefix).joined(position)
+        offsets = self.tables.offsets(self, side) if isinstance(self.tables, BiasTable) else None
+        own = self.own_position(side, prefix) if offsets is None else AttentionPosition()
+        position = own.joined(position)
         if position.rotation is not None:
             qkv = qkv if is_unwatched(self.qkv) else qkv.clone()
             both = qkv.unflatten(-1, (3, self.num_heads, -1))[:, :, :2].permute(0, 2, 3, 1, 4)
@@ -202,7 +205,7 @@ class Attention(OwnsTables):
         if tables is not None:
             tables = tuple(axis_table(table, length).float().transpose(1, 2) for table, length in zip(tables, side))
         fill = self._used_bias() if self.window_size and self.window_pad == 'tokens' else None
-        return map_attention(qkv, self.num_heads, grid, self.window_size, fill, tables)
+        return map_attention(qkv, self.num_heads, grid, self.window_size, fill, tables, offsets)
 
     def _attend(
         self,

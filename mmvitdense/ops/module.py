@@ -29,9 +29,6 @@ class MultiScaleDeformableAttention(nn.Module):
         ValueError: channels that do not divide by the heads.
     """
 
-    of_queries: nn.Module | None = None
-    """Both layers of the queries as one, for inference: narrow products take longer than their share of a wide one."""
-
     def __init__(
         self,
         embed_dims: int = 256,
@@ -65,6 +62,8 @@ class MultiScaleDeformableAttention(nn.Module):
         self.value_proj = Linear(embed_dims, value_dims)
         self.output_proj = Linear(value_dims, embed_dims)
         self.dropout = nn.Dropout(dropout)
+        # Both layers of the queries as one, for inference: narrow products take longer than their share of a wide one.
+        self.of_queries: nn.Module | None = None
         self.init_weights()
 
     def init_weights(self) -> None:
