@@ -52,6 +52,29 @@ def test_a_block_has_nothing_beside_its_products_and_norms(image, monkeypatch):
     assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
 
 
+@pytest.mark.skipif(not has_map_attention(torch.float32), reason='no kernel of attention here')
+@pytest.mark.parametrize(
+    ('options', 'kernel'),
+    [
+        ({'rel_pos': 'bias'}, True),
+        ({'rel_pos': 'bias', 'window_size': 3, 'global_blocks': [1], 'pos_embed': None}, True),
+        ({'rope': {'kind': 'eva02'}}, True),
+        ({'rope': {'kind': 'eva02'}, 'window_size': 3, 'global_blocks': [1], 'qkv_bias': 'qv'}, True),
+        ({'rope': {'kind': 'eva02'}, 'window_size': 3, 'global_blocks': [1], 'window_pad': 'qkv'}, True),
+        # Rotated biases of keys fill the windows, which differ from place to place.
+        ({'rope': {'kind': 'eva02'}, 'window_size': 3, 'global_blocks': [1]}, False),
+    ],
+)
+def test_one_kernel_attends_with_biases_and_rotations(image, monkeypatch, options, kernel):
+    model = _vit(**options)
+    fused = fuse_for_inference(model)
+    with torch.no_grad():
+        (expected,) = model(image)
+    if kernel:
+        monkeypatch.setattr(Attention, '_attend', None)  # is not called
+    _same(fused, lambda _: (expected,), image)
+
+
 def test_hooks_lora_and_replaced_layers_count(image):
     model = _vit(act='quick_gelu')
     add_lora(model, rank=2, targets=('q', 'ffn'))
