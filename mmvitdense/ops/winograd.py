@@ -29,6 +29,8 @@ _TILES = 24
 _AT_ONCE = 4 * 2**20
 """Numbers that are transformed at once, so that they stay in the caches."""
 _ROWS = 256
+_OUTS_AT_ONCE = 64
+"""Channels whose weights are transformed at once in float64."""
 
 
 def can_transform(conv: nn.Conv2d) -> bool:
@@ -78,7 +80,8 @@ class WinogradConv2d(InferenceLayer, nn.Conv2d):
         padding = self.padding[0]
         height, width = (side + 2 * padding - 2 for side in maps.shape[-2:])
         rows, columns = -(-height // 4), -(-width // 4)
-        known = _has_kernels() and maps.dim() == 4 and maps.dtype == torch.float32 and maps.shape[1] == self.in_channels
+        known = maps.dim() == 4 and maps.dtype == torch.float32 and maps.shape[1] == self.in_channels
+        known = known and _has_kernels() and not torch.is_autocast_enabled('cpu')
         if not known or min(height, width) < 1 or len(maps) * rows * columns < _TILES:
             out = self._conv_forward(maps, self.weight, self.bias)
             return out.relu_() if self.relu else out
@@ -120,9 +123,12 @@ class WinogradConv2d(InferenceLayer, nn.Conv2d):
 
 def transformed(weight: Tensor) -> Tensor:
     """Weights of 3 x 3 pixels, out x in x 3 x 3, as the 36 matrices that tiles are multiplied by, 36 x out x in."""
-    matrix = _of_weights().to(torch.float64)
-    wide = torch.einsum('ik,ockl,jl->ijoc', matrix, weight.detach().double(), matrix)
-    return wide.flatten(0, 1).to(weight.dtype).contiguous()
+    matrix, outs = _of_weights(), len(weight)
+    wide = weight.new_empty(36, *weight.shape[:2])
+    for first in range(0, outs, _OUTS_AT_ONCE):
+        some = weight.detach()[first : first + _OUTS_AT_ONCE].double()
+        wide[:, first : first + _OUTS_AT_ONCE] = torch.einsum('ik,ockl,jl->ijoc', matrix, some, matrix).flatten(0, 1)
+    return wide
 
 
 def _of_weights() -> Tensor:

@@ -75,6 +75,8 @@ def test_what_is_transformed_and_what_is_refused():
         for other in (copy.deepcopy(fast), pickle.loads(pickle.dumps(fast)), fast.float()):
             assert torch.equal(other(maps), expected)
         assert fast(maps[:0]).shape == (0, 32, 24, 20)
+        with torch.autocast('cpu', torch.bfloat16):
+            assert torch.equal(fast(maps), conv(maps))
     refused = {
         'no state dict': fast.state_dict,
         'cannot be loaded': lambda: fast.load_state_dict(conv.state_dict()),
