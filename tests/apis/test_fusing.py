@@ -115,6 +115,19 @@ def test_norms_of_convolutions_are_folded_where_the_convolution_is_not_shared():
     _same(lambda maps: (fused(maps),), lambda maps: (model(maps),), maps)
 
 
+def test_wide_convolutions_of_a_model_in_bfloat16_compute_in_float32():
+    model = redraw(nn.Sequential(nn.Conv2d(8, 512, 1), nn.Conv2d(512, 512, 3, padding=1), nn.ReLU())).eval()
+    fused = fuse_for_inference(model, 'bfloat16')
+    last = [WinogradConv2d, nn.Identity] if can_transform(nn.Conv2d(32, 32, 3)) else [nn.Conv2d, nn.ReLU]
+    assert [type(layer) for layer in fused] == [nn.Conv2d, *last]
+    for size in (21, 7):
+        maps = torch.randn(1, 8, size, size)
+        with torch.no_grad():
+            got, wanted = fused(maps), model(maps)
+        assert got.dtype == torch.bfloat16
+        assert (got - wanted).norm() < 0.01 * wanted.norm()
+
+
 @pytest.mark.skipif(not can_pack(torch.bfloat16), reason='this processor has no instructions for bfloat16')
 def test_residuals_are_summed_in_float32_in_bfloat16(image):
     """Many layers add up no more rounding than autocast has, which sums in float32 too."""
