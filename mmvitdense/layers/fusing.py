@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
-from mmvitdense.ops import MultiScaleDeformableAttention, PackedLinear, WinogradConv2d, can_pack, can_transform
+from mmvitdense.ops import PackedLinear, WinogradConv2d, can_pack, can_transform
 from mmvitdense.ops.linear_layer import is_plain, is_unwatched
 
 from .attention import Attention
@@ -161,18 +161,6 @@ def _fuse_attention(attention: Attention, fusing: Fusing) -> None:
     if attention.without_key_bias and fusing.is_free_linear(attention.qkv):
         attention.qkv.bias = _frozen(attention._used_bias())
         attention.without_key_bias = False
-
-
-@fuses(MultiScaleDeformableAttention)
-def _fuse_deformable_attention(attention: MultiScaleDeformableAttention, fusing: Fusing) -> None:
-    """Both layers of the queries are one."""
-    parts = attention.sampling_offsets, attention.attention_weights
-    if fusing.packs and all(map(fusing.is_free_linear, parts)) and all(part.bias is not None for part in parts):
-        both = nn.Linear(parts[0].in_features, sum(part.out_features for part in parts))
-        both.weight, both.bias = (
-            _frozen(torch.cat([getattr(part, name) for part in parts])) for name in ('weight', 'bias')
-        )
-        attention.of_queries = fusing.pack(both)
 
 
 @fuses(Mlp)

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from .functions import ms_deform_attn_fused
-from .linear_layer import Linear, apply_linear, is_plain
+from .linear_layer import Linear, apply_linear
 
 SpatialShapes = list[tuple[int, int]] | Tensor
 
@@ -62,8 +62,6 @@ class MultiScaleDeformableAttention(nn.Module):
         self.value_proj = Linear(embed_dims, value_dims)
         self.output_proj = Linear(value_dims, embed_dims)
         self.dropout = nn.Dropout(dropout)
-        # Both layers of the queries as one, for inference: narrow products take longer than their share of a wide one.
-        self.of_queries: nn.Module | None = None
         self.init_weights()
 
     def init_weights(self) -> None:
@@ -149,21 +147,12 @@ def attend(
     projected = apply_linear(module.value_proj, value)
     if key_padding_mask is not None:
         projected = projected.masked_fill(key_padding_mask[..., None], 0.0)
-    offsets, logits = _offsets_and_logits(module, query)
     output = ms_deform_attn_fused(
         projected.unflatten(-1, (heads, projected.size(-1) // heads)),
         spatial_shapes,
         reference_points,
-        offsets.unflatten(-1, (*sizes, 2)),
-        logits.unflatten(-1, sizes),
+        apply_linear(module.sampling_offsets, query).unflatten(-1, (*sizes, 2)),
+        apply_linear(module.attention_weights, query).unflatten(-1, sizes),
     )
     output = apply_linear(module.output_proj, output, residual)
     return output if module.batch_first else output.transpose(0, 1)
-
-
-def _offsets_and_logits(module: nn.Module, query: Tensor) -> tuple[Tensor, Tensor]:
-    offsets, logits = module.sampling_offsets, module.attention_weights
-    both = getattr(module, 'of_queries', None)
-    if both is not None and is_plain(offsets) and is_plain(logits):
-        return apply_linear(both, query).split([offsets.out_features, logits.out_features], dim=-1)
-    return apply_linear(offsets, query), apply_linear(logits, query)

@@ -22,7 +22,7 @@ from .schemas import OPS
 
 _POINTS = (0.75, 1.5)
 """Where polynomials are evaluated besides 0 and infinity, with both signs; the kernels have the same."""
-_CHANNELS = {torch.float32: 32, torch.bfloat16: 512}
+_CHANNELS = {torch.float32: 128, torch.bfloat16: 512}
 """So many in and out at least are worth the transforms, against a convolution in a type."""
 _TILES = 24
 """So many at least are worth to read four times the weights."""

@@ -102,15 +102,15 @@ def test_norms_of_convolutions_are_folded_where_the_convolution_is_not_shared():
         ConvModule(4, 4, 3, bias=True, norm_cfg={'type': 'BN'}),
         nn.Sequential(shared, nn.BatchNorm2d(4)),
         nn.Sequential(shared, nn.BatchNorm2d(4, track_running_stats=False)),
-        nn.Sequential(nn.Conv2d(4, 32, 1), nn.Conv2d(32, 32, 3, padding=1), nn.BatchNorm2d(32), nn.ReLU()),
-        ConvModule(32, 32, 3, padding=1, norm_cfg={'type': 'BN'}),
+        nn.Sequential(nn.Conv2d(4, 128, 1), nn.Conv2d(128, 128, 3, padding=1), nn.BatchNorm2d(128), nn.ReLU()),
+        ConvModule(128, 128, 3, padding=1, norm_cfg={'type': 'BN'}),
     )
     redraw(model).eval()
     fused = fuse_for_inference(model)
     left = [type(module) for module in fused.modules() if isinstance(module, nn.BatchNorm2d)]
     assert len(left) == 2
     wide = [module.relu for module in fused.modules() if isinstance(module, WinogradConv2d)]
-    assert wide == ([True, False] if can_transform(nn.Conv2d(32, 32, 3)) else [])
+    assert wide == ([True, False] if can_transform(nn.Conv2d(128, 128, 3)) else [])
     maps = torch.randn(2, 3, 32, 32)
     _same(lambda maps: (fused(maps),), lambda maps: (model(maps),), maps)
 
@@ -118,7 +118,7 @@ def test_norms_of_convolutions_are_folded_where_the_convolution_is_not_shared():
 def test_wide_convolutions_of_a_model_in_bfloat16_compute_in_float32():
     model = redraw(nn.Sequential(nn.Conv2d(8, 512, 1), nn.Conv2d(512, 512, 3, padding=1), nn.ReLU())).eval()
     fused = fuse_for_inference(model, 'bfloat16')
-    last = [WinogradConv2d, nn.Identity] if can_transform(nn.Conv2d(32, 32, 3)) else [nn.Conv2d, nn.ReLU]
+    last = [WinogradConv2d, nn.Identity] if can_transform(nn.Conv2d(128, 128, 3)) else [nn.Conv2d, nn.ReLU]
     assert [type(layer) for layer in fused] == [nn.Conv2d, *last]
     for size in (21, 7):
         maps = torch.randn(1, 8, size, size)

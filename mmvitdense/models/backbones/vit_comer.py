@@ -12,7 +12,6 @@ from torchvision.ops import StochasticDepth
 from mmvitdense.layers import build_norm2d, constructed_undrawn
 from mmvitdense.layers.fusing import Fusing, fuses
 from mmvitdense.ops import Linear, apply_linear
-from mmvitdense.ops.linear_layer import is_plain
 from mmvitdense.option_types import Count, CountOrZero, DropRate, Positive
 from mmvitdense.registry import MODELS
 
@@ -221,9 +220,6 @@ class CTIToViT(Extractor):
         options: Those of `Extractor`.
     """
 
-    sums_first = False
-    """Whether the levels are summed before the last layer of the network, for inference."""
-
     def __init__(self, embed_dims: int, gamma_init: float, **options: float):
         super().__init__(embed_dims, **options)
         self.gamma_init = float(gamma_init)
@@ -235,29 +231,11 @@ class CTIToViT(Extractor):
 
     def forward(self, patches: Tensor, conv: Tensor, levels: TokenLevels) -> Tensor:
         """Return new patches, B x h*w x C."""
-        attended = self.attend(conv, conv, Sampling(levels.centres, levels.grids))
-        if self.sums_first and self.ffn.joins() and is_plain(self.ffn.fc2):
-            # The last layer is linear: it maps the sum, of a fifth of the tokens, and its bias counts three times.
-            hidden = _summed(self.ffn.hidden(self.ffn_norm(attended), levels), levels)
-            bias = 0 if self.ffn.fc2.bias is None else 2 * self.ffn.fc2.bias
-            total = apply_linear(self.ffn.fc2, hidden, _summed(attended, levels)) + bias
-        else:
-            total = _summed(self.feed_forward(attended, levels), levels)
-        return patches + self.gamma * total
-
-
-@fuses(CTIToViT)
-def _fuse_to_vit(exchange: CTIToViT, fusing: Fusing) -> None:
-    """The levels are summed before the last layer of the network."""
-    exchange.sums_first = exchange.ffn is not None
-
-
-def _summed(tokens: Tensor, levels: TokenLevels) -> Tensor:
-    """The sum of three levels at the grid of the second one: B x N x C to B x h*w x C."""
-    eighth, sixteenth, last = levels.maps(tokens)
-    # Bilinear resizing to half the size is the mean of four pixels.
-    total = sixteenth + F.avg_pool2d(eighth, 2) + F.interpolate(last, scale_factor=2, mode='bilinear')
-    return total.permute(0, 2, 3, 1).flatten(1, 2)
+        mixed = self.feed_forward(self.attend(conv, conv, Sampling(levels.centres, levels.grids)), levels)
+        eighth, sixteenth, last = levels.maps(mixed)
+        # Bilinear resizing to half the size is the mean of four pixels.
+        total = sixteenth + F.avg_pool2d(eighth, 2) + F.interpolate(last, scale_factor=2, mode='bilinear')
+        return patches + self.gamma * total.permute(0, 2, 3, 1).flatten(1, 2)
 
 
 class CTIToConv(nn.Module):

@@ -55,11 +55,7 @@ class ConvFFN(nn.Module):
 
     def forward(self, tokens: Tensor, levels: TokenLevels, residual: Tensor | None = None) -> Tensor:
         """Map B x N x embed_dims to the same shape, plus `residual` where there is one."""
-        return apply_linear(self.fc2, self.hidden(tokens, levels), residual)
-
-    def hidden(self, tokens: Tensor, levels: TokenLevels) -> Tensor:
-        """What the last layer is given, B x N x hidden_channels."""
-        return F.gelu(self.dwconv(apply_linear(self.fc1, tokens), levels))
+        return apply_linear(self.fc2, F.gelu(self.dwconv(apply_linear(self.fc1, tokens), levels)), residual)
 
     def joins(self) -> bool:
         """Whether the residual is to be given to the network, which nobody looks at."""
