@@ -2,12 +2,14 @@
 
 import copy
 import pickle
+from types import SimpleNamespace
 
 import pytest
 import torch
 from mmcv.cnn import ConvModule
 from torch import nn
 
+from mmvitdense.apis import freed_memory
 from mmvitdense.apis.errors import InputError
 from mmvitdense.apis.fusing import fuse_for_inference
 from mmvitdense.layers import Attention
@@ -174,6 +176,27 @@ def test_without_packed_weights_the_numbers_are_the_same(image, monkeypatch):
     assert not any(isinstance(module, PackedLinear) for module in fused.modules())
     _same(fused, model, image)
     _same(fuse_for_inference(model, 'bfloat16'), model, image, 0.02)
+
+
+@pytest.mark.parametrize('most', [2**28, 2**25, 0])
+def test_memory_is_kept_as_far_as_the_library_takes_it(monkeypatch, most):
+    calls = []
+
+    def mallopt(what, size):
+        calls.append((what.value, size.value))
+        return int(what.value != -3 or size.value <= most)
+
+    for name in freed_memory._VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(freed_memory.platform, 'libc_ver', lambda: ('glibc', '2.36'))
+    monkeypatch.setattr(freed_memory.ctypes, 'CDLL', lambda _: SimpleNamespace(mallopt=mallopt))
+    keeps = freed_memory.keep_freed_memory.__wrapped__
+    assert keeps() == bool(most)
+    assert (calls[-1] == (-1, 2**30)) == bool(most)
+    calls.clear()
+    monkeypatch.setenv('MALLOC_TRIM_THRESHOLD_', '1')
+    assert not keeps()
+    assert not calls
 
 
 def test_boxes_and_maps_are_made_in_float32():
