@@ -20,9 +20,9 @@ def keep_freed_memory() -> bool:
     """Have glibc keep up to 1 GiB that is freed, of blocks below 256 MiB, for what is asked next; whether it does.
 
     By default it hands large blocks back to the system, which fills them with zeros, page by page, when they are asked
-    for again: 19000 pages in a forward pass of ViT-CoMer, 4 % of its time. That is of the whole process, so that programs
-    call it and libraries do not. Nothing is changed where another C library or allocator
-    is used, or where the environment says what malloc is to do.
+    for again: 19000 pages in a forward pass of ViT-CoMer, 4 % of its time. It is of the whole process: programs call
+    it, libraries do not. Nothing is changed where another C library or allocator is used, or where the environment says
+    what malloc is to do.
     """
     if platform.libc_ver()[0] != 'glibc' or any(os.environ.get(name) for name in _VARIABLES):
         return False

@@ -8,7 +8,6 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from benchmarks.runtimes import compare_runtimes
-
 from mmvitdense.apis.freed_memory import keep_freed_memory
 
 if __name__ == '__main__':
