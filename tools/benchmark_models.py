@@ -9,7 +9,7 @@ which torch counts, at the best rate that any product of a ViT's layers reaches 
 
 `--table FILE` measures what README and docs quote, with torch's own choice of instructions and libraries, with
 `MMVITDENSE_LINEAR=torch` and with `ATEN_CPU_CAPABILITY=avx2`, and against onnxruntime and OpenVINO where they are
-installed: about 25 minutes on two cores. It goes on where a run was cut off.
+installed: about 30 minutes on two cores. It goes on where a run was cut off.
 """
 
 from __future__ import annotations

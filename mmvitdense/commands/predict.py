@@ -55,7 +55,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Predict and write."""
     from mmvitdense.apis.demo import run_demo
+    from mmvitdense.apis.freed_memory import keep_freed_memory
 
+    keep_freed_memory()
     return run_demo(
         arguments.input,
         arguments.model,

@@ -13,6 +13,7 @@ from mmvitdense.ops.recording import is_exporting
 from .heads import Heads, split_heads, split_heads_in_windows
 from .positions import (
     AttentionPosition,
+    BiasTable,
     DecomposedTables,
     OwnsTables,
     PositionTables,
@@ -116,7 +117,7 @@ class Attention(OwnsTables):
                 )
             return self._attend_in_windows(tokens, grid, position, prefix, residual)
         qkv = self._project(tokens)
-        if self._takes_kernel(qkv, position, mask):
+        if self._takes_kernel(qkv, grid, position, mask):
             attended = self._attend_by_kernel(qkv, grid, position, prefix)
         else:
             attended = self._attend(split_heads(qkv, self.num_heads), grid, position, prefix, mask)
@@ -160,7 +161,7 @@ class Attention(OwnsTables):
         if padded_after:
             # A zero token projects to the bias: padding with it afterwards saves the products of the padding.
             qkv = self._project(patches)
-        if padded_after and self._takes_kernel(qkv, position, None):
+        if padded_after and self._takes_kernel(qkv, grid, position, None):
             patches, values = self._attend_by_kernel(qkv, grid, position, 0), _values(qkv).unflatten(1, grid)
         else:
             if padded_after:
@@ -180,29 +181,46 @@ class Attention(OwnsTables):
         added = apply_linear(self.proj, normed, residual[:, prefix:])
         return torch.cat([residual[:, :prefix].to(added.dtype), added], dim=1) if prefix else added
 
-    def _takes_kernel(self, qkv: Tensor, position: AttentionPosition | None, mask: Tensor | QueryMask | None) -> bool:
+    def _takes_kernel(
+        self,
+        qkv: Tensor,
+        grid: tuple[int, int],
+        position: AttentionPosition | None,
+        mask: Tensor | QueryMask | None,
+    ) -> bool:
         """Whether `_attend_by_kernel` computes what `_attend` would."""
         if not self.for_inference or mask is not None or type(qkv) is not Tensor or qkv.requires_grad:
             return False
         rotation, bias, _ = position or AttentionPosition()
-        known = self.tables is None or isinstance(self.tables, DecomposedTables)
-        return known and bias is None and not (rotation and self.window_size) and has_map_attention(qkv.dtype)
+        known = self.tables is None or isinstance(self.tables, (DecomposedTables, BiasTable))
+        alike = rotation is None or not self.window_size or self._fills_alike(grid)
+        return known and bias is None and alike and has_map_attention(qkv.dtype)
+
+    def _fills_alike(self, grid: tuple[int, int]) -> bool:
+        """Whether the keys that fill windows are the same at all places when rotated: there are none, or zeros."""
+        if self.window_pad == 'qkv' or not any(side % self.window_size for side in grid):
+            return True
+        bias = self._used_bias()
+        return bias is None or not bias.chunk(3)[1].any()
 
     def _attend_by_kernel(
         self, qkv: Tensor, grid: tuple[int, int], position: AttentionPosition | None, prefix: int
     ) -> Tensor:
         """Attend by one kernel, in windows where there are any: B x (prefix + h*w) x 3*C to B x (prefix + h*w) x C."""
         side = (self.window_size, self.window_size) if self.window_size else grid
-        position = self.own_position(side, prefix).joined(position)
+        offsets = self.tables.offsets(self, side) if isinstance(self.tables, BiasTable) else None
+        own = self.own_position(side, prefix) if offsets is None else AttentionPosition()
+        position = own.joined(position)
         if position.rotation is not None:
             qkv = qkv if is_unwatched(self.qkv) else qkv.clone()
             both = qkv.unflatten(-1, (3, self.num_heads, -1))[:, :, :2].permute(0, 2, 3, 1, 4)
-            both.copy_(rotate(both, position.rotation))
+            rotation = position.rotation.repeated(side, grid) if self.window_size else position.rotation
+            both.copy_(rotate(both, rotation))
         tables = position.decomposed
         if tables is not None:
             tables = tuple(axis_table(table, length).float().transpose(1, 2) for table, length in zip(tables, side))
         fill = self._used_bias() if self.window_size and self.window_pad == 'tokens' else None
-        return map_attention(qkv, self.num_heads, grid, self.window_size, fill, tables)
+        return map_attention(qkv, self.num_heads, grid, self.window_size, fill, tables, offsets)
 
     def _attend(
         self,

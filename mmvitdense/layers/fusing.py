@@ -90,8 +90,8 @@ class Fusing:
 
     def transform(self, conv: nn.Module, relu: bool = False) -> nn.Module:
         """A convolution, and a ReLU after it, by Winograd's algorithm; the convolution itself where that cannot be."""
-        known = type(conv) is nn.Conv2d and self.dtype == torch.float32 and self.is_free(conv)
-        return WinogradConv2d(conv, relu) if known and can_transform(conv) else conv
+        known = type(conv) is nn.Conv2d and self.is_free(conv) and can_transform(conv, self.dtype)
+        return WinogradConv2d(conv, relu, self.dtype) if known else conv
 
     def scale(self, layer: nn.Linear, gain: Tensor) -> None:
         """Fold a gain of the outputs, one for each or one number, into a layer."""

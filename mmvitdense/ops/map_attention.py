@@ -32,6 +32,7 @@ def map_attention(
     window: int = 0,
     fill: Tensor | None = None,
     tables: tuple[Tensor, Tensor] | None = None,
+    offsets: tuple[Tensor, Tensor] | None = None,
 ) -> Tensor:
     """Scaled dot-product attention of all tokens, or of the patches of each window. Logits, softmax and sums are in
     float32. It has no gradient.
@@ -44,6 +45,9 @@ def map_attention(
         fill: 3*C, of the tokens that fill windows over the edge; zeros when None.
         tables: Decomposed relative positions of rows and columns: each side x d x side in float32, of the place of the
             query, channel and place of the key. Tokens before the patches have none.
+        offsets: Biases of the logits, not together with tables: heads x (2*side - 1) x (2*side - 1) in float32 for the
+            place of the key minus that of the query, rows first and from the smallest on; and heads x 3 for tokens
+            before the patches: from one of them to a patch, from a patch to one of them, among themselves.
 
     Returns:
         B x (prefix + h*w) x C; with windows B x h*w x C.
@@ -55,4 +59,5 @@ def map_attention(
     if not has_map_attention(qkv.dtype):
         raise RuntimeError(f'map_attention has no kernel for {qkv.dtype} here: ask has_map_attention first')
     wide = [F.pad(table, (0, -table.shape[-1] % 16)).contiguous() for table in tables or ()] or [None, None]
-    return OPS.map_attention(qkv, num_heads, *grid, window, fill, *wide)
+    biases = [bias.contiguous() for bias in offsets or ()] or [None, None]
+    return OPS.map_attention(qkv, num_heads, *grid, window, fill, *wide, *biases)

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from .inference_layer import InferenceLayer
 from .processor import multiplies_bfloat16
-from .product_choice import VARIABLE
+from .product_choice import VARIABLE, packed_pays
 
 ACTIVATIONS = {'none': ('none', ''), 'relu': ('relu', ''), 'gelu': ('gelu', 'none'), 'gelu_tanh': ('gelu', 'tanh')}
 ACTIVATIONS['silu'] = ('swish', '')
@@ -26,14 +26,15 @@ _ROWS = 1024
 def can_pack(dtype: torch.dtype) -> bool:
     """Whether this machine multiplies by packed weights of a type, and gains by it.
 
-    float32: x86 with oneDNN, unless MMVITDENSE_LINEAR is 'torch'. bfloat16: processors with instructions for it.
+    float32: x86 with oneDNN where that is as fast as torch's product, see `packed_pays`, or MMVITDENSE_LINEAR says so.
+    bfloat16: processors with instructions for it.
     """
     there = hasattr(torch.ops.mkldnn, '_linear_pointwise') and hasattr(torch.ops.mkldnn, '_reorder_linear_weight')
     if not (torch.backends.mkldnn.is_available() and there and platform.machine().lower() in ('x86_64', 'amd64')):
         return False
     if dtype == torch.bfloat16:
         return multiplies_bfloat16()
-    return dtype == torch.float32 and os.environ.get(VARIABLE, 'auto') != 'torch'
+    return dtype == torch.float32 and os.environ.get(VARIABLE, 'auto') != 'torch' and packed_pays()
 
 
 class PackedLinear(InferenceLayer):

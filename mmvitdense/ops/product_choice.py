@@ -15,9 +15,9 @@ import json
 import os
 import time
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +37,9 @@ SHAPE = (512, 768, 2304)
 processors where the libraries differ little they differ more in wide layers than in square ones."""
 _GAIN = 1.03
 """So much faster must oneDNN be: where both are alike, noise must not decide."""
+_LOSS = 0.97
+"""So much slower may its product of a packed weight be, which saves a pass over the outputs for what follows."""
+_PACKED = 'packed'
 _ROUNDS, _ROUNDS_UNDER_LOAD = 3, 10
 """Turns of the libraries, and how many at most where the best time of a library was not had twice."""
 _SAME = 1.03
@@ -70,24 +73,42 @@ def onednn_forms() -> frozenset[str]:
     return frozenset(form for form in FORMS if rates and rates[form]['onednn'] > _GAIN * rates[form]['torch'])
 
 
+def packed_pays() -> bool:
+    """Whether oneDNN's product of a weight in its own layout is not slower than `F.linear`, on one thread.
+
+    That is measured once for a machine and kept too, beside what `onednn_forms` goes by; for this process alone where
+    nothing can be kept, as inference has no later run that must compute the same.
+    """
+    if os.environ.get(VARIABLE, 'auto') == 'onednn':
+        return True
+    rates = _kept([_PACKED], measured_packed_rates) or measured_packed_rates()
+    return rates[_PACKED]['onednn'] > _LOSS * rates[_PACKED]['torch']
+
+
 def kept_rates() -> dict[str, dict[str, float]] | None:
     """Rates of both libraries in GFLOP/s, {form: {library: rate}}, as this machine has them in its cache.
 
     They are measured where there are none, by one process while others wait. None, with a warning, where nothing can
     be kept: what was measured anew in every run could differ from run to run.
     """
-    made_for = _made_for()
+    return _kept(FORMS, measured_rates)
+
+
+def _kept(
+    forms: Sequence[str], measure: Callable[[], dict[str, dict[str, float]]]
+) -> dict[str, dict[str, float]] | None:
+    made_for = _made_for() if forms is FORMS else {**_made_for(), 'forms': list(forms)}
     digest = hashlib.sha256(json.dumps(made_for, sort_keys=True).encode()).hexdigest()[:16]
     path = building.cache_root() / 'products' / f'{digest}.json'
-    rates = _read(path)
+    rates = _read(path, forms)
     if rates is not None:
         return rates
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with building._lock(path.parent) if os.name == 'posix' else contextlib.nullcontext():
-            rates = _read(path)
+            rates = _read(path, forms)
             if rates is None:
-                rates = measured_rates()
+                rates = measure()
                 temporary = path.with_name(f'.{os.getpid()}-{path.name}')
                 temporary.write_text(json.dumps({'made for': made_for, 'GFLOP/s': rates}, indent=1))
                 os.replace(temporary, path)
@@ -95,7 +116,7 @@ def kept_rates() -> dict[str, dict[str, float]] | None:
         warnings.warn(
             f'mmvitdense: which library multiplies faster is not measured, as {path.parent} cannot be written: '
             f'{error}; torch chooses. {building.CACHE_VARIABLE} names another folder, {VARIABLE}=onednn takes oneDNN.',
-            stacklevel=2,
+            stacklevel=3,
         )
         return None
     return rates
@@ -116,13 +137,37 @@ def measured_rates(
     Returns:
         {form: {library: rate in GFLOP/s}}.
     """
+    return _elsewhere(_measure, (rows, ins, outs), threads)
+
+
+def measured_packed_rates() -> dict[str, dict[str, float]]:
+    """As `measured_rates`, of `F.linear` and of oneDNN with a packed weight, on one thread."""
+    return _elsewhere(_measure_packed, SHAPE)
+
+
+def _elsewhere(measure: Callable[..., dict[str, dict[str, float]]], *args: Any) -> dict[str, dict[str, float]]:
+    """What is measured in a thread of its own."""
     before = torch.get_num_threads()
     with ThreadPoolExecutor(1) as pool:
         try:
-            return pool.submit(_measure, (rows, ins, outs), threads).result()
+            return pool.submit(measure, *args).result()
         finally:
             # Of some libraries the number holds for all threads of the process.
             pool.submit(torch.set_num_threads, before).result()
+
+
+def _measure_packed(shape: tuple[int, int, int]) -> dict[str, dict[str, float]]:
+    torch.set_num_threads(1)
+    rows, ins, outs = shape
+    clock = time.thread_time if time.get_clock_info('thread_time').resolution < 1e-5 else time.perf_counter
+    with torch.no_grad():
+        tokens, weight = _matrix(rows, ins), _matrix(outs, ins)
+        packed = torch.ops.mkldnn._reorder_linear_weight(weight, rows)
+        products = {
+            'torch': lambda: F.linear(tokens, weight),
+            'onednn': lambda: onednn_product(tokens, packed, None),
+        }
+        return {_PACKED: _rates_of(products, 2e-9 * rows * ins * outs, clock)}
 
 
 def _measure(shape: tuple[int, int, int], threads: int) -> dict[str, dict[str, float]]:
@@ -137,11 +182,18 @@ def _measure(shape: tuple[int, int, int], threads: int) -> dict[str, dict[str, f
 
 
 def _rates(left: Tensor, right: Tensor, operations: float, clock: Callable[[], float]) -> dict[str, float]:
-    times: dict[str, list[float]] = {name: [] for name in LIBRARIES}
+    products = {name: partial(product, left, right, None) for name, product in LIBRARIES.items()}
+    return _rates_of(products, operations, clock)
+
+
+def _rates_of(
+    products: Mapping[str, Callable[[], Tensor]], operations: float, clock: Callable[[], float]
+) -> dict[str, float]:
+    times: dict[str, list[float]] = {name: [] for name in products}
     for turn in range(_ROUNDS_UNDER_LOAD + 1):
-        for name, product in LIBRARIES.items():
+        for name, product in products.items():
             start = clock()
-            product(left, right, None)
+            product()
             # The first turn loads libraries and makes code.
             times[name] += [clock() - start] if turn else []
         if turn >= _ROUNDS and all(_is_steady(sorted(found)) for found in times.values()):
@@ -169,10 +221,10 @@ def _made_for() -> dict[str, Any]:
     }
 
 
-def _read(path: Path) -> dict[str, dict[str, float]] | None:
+def _read(path: Path, forms: Sequence[str] = FORMS) -> dict[str, dict[str, float]] | None:
     """Rates from a file, None where it is not there or is none of ours."""
     try:
         rates = json.loads(path.read_text())['GFLOP/s']
-        return {form: {name: float(rates[form][name]) for name in LIBRARIES} for form in FORMS}
+        return {form: {name: float(rates[form][name]) for name in LIBRARIES} for form in forms}
     except (OSError, ValueError, KeyError, TypeError):
         return None

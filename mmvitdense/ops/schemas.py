@@ -36,7 +36,7 @@ _LIBRARY.define(
 # As that; the second says whether there is a kernel of the first for float32, or bfloat16, on this processor.
 _LIBRARY.define(
     'map_attention(Tensor qkv, int heads, int height, int width, int window, Tensor? fill, Tensor? row_table, '
-    'Tensor? column_table) -> Tensor'
+    'Tensor? column_table, Tensor? offsets, Tensor? of_prefix) -> Tensor'
 )
 _LIBRARY.define('has_map_attention(bool bfloat16) -> bool')
 _LIBRARY.define('winograd_input(Tensor maps, int padding, int first, int count) -> Tensor')

@@ -22,24 +22,27 @@ from .schemas import OPS
 
 _POINTS = (0.75, 1.5)
 """Where polynomials are evaluated besides 0 and infinity, with both signs; the kernels have the same."""
-_CHANNELS = 32
-"""So many in and out at least are worth the transforms."""
+_CHANNELS = {torch.float32: 128, torch.bfloat16: 512}
+"""So many in and out at least are worth the transforms, against a convolution in a type."""
 _TILES = 24
 """So many at least are worth to read four times the weights."""
 _AT_ONCE = 4 * 2**20
 """Numbers that are transformed at once, so that they stay in the caches."""
 _ROWS = 256
+_OUTS_AT_ONCE = 64
+"""Channels whose weights are transformed at once in float64."""
 
 
-def can_transform(conv: nn.Conv2d) -> bool:
-    """Whether a convolution of 3 x 3 pixels in float32 can be a `WinogradConv2d`, and gains by it."""
+def can_transform(conv: nn.Conv2d, dtype: torch.dtype = torch.float32) -> bool:
+    """Whether a convolution of 3 x 3 pixels can be a `WinogradConv2d`, and gains by it against one that computes in
+    `dtype`."""
     fits = (
         conv.kernel_size == (3, 3)
         and conv.stride == conv.dilation == (1, 1)
         and conv.groups == 1
         and conv.padding in ((0, 0), (1, 1))
         and conv.padding_mode == 'zeros'
-        and min(conv.in_channels, conv.out_channels) >= _CHANNELS
+        and min(conv.in_channels, conv.out_channels) >= _CHANNELS[dtype]
         and conv.weight.dtype == torch.float32
         and conv.weight.device.type == 'cpu'
     )
@@ -59,16 +62,18 @@ class WinogradConv2d(InferenceLayer, nn.Conv2d):
     Args:
         conv: The layer, see `can_transform`.
         relu: Whether negative results become zero.
+        result: bfloat16 for a part of a model that computes in that, by autocast: it computes in float32 all the same,
+            which is faster where it is wide. With float32 it is autocast that decides.
     """
 
     dtype = torch.float32
 
-    def __init__(self, conv: nn.Conv2d, relu: bool = False):
+    def __init__(self, conv: nn.Conv2d, relu: bool = False, result: torch.dtype = torch.float32):
         nn.Module.__init__(self)
         self.__dict__.update({name: value for name, value in vars(conv).items() if not name.startswith('_')})
         self._reversed_padding_repeated_twice = conv._reversed_padding_repeated_twice
         self.weight, self.bias = conv.weight, conv.bias
-        self.relu = relu
+        self.relu, self.result = relu, result
         self._pack()
         self.eval()
 
@@ -78,7 +83,10 @@ class WinogradConv2d(InferenceLayer, nn.Conv2d):
         padding = self.padding[0]
         height, width = (side + 2 * padding - 2 for side in maps.shape[-2:])
         rows, columns = -(-height // 4), -(-width // 4)
-        known = _has_kernels() and maps.dim() == 4 and maps.dtype == torch.float32 and maps.shape[1] == self.in_channels
+        if self.result != torch.float32:
+            maps = maps.float()
+        known = maps.dim() == 4 and maps.dtype == torch.float32 and maps.shape[1] == self.in_channels
+        known = known and _has_kernels() and (self.result != torch.float32 or not torch.is_autocast_enabled('cpu'))
         if not known or min(height, width) < 1 or len(maps) * rows * columns < _TILES:
             out = self._conv_forward(maps, self.weight, self.bias)
             return out.relu_() if self.relu else out
@@ -86,14 +94,15 @@ class WinogradConv2d(InferenceLayer, nn.Conv2d):
         layout = torch.channels_last if last else torch.contiguous_format
         maps = maps.contiguous(memory_format=layout)
         out = torch.empty((len(maps), self.out_channels, height, width), memory_format=layout)
-        total = len(maps) * rows
         step = max(1, _AT_ONCE // (36 * (self.in_channels + self.out_channels)), _ROWS) // columns or 1
-        for first in range(0, total, step):
-            count = min(step, total - first)
-            tiles = OPS.winograd_input(maps, padding, first, count)
-            products = [self._multiply(some, weight) for some, weight in zip(tiles, self._weights)]
-            OPS.winograd_output(products, self.bias, self.relu, first, count, out)
-        return out
+        total = len(maps) * rows
+        with torch.autocast('cpu', enabled=False):
+            for first in range(0, total, step):
+                count = min(step, total - first)
+                tiles = OPS.winograd_input(maps, padding, first, count)
+                products = [self._multiply(some, weight) for some, weight in zip(tiles, self._weights)]
+                OPS.winograd_output(products, self.bias, self.relu, first, count, out)
+        return out if self.result == torch.float32 else out.to(self.result)
 
     def extra_repr(self) -> str:
         """What torch prints of the layer."""
@@ -120,9 +129,12 @@ class WinogradConv2d(InferenceLayer, nn.Conv2d):
 
 def transformed(weight: Tensor) -> Tensor:
     """Weights of 3 x 3 pixels, out x in x 3 x 3, as the 36 matrices that tiles are multiplied by, 36 x out x in."""
-    matrix = _of_weights().to(torch.float64)
-    wide = torch.einsum('ik,ockl,jl->ijoc', matrix, weight.detach().double(), matrix)
-    return wide.flatten(0, 1).to(weight.dtype).contiguous()
+    matrix, outs = _of_weights(), len(weight)
+    wide = weight.new_empty(36, *weight.shape[:2])
+    for first in range(0, outs, _OUTS_AT_ONCE):
+        some = weight.detach()[first : first + _OUTS_AT_ONCE].double()
+        wide[:, first : first + _OUTS_AT_ONCE] = torch.einsum('ik,ockl,jl->ijoc', matrix, some, matrix).flatten(0, 1)
+    return wide
 
 
 def _of_weights() -> Tensor:

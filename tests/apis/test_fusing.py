@@ -2,12 +2,14 @@
 
 import copy
 import pickle
+from types import SimpleNamespace
 
 import pytest
 import torch
 from mmcv.cnn import ConvModule
 from torch import nn
 
+from mmvitdense.apis import freed_memory
 from mmvitdense.apis.errors import InputError
 from mmvitdense.apis.fusing import fuse_for_inference
 from mmvitdense.layers import Attention
@@ -52,6 +54,29 @@ def test_a_block_has_nothing_beside_its_products_and_norms(image, monkeypatch):
     assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
 
 
+@pytest.mark.skipif(not has_map_attention(torch.float32), reason='no kernel of attention here')
+@pytest.mark.parametrize(
+    ('options', 'kernel'),
+    [
+        ({'rel_pos': 'bias'}, True),
+        ({'rel_pos': 'bias', 'window_size': 3, 'global_blocks': [1], 'pos_embed': None}, True),
+        ({'rope': {'kind': 'eva02'}}, True),
+        ({'rope': {'kind': 'eva02'}, 'window_size': 3, 'global_blocks': [1], 'qkv_bias': 'qv'}, True),
+        ({'rope': {'kind': 'eva02'}, 'window_size': 3, 'global_blocks': [1], 'window_pad': 'qkv'}, True),
+        # Rotated biases of keys fill the windows, which differ from place to place.
+        ({'rope': {'kind': 'eva02'}, 'window_size': 3, 'global_blocks': [1]}, False),
+    ],
+)
+def test_one_kernel_attends_with_biases_and_rotations(image, monkeypatch, options, kernel):
+    model = _vit(**options)
+    fused = fuse_for_inference(model)
+    with torch.no_grad():
+        (expected,) = model(image)
+    if kernel:
+        monkeypatch.setattr(Attention, '_attend', None)  # is not called
+    _same(fused, lambda _: (expected,), image)
+
+
 def test_hooks_lora_and_replaced_layers_count(image):
     model = _vit(act='quick_gelu')
     add_lora(model, rank=2, targets=('q', 'ffn'))
@@ -79,17 +104,30 @@ def test_norms_of_convolutions_are_folded_where_the_convolution_is_not_shared():
         ConvModule(4, 4, 3, bias=True, norm_cfg={'type': 'BN'}),
         nn.Sequential(shared, nn.BatchNorm2d(4)),
         nn.Sequential(shared, nn.BatchNorm2d(4, track_running_stats=False)),
-        nn.Sequential(nn.Conv2d(4, 32, 1), nn.Conv2d(32, 32, 3, padding=1), nn.BatchNorm2d(32), nn.ReLU()),
-        ConvModule(32, 32, 3, padding=1, norm_cfg={'type': 'BN'}),
+        nn.Sequential(nn.Conv2d(4, 128, 1), nn.Conv2d(128, 128, 3, padding=1), nn.BatchNorm2d(128), nn.ReLU()),
+        ConvModule(128, 128, 3, padding=1, norm_cfg={'type': 'BN'}),
     )
     redraw(model).eval()
     fused = fuse_for_inference(model)
     left = [type(module) for module in fused.modules() if isinstance(module, nn.BatchNorm2d)]
     assert len(left) == 2
     wide = [module.relu for module in fused.modules() if isinstance(module, WinogradConv2d)]
-    assert wide == ([True, False] if can_transform(nn.Conv2d(32, 32, 3)) else [])
+    assert wide == ([True, False] if can_transform(nn.Conv2d(128, 128, 3)) else [])
     maps = torch.randn(2, 3, 32, 32)
     _same(lambda maps: (fused(maps),), lambda maps: (model(maps),), maps)
+
+
+def test_wide_convolutions_of_a_model_in_bfloat16_compute_in_float32():
+    model = redraw(nn.Sequential(nn.Conv2d(8, 512, 1), nn.Conv2d(512, 512, 3, padding=1), nn.ReLU())).eval()
+    fused = fuse_for_inference(model, 'bfloat16')
+    last = [WinogradConv2d, nn.Identity] if can_transform(nn.Conv2d(128, 128, 3)) else [nn.Conv2d, nn.ReLU]
+    assert [type(layer) for layer in fused] == [nn.Conv2d, *last]
+    for size in (21, 7):
+        maps = torch.randn(1, 8, size, size)
+        with torch.no_grad():
+            got, wanted = fused(maps), model(maps)
+        assert got.dtype == torch.bfloat16
+        assert (got - wanted).norm() < 0.01 * wanted.norm()
 
 
 @pytest.mark.skipif(not can_pack(torch.bfloat16), reason='this processor has no instructions for bfloat16')
@@ -138,6 +176,27 @@ def test_without_packed_weights_the_numbers_are_the_same(image, monkeypatch):
     assert not any(isinstance(module, PackedLinear) for module in fused.modules())
     _same(fused, model, image)
     _same(fuse_for_inference(model, 'bfloat16'), model, image, 0.02)
+
+
+@pytest.mark.parametrize('most', [2**28, 2**25, 0])
+def test_memory_is_kept_as_far_as_the_library_takes_it(monkeypatch, most):
+    calls = []
+
+    def mallopt(what, size):
+        calls.append((what.value, size.value))
+        return int(what.value != -3 or size.value <= most)
+
+    for name in freed_memory._VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(freed_memory.platform, 'libc_ver', lambda: ('glibc', '2.36'))
+    monkeypatch.setattr(freed_memory.ctypes, 'CDLL', lambda _: SimpleNamespace(mallopt=mallopt))
+    keeps = freed_memory.keep_freed_memory.__wrapped__
+    assert keeps() == bool(most)
+    assert (calls[-1] == (-1, 2**30)) == bool(most)
+    calls.clear()
+    monkeypatch.setenv('MALLOC_TRIM_THRESHOLD_', '1')
+    assert not keeps()
+    assert not calls
 
 
 def test_boxes_and_maps_are_made_in_float32():

@@ -20,7 +20,7 @@ CASES = {
 }
 
 
-def _expected(qkv, heads, grid, window, fill, tables):
+def _expected(qkv, heads, grid, window, fill, tables, offsets=None):
     qkv, (height, width) = qkv.double(), grid
     channels, prefix = qkv.shape[-1], qkv.shape[1] - height * width
     if window:
@@ -39,6 +39,14 @@ def _expected(qkv, heads, grid, window, fill, tables):
         of_columns = torch.einsum('bnyxd,xdk->bnyxk', maps, tables[1].double())
         bias = (of_rows[..., :, None] + of_columns[..., None, :]).flatten(-2).flatten(2, 3)
         logits = logits + F.pad(bias, (prefix, 0, prefix, 0))
+    if offsets is not None:
+        tall, wide = (window, window) if window else grid
+        y, x = (each.flatten() for each in torch.meshgrid(torch.arange(tall), torch.arange(wide), indexing='ij'))
+        biases = offsets[0][:, y[None] - y[:, None] + tall - 1, x[None] - x[:, None] + wide - 1]
+        bias = F.pad(biases, (prefix, 0, prefix, 0))
+        from_prefix, to_prefix, among = offsets[1].T[:, :, None, None]
+        bias[:, :prefix, prefix:], bias[:, prefix:, :prefix], bias[:, :prefix, :prefix] = from_prefix, to_prefix, among
+        logits = logits + bias.double()
     out = (logits.softmax(-1) @ value).transpose(1, 2).flatten(2)
     if window:
         out = out.unflatten(1, (window, window)).unflatten(0, (-1, rows, columns)).transpose(2, 3)
@@ -55,12 +63,13 @@ def test_against_the_definition(case, dtype):
     torch.manual_seed(0)
     side = (window, window) if window else grid
     tables = tuple(axis_table(torch.randn(2 * length - 1, dims) / 4, length).transpose(1, 2) for length in side)
+    offsets = torch.randn(heads, *(2 * length - 1 for length in side)), torch.randn(heads, 3)
     # A slice of a wider tensor, as no product gives one.
     qkv = torch.randn(images, prefix + grid[0] * grid[1], 3 * heads * dims + 5).to(dtype)[..., 5:]
     for fill in (None, torch.randn(3 * heads * dims).to(dtype)) if window else (None,):
-        for given in (None, tables):
-            out = map_attention(qkv, heads, grid, window, fill, given)
-            expected = _expected(qkv, heads, grid, window, fill, given)
+        for given in ((None, None), (tables, None), (None, offsets)):
+            out = map_attention(qkv, heads, grid, window, fill, *given)
+            expected = _expected(qkv, heads, grid, window, fill, *given)
             assert (out.dtype, out.shape) == (dtype, expected.shape)
             assert (out - expected).norm() < (2e-6 if dtype == torch.float32 else 1e-2) * expected.norm()
 
@@ -74,6 +83,8 @@ def test_what_does_not_fit_is_refused():
             map_attention(qkv, *arguments)
     with pytest.raises(ValueError, match='table has shape'):
         map_attention(qkv, 2, (2, 3), tables=(torch.zeros(2, 4, 2), torch.zeros(3, 5, 3)))
+    with pytest.raises(ValueError, match='biases have shape'):
+        map_attention(qkv, 2, (2, 3), offsets=(torch.zeros(2, 3, 4), torch.zeros(2, 3)))
     with pytest.raises(RuntimeError, match='no kernel for torch.float64'):
         map_attention(qkv.double(), 2, (2, 3))
     assert map_attention(qkv[:0], 2, (2, 3)).shape == (0, 6, 8)

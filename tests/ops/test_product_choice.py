@@ -161,3 +161,28 @@ class _Layer(nn.Module):
 
     def forward(self, tokens):
         return apply_linear(self.layer, tokens)
+
+
+@needs_onednn
+@pytest.mark.parametrize(('onednn', 'expected'), [(98.0, True), (90.0, False)])
+def test_weights_are_packed_where_that_is_not_slower(monkeypatch, cache, onednn, expected):
+    found = {'packed': {'torch': 100.0, 'onednn': onednn}}
+    times = []
+    monkeypatch.setattr(product_choice, 'measured_packed_rates', lambda: times.append(1) or found)
+    assert product_choice.packed_pays() == product_choice.packed_pays() == expected
+    assert len(times) == len(list(cache.glob('*.json'))) == 1
+    monkeypatch.setenv(product_choice.VARIABLE, 'onednn')
+    assert product_choice.packed_pays()
+    # Where nothing can be kept it holds for the process.
+    monkeypatch.delenv(product_choice.VARIABLE)
+    monkeypatch.setenv(building.CACHE_VARIABLE, '/dev/null/nothing')
+    with pytest.warns(UserWarning, match='cannot be written'):
+        assert product_choice.packed_pays() == expected
+    assert len(times) == 2
+
+
+@needs_onednn
+def test_packed_products_are_measured():
+    rates = product_choice.measured_packed_rates()['packed']
+    assert set(rates) == set(LIBRARIES)
+    assert min(rates.values()) > 0

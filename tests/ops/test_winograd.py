@@ -18,7 +18,7 @@ CASES = {
     'a-row-of-one-tile': (1, 32, 32, (3, 99), 0, False),
     'fewer-tiles-than-are-worth-it': (1, 32, 32, (5, 9), 1, False),
 }
-needs_kernels = pytest.mark.skipif(not can_transform(nn.Conv2d(32, 32, 3)), reason='the kernels are not compiled here')
+needs_kernels = pytest.mark.skipif(not can_transform(nn.Conv2d(128, 128, 3)), reason='no compiled kernels here')
 
 
 @needs_kernels
@@ -56,25 +56,27 @@ def test_against_the_definition(case, monkeypatch):
 
 @needs_kernels
 def test_what_is_transformed_and_what_is_refused():
-    conv = nn.Conv2d(32, 32, 3, padding=1)
+    conv = nn.Conv2d(128, 128, 3, padding=1)
     others = [
-        nn.Conv2d(32, 32, 1),
-        nn.Conv2d(32, 32, 3, stride=2),
-        nn.Conv2d(32, 32, 3, dilation=2),
-        nn.Conv2d(64, 64, 3, groups=2),
-        nn.Conv2d(32, 32, 3, padding=1, padding_mode='reflect'),
-        nn.Conv2d(32, 32, 3, padding='same'),
-        nn.Conv2d(3, 64, 3, padding=1),
+        nn.Conv2d(128, 128, 1),
+        nn.Conv2d(128, 128, 3, stride=2),
+        nn.Conv2d(128, 128, 3, dilation=2),
+        nn.Conv2d(256, 256, 3, groups=2),
+        nn.Conv2d(128, 128, 3, padding=1, padding_mode='reflect'),
+        nn.Conv2d(128, 128, 3, padding='same'),
+        nn.Conv2d(64, 256, 3, padding=1),
         copy.deepcopy(conv).double(),
     ]
     assert can_transform(conv)
     assert not any(map(can_transform, others))
-    fast, maps = WinogradConv2d(conv), torch.randn(2, 32, 24, 20)
+    fast, maps = WinogradConv2d(conv), torch.randn(2, 128, 24, 20)
     with torch.no_grad():
         expected = fast(maps)
         for other in (copy.deepcopy(fast), pickle.loads(pickle.dumps(fast)), fast.float()):
             assert torch.equal(other(maps), expected)
-        assert fast(maps[:0]).shape == (0, 32, 24, 20)
+        assert fast(maps[:0]).shape == (0, 128, 24, 20)
+        with torch.autocast('cpu', torch.bfloat16):
+            assert torch.equal(fast(maps), conv(maps))
     refused = {
         'no state dict': fast.state_dict,
         'cannot be loaded': lambda: fast.load_state_dict(conv.state_dict()),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -15,6 +16,8 @@ from mmvitdense.export.tracing import trace
 from mmvitdense.export.wrapped import Wrapped
 from mmvitdense.export.writing import save_onnx, to_onnx
 from mmvitdense.models.backbones.plain_vit import PlainViT
+from mmvitdense.models.backbones.vit_adapter import ViTAdapter
+from mmvitdense.models.backbones.vit_comer import ViTCoMer
 from mmvitdense.models.necks.simple_feature_pyramid import SimpleFeaturePyramid
 
 _CONFIGS = Path(__file__).parents[2] / 'configs'
@@ -66,10 +69,24 @@ def _upernet(size: int) -> nn.Module:
     return ModelExport(cfg, None, ExportOptions(size=(size, size))).wrapped.module
 
 
+def _adapter(kind: type[nn.Module], size: int) -> nn.Module:
+    vit = {
+        'arch': 'small',
+        'window_size': 14,
+        'window_pad': 'qkv',
+        'layer_scale_init': 1.0,
+        'pos_embed_cls_slot': True,
+        'pretrain_img_size': 224,
+    }
+    return kind(vit, deform_num_heads=6)
+
+
 SERVED: dict[str, Callable[[int], nn.Module]] = {
     'served-plain-vit-s': _plain_vit,
     'served-vitdet-b': _vitdet,
     'served-upernet-vit-b': _upernet,
+    'served-vit-comer-s': partial(_adapter, ViTCoMer),
+    'served-vit-adapter-s': partial(_adapter, ViTAdapter),
 }
 """{name: function of the side of the image in pixels}."""
 

@@ -27,7 +27,7 @@ SETTINGS: dict[str, dict[str, str]] = {
 }
 """{name: environment variables}."""
 MODELS = ('vitdet-b', 'vit-comer-s', 'vit-adapter-s')
-SERVED = ('served-plain-vit-s', 'served-vitdet-b', 'served-upernet-vit-b')
+SERVED = ('served-plain-vit-s', 'served-vitdet-b', 'served-upernet-vit-b', 'served-vit-comer-s', 'served-vit-adapter-s')
 PASSES = {'forward': 5, 'training': 3}
 """{pass: rounds}."""
 SIZE = 512

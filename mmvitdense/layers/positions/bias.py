@@ -39,6 +39,13 @@ class BiasTable:
         table = owner.relative_position_bias_table
         return AttentionPosition(bias=relative_position_bias(table, self.grid, grid, prefix, self.with_cls_token))
 
+    def offsets(self, owner: nn.Module, grid: tuple[int, int]) -> tuple[Tensor, Tensor]:
+        """What `position` spreads over pairs of tokens, as `map_attention` takes it."""
+        table = owner.relative_position_bias_table
+        maps, cls_rows = _of_offsets(table, self.grid, grid, self.with_cls_token)
+        cls_rows = table.new_zeros(CLASS_OFFSETS, table.shape[1]) if cls_rows is None else cls_rows
+        return maps.flip(1, 2).float(), cls_rows.T.float()
+
     def grids(self) -> dict[str, tuple[int, int]]:
         """See `PositionTables`."""
         return {'relative_position_bias_table': tuple(self.grid)}
@@ -77,17 +84,24 @@ def relative_position_bias(
     Returns:
         heads x N x N with N = num_prefix_tokens + h*w, to be added to the logits.
     """
+    height, width = grid
+    maps, cls_rows = _of_offsets(table, table_grid, grid, with_cls_token)
+    # Entry (y, x, y', x') is the offset (y - y', x - x'): windows that slide over the reversed table.
+    pairs = maps.flip(1, 2).unfold(1, height, 1).unfold(2, width, 1).flip(1, 2)
+    bias = pairs.flatten(3, 4).flatten(1, 2)
+    return _with_prefix(bias, cls_rows, num_prefix_tokens) if num_prefix_tokens else bias
+
+
+def _of_offsets(
+    table: Tensor, table_grid: tuple[int, int], grid: tuple[int, int], with_cls_token: bool
+) -> tuple[Tensor, Tensor | None]:
+    """Biases of offsets of a grid, heads x (2*h - 1) x (2*w - 1), and the rows of the class token if there are any."""
     offsets, cls_rows = table, None
     if with_cls_token:
         offsets, cls_rows = table[:-CLASS_OFFSETS], table[-CLASS_OFFSETS:]
     if tuple(grid) != tuple(table_grid):
         offsets = resize_bias_table(offsets, table_grid, grid)
-    height, width = grid
-    maps = offsets.T.unflatten(1, (num_axis_offsets(height), num_axis_offsets(width)))
-    # Entry (y, x, y', x') is the offset (y - y', x - x'): windows that slide over the reversed table.
-    pairs = maps.flip(1, 2).unfold(1, height, 1).unfold(2, width, 1).flip(1, 2)
-    bias = pairs.flatten(3, 4).flatten(1, 2)
-    return _with_prefix(bias, cls_rows, num_prefix_tokens) if num_prefix_tokens else bias
+    return offsets.T.unflatten(1, tuple(num_axis_offsets(side) for side in grid)), cls_rows
 
 
 def _with_prefix(bias: Tensor, cls_rows: Tensor | None, count: int) -> Tensor:

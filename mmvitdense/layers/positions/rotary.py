@@ -42,6 +42,12 @@ class Rotation(NamedTuple):
         """That of the last `count` tokens."""
         return self._replace(cos=self.cos[-count:], sin=self.sin[-count:])
 
+    def repeated(self, window: tuple[int, int], grid: tuple[int, int]) -> Rotation:
+        """That of the patches of a grid (h, w), each rotated as its place in a window is."""
+        rows, columns = (torch.arange(side) % length for side, length in zip(grid, window))
+        places = (rows[:, None] * window[1] + columns).flatten()
+        return self._replace(cos=self.cos[places], sin=self.sin[places])
+
 
 def rotate(tokens: Tensor, rotation: Rotation) -> Tensor:
     """Rotate queries or keys, ... x N x d, in float32 or wider; the result has their type."""

@@ -13,6 +13,10 @@ struct AttentionCall {
   const void* fill;  // 3 x heads x dims, or null for zeros
   const float* row_table;  // side x dims x padded(side): of query row, channel, key row; or null
   const float* column_table;
+  // Biases of the offsets from a query to a key, heads x (2 * rows - 1) x (2 * columns - 1) from large negative to large
+  // positive ones, and heads x 3 from tokens of the prefix to patches, back, and among themselves; or null.
+  const float* offsets;
+  const float* of_prefix;
   void* out;  // batch x tokens x heads x dims: without the prefix where there are windows
   char* packed;  // sequences x heads x packed_bytes
   int64_t packed_bytes;

@@ -217,6 +217,25 @@ inline void add_terms(float* logits, int64_t prefix, float factor, const float* 
   }
 }
 
+// Logits times `factor`, plus `of_prefix` for keys before the patches, and for these a row of biases for each of theirs,
+// or `of_patches` where there are none.
+inline void add_offsets(float* logits, int64_t prefix, float factor, float of_prefix, float of_patches,
+                        const float* biases, int64_t stride, int64_t rows, int64_t columns) {
+  for (int64_t i = 0; i < prefix; ++i) logits[i] = logits[i] * factor + of_prefix * kLog2e;
+  const __m512 times = _mm512_set1_ps(factor), log2e = _mm512_set1_ps(kLog2e);
+  const __m512 same = _mm512_set1_ps(of_patches * kLog2e);
+  for (int64_t row = 0; row < rows; ++row) {
+    float* const start = logits + prefix + row * columns;
+    for (int64_t column = 0; column < columns; column += kLanes) {
+      const __mmask16 lanes = first_lanes(columns - column);
+      const __m512 bias =
+          biases ? _mm512_mul_ps(_mm512_maskz_loadu_ps(lanes, biases + row * stride + column), log2e) : same;
+      const __m512 sum = _mm512_fmadd_ps(_mm512_maskz_loadu_ps(lanes, start + column), times, bias);
+      _mm512_mask_storeu_ps(start + column, lanes, sum);
+    }
+  }
+}
+
 // Weights of a row of logits before they are divided by their sum, which is returned. `weights` may be the logits.
 inline float weigh(const float* logits, int64_t count, float factor, Number* weights) {
   const int64_t whole = count / kLanes * kLanes;
@@ -332,9 +351,19 @@ class Block {
     Number* const weights = (Number*)scratch_.weights + row * wide;
     const float factor = call_.scale * kLog2e;
     const int64_t patch = place_.key_of(first_ + row) - (call_.window ? 0 : call_.prefix);
-    if (!call_.row_table) return weigh(logits, layout_.keys, factor, weights);
+    if (!call_.row_table && !call_.offsets) return weigh(logits, layout_.keys, factor, weights);
     const int64_t height = call_.window ? call_.window : call_.height;
     const int64_t width = call_.window ? call_.window : call_.width;
+    if (call_.offsets) {
+      const int64_t stride = 2 * width - 1;
+      const float* const first = call_.offsets + head_ * (2 * height - 1) * stride;
+      const float* const biases =
+          patch < 0 ? nullptr : first + (height - 1 - patch / width) * stride + width - 1 - patch % width;
+      const float* const of_prefix = call_.of_prefix + 3 * head_;
+      add_offsets(logits, layout_.keys - height * width, factor, of_prefix[patch < 0 ? 2 : 1], of_prefix[0], biases,
+                  stride, height, width);
+      return weigh(logits, layout_.keys, 1.0f, weights);
+    }
     float* const of_columns = scratch_.terms + up(height, kLanes);
     if (patch < 0) {
       __builtin_memset(scratch_.terms, 0, 4 * (up(height, kLanes) + up(width, kLanes)));

@@ -36,9 +36,16 @@ void check_table(const at::Tensor& table, int64_t side, int64_t dims) {
                     "a table has shape ", table.sizes(), "; expected ", side, " x ", dims, " x ", wide, " in float32");
 }
 
+void check_biases(const at::Tensor& biases, at::IntArrayRef sizes) {
+  TORCH_CHECK_VALUE(biases.sizes().equals(sizes) && biases.scalar_type() == at::kFloat && biases.is_contiguous() &&
+                        biases.device().is_cpu(),
+                    "biases have shape ", biases.sizes(), "; expected ", sizes, " in float32");
+}
+
 at::Tensor map_attention(const at::Tensor& qkv, int64_t heads, int64_t height, int64_t width, int64_t window,
                          const c10::optional<at::Tensor>& fill, const c10::optional<at::Tensor>& row_table,
-                         const c10::optional<at::Tensor>& column_table) {
+                         const c10::optional<at::Tensor>& column_table, const c10::optional<at::Tensor>& offsets,
+                         const c10::optional<at::Tensor>& of_prefix) {
   const AttentionKernels kernels = attention_kernels(qkv.scalar_type());
   TORCH_CHECK_VALUE(kernels.attend, "map_attention has no kernel for ", qkv.scalar_type(), " on this processor");
   TORCH_CHECK_VALUE(qkv.dim() == 3 && heads > 0 && qkv.size(2) > 0 && qkv.size(2) % (3 * heads) == 0, "qkv has shape ",
@@ -68,6 +75,15 @@ at::Tensor map_attention(const at::Tensor& qkv, int64_t heads, int64_t height, i
     check_table(*column_table, window ? window : width, call.dims);
     call.row_table = row_table->const_data_ptr<float>();
     call.column_table = column_table->const_data_ptr<float>();
+  }
+  TORCH_CHECK_VALUE(offsets.has_value() == of_prefix.has_value() && !(offsets && row_table),
+                    "biases of offsets are given with those of the prefix, and without tables");
+  if (offsets) {
+    const int64_t rows = window ? window : height, columns = window ? window : width;
+    check_biases(*offsets, {heads, 2 * rows - 1, 2 * columns - 1});
+    check_biases(*of_prefix, {heads, 3});
+    call.offsets = offsets->const_data_ptr<float>();
+    call.of_prefix = of_prefix->const_data_ptr<float>();
   }
   const at::Tensor out =
       at::empty({call.batch, window ? height * width : call.tokens(), heads * call.dims}, qkv.options());
