@@ -187,7 +187,9 @@ def _compiler() -> str:
 @functools.cache
 def _is_gcc() -> bool:
     try:
-        answer = subprocess.run([*_compiler().split(), '--version'], capture_output=True, text=True, errors='replace', check=False)
+        answer = subprocess.run(
+            [*_compiler().split(), '--version'], capture_output=True, text=True, errors='replace', check=False
+        )
     except OSError:
         return False
     return 'Free Software Foundation' in answer.stdout

@@ -158,7 +158,7 @@ def test_tensors_that_start_anywhere(kernels, kind):
 @pytest.mark.parametrize('dtype', [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize('kind', OPS)
 def test_reads_what_belongs_to_the_call(kernels, kind, dtype):
-    """Each argument lies in a larger tensor of NaN: in rows one longer, in every second row, with dimensions exchanged."""
+    """Each argument lies in a larger tensor of NaN: in longer rows, in every second row, with dimensions exchanged."""
     ours, exact = OPS[kind]
     problem = make(kernels, torch.float32, shapes=[(4, 5), (3, 2)], queries=26, channels=24)
     arguments, grad = with_exact(problem, kind, dtype)

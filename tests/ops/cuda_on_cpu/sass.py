@@ -163,7 +163,8 @@ def main() -> None:
             for name in arguments.unit:
                 unit = Path(name) if name.endswith('.cu') else arguments.sources / 'cuda' / f'{name}.cu'
                 if not unit.exists():
-                    continue  # an older state has fewer
+                    print(f'there is no {unit}', file=sys.stderr)  # an older state has fewer
+                    continue
                 cubin = compiled(unit, architecture, Path(folder))
                 used = resources(cubin)
                 for kernel, instructions in kernels(cubin).items():
