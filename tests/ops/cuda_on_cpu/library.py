@@ -84,8 +84,8 @@ FAULTS = (
 )
 # Groups of sixteen lanes, which no problem of sanitized.py has.
 SIXTEEN_LANES = ('cuda/dispatch.h', 'Layout<T, V, 16>', 'Layout<T, V, 32>')
-# Grids of few rows or blocks, so that blocks go on to the next heads, images, pixels and reference points.
-FEW_ROWS = (('cuda/samples.cuh', '65535', '3'), ('cuda/deterministic.cu', '1 << 20', '3'))
+# Grids of few rows, or of one block, so that blocks go on to the next heads, images, pixels and reference points.
+FEW_ROWS = (('cuda/samples.cuh', '65535', '3'), ('cuda/deterministic.cu', '1 << 20', '1'))
 
 FLAVOURS = {
     'sm_90': Flavour(900, edits=BFLOAT16),
