@@ -8,7 +8,7 @@ head puts out before it becomes a box; mmdet 3 does not.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cache
 from typing import Any
 
@@ -18,12 +18,15 @@ from torch.utils._pytree import tree_map
 
 _OF_BOXES = {
     'mmdet.models.dense_heads.base_dense_head': 'BaseDenseHead',
+    'mmdet.models.dense_heads.detr_head': 'DETRHead',
     'mmdet.models.roi_heads.bbox_heads': 'BBoxHead',
 }
 _OF_MAPS = {
     'mmdet.models.roi_heads.mask_heads': 'FCNMaskHead',
     'mmseg.models.decode_heads.decode_head': 'BaseDecodeHead',
 }
+_BRANCHES = ('reg_branches', 'fc_reg')
+"""Parts of heads of queries to whose outputs a reference in float32 is added in place, in their type."""
 _NARROW = (torch.float16, torch.bfloat16)
 
 
@@ -37,8 +40,10 @@ def give_float32(model: nn.Module, maps: bool = False) -> None:
     """
     kinds = _loaded(_OF_BOXES | _OF_MAPS if maps else _OF_BOXES)
     for module in model.modules():
-        if isinstance(module, kinds) and not isinstance(module, _GivesFloat32):
-            module.__class__ = _giving_float32(type(module))
+        if isinstance(module, kinds):
+            for part in (module, *_branches(module)):
+                if not isinstance(part, _GivesFloat32):
+                    part.__class__ = _giving_float32(type(part))
 
 
 def computes_in_16_bits(cfg: Any) -> bool:
@@ -64,6 +69,15 @@ def derived(kind: type[nn.Module], forward: Callable[..., Any], *marks: type) ->
     """A class that passes for another but for its `forward`."""
     own = {'forward': forward, '__module__': kind.__module__, '__doc__': kind.__doc__}
     return type(kind.__name__, (kind, *marks), own)
+
+
+def _branches(head: nn.Module) -> Iterator[nn.Module]:
+    for name in _BRANCHES:
+        part = getattr(head, name, None)
+        if isinstance(part, nn.ModuleList):
+            yield from part
+        elif isinstance(part, nn.Module):
+            yield part
 
 
 def _widened(value: Any) -> Any:

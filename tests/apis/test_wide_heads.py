@@ -8,7 +8,7 @@ import torch
 from mmvitdense.apis.wide_heads import computes_in_16_bits, give_float32
 
 pytest.importorskip('mmdet')
-from mmdet.models import RPNHead
+from mmdet.models import DINOHead, RPNHead
 from mmdet.structures import DetDataSample
 from mmengine.config import ConfigDict
 
@@ -48,6 +48,24 @@ def test_boxes_far_from_the_corner_stand_where_their_anchors_do():
     assert isinstance(wide, RPNHead)
     assert (_boxes(wide, maps) - wanted).abs().max() < 1e-3
     assert (_boxes(head, maps) - wanted).abs().max() > 1
+
+
+def test_boxes_of_queries_stand_where_their_references_do():
+    losses = {'loss_cls': {'type': 'mmdet.FocalLoss', 'use_sigmoid': True}, 'train_cfg': None}
+    head = DINOHead(num_classes=2, embed_dims=8, num_pred_layer=1, **losses)
+    for parameter in head.reg_branches.parameters():
+        parameter.data.zero_()
+    wide = copy.deepcopy(head)
+    give_float32(wide)
+    give_float32(wide)
+    references = torch.rand(1, 50, 4) * 0.4 + 0.5
+    found = {}
+    with torch.no_grad(), torch.autocast('cpu', torch.bfloat16):
+        for name, each in (('narrow', head), ('wide', wide)):
+            scores, found[name] = each(torch.randn(1, 1, 50, 8), [references])
+    assert scores.dtype == torch.float32
+    assert (found['wide'][0] - references).abs().max() < 1e-5
+    assert (found['narrow'][0] - references).abs().max() > 1e-3
 
 
 @pytest.mark.parametrize(
