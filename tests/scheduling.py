@@ -14,6 +14,7 @@ TOGETHER = {
     'tools in forks of a Python that has imported them': (
         'tests/integration/',
         'tests/compat/test_panopticapi.py',
+        'tests/datasets/test_shapes.py',
         'tests/reliability/test_bad_inputs.py',
         'tests/reliability/test_resources.py',
     ),

@@ -47,14 +47,15 @@ class TestViTCoMer(AdapterSuite):
             'num_extra_cti': 1,
         },
         'stagewise': {
-            'vit': VIT,
+            'vit': {**VIT, 'num_layers': 2},
+            'interaction_indexes': [[0, 0], [1, 1]],
             'vit_feature': 'stagewise',
             'num_extra_cti': 0,
             'cffn_ratio': None,
             'cnn_feature_interaction': False,
             'mrfp_ratio': 1.5,
-            'use_cti_tov': (True, False, False, False),
-            'use_cti_toc': (False, False, False, True),
+            'use_cti_tov': (True, False),
+            'use_cti_toc': (False, True),
         },
         'no-map': {
             'vit': {**VIT, 'num_layers': 1},
@@ -64,7 +65,15 @@ class TestViTCoMer(AdapterSuite):
             'num_extra_cti': 1,
         },
     }
-    exported = ('least',)
+    exported = {
+        'least': {
+            **variants['least'],
+            'vit': {**VIT, 'num_layers': 2},
+            'interaction_indexes': [[0, 0], [1, 1]],
+            'use_cti_tov': (True, False),
+            'use_cti_toc': (False, True),
+        },
+    }
 
     def test_recomputing_leaves_running_statistics_right(self):
         """A batch norm that runs twice counts once."""
