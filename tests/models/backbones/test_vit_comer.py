@@ -47,15 +47,14 @@ class TestViTCoMer(AdapterSuite):
             'num_extra_cti': 1,
         },
         'stagewise': {
-            'vit': {**VIT, 'num_layers': 2},
-            'interaction_indexes': [[0, 0], [1, 1]],
+            'vit': VIT,
             'vit_feature': 'stagewise',
             'num_extra_cti': 0,
             'cffn_ratio': None,
             'cnn_feature_interaction': False,
             'mrfp_ratio': 1.5,
-            'use_cti_tov': (True, False),
-            'use_cti_toc': (False, True),
+            'use_cti_tov': (True, False, False, False),
+            'use_cti_toc': (False, False, False, True),
         },
         'no-map': {
             'vit': {**VIT, 'num_layers': 1},
