@@ -1,8 +1,10 @@
 """Check this project on a GPU, in one command of under ten minutes: correctness, then speed, and one table at the end.
 
 Each check runs in processes of its own, so that an error of CUDA ends no other; its rows are written to
-FOLDER/rows.jsonl as they come, so that a run which is cut off has lost nothing. With `--device cpu` the checks
-themselves are tried: the CPU is then compared with itself, its kernels with plain PyTorch.
+FOLDER/rows.jsonl as they come, so that a run which is cut off has lost nothing; one that is terminated still prints the
+table. Where a command may take 280 seconds at most, `--share 1/3 --time-limit 270`, then 2/3 and 3/3, each run a third;
+each prints the table of all so far. With `--device cpu` the checks themselves are tried: the CPU is then compared with
+itself, its kernels with plain PyTorch.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ import argparse
 import logging
 import os
 import shutil
+import signal
 import sys
 import time
 from pathlib import Path
@@ -33,6 +36,9 @@ def main() -> int:
     parser.add_argument(
         '--time-limit', type=float, default=570, metavar='SECONDS', help='of all together (default: 570)'
     )
+    parser.add_argument(
+        '--share', type=_share, default=(1, 1), metavar='K/N', help='the K-th of N shares of all (default: all)'
+    )
     parser.add_argument('--jobs', type=int, default=os.cpu_count(), help='processes at a time (default: one a core)')
     parser.add_argument('--folder', type=Path, default=Path('work_dirs/check_gpu'), help='for rows and logs')
     parser.add_argument('--part', choices=[*CHECKS], help=argparse.SUPPRESS)
@@ -45,10 +51,17 @@ def main() -> int:
     return _whole(arguments)
 
 
+def _share(text: str) -> tuple[int, int]:
+    number, _, count = text.partition('/')
+    if not (number.isdigit() and count.isdigit() and 1 <= int(number) <= int(count)):
+        raise argparse.ArgumentTypeError(f'{text!r} is no share; give one as 1/3, 2/3 or 3/3')
+    return int(number), int(count)
+
+
 def _whole(arguments: argparse.Namespace) -> int:
     import torch
 
-    from tools.gpu_checks.running import Runner, table
+    from tools.gpu_checks.running import Runner, rows_in, table
 
     if arguments.device == 'cuda' and not torch.cuda.is_available():
         print(
@@ -61,9 +74,11 @@ def _whole(arguments: argparse.Namespace) -> int:
         return 1
     start = time.monotonic()
     names = [name for name in arguments.only or CHECKS if name not in arguments.skip]
-    runner = Runner(arguments.device, arguments.folder.resolve(), arguments.time_limit, arguments.jobs)
+    folder = arguments.folder.resolve()
+    runner = Runner(arguments.device, folder, arguments.time_limit, arguments.jobs, arguments.share)
+    signal.signal(signal.SIGTERM, lambda *_: runner.stop())
     runner.run(names, arguments.items)
-    lines = table(runner.rows)
+    lines = table(rows_in(folder))
     (runner.folder / 'table.txt').write_text('\n'.join(lines) + '\n')
     print('\n'.join(lines))
     bad = sum(row['status'] not in ('passed', 'measured', 'skipped') for row in runner.rows)

@@ -1,6 +1,7 @@
 # The published model and recipe for panoptic Cityscapes: norms of the ResNet-50 are trained. 8 GPUs with 4 images each.
 _base_ = [
     '../_base_/models/pem_panoptic.py',
+    '../_base_/models/resnet-50.py',
     '../_base_/datasets/cityscapes_panoptic-512x1024.py',
     '../_base_/schedules/pem_160k-ade20k.py',
     '../_base_/runtime_detection.py',
@@ -24,11 +25,9 @@ model = dict(
     ),
     backbone=dict(
         _delete_=True,
-        type='ResNet',
-        depth=50,
+        **_base_.resnet50,
         norm_cfg=dict(type='SyncBN', requires_grad=True),
         norm_eval=False,
-        init_cfg=dict(type='Pretrained', checkpoint='torchvision://resnet50'),
     ),
     neck=[pem],
     panoptic_head=classes,

@@ -16,7 +16,7 @@ from mmvitdense.apis.errors import InputError
 from mmvitdense.apis.library_export import LibraryExport, export_to
 from mmvitdense.apis.trunks import WHOLE, check_trunk, join_trunk
 from mmvitdense.checkpoints import FORMATS, CheckpointError, detect, fit_to_model, read_checkpoint
-from mmvitdense.checkpoints.files.conversion_record import read_record
+from mmvitdense.checkpoints.files.conversion_record import read_config, read_record
 from mmvitdense.checkpoints.files.ema_copies import split_ema_copies
 from mmvitdense.checkpoints.files.file_pages import FilePages
 from mmvitdense.checkpoints.files.pieces import converted_in_pieces, thinned
@@ -27,7 +27,7 @@ from mmvitdense.checkpoints.fit.options import FitOptions
 from mmvitdense.checkpoints.formats.contract import Format
 from mmvitdense.checkpoints.formats.describe import Description, describe
 from mmvitdense.checkpoints.formats.parts.spelling import spelled_options
-from mmvitdense.checkpoints.formats.recorded import as_recorded
+from mmvitdense.checkpoints.formats.recorded import with_all_known
 from mmvitdense.checkpoints.targets.choice import LIBRARIES
 from mmvitdense.compat import while_tools_run
 from mmvitdense.layers import held_vit
@@ -177,7 +177,8 @@ def convert_file(
             that is given cannot be that of the weights.
         InputError: There is no such layout, or there are no copies.
     """
-    return convert_read(read_checkpoint(source), source, layout, num_heads, options, ema, trunk, read_record(source))
+    beside = {'record': read_record(source), 'config': read_config(source)}
+    return convert_read(read_checkpoint(source), source, layout, num_heads, options, ema, trunk, **beside)
 
 
 def convert_read(
@@ -189,13 +190,19 @@ def convert_read(
     ema: bool = False,
     trunk: str | Path | None = None,
     record: Mapping[str, Any] = MappingProxyType({}),
+    config: Mapping[str, Any] = MappingProxyType({}),
 ) -> Conversion:
-    """As `convert_file`, of what was read already; messages call it `source`, and `record` is that of the file."""
+    """As `convert_file`, of what was read already.
+
+    Messages call it `source`; `record` is that of the file, and `config` what config.json beside it says.
+    """
     if layout not in LAYOUTS:
         raise InputError(f"The layout must be one of {', '.join(LAYOUTS)}, got '{layout}'.")
     given = {**(options or {}), **({} if num_heads is None else {'num_heads': num_heads})}
     state_dict, notes = _choose_copies(read, ema, source)
-    form = as_recorded(detect(state_dict), record)
+    form = with_all_known(detect(state_dict), state_dict, record, config)
+    if form.record is not None and not record:
+        notes.append(f'config.json beside the file says {spelled_options(form.record.options)}')
     lacks = form.trunk(state_dict)
     check_trunk(form, lacks, trunk, source)
 

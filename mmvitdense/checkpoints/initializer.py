@@ -16,7 +16,7 @@ from mmvitdense.layers import SelfInitialized, held_vit
 from mmvitdense.pretrainings import PRETRAININGS
 from mmvitdense.registry import WEIGHT_INITIALIZERS
 
-from .files.conversion_record import read_record, warn_of_guesses
+from .files.conversion_record import read_config, read_record, warn_of_guesses
 from .files.file_pages import FilePages
 from .files.pieces import thinned
 from .files.reading import CheckpointError, local_path, read_checkpoint
@@ -35,7 +35,7 @@ from .formats.contract import Format
 from .formats.detect import detect
 from .formats.mimdet import FORMAT as MIMDET
 from .formats.plain_vit import FORMAT as PLAIN_VIT
-from .formats.recorded import as_recorded
+from .formats.recorded import with_all_known
 
 _BACKBONE = 'backbone.'
 _CHUNK_BYTES = 1 << 27
@@ -209,7 +209,9 @@ class ViTPretrained:
 
     def _detect(self, state_dict: dict[str, Tensor]) -> Format:
         """The format of the file; of the family that is given, where it may be."""
-        form = as_recorded(detect(state_dict), read_record(self.checkpoint))
+        form = with_all_known(
+            detect(state_dict), state_dict, read_record(self.checkpoint), read_config(self.checkpoint)
+        )
         if self.family is None:
             return form
         if self.family not in (families := form.families(state_dict)):

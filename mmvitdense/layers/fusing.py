@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
-from mmvitdense.ops import PackedLinear, can_pack
+from mmvitdense.ops import PackedLinear, WinogradConv2d, can_pack, can_transform
 from mmvitdense.ops.linear_layer import is_plain, is_unwatched
 
 from .attention import Attention
@@ -59,7 +59,7 @@ class Fusing:
         self._own = {id(child) for module in model.modules() if _is_torchs_own(module) for child in module.modules()}
 
     def run(self) -> None:
-        """Merge LoRA, apply the rules, and pack the linear layers that are left."""
+        """Merge LoRA, apply the rules, and lay out the linear layers and convolutions that are left."""
         for parent, name, layer in self._layers(LowRankLinear):
             if self.is_free(layer):
                 setattr(parent, name, layer.plain().requires_grad_(False).eval())
@@ -70,6 +70,8 @@ class Fusing:
             packed = self.pack(layer)
             if packed is not layer:
                 setattr(parent, name, packed)
+        for parent, name, conv in self._layers(nn.Conv2d):
+            setattr(parent, name, self.transform(conv))
 
     def is_free(self, *modules: nn.Module) -> bool:
         """Whether modules may be changed: each stands in one place, and nothing is attached to it."""
@@ -85,6 +87,11 @@ class Fusing:
         if not (self.packs and known and layer.weight.device.type == 'cpu' and id(layer) not in self._own):
             return layer
         return PackedLinear(layer.weight, layer.bias, self.dtype, activation)
+
+    def transform(self, conv: nn.Module, relu: bool = False) -> nn.Module:
+        """A convolution, and a ReLU after it, by Winograd's algorithm; the convolution itself where that cannot be."""
+        known = type(conv) is nn.Conv2d and self.dtype == torch.float32 and self.is_free(conv)
+        return WinogradConv2d(conv, relu) if known and can_transform(conv) else conv
 
     def scale(self, layer: nn.Linear, gain: Tensor) -> None:
         """Fold a gain of the outputs, one for each or one number, into a layer."""
@@ -183,8 +190,14 @@ def _fuse_conv(stage: ConvNormReLU, fusing: Fusing) -> None:
 
 @fuses(nn.Sequential)
 def _fuse_sequence(layers: nn.Sequential, fusing: Fusing) -> None:
-    """Each batch norm goes into the convolution before it."""
-    names = list(layers._modules)
-    for before, after in pairwise(names):
-        if fusing.fold_norm(layers._modules[before], layers._modules[after]):
-            layers._modules[after] = nn.Identity()
+    """Each batch norm goes into the convolution before it, and then a ReLU where it can be done there."""
+    parts = layers._modules
+    for before, after in pairwise(list(parts)):
+        if fusing.fold_norm(parts[before], parts[after]):
+            parts[after] = nn.Identity()
+    left = [name for name, layer in parts.items() if type(layer) is not nn.Identity or not is_unwatched(layer)]
+    for before, after in pairwise(left):
+        if type(parts[after]) is nn.ReLU and fusing.is_free(parts[after]):
+            conv = fusing.transform(parts[before], relu=True)
+            if conv is not parts[before]:
+                parts[before], parts[after] = conv, nn.Identity()

@@ -99,7 +99,17 @@ class BatchNorm2d(nn.BatchNorm2d):
     """
 
     def forward(self, maps: Tensor) -> Tensor:
-        """Normalise B x num_features x H x W."""
+        """Normalise B x num_features x H x W.
+
+        Raises:
+            ValueError: In training, one image of one place.
+        """
+        if self.training and maps.numel() == self.num_features:
+            # torch's sentence does not say what to do.
+            raise ValueError(
+                f'Expected more than 1 value per channel when training, got input size {tuple(maps.shape)}: give each '
+                'process two images, or several processes a SyncBN'
+            )
         return with_gradient_layout(super().forward(maps))
 
 

@@ -10,14 +10,17 @@ from .map_attention import has_map_attention, map_attention
 from .module import MultiScaleDeformableAttention
 from .packed_linear import PackedLinear, can_pack
 from .suppression import soft_nms
+from .winograd import WinogradConv2d, can_transform
 
 __all__ = [
     'Linear',
     'MultiScaleDeformableAttention',
     'PackedLinear',
+    'WinogradConv2d',
     'apply_linear',
     'backend',
     'can_pack',
+    'can_transform',
     'has_map_attention',
     'linear',
     'map_attention',

@@ -9,11 +9,11 @@ from functools import cache
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from .inference_layer import InferenceLayer
 from .processor import multiplies_bfloat16
 from .product_choice import VARIABLE
-from .recording import is_exporting
 
 ACTIVATIONS = {'none': ('none', ''), 'relu': ('relu', ''), 'gelu': ('gelu', 'none'), 'gelu_tanh': ('gelu', 'tanh')}
 ACTIVATIONS['silu'] = ('swish', '')
@@ -36,7 +36,7 @@ def can_pack(dtype: torch.dtype) -> bool:
     return dtype == torch.float32 and os.environ.get(VARIABLE, 'auto') != 'torch'
 
 
-class PackedLinear(nn.Module):
+class PackedLinear(InferenceLayer):
     """A linear layer, an activation, and the sum with a residual; on a CPU, in inference alone.
 
     It holds no parameters: its weight is in oneDNN's own layout. Inputs of other types are cast to its own.
@@ -66,52 +66,28 @@ class PackedLinear(nn.Module):
     def forward(self, tokens: Tensor, residual: Tensor | None = None) -> Tensor:
         """Map ... x in_features to ... x out_features; `residual`, of the shape of the result, is added.
 
+        The sum with a residual is in float32 whatever the layer computes in: many are added up in a row.
+
         Raises:
             RuntimeError: More is asked than the inference of a CPU.
         """
-        self._check(tokens)
+        self.check(tokens)
         tokens = tokens.to(self.dtype)
-        if residual is not None and self.activation == 'none' and residual.shape[:-1] == tokens.shape[:-1]:
-            return torch.ops.mkldnn._linear_pointwise.binary(
-                tokens, residual.to(self.dtype), self._packed, self.bias, 'add'
-            )
+        joins = residual is not None and residual.dtype == self.dtype == torch.float32 and self.activation == 'none'
+        if joins and residual.shape[:-1] == tokens.shape[:-1]:
+            return torch.ops.mkldnn._linear_pointwise.binary(tokens, residual, self._packed, self.bias, 'add')
         name, algorithm = ACTIVATIONS[self.activation]
         out = torch.ops.mkldnn._linear_pointwise(tokens, self._packed, self.bias, name, [], algorithm)
-        return out if residual is None else residual + out
+        # Widened first: torch adds tensors of two types several times slower than of one.
+        return out if residual is None else out.float() + residual.float()
 
     def extra_repr(self) -> str:
         """What torch prints of the layer."""
         names = f'in_features={self.in_features}, out_features={self.out_features}, bias={self.bias is not None}'
         return f'{names}, {str(self.dtype).removeprefix("torch.")}, activation={self.activation}'
 
-    def _check(self, tokens: Tensor) -> None:
-        if tokens.device.type != 'cpu':
-            raise RuntimeError(f'a fused model runs on the CPU, got tokens on {tokens.device}: {_INSTEAD}')
-        if self.training:
-            raise RuntimeError(f'a fused model is in training mode and cannot be trained: call eval(), or {_INSTEAD}')
-        if tokens.requires_grad and torch.is_grad_enabled():
-            raise RuntimeError(f'gradients are asked of a fused model, which has none: {_INSTEAD}')
-        if torch.compiler.is_compiling() or is_exporting():
-            raise RuntimeError(f'a fused model can be neither compiled nor exported: {_INSTEAD}')
-
     def _pack(self, weight: Tensor) -> None:
         self._packed = torch.ops.mkldnn._reorder_linear_weight(weight.to(self.dtype).contiguous(), _ROWS)
-
-    def _apply(self, fn, recurse: bool = True) -> PackedLinear:
-        before = torch.empty(0, dtype=self.dtype)
-        after = fn(before)
-        if (after.device, after.dtype) != (before.device, before.dtype):
-            raise RuntimeError(
-                f'a fused model stays on the CPU in {self.dtype}, and is moved to {after.device} in {after.dtype}: '
-                f'{_INSTEAD}'
-            )
-        return super()._apply(fn, recurse)
-
-    def _save_to_state_dict(self, *args: Any) -> None:
-        raise RuntimeError(f'a fused model has no state dict: {_INSTEAD}')
-
-    def _load_from_state_dict(self, *args: Any) -> None:
-        raise RuntimeError(f'weights cannot be loaded into a fused model: {_INSTEAD}')
 
     def __getstate__(self) -> dict[str, Any]:
         """For copies and pickles, which cannot hold oneDNN's layout."""
@@ -120,6 +96,3 @@ class PackedLinear(nn.Module):
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
         self._pack(self._packed)
-
-
-_INSTEAD = 'use the model that it was made from'

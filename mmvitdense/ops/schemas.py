@@ -39,6 +39,10 @@ _LIBRARY.define(
     'Tensor? column_table) -> Tensor'
 )
 _LIBRARY.define('has_map_attention(bool bfloat16) -> bool')
+_LIBRARY.define('winograd_input(Tensor maps, int padding, int first, int count) -> Tensor')
+_LIBRARY.define(
+    'winograd_output(Tensor[] products, Tensor? bias, bool relu, int first, int count, Tensor(a!) maps) -> ()'
+)
 
 OPS = torch.ops.mmvitdense
 

@@ -13,7 +13,7 @@ from mmvitdense.apis.fusing import fuse_for_inference
 from mmvitdense.layers import Attention
 from mmvitdense.models import PlainViT
 from mmvitdense.models.tuning.lora import add_lora
-from mmvitdense.ops import PackedLinear, can_pack, has_map_attention
+from mmvitdense.ops import PackedLinear, WinogradConv2d, can_pack, can_transform, has_map_attention
 from tests.fidelity.agreement import redraw
 
 SMALL = {'embed_dims': 64, 'num_layers': 2, 'num_heads': 2, 'feedforward_channels': 96, 'img_size': 64}
@@ -79,13 +79,28 @@ def test_norms_of_convolutions_are_folded_where_the_convolution_is_not_shared():
         ConvModule(4, 4, 3, bias=True, norm_cfg={'type': 'BN'}),
         nn.Sequential(shared, nn.BatchNorm2d(4)),
         nn.Sequential(shared, nn.BatchNorm2d(4, track_running_stats=False)),
+        nn.Sequential(nn.Conv2d(4, 32, 1), nn.Conv2d(32, 32, 3, padding=1), nn.BatchNorm2d(32), nn.ReLU()),
+        ConvModule(32, 32, 3, padding=1, norm_cfg={'type': 'BN'}),
     )
     redraw(model).eval()
     fused = fuse_for_inference(model)
     left = [type(module) for module in fused.modules() if isinstance(module, nn.BatchNorm2d)]
     assert len(left) == 2
-    maps = torch.randn(2, 3, 12, 12)
+    wide = [module.relu for module in fused.modules() if isinstance(module, WinogradConv2d)]
+    assert wide == ([True, False] if can_transform(nn.Conv2d(32, 32, 3)) else [])
+    maps = torch.randn(2, 3, 32, 32)
     _same(lambda maps: (fused(maps),), lambda maps: (model(maps),), maps)
+
+
+@pytest.mark.skipif(not can_pack(torch.bfloat16), reason='this processor has no instructions for bfloat16')
+def test_residuals_are_summed_in_float32_in_bfloat16(image):
+    """Many layers add up no more rounding than autocast has, which sums in float32 too."""
+    model = redraw(PlainViT(**{**SMALL, 'num_layers': 10}, layer_scale_init=0.1)).eval()
+    with torch.no_grad():
+        (expected,), (fused,) = model(image), fuse_for_inference(model, 'bfloat16')(image)
+        with torch.autocast('cpu', torch.bfloat16):
+            (autocast,) = model(image)
+    assert (fused - expected).norm() < 1.15 * (autocast - expected).norm()
 
 
 @packs

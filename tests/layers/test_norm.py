@@ -67,6 +67,16 @@ class TestBuild:
             build_norm2d({'type': 'IN'}, 4)
 
 
+@pytest.mark.parametrize('kind', ['BN', 'SyncBN'])
+def test_one_image_of_one_place(kind):
+    """As the mean of an image is, which PEM and KMaX norm."""
+    norm, mean = build_norm2d({'type': kind}, 3), torch.ones(1, 3, 1, 1)
+    with pytest.raises(ValueError, match=r'more than 1 value per channel .*\(1, 3, 1, 1\): give each .* two images'):
+        norm(mean)
+    assert norm(mean.expand(2, 3, 1, 1)).shape == (2, 3, 1, 1)
+    assert norm.eval()(mean).shape == mean.shape
+
+
 @pytest.mark.parametrize('revert', [False, True], ids=['', 'reverted'])
 @pytest.mark.parametrize(('kind', 'training'), [('BN', False), ('BN', True), ('SyncBN', False), ('SyncBN', True)])
 @pytest.mark.parametrize('layout', [torch.contiguous_format, torch.channels_last])

@@ -9,7 +9,7 @@ from mmvitdense import ops
 from mmvitdense.ops import backends, building
 
 # The emulation with all types, where it is asked for: tests that compare bits of atomic sums fail on it.
-EMULATED = ['sm_90'] if os.environ.get('MMVITDENSE_EMULATE_CUDA') else []
+EMULATED = ['all_types'] if os.environ.get('MMVITDENSE_EMULATE_CUDA') else []
 
 
 @pytest.fixture(params=['cpu', pytest.param('cuda', marks=pytest.mark.cuda), *EMULATED])

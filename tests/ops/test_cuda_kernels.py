@@ -108,6 +108,15 @@ def test_more_levels_than_kernel_arguments_hold(kernels):
         ops.ms_deform_attn(*make(kernels, torch.float32, shapes=[(1, 1)] * 65).classic)
 
 
+def test_more_samples_than_32_bits_number(kernels):
+    """Of a query and head: its pairs of numbers are counted in 32 bits. Refused before anything is copied."""
+    value, _, locations, weights = make(kernels, torch.float32, shapes=[(1, 1)], points=1).classic
+    shape = *locations.shape[:4], 2**30
+    arguments = locations.expand(*shape, 2), weights.expand(shape)
+    with pytest.raises(ValueError, match=r'3 queries have 1073741824 samples a head; .* take less than .* 2\^30'):
+        ops.ms_deform_attn(value, [(1, 1)], *arguments)
+
+
 def test_more_heads_than_a_grid_has_rows(kernels):
     """Nor images; the emulation has grids of three rows."""
     heads, batch = (70_000, 1) if kernels == 'cuda' else (7, 4)

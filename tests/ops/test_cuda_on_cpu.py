@@ -9,7 +9,7 @@ import sys
 
 import pytest
 import torch
-from cuda_on_cpu import counts, library, sweep, translation
+from cuda_on_cpu import counts, library, sass, sweep, translation
 from problems import make, run, to
 
 from mmvitdense import ops
@@ -172,6 +172,47 @@ def test_counts(monkeypatch, capsys, set_fault):
     monkeypatch.setattr(sys, 'argv', ['counts.py', '--dtype', 'float32', '--part', '32', '--architecture', 'sm_80'])
     counts.main()
     assert re.search('forward_kernel<true, float.*: load .* B in sectors.*meetings', capsys.readouterr().out)
+
+
+# As cuobjdump writes it: a loop over logits, one over samples with two of them unrolled, in one over rounds of samples.
+LISTING = """
+		Function : forward_kernel<true, float, 4, 8>(Arguments)
+        /*0000*/                   LDC R1, c[0x0][0x28] ;
+        /*0010*/                   LDG.E.CONSTANT R67, desc[UR8][R6.64] ;
+        /*0020*/               @P1 BRA 0x10 ;
+        /*0030*/                   LDG.E.CONSTANT R67, desc[UR8][R6.64] ;
+        /*0040*/                   F2I.TRUNC.NTZ R2, R3 ;
+SAMPLES
+        /*0300*/              @!P0 BRA 0x100 ;
+        /*0310*/               @P0 BRA 0x30 ;
+        /*0320*/                   STG.E.128 desc[UR8][R6.64], R4 ;
+        /*0330*/                   STL.64 [R1], R4 ;
+        /*0340*/                   EXIT ;
+        /*0350*/                   BRA 0x350;
+        /*0360*/                   NOP;
+"""
+SAMPLE = (
+    'SHFL.IDX PT, R8, R9, R10, 0x1f',
+    '@P2 LDG.E.128.CONSTANT R4, desc[UR8][R2.64]',
+    'FFMA R4, R5, R6, R4',
+    'IADD3 R4, R5',
+)
+
+
+def test_instructions(monkeypatch):
+    lines = [f'/*{0x100 + 16 * i:04x}*/ {SAMPLE[i // 8]} ;' for i in range(32)]
+    lines = LISTING.replace('SAMPLES', '\n'.join(f'        {line}' for line in lines))
+    usage = ' Function forward_kernel<true, float, 4, 8>(Arguments):\n  REG:48 STACK:16 SHARED:0 LOCAL:0\n'
+    monkeypatch.setattr(sass, 'listing', lambda cubin, option: lines if option == '-sass' else usage)
+    (name, instructions), *others = sass.kernels(None).items()
+    assert (name, others) == ('forward_kernel<true, float, 4, 8>', [])
+    assert sass.resources(None)[name]['REG'] == 48
+    counted = '42: 10 loads, 1 stores, 8 shuffles, 1 local, 9 floats, 4 control, 9 integers'
+    assert sass.in_words(instructions) == counted
+    inner, around = sass.loop_over_samples(instructions)
+    assert sass.in_words(inner) == '33: 8 loads, 8 shuffles, 8 floats, 1 control, 8 integers'
+    assert sass.in_words(around) == '3: 1 loads, 1 floats, 1 control'
+    assert sass.for_each_sample(name, inner, around) == 33 / 8 + 3 / 32
 
 
 def test_sweep(monkeypatch, capsys):

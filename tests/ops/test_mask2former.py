@@ -1,4 +1,5 @@
-"""A Mask2Former of mmdet computes with our op what it computes with mmcv's own Python path."""
+"""A Mask2Former of mmdet computes with our op what it computes with mmcv's own Python path; how often its layers, and
+those of a DINO, read the sizes of the levels, which mmdet gives as a tensor."""
 
 import pytest
 import torch
@@ -75,3 +76,36 @@ def test_losses_and_gradients(model):
     for name, gradient in expected.items():
         error = (gradients[name] - gradient).norm() / gradient.norm().clamp(min=1e-6)
         assert error < 1e-3, (name, error)
+
+
+def reads_of_sizes(monkeypatch, function) -> int:
+    """How often our op asks for the numbers of a tensor of sizes: each time, a GPU has to have done all before."""
+    reads = []
+
+    def tolist(tensor):
+        if tensor.dim() == 2 and tensor.size(1) == 2 and not tensor.is_floating_point():
+            reads.append(tensor)
+        return own(tensor)
+
+    own = torch.Tensor.tolist
+    with torch.no_grad(), monkeypatch.context() as patch:
+        patch.setattr(torch.Tensor, 'tolist', tolist)
+        function()
+    return len(reads)
+
+
+def test_sizes_are_read_once_a_forward(model, monkeypatch):
+    """By both layers of the pixel decoder; and by all four of encoder and decoder."""
+    maps = model.extract_feat(torch.randn(1, 3, 64, 64))
+    assert reads_of_sizes(monkeypatch, lambda: model.panoptic_head.pixel_decoder(maps)) == 1
+    config = Config.fromstring("_base_ = 'mmdet::dino/dino-4scale_r50_8xb2-12e_coco.py'", '.py').model
+    config.backbone.update(depth=18, init_cfg=None)
+    config.neck.in_channels = [128, 256, 512]
+    config.update(num_queries=8)
+    config.encoder.num_layers = config.decoder.num_layers = 2
+    dino = MODELS.build(config).eval()
+    layers = [layer for layer in dino.modules() if isinstance(layer, MultiScaleDeformableAttention)]
+    assert len(layers) == 4
+    images, samples = batch(64)
+    for _ in range(2):
+        assert reads_of_sizes(monkeypatch, lambda: dino._forward(images, samples)) == 1

@@ -1,6 +1,8 @@
 """`tools/check_gpu.py`: what it compares, how it survives a process that dies, and its checks on the CPU."""
 
 import json
+import threading
+import time
 
 import pytest
 import torch
@@ -60,11 +62,55 @@ def test_no_time_left(runner):
     assert runner.rows[0]['status'] == 'not run'
 
 
-def test_items_are_shared_out():
-    tasks = tasks_of('families', 'cpu', [], 4)
+def test_an_error_of_the_program_ends_no_other_check(runner, monkeypatch):
+    monkeypatch.setattr(running, 'read', lambda path: {}['lost'])
+    runner._through(running.Task('sanitizer', ['one']))
+    assert (runner.rows[0]['status'], runner.rows[0]['detail']) == ('died', "KeyError: 'lost'")
+
+    def items_of(check, device):
+        if 'families' in check.place:
+            raise ImportError('No module named mmdet')
+        return ['one']
+
+    monkeypatch.setattr(running, 'items_of', items_of)
+    assert runner._items(['families', 'sanitizer'], []) == {'families': [], 'sanitizer': ['one']}
+    assert runner.rows[1]['detail'] == 'its items are not known: No module named mmdet'
+
+
+def test_what_hangs_is_ended_and_said(runner):
+    """By the signal that a limit of time around the command gives."""
+    running.PROGRAM.write_text(
+        STUB.replace("print('illegal memory access', flush=True)", 'import time; time.sleep(60)')
+    )
+    thread = threading.Thread(target=runner._through, args=[running.Task('sanitizer', ['one', 'two', 'three'])])
+    thread.start()
+    part = runner.folder / 'sanitizer-1.jsonl'
+    while not part.exists() or '"two"' not in part.read_text():
+        time.sleep(0.02)
+    with part.open('a') as file:
+        file.write('{"check": "sanitizer", "it')
+    runner.stop()
+    thread.join(20)
+    assert [row['status'] for row in runner.rows] == ['passed', 'died', 'not run']
+
+
+def test_items_are_shared_out(tmp_path):
+    names = families.items('cpu')
+    tasks = tasks_of('families', names, 4)
     assert len(tasks) == 4
-    assert sorted(item for task in tasks for item in task.items) == families.items('cpu')
-    assert [task.items for task in tasks_of('sanitizer', 'cpu', ['race'], 4)] == [['racecheck']]
+    assert sorted(item for task in tasks for item in task.items) == sorted(names)
+    assert running.chosen(CHECKS['sanitizer'].items, ['race']) == ['racecheck']
+    items = {name: items_of(check, 'cpu') for name, check in CHECKS.items()}
+    shares = running.shares_of(items, 3)
+    for name, all_of_it in items.items():
+        assert sorted(item for share in shares for item in share[name]) == sorted(all_of_it)
+    assert max(len(share['families']) for share in shares) <= len(names) // 3 + 1
+    seconds = [sum(CHECKS[n].seconds / len(items[n]) * len(part) for n, part in s.items()) for s in shares]
+    assert max(seconds) < 1.3 * min(seconds)
+    for number in (1, 2):
+        runner = Runner('cpu', tmp_path, 60, 1, (number, 2))
+        runner._add([running.row_of('build', f'{number}', 'passed', '')])
+    assert [row['item'] for row in running.rows_in(tmp_path)] == ['1', '2']
 
 
 def test_how_a_check_ends_is_a_row(tmp_path):

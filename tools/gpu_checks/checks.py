@@ -57,6 +57,7 @@ CHECKS: dict[str, Check] = {
         'trainings:training', ('float16', 'bfloat16'), TOGETHER, 300, 2, 'the quick start in mixed precision'
     ),
     'two-gpus': Check('trainings:two_gpus', ('',), TOGETHER, 200, 1, 'a training step on two GPUs'),
+    'sharded': Check('trainings:sharded', ('',), TOGETHER, 200, 1, 'training steps with FSDP on the GPUs there are'),
     'attention': Check(
         'attention:run',
         ('windows B', 'global B', 'windows H', 'global H'),

@@ -72,10 +72,18 @@ class Report:
 
 def read(path: Path) -> tuple[list[dict[str, Any]], list[str]]:
     """The rows of a file, and the items that began and never ended."""
-    lines = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+    lines = [_parsed(line) for line in path.read_text(errors='replace').splitlines()] if path.exists() else []
     ended = {row['item'] for row in lines if 'item' in row}
     begun = [row['begins'] for row in lines if 'begins' in row]
     return [row for row in lines if 'item' in row], [item for item in begun if item not in ended]
+
+
+def _parsed(line: str) -> dict[str, Any]:
+    """Nothing where the process was ended while it wrote."""
+    try:
+        return json.loads(line)
+    except json.JSONDecodeError:
+        return {}
 
 
 def seconds_left() -> float:

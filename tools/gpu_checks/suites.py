@@ -42,7 +42,7 @@ def tests(names: Sequence[str], device: str, report: Report, folder: Path) -> No
     """The tests marked `cuda`; on a CPU the same files' tests of gradients alone."""
     for name in names:
         with report.guard(name) as row:
-            command = [sys.executable, '-m', 'pytest', '-q', '-p', 'no:cacheprovider', '--durations=5', '-rfE']
+            command = [sys.executable, '-m', 'pytest', '-p', 'no:cacheprovider', '--durations=5', '-rfE']
             if device == 'cuda':
                 command += ['-m', 'cuda', *TESTS[name]]
             else:

@@ -74,13 +74,27 @@ def two_gpus(names: Sequence[str], device: str, report: Report, folder: Path) ->
     with report.guard() as row:
         if device == 'cpu' or torch.cuda.device_count() < 2:
             raise Skipped(f'there are {torch.cuda.device_count()} GPUs')
-        data = _data(folder, 12, 4)
-        launcher = [sys.executable, '-m', 'torch.distributed.run', '--standalone', '--nproc-per-node=2']
-        _train(DETECTOR, data, folder / 'run', _schedule(4, 4), device, '--launcher', 'pytorch', launcher=launcher)
-        weights = _weights(folder / 'run/iter_4.pth')
-        row['detail'] = f'{len(weights)} tensors'
-        if not all(value.isfinite().all() for value in weights.values()):
-            raise Failed('weights are not finite')
+        row['detail'] = _several(folder, 2, device)
+
+
+def sharded(names: Sequence[str], device: str, report: Report, folder: Path) -> None:
+    """As many processes as there are GPUs, two at most, train with weights split among them (FSDP) and in bfloat16."""
+    with report.guard() as row:
+        count = min(2, torch.cuda.device_count()) if device == 'cuda' else 2
+        row['detail'] = _several(folder, count, device, 'configs/_base_/fsdp.py', '--amp', 'bfloat16')
+        row['detail'] += f', {count} processes'
+
+
+def _several(folder: Path, count: int, device: str, *more: str) -> str:
+    """A training of several processes, whose weights are finite in the end."""
+    data = _data(folder, 12, 4)
+    launcher = [sys.executable, '-m', 'torch.distributed.run', '--standalone', f'--nproc-per-node={count}']
+    schedule = _schedule(4, 4)
+    _train(DETECTOR, data, folder / 'run', schedule, device, *more, '--launcher', 'pytorch', launcher=launcher)
+    weights = _weights(folder / 'run/iter_4.pth')
+    if not all(value.isfinite().all() for value in weights.values()):
+        raise Failed('weights are not finite')
+    return f'{len(weights)} tensors'
 
 
 def _schedule(iterations: int, checkpoint_every: int) -> list[str]:
@@ -105,7 +119,10 @@ def _train(
     roots += [f'{split}_evaluator.ann_file={data}/annotations/instances_validation.json' for split in ('val', 'test')]
     if config != DETECTOR:
         roots = roots[:3]
-    command = [*(launcher or [sys.executable]), 'tools/train.py', config, '--work-dir', str(work_dir), *more]
+    overlays = [argument for argument in more if argument.endswith('.py')]
+    more = tuple(argument for argument in more if argument not in overlays)
+    command = [*(launcher or [sys.executable]), 'tools/train.py', config, *overlays]
+    command += ['--work-dir', str(work_dir), *more]
     environment = {**os.environ, **({'CUDA_VISIBLE_DEVICES': ''} if device == 'cpu' else {})}
     command += ['--cfg-options', *roots, *options]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env=environment)

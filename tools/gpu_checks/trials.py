@@ -19,8 +19,12 @@ _STEPS = 10
 
 
 def repeats(model: nn.Module, training: Any, device: str, row: dict[str, Any]) -> list[str]:
-    """With deterministic algorithms asked for, a step gives the same bits twice, or torch names what cannot."""
+    """With deterministic algorithms asked for, a step gives the same bits twice, or torch names what cannot.
+
+    How far its gradients are from those of the ordinary forms is noted.
+    """
     model = model.to(device).train()
+    ordinary = losses_of(model, training, device, 'float32', 1.0)[1]
     torch.use_deterministic_algorithms(True)
     try:
         first, second = (losses_of(model, training, device, 'float32', 1.0)[1] for _ in range(2))
@@ -31,6 +35,7 @@ def repeats(model: nn.Module, training: Any, device: str, row: dict[str, Any]) -
         return []
     finally:
         torch.use_deterministic_algorithms(False)
+    row['deterministic'] = distance([first[name] for name in ordinary], ordinary.values())
     other = [name for name in first if not torch.equal(first[name], second[name])]
     return [f'{len(other)} gradients change, of {other[0]} first'] if other else []
 

@@ -1,5 +1,7 @@
 # Cityscapes panoptic, 8 things before 11 stuff classes: images enlarged by 0.5 to 2.0, crops of 512 x 1024. Annotations are made by
 # createPanopticImgs.py of cityscapesScripts and then `mmvitdense data data/cityscapes --convert data/cityscapes-panoptic`.
+_base_ = './ade20k_panoptic_jitter-640.py'
+
 dataset_type = 'CocoPanopticDataset'
 data_root = 'data/cityscapes-panoptic/'
 things = ('person', 'rider', 'car', 'truck', 'bus', 'train', 'motorcycle', 'bicycle')
@@ -28,7 +30,7 @@ metainfo = dict(
         *[(250, 170, 30), (220, 220, 0), (107, 142, 35), (152, 251, 152), (70, 130, 180)],
     ],
 )
-crop_size = (512, 1024)
+image_size = (512, 1024)
 train_pipeline = [
     dict(type='LoadImageFromFile'),
     dict(type='LoadPanopticAnnotations'),
@@ -38,7 +40,7 @@ train_pipeline = [
         scales=[(1024 * tenths // 10 * 2, 1024 * tenths // 10) for tenths in range(5, 21)],
         keep_ratio=True,
     ),
-    dict(type='RandomCrop', crop_type='absolute', crop_size=crop_size, recompute_bbox=True, allow_negative_crop=True),
+    dict(type='RandomCrop', crop_type='absolute', crop_size=image_size, recompute_bbox=True, allow_negative_crop=True),
     dict(type='PhotoMetricDistortion'),
     dict(type='RandomFlip', prob=0.5),
     dict(type='PackDetInputs'),
@@ -50,38 +52,28 @@ test_pipeline = [
     dict(type='PackDetInputs', meta_keys=('img_id', 'img_path', 'ori_shape', 'img_shape', 'scale_factor')),
 ]
 train_dataloader = dict(
-    batch_size=4,
-    num_workers=4,
-    persistent_workers=True,
-    sampler=dict(type='InfiniteSampler', shuffle=True),
     dataset=dict(
         type=dataset_type,
         data_root=data_root,
         metainfo=metainfo,
         ann_file='annotations/panoptic_train.json',
         data_prefix=dict(img='train/', seg='annotations/panoptic_train/'),
+        filter_cfg=None,
         pipeline=train_pipeline,
-    ),
+    )
 )
 val_dataloader = dict(
-    batch_size=1,
-    num_workers=2,
-    persistent_workers=True,
-    drop_last=False,
-    sampler=dict(type='DefaultSampler', shuffle=False),
     dataset=dict(
         type=dataset_type,
         data_root=data_root,
         metainfo=metainfo,
         ann_file='annotations/panoptic_val.json',
         data_prefix=dict(img='val/', seg='annotations/panoptic_val/'),
-        test_mode=True,
         pipeline=test_pipeline,
-    ),
+    )
 )
 test_dataloader = val_dataloader
 val_evaluator = dict(
-    type='CocoPanopticMetric',
     ann_file=data_root + 'annotations/panoptic_val.json',
     seg_prefix=data_root + 'annotations/panoptic_val/',
 )

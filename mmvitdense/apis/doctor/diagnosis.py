@@ -11,7 +11,7 @@ from torch import Tensor
 
 from mmvitdense.apis.convert import Conversion, convert_read
 from mmvitdense.checkpoints import CheckpointError, ViTPretrained, detect
-from mmvitdense.checkpoints.files.conversion_record import read_record
+from mmvitdense.checkpoints.files.conversion_record import read_config, read_record
 from mmvitdense.checkpoints.files.ema_copies import split_ema_copies
 from mmvitdense.checkpoints.fit.differences import rope_of
 from mmvitdense.checkpoints.fit.grids import recorded_grids, recorded_rope
@@ -21,7 +21,7 @@ from mmvitdense.checkpoints.formats.describe import VIT
 from mmvitdense.checkpoints.formats.parts.adapter_parts import trunk_of
 from mmvitdense.checkpoints.formats.parts.families import FAMILY_OPTIONS
 from mmvitdense.checkpoints.formats.parts.patches import patch_sides
-from mmvitdense.checkpoints.formats.recorded import as_recorded
+from mmvitdense.checkpoints.formats.recorded import with_all_known
 from mmvitdense.compat import while_tools_run
 from mmvitdense.layers.positions.sincos import SINES
 from mmvitdense.models import PlainViT
@@ -112,7 +112,7 @@ def diagnose(file: WeightFile, options: Mapping[str, Any] | None = None) -> Diag
     Raises:
         CheckpointError: It is of no known format, and the message says what it looks like; or it is a part of a ViT.
     """
-    form = as_recorded(detect(file.tensors), read_record(file.path))
+    form = with_all_known(detect(file.tensors), file.tensors, read_record(file.path), read_config(file.path))
     conversion = read_again(file, options or {})
     found = Diagnosis(file.name, form.name, form.about.split('\n')[0], form.model, form.trunk(file.tensors))
     found.containers, found.beside = file.containers, file.beside
@@ -144,7 +144,8 @@ def diagnose(file: WeightFile, options: Mapping[str, Any] | None = None) -> Diag
 
 def read_again(file: WeightFile, given: Mapping[str, Any]) -> Conversion:
     """The converted file; what an earlier conversion recorded of it is known."""
-    return convert_read(file.tensors, file.name, options=given, record=read_record(file.path))
+    beside = {'record': read_record(file.path), 'config': read_config(file.path)}
+    return convert_read(file.tensors, file.name, options=given, **beside)
 
 
 def vit_weights(conversion: Conversion) -> dict[str, Tensor] | None:

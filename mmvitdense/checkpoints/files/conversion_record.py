@@ -11,6 +11,7 @@ from typing import Any
 
 from mmengine.logging import print_log
 
+from .hub_folder import CONFIG
 from .reading import CheckpointError, local_path, read_file
 from .shards import paths_of
 
@@ -41,6 +42,27 @@ def record_of(content: Any) -> dict[str, Any]:
     if isinstance(record, str):
         record = json.loads(record)
     return dict(record) if isinstance(record, Mapping) else {}
+
+
+def read_config(path_or_url: str | os.PathLike) -> dict[str, Any]:
+    """What config.json of transformers beside a file of weights says; empty without one, and for addresses.
+
+    Raises:
+        CheckpointError: There is one, and it is no JSON.
+    """
+    if '://' in os.fspath(path_or_url):
+        return {}
+    path = os.path.join(os.path.dirname(local_path(path_or_url)), CONFIG)
+    try:
+        with open(path, encoding='utf-8') as file:
+            config = json.load(file)
+    except OSError:
+        return {}
+    except ValueError as error:
+        raise CheckpointError(
+            f'{path} beside the weights is no JSON ({error}): copy or fetch it again, or move the weights elsewhere.'
+        ) from error
+    return config if isinstance(config, dict) and isinstance(config.get('model_type'), str) else {}
 
 
 def warn_of_guesses(record: Mapping[str, Any], name: str | os.PathLike) -> None:

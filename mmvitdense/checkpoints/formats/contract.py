@@ -22,7 +22,7 @@ Pixels = tuple[tuple[float, ...], tuple[float, ...]]
 
 @dataclass(frozen=True)
 class Record:
-    """What a converted file says of its model.
+    """What a converted file, or config.json of another library, says of its model.
 
     Attributes:
         options: Arguments of the model.
@@ -75,7 +75,9 @@ class Format:
         tells_heads: Whether a file determines the number of heads.
         ordered_by_heads: Whether `convert` takes `num_heads`, by which channels change places.
         pos_grid: Rows and columns of the tables of the whole image, where the layout knows them.
-        record: What the file says of its model, where a conversion has written it.
+        config: Options that no weight shows and the library's config.json beside the file says, {option: value}, given
+            converted weights and what config.json holds; None for layouts without one.
+        record: What the file, or config.json beside it, says of its model.
     """
 
     name: str
@@ -96,6 +98,7 @@ class Format:
     tells_heads: Callable[[Weights], bool] = lambda state_dict: False
     ordered_by_heads: bool = False
     pos_grid: Callable[[Weights], tuple[int, int]] | None = None
+    config: Callable[[Weights, Mapping[str, Any]], dict[str, Any]] | None = None
     record: Record | None = None
 
     def converted(self, state_dict: Weights, num_heads: int | None = None) -> Weights:
@@ -132,6 +135,6 @@ class Format:
             of_families = guesses_of_families(families, weights, self.implied(state_dict))
         found = {**of_families, **self.cannot_tell(state_dict, options)}
         if self.record is not None:
-            found = {path: why for path, why in found.items() if path not in self.record.options}
+            found = {path: why for path, why in found.items() if path.removeprefix('vit.') not in self.record.options}
             found.update(self.record.guesses)
         return found

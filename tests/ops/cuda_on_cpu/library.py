@@ -53,6 +53,8 @@ class Flavour:
 # A call before each access to memory.
 WATCHED = ('-DCUDA_ON_CPU_WATCH',)
 WATCHED_KERNELS = ('-fsanitize=thread', '--param', 'tsan-instrument-func-entry-exit=0')
+# As on a GPU, where places in the program are those of the kernel.
+INLINED = ('-DCUDA_ON_CPU_INLINE',)
 # Calls instead of checks, traps instead of messages and no optimisation: compiled in a tenth of the time.
 SANITIZED = (
     '-O0',
@@ -65,6 +67,7 @@ DOUBLE_AND_HALF = (
     ('cuda/dispatch.h', 'with_layout<double', 'with_layout<float'),
     ('cuda/dispatch.h', 'with_layout<__half', 'with_layout<__nv_bfloat16'),
 )
+BFLOAT16 = (('cuda/dispatch.h', 'with_layout<__nv_bfloat16', 'with_layout<__half'),)
 # Kernels that are wrong where the emulation is asked for it by the number of a fault.
 FAULTS = (
     (
@@ -79,20 +82,24 @@ FAULTS = (
         '{ ::cuda_on_cpu::fault == 3 ? *address += x : atomicAdd(address, x); }',
     ),
 )
+# Groups of sixteen lanes, which no problem of sanitized.py has.
+SIXTEEN_LANES = ('cuda/dispatch.h', 'Layout<T, V, 16>', 'Layout<T, V, 32>')
 # A grid of few rows, so that blocks go on to the next heads and images.
 FEW_ROWS = ('cuda/samples.cuh', '65535', '3')
 
 FLAVOURS = {
-    'sm_90': Flavour(900),
+    'sm_90': Flavour(900, edits=BFLOAT16),
+    'all_types': Flavour(900),
     'sm_80': Flavour(800, WATCHED, WATCHED_KERNELS, watched=True, edits=(*DOUBLE_AND_HALF, FEW_ROWS, *FAULTS)),
-    'sanitized': Flavour(900, SANITIZED, edits=(*DOUBLE_AND_HALF, *FAULTS)),
-    'counted_sm_80': Flavour(800, WATCHED, WATCHED_KERNELS, watched=True),
-    'counted_sm_90': Flavour(900, WATCHED, WATCHED_KERNELS, watched=True),
+    'sanitized': Flavour(900, SANITIZED, edits=(*DOUBLE_AND_HALF, *FAULTS, SIXTEEN_LANES)),
+    'counted_sm_80': Flavour(800, WATCHED, (*WATCHED_KERNELS, *INLINED), watched=True),
+    'counted_sm_90': Flavour(900, WATCHED, (*WATCHED_KERNELS, *INLINED), watched=True),
 }
-# Those that the tests of the kernels run on, and the types that each has kernels for.
+# Those that the tests of the kernels run on, and the types that each has kernels for. The two types of 16 bits take
+# the same way through the kernels.
 TESTED = {
     'sm_80': (torch.float32, torch.bfloat16),
-    'sm_90': (torch.float64, torch.float32, torch.float16, torch.bfloat16),
+    'sm_90': (torch.float64, torch.float32, torch.float16),
 }
 
 

@@ -20,6 +20,8 @@ constexpr size_t kStackBytes = 512 * 1024;
 constexpr size_t kStackBytes = 128 * 1024;
 #endif
 constexpr size_t kMostThreads = 1024;  // of a block
+// Tops of stacks that lie a power of two apart would share a few lines of the cache.
+constexpr size_t kStagger = 576;
 
 uint3 threadIdx, blockIdx;
 dim3 blockDim, gridDim;
@@ -221,7 +223,7 @@ void start_threads(dim3 size) {
     thread.warp = &block.warps[i / 32];
     thread.lane = static_cast<int>(i % 32);
     thread.warp->lanes[thread.lane] = &thread;
-    thread.stack_pointer = fresh_stack(thread.stack, &entry);
+    thread.stack_pointer = fresh_stack(thread.stack - i % 64 * kStagger, &entry);
   }
   for (size_t w = 0; w < block.warps.size(); ++w) {
     Warp& warp = block.warps[w];

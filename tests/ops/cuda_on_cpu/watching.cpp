@@ -12,6 +12,7 @@
 #include <algorithm>
 #include <array>
 #include <map>
+#include <memory>
 #include <string>
 #include <unordered_map>
 #include <unordered_set>
@@ -50,13 +51,30 @@ struct Launch {
 struct Write {
   const Thread* thread;
   const Warp* warp;
-  uint64_t block, barriers, meetings;
+  uint64_t launch, block, barriers, meetings;
   bool atomic;
 };
 
-constexpr uintptr_t kGrain = 2, kPage = 4096;
-std::unordered_map<uintptr_t, Write> writes;
-std::unordered_set<uintptr_t> written_pages;
+constexpr uintptr_t kGrain = 2, kPage = 4096, kKept = 1024;
+using Page = std::array<Write, kPage / kGrain>;
+std::unordered_map<uintptr_t, std::unique_ptr<Page>> pages;
+// Of some pages where they are, null for those that nothing was written to.
+std::array<std::pair<uintptr_t, Page*>, kKept> kept_pages;
+uint64_t launch_number;
+
+// Null where nothing was written and none is wanted.
+Page* page_of(uintptr_t number, bool wanted) {
+  auto& [kept, page] = kept_pages[number % kKept];
+  if (kept != number || (wanted && !page)) {
+    kept = number;
+    const auto found = pages.find(number);
+    page = found != pages.end() ? found->second.get()
+           : wanted             ? (pages[number] = std::make_unique<Page>()).get()
+                                : nullptr;
+  }
+  return page;
+}
+
 bool counts_wanted, races_wanted = true;
 
 std::vector<Launch> launches;
@@ -107,20 +125,18 @@ bool ordered(const Write& before, const Write& now, bool shared) {
 
 void look_for_races(uintptr_t address, uint32_t bytes, Kind kind, bool shared) {
   const bool writes_now = kind != kLoad;
-  const Write now{current, current->warp, block_number(), barriers(), current->warp->meetings, kind == kAtomic};
-  if (!writes_now && !written_pages.count(address / kPage) && !written_pages.count((address + bytes - 1) / kPage)) return;
+  const Write now{current,    current->warp,           launch_number, block_number(),
+                  barriers(), current->warp->meetings, kind == kAtomic};
   for (uintptr_t grain = address / kGrain; grain <= (address + bytes - 1) / kGrain; ++grain) {
-    const auto found = writes.find(grain);
-    if (found != writes.end() && !ordered(found->second, now, shared)) {
+    Page* const page = page_of(grain * kGrain / kPage, writes_now);
+    if (!page) continue;
+    Write& last = (*page)[grain % page->size()];
+    if (last.launch == launch_number && !ordered(last, now, shared)) {
       const char* const names[] = {"reads", "writes", "adds"};
       report(std::string("a race: one thread ") + names[kind] + (shared ? " shared" : " global") +
-             " memory that another has " + (found->second.atomic ? "added to" : "written"));
+             " memory that another has " + (last.atomic ? "added to" : "written"));
     }
-    if (writes_now) writes[grain] = now;
-  }
-  if (writes_now) {
-    written_pages.insert(address / kPage);
-    written_pages.insert((address + bytes - 1) / kPage);
+    if (writes_now) last = now;
   }
 }
 
@@ -166,8 +182,11 @@ std::string in_json(const Sums& sums) {
 void launch_begins(const void* kernel, uint64_t blocks, uint64_t threads, const void* context, const void* stacks,
                    size_t bytes) {
   if (counts_wanted) launches.push_back({kernel, blocks, threads, 0, {}});
-  writes.clear();
-  written_pages.clear();
+  ++launch_number;
+  if (pages.size() > kKept) {
+    pages.clear();
+    kept_pages.fill({});
+  }
   parameters = reinterpret_cast<uintptr_t>(context);
   stacks_begin = reinterpret_cast<uintptr_t>(stacks);
   stacks_end = stacks_begin + bytes;

@@ -73,6 +73,13 @@ def _depth(weights: Mapping[str, Tensor]) -> int:
     return len({name.split('.')[1] for name in weights if name.startswith('blocks.')})
 
 
+def families_with(families: Collection[str], options: Mapping[str, Any]) -> tuple[str, ...]:
+    """Those of the families whose networks have the activation in `options`; all where none or all have it."""
+    act = options.get('act')
+    kept = [family for family in families if PRETRAININGS[family].options.get('act', _ABSENT['act']) == act]
+    return tuple(kept or families)
+
+
 def options_of_families(families: Collection[str], weights: Mapping[str, Tensor]) -> dict[str, Any]:
     """Options of `PlainViT` from the table: those of the first family, where one of them has any.
 

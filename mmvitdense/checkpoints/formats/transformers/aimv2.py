@@ -9,6 +9,8 @@ from mmvitdense.checkpoints.formats.aimv2 import cannot_tell, families, implied
 from mmvitdense.checkpoints.formats.contract import Format
 from mmvitdense.checkpoints.formats.parts.renaming import GATED, QKV, rename, stack
 
+from .settings import settings
+
 ANCHOR = 'embeddings.patch_embed.weight'
 _RULES = (
     (r'^embeddings\.patch_embed\.', 'patch_embed.proj.'),
@@ -49,4 +51,5 @@ FORMAT = Format(
     families=lambda state_dict: families(convert(state_dict)),
     implied=lambda state_dict: implied(convert(state_dict)),
     cannot_tell=cannot_tell,
+    config=settings,
 )

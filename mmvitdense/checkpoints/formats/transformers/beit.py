@@ -9,6 +9,7 @@ from torch import Tensor
 from mmvitdense.checkpoints.formats.contract import Format
 
 from .names import ANCHOR, body_of, convert_body, has_blocks
+from .settings import settings
 
 _SHARED = ('encoder.relative_position_bias_table', 'shared_position_bias.relative_position_bias_table')
 
@@ -50,4 +51,5 @@ FORMAT = Format(
     convert=convert,
     families=lambda state_dict: ('beit', 'beitv2'),
     cannot_tell=cannot_tell,
+    config=settings,
 )

@@ -8,6 +8,8 @@ from mmvitdense.checkpoints.files.prefix import strip_prefix
 from mmvitdense.checkpoints.formats.contract import Format
 from mmvitdense.checkpoints.formats.parts.renaming import QKV, rename, stack
 
+from .settings import settings
+
 ANCHOR = 'embeddings.patch_embedding.weight'
 BLOCK = 'encoder.layers.0.self_attn.q_proj.weight'
 _RULES = (
@@ -56,4 +58,5 @@ FORMAT = Format(
     matches=matches,
     convert=convert,
     families=families,
+    config=settings,
 )

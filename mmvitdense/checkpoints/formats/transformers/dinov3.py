@@ -8,6 +8,7 @@ from mmvitdense.checkpoints.formats.contract import Format
 from mmvitdense.checkpoints.formats.dinov3 import families_of
 
 from .names import body_of, convert_body, has_blocks
+from .settings import settings
 
 ANCHOR = 'embeddings.patch_embeddings.weight'
 
@@ -28,4 +29,5 @@ FORMAT = Format(
     matches=matches,
     convert=convert,
     families=lambda state_dict: families_of(convert(state_dict)),
+    config=settings,
 )

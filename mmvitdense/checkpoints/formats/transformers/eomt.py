@@ -10,6 +10,7 @@ from mmvitdense.checkpoints.formats.parts.mask_transformer_names import BACKBONE
 from mmvitdense.checkpoints.formats.parts.renaming import rename
 
 from .names import convert_body
+from .settings import settings
 
 _ANCHORS = ('query.weight', 'class_predictor.weight', 'upscale_block.block.0.conv1.weight', 'layers.0.norm1.weight')
 _AROUND = (
@@ -57,4 +58,5 @@ FORMAT = Format(
     convert=convert,
     model='EoMT',
     own_options=options,
+    config=settings,
 )

@@ -49,6 +49,8 @@ def has_blocks(body: dict[str, Tensor] | None, part: str) -> bool:
 def convert_body(body: dict[str, Tensor]) -> dict[str, Tensor]:
     """Rename to the layout of `PlainViT`; names that are not those of the encoder stay."""
     weights = rename(body, _RULES)
+    if (registers := weights.get('register_tokens')) is not None and not registers.numel():
+        del weights['register_tokens']  # models without registers have an empty parameter
     gated = any('mlp.gate_proj.' in name for name in weights)
     weights = rename(
         weights,

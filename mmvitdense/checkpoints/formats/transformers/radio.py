@@ -10,6 +10,7 @@ from mmvitdense.checkpoints.formats.parts.linear_patches import kernel_of_linear
 from mmvitdense.checkpoints.formats.parts.renaming import rename
 
 from .names import body_of, convert_body, has_blocks
+from .settings import settings
 
 ANCHOR = 'embeddings.patch_projection.weight'
 _TOKENS = 'embeddings.cls_register_token'
@@ -41,4 +42,5 @@ FORMAT = Format(
     implied=lambda state_dict: radio.implied_of(convert(state_dict)),
     cannot_tell=lambda state_dict, options: radio.unsure_of_corners(convert(state_dict)),
     pixels=radio.pixels,
+    config=settings,
 )

@@ -11,6 +11,8 @@ from mmvitdense.checkpoints.formats.contract import Format
 from mmvitdense.checkpoints.formats.parts.renaming import rename
 from mmvitdense.checkpoints.formats.parts.window_plan import guessed_windows
 
+from .settings import settings_with_windows
+
 ANCHOR = 'layers.0.attn.rel_pos_h'
 _RULES = (
     (r'^patch_embed\.projection\.', 'patch_embed.proj.'),
@@ -51,4 +53,5 @@ FORMAT = Format(
     convert=convert,
     families=lambda state_dict: ('sam',),
     cannot_tell=cannot_tell,
+    config=settings_with_windows,
 )

@@ -11,6 +11,7 @@ from mmvitdense.checkpoints.formats.contract import Format
 from mmvitdense.checkpoints.formats.parts.renaming import rename
 
 from .names import body_of, convert_body, has_blocks
+from .settings import settings_with_windows
 
 _RULES = ((r'^layer_norm\.', 'norm_pre.'), (r'\.layer_norm([12])\.', r'.norm\1.'))
 
@@ -42,4 +43,5 @@ FORMAT = Format(
     families=lambda state_dict: ('sam3',),
     implied=lambda state_dict: {'window_size': sam3.WINDOW},
     cannot_tell=cannot_tell,
+    config=settings_with_windows,
 )

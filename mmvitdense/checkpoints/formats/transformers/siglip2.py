@@ -9,6 +9,7 @@ from mmvitdense.checkpoints.formats.contract import Format
 from mmvitdense.checkpoints.formats.parts.linear_patches import kernel_of_linear
 
 from .clip import ANCHOR, BLOCK, convert_tower
+from .settings import settings
 
 
 def matches(state_dict: dict[str, Tensor]) -> bool:
@@ -29,4 +30,5 @@ FORMAT = Format(
     matches=matches,
     convert=convert,
     families=lambda state_dict: ('siglip2-naflex',),
+    config=settings,
 )

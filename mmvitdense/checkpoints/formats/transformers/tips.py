@@ -8,6 +8,7 @@ from mmvitdense.checkpoints.formats.contract import Format
 from mmvitdense.checkpoints.formats.tips import is_tips
 
 from .names import body_of, convert_body, has_blocks
+from .settings import settings
 
 
 def matches(state_dict: dict[str, Tensor]) -> bool:
@@ -29,4 +30,5 @@ FORMAT = Format(
     matches=matches,
     convert=convert,
     families=lambda state_dict: ('tips',),
+    config=settings,
 )

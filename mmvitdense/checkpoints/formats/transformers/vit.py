@@ -14,6 +14,7 @@ from mmvitdense.checkpoints.formats.contract import Format
 from mmvitdense.checkpoints.formats.parts.families import plain_families
 
 from .names import ANCHOR, body_of, convert_body, has_blocks
+from .settings import settings
 
 _FOREIGN = re.compile(r'relative_position_bias|lambda_1|(^|\.)(detection_tokens|time_embeddings|temporal_\w+)(\.|$)')
 
@@ -52,4 +53,5 @@ FORMAT = Format(
     convert=convert,
     families=families,
     cannot_tell=cannot_tell,
+    config=settings,
 )

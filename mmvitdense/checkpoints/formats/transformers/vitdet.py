@@ -12,6 +12,8 @@ from mmvitdense.checkpoints.formats.detectron2_vitdet import vitdet_options
 from mmvitdense.checkpoints.formats.parts.renaming import rename
 from mmvitdense.checkpoints.formats.parts.window_plan import guessed_windows
 
+from .settings import settings_with_windows
+
 ANCHOR = 'encoder.layer.0.attention.qkv.weight'
 _RULES = (
     (r'^embeddings\.position_embeddings$', 'pos_embed'),
@@ -49,4 +51,5 @@ FORMAT = Format(
     convert=convert,
     own_options=options,
     cannot_tell=cannot_tell,
+    config=settings_with_windows,
 )

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from mmvitdense.checkpoints.formats.parts.renaming import rename
+from mmvitdense.checkpoints.formats.transformers.settings import ACTIVATIONS
 from mmvitdense.checkpoints.targets.contract import Options, Weights
 from mmvitdense.checkpoints.targets.parts import side_of, split_qkv
 
-ACTIVATIONS = {'gelu': 'gelu', 'gelu_tanh': 'gelu_pytorch_tanh', 'quick_gelu': 'quick_gelu'}
 PLAIN_RULE = {'by': 'size', 'antialias': False, 'mode': 'bicubic'}
 OPENS = 'transformers.AutoModel.from_pretrained({path})'
 SOME = range(1, 10**6)

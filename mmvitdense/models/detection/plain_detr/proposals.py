@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
-from mmvitdense.layers import LayerNorm2d
+from mmvitdense.layers import LayerNorm2d, UpConv2d
 
 from .geometry import MapGeometry
 
@@ -100,10 +100,12 @@ def _projection(embed_dims: int, factor: float) -> nn.Module:
     times = int(ratio).bit_length() - 1
     if ratio != 2**times:
         raise ValueError(f'factors got {factor}; expected powers of two, such as 0.5, 1 and 2.')
-    kind = nn.Conv2d if factor > 1 else nn.ConvTranspose2d
     layers = []
     for number in range(times):
         if number:
             layers += [LayerNorm2d(embed_dims, eps=1e-5), nn.GELU()]
-        layers.append(kind(embed_dims, embed_dims, 2, stride=2))
+        if factor > 1:
+            layers.append(nn.Conv2d(embed_dims, embed_dims, 2, stride=2))
+        else:
+            layers.append(UpConv2d(embed_dims, embed_dims))
     return nn.Sequential(*layers)

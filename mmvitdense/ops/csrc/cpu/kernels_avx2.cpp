@@ -4,10 +4,12 @@
 
 #include <cmath>
 #include <cstddef>
+#include <cstdint>
 #include <cstdlib>
 #include <limits>
 
 #include "call.h"
+#include "winograd.h"
 
 #if defined(__clang__)
 #pragma clang attribute push(__attribute__((target("avx2,fma"))), apply_to = function)
@@ -17,6 +19,7 @@
 
 #define MMVITDENSE_ISA avx2
 #include "kernels.h"
+#include "winograd_kernels.h"
 
 #if defined(__clang__)
 #pragma clang attribute pop

@@ -4,10 +4,12 @@
 
 #include <cmath>
 #include <cstddef>
+#include <cstdint>
 #include <cstdlib>
 #include <limits>
 
 #include "call.h"
+#include "winograd.h"
 
 #if defined(__clang__)
 #pragma clang attribute push(__attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx2,fma"))), \
@@ -18,6 +20,7 @@
 
 #define MMVITDENSE_ISA avx512
 #include "kernels.h"
+#include "winograd_kernels.h"
 
 #if defined(__clang__)
 #pragma clang attribute pop

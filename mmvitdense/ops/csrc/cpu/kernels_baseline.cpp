@@ -1,3 +1,4 @@
 // The kernels for any processor of the platform.
 #define MMVITDENSE_ISA baseline
 #include "kernels.h"
+#include "winograd_kernels.h"

@@ -4,3 +4,4 @@
 #include "map_attention_operator.h"
 #include "operators.h"
 #include "soft_nms.h"
+#include "winograd_operator.h"

@@ -72,31 +72,33 @@ __device__ __forceinline__ Placed<A> place_for_backward(const Arguments& a, cons
 template <ValueSums kSums, typename T, int V, int G>
 struct GradientRow {
   using A = Sum<T>;
-  static constexpr int kStep = V % kAddends<A> == 0 ? kAddends<A> : 1, kSteps = V / kStep;
   A for_dots[V], for_sums[V];
 
   // The first of the lane's channels in an addition, counted from the first of the part.
   static __device__ __forceinline__ int32_t channel_of_step(int step, int32_t lane) {
-    return (step * G + lane) * kStep;
+    return (step * G + lane) * kAddedTogether<A, V>;
   }
 
   __device__ __forceinline__ void read(const T* row, int32_t lane, int32_t channels) {
     Pack<T, V>::read_if(lane * V < channels, row + lane * V).unpack(for_dots);
-    if constexpr (kSums == ValueSums::kAfterwards) return;
+    if constexpr (kSums == ValueSums::kAtomic) {
+      constexpr int kStep = kAddedTogether<A, V>;
 #pragma unroll
-    for (int step = 0; step < kSteps; ++step) {
+      for (int step = 0; step < V / kStep; ++step) {
 #pragma unroll
-      for (int i = 0; i < kStep; ++i) {
-        const int32_t channel = channel_of_step(step, lane) + i;
-        for_sums[step * kStep + i] = channel < channels ? widen(row[channel]) : A(0);
+        for (int i = 0; i < kStep; ++i) {
+          const int32_t channel = channel_of_step(step, lane) + i;
+          for_sums[step * kStep + i] = channel < channels ? widen(row[channel]) : A(0);
+        }
       }
     }
   }
 
   // Adds the row, times `factor`, to what begins at `address`.
   __device__ __forceinline__ void add(A* address, A factor, int32_t lane, int32_t channels) const {
+    constexpr int kStep = kAddedTogether<A, V>;
 #pragma unroll
-    for (int step = 0; step < kSteps; ++step) {
+    for (int step = 0; step < V / kStep; ++step) {
       const int32_t channel = channel_of_step(step, lane);
       if (channel < channels) add_products<kStep>(address + channel, for_sums + step * kStep, factor);
     }

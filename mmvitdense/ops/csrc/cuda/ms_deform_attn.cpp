@@ -62,11 +62,12 @@ void check_limits(const Problem& p) {
   const int64_t most = std::numeric_limits<int32_t>::max();
   TORCH_CHECK_VALUE(static_cast<int64_t>(p.levels.size()) <= kMaxLevels, "spatial_shapes has ", p.levels.size(),
                     " levels; the CUDA kernels take at most ", kMaxLevels);
-  TORCH_CHECK_VALUE(p.positions <= most && p.batch <= most && p.samples_per_head() <= most &&
-                        p.heads * p.channels <= most / 8,
+  TORCH_CHECK_VALUE(p.positions <= most && p.queries <= most && p.batch <= most / 2 &&
+                        p.samples_per_head() <= most / 2 && p.heads * p.channels <= most / 8,
                     "value has ", p.batch, " images of ", p.positions, " positions with ", p.heads, " heads of ",
-                    p.channels, " channels; the CUDA kernels take less than 2^31 images, 2^31 positions and 2^28 "
-                    "channels of all heads");
+                    p.channels, " channels, and ", p.queries, " queries have ", p.samples_per_head(),
+                    " samples a head; the CUDA kernels take less than 2^31 positions and queries, 2^30 images and "
+                    "samples of a head, and 2^28 channels of all heads");
 }
 
 // The levels whose pixels are the queries, as far as their number shows: all of them in an encoder, one of them where

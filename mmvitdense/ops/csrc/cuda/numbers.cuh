@@ -133,6 +133,10 @@ template <typename A>
 constexpr int kAddends = 1;
 #endif
 
+// Of V numbers of a lane, those that it adds together.
+template <typename A, int V>
+constexpr int kAddedTogether = V % kAddends<A> == 0 ? kAddends<A> : 1;
+
 // Adds to global memory. Nothing is returned, which makes it a reduction that the L2 cache carries out.
 __device__ __forceinline__ void add_to(float* address, float x) { atomicAdd(address, x); }
 __device__ __forceinline__ void add_to(double* address, double x) { atomicAdd(address, x); }

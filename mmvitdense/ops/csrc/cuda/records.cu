@@ -60,7 +60,7 @@ __device__ __forceinline__ Square find_square(const Arguments& a, int32_t cell) 
 
 template <int V>
 __device__ __forceinline__ void add_channels(float* address, const float (&sums)[V]) {
-  constexpr int kStep = V % kAddends<float> == 0 ? kAddends<float> : 1;
+  constexpr int kStep = kAddedTogether<float, V>;
 #pragma unroll
   for (int c = 0; c < V; c += kStep) add_products<kStep>(address + c, sums + c, 1.0f);
 }
