@@ -26,9 +26,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption('--forks', type=int, default=0, help='number of processes that run the tests')
 
 
-def pytest_configure(config: pytest.Config) -> None:
-    # What asks for a GPU otherwise starts CUDA, which no fork can use.
-    os.environ.setdefault('PYTORCH_NVML_BASED_CUDA_CHECK', '1')
+@pytest.hookimpl(tryfirst=True)
+def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
+    """Before torch is imported: what a fork cannot use must not be started, which are its threads and CUDA."""
+    if early_config.known_args_namespace.forks:
+        os.environ.setdefault('OMP_NUM_THREADS', '1')
+        os.environ.setdefault('PYTORCH_NVML_BASED_CUDA_CHECK', '1')
 
 
 @pytest.hookimpl(tryfirst=True)
