@@ -129,8 +129,12 @@ def loop_over_samples(instructions: list[Instruction]) -> tuple[list[Instruction
     return inner, [i for i in outer if i not in inner]
 
 
-def for_each_sample(kernel: str, inner: list[Instruction], around: list[Instruction]) -> float:
-    """Instructions of a warp. A kernel of other names has a channel a lane and is counted for 32 channels."""
+def for_each_sample(kernel: str, instructions: list[Instruction]) -> float:
+    """Instructions of a warp. A kernel of other names has a channel a lane and is counted for 32 channels, one without
+    loops a sample a lane."""
+    inner, around = loop_over_samples(instructions)
+    if not inner:
+        return len(instructions) / 32
     loads = sum(i.kind == 'loads' for i in inner)
     if not (layout := re.match(r'(forward|backward|sum)_kernel<.*, (\d+)>$', kernel)):
         return len(inner)
@@ -170,7 +174,7 @@ def main() -> None:
                         f'{architecture} {kernel}\n  {usage["REG"]} registers, {usage["SHARED"]} B shared, '
                         f'{usage["STACK"]} B of stack; {in_words(instructions)}\n'
                         f'  loop over samples {in_words(inner)}\n  around it {in_words(around)}\n'
-                        f'  for each sample {for_each_sample(kernel, inner, around):.1f}',
+                        f'  for each sample {for_each_sample(kernel, instructions):.1f}',
                         flush=True,
                     )
 
