@@ -1,8 +1,8 @@
-"""Which files one worker of xdist runs together, and in which order files are handed out.
+"""Which files one process runs together, and in which order files are handed out by `tests.forks`.
 
-By file, as `--dist loadfile` does: fixtures of a module cost time. Files that need one costly thing of a session,
-a Python that waits to be forked above all, are one unit, so that one worker alone makes it. Units that take long and
-have few tests come first: at the end one of two workers would wait for them.
+By file: fixtures of a module cost time. Files that need one costly thing of a session, a Python that waits to be forked
+above all, are one unit, so that one process alone makes it. Units that take long and have few tests come first: at the
+end one of two processes would wait for them.
 """
 
 from collections import Counter
@@ -14,6 +14,7 @@ TOGETHER = {
     'tools in forks of a Python that has imported them': (
         'tests/integration/',
         'tests/compat/test_panopticapi.py',
+        'tests/datasets/test_shapes.py',
         'tests/reliability/test_bad_inputs.py',
         'tests/reliability/test_resources.py',
     ),
@@ -26,6 +27,8 @@ TOGETHER = {
         'tests/test_registry.py',
     ),
 }
+# Files of few tests that take long all the same.
+LONG = ('tests/export/test_files.py', 'tests/ops/test_cuda_kernels.py')
 
 
 def unit(test: str) -> str:
@@ -35,24 +38,12 @@ def unit(test: str) -> str:
 
 
 def order(items: list[pytest.Item]) -> None:
-    """Put units that share something first, then files by their number of tests."""
-    shared = list(TOGETHER)
+    """Put units that share something first, then files that take long, then the others by their number of tests."""
+    first = [*TOGETHER, *LONG]
     tests = Counter(unit(item.nodeid) for item in items)
 
     def key(item: pytest.Item) -> tuple:
         name = unit(item.nodeid)
-        return (shared.index(name), 0) if name in shared else (len(shared), -tests[name])
+        return (first.index(name), 0) if name in first else (len(first), -tests[name])
 
     items.sort(key=key)
-
-
-def scheduler(config: pytest.Config, log: object) -> object:
-    """What hands units out to the workers of xdist, in the order of the tests."""
-    from xdist.scheduler import LoadFileScheduling
-
-    class UnitScheduling(LoadFileScheduling):
-        def _split_scope(self, nodeid: str) -> str:
-            return unit(nodeid)
-
-    config.option.loadscopereorder = False
-    return UnitScheduling(config, log)
