@@ -43,6 +43,11 @@ def pytest_collection_modifyitems(items):
     scheduling.order(items)
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    return scheduling.scheduler(config, log) if config.getvalue('dist') == 'loadfile' else None
+
+
 def pytest_collection_finish():
     """Leave what is imported out of later collections of garbage."""
     gc.collect()

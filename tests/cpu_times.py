@@ -4,7 +4,6 @@ What a clock on the wall says depends on what else the machine does.
 """
 
 import os
-import time
 from collections import Counter
 from pathlib import Path
 
@@ -30,16 +29,20 @@ class CpuTimes:
 
     def __init__(self, config: pytest.Config):
         self.config = config
-        self.before = self.collected = 0.0
-        self.of = {kind: Counter() for kind in SHOWN}
-        # The times of a process that `tests.forks` has forked are its own.
-        os.register_at_fork(after_in_child=self._restart)
-
-    def _restart(self):
         self.before = 0.0
+        self.collected = []
+        self.of = {kind: Counter() for kind in SHOWN}
 
     def pytest_collection_finish(self):
-        self.before = self.collected = spent()
+        self.before = spent()
+        if hasattr(self.config, 'workeroutput'):
+            self.config.workeroutput['collected'] = self.before
+        else:
+            self.collected.append(self.before)
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_testnodedown(self, node):
+        self.collected.append(getattr(node, 'workeroutput', {}).get('collected', 0))
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(self):
@@ -62,10 +65,8 @@ class CpuTimes:
                 if seconds >= least:
                     terminalreporter.line(f'{seconds:8.2f} {name}')
         total = sum(self.of['folder'].values())
-        beside = f'starting and collecting: {self.collected:.1f}'
-        if self.config.getoption('forks', 0):
-            beside += f', handing out and reporting: {time.process_time() - self.collected:.1f}'
-        terminalreporter.line(f'{total:8.2f} all tests; {beside}')
+        imports = ', '.join(f'{seconds:.1f}' for seconds in self.collected)
+        terminalreporter.line(f'{total:8.2f} all tests; starting and collecting: {imports}')
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -1,8 +1,8 @@
-"""Which files one process runs together, and in which order files are handed out by `tests.forks`.
+"""Which files one worker of xdist runs together, and in which order files are handed out.
 
-By file: fixtures of a module cost time. Files that need one costly thing of a session, a Python that waits to be forked
-above all, are one unit, so that one process alone makes it. Units that take long and have few tests come first: at the
-end one of two processes would wait for them.
+By file, as `--dist loadfile` does: fixtures of a module cost time. Files that need one costly thing of a session,
+a Python that waits to be forked above all, are one unit, so that one worker alone makes it. Units that take long and
+have few tests come first: at the end one of two workers would wait for them.
 """
 
 from collections import Counter
@@ -47,3 +47,15 @@ def order(items: list[pytest.Item]) -> None:
         return (first.index(name), 0) if name in first else (len(first), -tests[name])
 
     items.sort(key=key)
+
+
+def scheduler(config: pytest.Config, log: object) -> object:
+    """What hands units out to the workers of xdist, in the order of the tests."""
+    from xdist.scheduler import LoadFileScheduling
+
+    class UnitScheduling(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return unit(nodeid)
+
+    config.option.loadscopereorder = False
+    return UnitScheduling(config, log)

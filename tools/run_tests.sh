@@ -24,15 +24,18 @@ fi
 if [ $# -gt 0 ]; then
   exec python -m pytest $times "$@"
 fi
-# The original line and the compiler beside the tests: half of the time of the first is spent in waiting for packages.
+# The original line beside the tests, half of whose time is spent in waiting for packages.
 log=$(mktemp)
 bash tools/test_openmmlab.sh > "$log" 2>&1 &
 job=$!
-python -c 'from mmvitdense.ops import building; building.library("cpu")' || echo "Tests of compiled kernels are skipped." &
-kernels=$!
-trap 'kill $job $kernels 2> /dev/null || true; rm -f "$log"' EXIT
+trap 'kill $job 2> /dev/null || true; rm -f "$log"' EXIT
+# All that tests import is imported once on one core; the other compiles the kernels.
+python -m pytest --collect-only > /dev/null 2>&1 &
+imports=$!
 ruff check .
 ruff format --check .
 lint-imports --no-logo
-python -m pytest $times -p tests.forks --forks 2
+python -c 'from mmvitdense.ops import building; building.library("cpu")' || echo "Tests of compiled kernels are skipped."
+wait $imports || true
+python -m pytest $times --numprocesses 2 --dist loadfile
 wait $job || { cat "$log" >&2; echo "the original OpenMMLab line failed" >&2; exit 1; }

@@ -76,7 +76,7 @@ PROGRAMS = {
 }
 CODE = re.compile(r'^(mmvitdense|python|pip|bash|torchrun|import|from \S+ import) ', re.MULTILINE)
 # Options of programs that are not ours.
-OTHERS = {'--shm-size', '--logdir', '--no-build-isolation', '--nproc_per_node', '--forks'}
+OTHERS = {'--shm-size', '--logdir', '--no-build-isolation', '--nproc_per_node', '--dist', '--numprocesses'}
 
 
 def given():
