@@ -3,6 +3,7 @@
 import copy
 import functools
 import gc
+import logging
 import random
 import signal
 from contextlib import closing
@@ -84,62 +85,53 @@ def _seed():
 
 
 @pytest.fixture(scope='session', autouse=True)
-def _missing_devices_are_not_seeded():
+def _what_repeats_is_done_once():
+    """One fixture, as each costs every test time."""
+    with pytest.MonkeyPatch.context() as patch:
+        _seed_no_missing_devices(patch)
+        _read_configs_once(patch)
+        _spare_mmengine_work(patch)
+        yield
+
+
+def _seed_no_missing_devices(patch: pytest.MonkeyPatch) -> None:
     """With each seed, torch formats the stack for each kind of device that may be initialised later."""
-    with pytest.MonkeyPatch.context() as patch:
-        for kind in (torch.cuda, torch.xpu, torch.mtia):
-            if not kind.is_available():
-                patch.setattr(kind, 'manual_seed_all', lambda seed: None)
-        yield
+    for kind in (torch.cuda, torch.xpu, torch.mtia):
+        if not kind.is_available():
+            patch.setattr(kind, 'manual_seed_all', lambda seed: None)
 
 
-@pytest.fixture(scope='session', autouse=True)
-def _metafiles_are_read_once():
-    """For each base that a config has of mmdet, mmengine reads the 100 metafiles of mmdet anew."""
-    from mmengine.config import utils
+def _read_configs_once(patch: pytest.MonkeyPatch) -> None:
+    """Three hundred configs have two thousand bases, most of them the same, and a run formats its config three times.
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(utils, 'load', functools.cache(utils.load))
-        yield
-
-
-@pytest.fixture(scope='session', autouse=True)
-def _bases_of_configs_are_read_once():
-    """Three hundred configs have two thousand bases, most of them the same."""
-    from mmengine.config import Config
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Config, '_file2dict', staticmethod(reading_bases_once(Config._file2dict)))
-        yield
-
-
-@pytest.fixture(scope='session', autouse=True)
-def _configs_are_formatted_once():
+    For each base that a config has of mmdet, mmengine reads the 100 metafiles of mmdet anew.
+    """
+    from mmengine.config import Config, utils
     from yapf.yapflib import yapf_api
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(yapf_api, 'FormatCode', formatting_once(yapf_api.FormatCode))
-        yield
+    patch.setattr(utils, 'load', functools.cache(utils.load))
+    patch.setattr(Config, '_file2dict', staticmethod(reading_bases_once(Config._file2dict)))
+    patch.setattr(yapf_api, 'FormatCode', formatting_once(yapf_api.FormatCode))
 
 
-@pytest.fixture(scope='session', autouse=True)
-def _garbage_is_collected_as_usual():
-    """mmengine asks for a collection of all with each data set, a quarter of the time of the configs' tests."""
+def _spare_mmengine_work(patch: pytest.MonkeyPatch) -> None:
+    """It asks for a collection of all garbage with each data set, a quarter of the time of the configs' tests; and it
+    formats a line for each parameter that it initialises or optimises, and for each name that it looks up."""
+    from mmengine import logging as messages
     from mmengine.dataset import base_dataset
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(base_dataset, 'gc', SimpleNamespace(collect=lambda: 0))
-        yield
-
-
-@pytest.fixture(scope='session', autouse=True)
-def _initial_values_are_not_logged():
-    """mmengine formats a line for each parameter of a model that it initialises."""
     from mmengine.model import BaseModule
+    from mmengine.optim.optimizer import default_constructor
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(BaseModule, '_dump_init_info', lambda module: None)
-        yield
+    print_log = messages.print_log
+
+    def print_above(least, message, logger=None, level=logging.INFO):
+        if level >= least:
+            print_log(message, logger, level)
+
+    patch.setattr(messages, 'print_log', functools.partial(print_above, logging.INFO))
+    patch.setattr(default_constructor, 'print_log', functools.partial(print_above, logging.WARNING))
+    patch.setattr(base_dataset, 'gc', SimpleNamespace(collect=lambda: 0))
+    patch.setattr(BaseModule, '_dump_init_info', lambda module: None)
 
 
 @pytest.fixture(scope='session')

@@ -14,6 +14,7 @@ TOGETHER = {
     'tools in forks of a Python that has imported them': (
         'tests/integration/',
         'tests/compat/test_panopticapi.py',
+        'tests/datasets/test_shapes.py',
         'tests/reliability/test_bad_inputs.py',
         'tests/reliability/test_resources.py',
     ),
@@ -26,6 +27,8 @@ TOGETHER = {
         'tests/test_registry.py',
     ),
 }
+# Files of few tests that take long all the same.
+LONG = ('tests/export/test_files.py', 'tests/ops/test_cuda_kernels.py')
 
 
 def unit(test: str) -> str:
@@ -35,13 +38,13 @@ def unit(test: str) -> str:
 
 
 def order(items: list[pytest.Item]) -> None:
-    """Put units that share something first, then files by their number of tests."""
-    shared = list(TOGETHER)
+    """Put units that share something first, then files that take long, then the others by their number of tests."""
+    first = [*TOGETHER, *LONG]
     tests = Counter(unit(item.nodeid) for item in items)
 
     def key(item: pytest.Item) -> tuple:
         name = unit(item.nodeid)
-        return (shared.index(name), 0) if name in shared else (len(shared), -tests[name])
+        return (first.index(name), 0) if name in first else (len(first), -tests[name])
 
     items.sort(key=key)
 

@@ -177,8 +177,9 @@ def convert_file(
             that is given cannot be that of the weights.
         InputError: There is no such layout, or there are no copies.
     """
+    read = read_checkpoint(source)  # first, as it says what is wrong with a file
     beside = {'record': read_record(source), 'config': read_config(source)}
-    return convert_read(read_checkpoint(source), source, layout, num_heads, options, ema, trunk, **beside)
+    return convert_read(read, source, layout, num_heads, options, ema, trunk, **beside)
 
 
 def convert_read(

@@ -2,9 +2,8 @@
 
 import json
 import math
+import os
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -284,12 +283,15 @@ def test_tool(tmp_path, capsys):
 
 
 @pytest.mark.integration
-def test_a_terminated_tool_leaves_nothing(tmp_path):
-    process = subprocess.Popen([sys.executable, TOOL, '--root', tmp_path / 'shapes', '--training', '100000'])
-    deadline = time.monotonic() + 600
-    while not list(tmp_path.glob('.shapes.partial-*/images/training/*')) and time.monotonic() < deadline:
-        assert process.poll() is None
-        time.sleep(0.05)
-    process.terminate()
-    assert process.wait(600) != 0
-    assert list(tmp_path.iterdir()) == []
+def test_a_terminated_tool_leaves_nothing(tmp_path, tools_python):
+    folder = tmp_path / 'place'
+    folder.mkdir()
+    command = [TOOL, '--root', folder / 'shapes', '--training', 100000]
+    process = tools_python.start(command, tmp_path, tmp_path / 'output', tmp_path / 'errors')
+    written, deadline = '.shapes.partial-*/images/training/*', time.monotonic() + 120
+    while not list(folder.glob(written)) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert list(folder.glob(written))
+    os.kill(process, signal.SIGTERM)
+    assert tools_python.wait(process) != 0
+    assert list(folder.iterdir()) == []

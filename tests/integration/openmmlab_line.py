@@ -11,12 +11,18 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.integration.workshop import IMPORTED_BY_TOOLS
+from tests.integration.workshop import IMPORTED_BY_TOOLS, TINY_DETECTOR, TINY_SEGMENTOR, pairs
 from tests.warm_python import WarmPython
 
 ROOT = Path(__file__).resolve().parents[2]
 VERSIONS = {'mmengine': '0.10.7', 'mmcv': '2.1.0', 'mmdet': '3.3.0', 'mmseg': '1.2.2'}
-CONFIGS = ('vitdet-tiny_mask-rcnn_shapes', 'vit-tiny_upernet_shapes')
+# Small, with the norms, dropout and flips of the quick start.
+CONFIGS = {
+    'vitdet-tiny_mask-rcnn_shapes': TINY_DETECTOR,
+    'vit-tiny_upernet_shapes': {
+        key: value for key, value in TINY_SEGMENTOR.items() if not key.endswith(('norm_cfg', 'dropout_ratio', 'prob'))
+    },
+}
 
 
 def check_line() -> None:
@@ -39,32 +45,41 @@ def check_line() -> None:
         sys.exit(f'torch was installed a second time, into {sys.prefix}; expected that of the calling Python.')
 
 
-def tool(python: WarmPython | None, name: str, *arguments: str) -> None:
-    """Run a tool, in a fork of `python` or, with None, in an interpreter of its own."""
-    command = [str(ROOT / 'tools' / name), *arguments]
+def run(python: WarmPython | None, *command: str) -> None:
+    """Run a program in a fork of `python` or, with None, in an interpreter of its own."""
     done = python.run(command, Path.cwd()) if python else subprocess.run([sys.executable, *command], check=False)
     if done.returncode:
         sys.exit(f'{command} ended with {done.returncode}.\n{done.stdout or ""}\n{done.stderr or ""}')
+    print(done.stdout or '', end='', flush=True)
+
+
+def check(python: WarmPython, *calls: str) -> None:
+    """Call functions of this file in a fork; this process imports nothing itself."""
+    run(python, '-c', '; '.join(['from tests.integration.openmmlab_line import *', *calls]))
 
 
 def train(python: WarmPython | None, config: str, work_dir: Path, iterations: int, *arguments: str) -> None:
-    tool(
+    options = {
+        **CONFIGS[config],
+        'train_dataloader.batch_size': 2,
+        'train_cfg.max_iters': iterations,
+        'train_cfg.val_interval': 4,
+        'default_hooks.checkpoint.interval': 2,
+        'default_hooks.logger.interval': 1,
+    }
+    run(
         python,
-        'train.py',
+        str(ROOT / 'tools' / 'train.py'),
         str(ROOT / 'configs' / 'quickstart' / f'{config}.py'),
         '--work-dir',
         str(work_dir),
         *arguments,
         '--cfg-options',
-        'train_dataloader.batch_size=2',
-        f'train_cfg.max_iters={iterations}',
-        'train_cfg.val_interval=4',
-        'default_hooks.checkpoint.interval=2',
-        'default_hooks.logger.interval=1',
+        *pairs(options),
     )
 
 
-def check_checkpoint(path: Path, iterations: int) -> None:
+def check_checkpoint(path: str, iterations: int) -> None:
     """The file is of this mmengine, readable without executing it, and knows every iteration since the first."""
     from mmvitdense.checkpoints import read_file
 
@@ -131,16 +146,15 @@ def check_dino() -> None:
 
 
 def main() -> None:
-    check_line()
-    check_models()
     python = WarmPython(*IMPORTED_BY_TOOLS)
-    tool(python, 'make_shapes.py', '--training', '8', '--validation', '4')
+    check(python, 'check_line()', 'check_models()')
+    run(python, str(ROOT / 'tools' / 'make_shapes.py'), '--training', '8', '--validation', '4')
     for number, config in enumerate(CONFIGS):
         work_dir = Path('work_dirs') / config
         train(python if number else None, config, work_dir, 2)
-        check_checkpoint(work_dir / 'iter_2.pth', 2)
+        check(python, f'check_checkpoint({str(work_dir / "iter_2.pth")!r}, 2)')
         train(python, config, work_dir, 4, '--resume')
-        check_checkpoint(work_dir / 'iter_4.pth', 4)
+        check(python, f'check_checkpoint({str(work_dir / "iter_4.pth")!r}, 4)')
     python.close()
     print(f'the original OpenMMLab line trains, saves and resumes: {", ".join(CONFIGS)}')
 

@@ -160,22 +160,18 @@ class Workshop:
     def _command(tool: str, arguments: tuple, options: dict | None, processes: int) -> list[str]:
         if processes > 1:
             arguments = (*arguments, '--launcher', 'pytorch')
-        pairs = [f'{key}={_text(value)}' for key, value in _flat(options or {}).items()]
         return [
             str(REPOSITORY / 'tools' / tool),
             *map(str, arguments),
-            *(['--cfg-options', *pairs] if pairs else []),
+            *(['--cfg-options', *pairs(options)] if options else []),
         ]
 
 
-def _flat(options: dict) -> dict:
-    """Options whose values are dicts, as the command line takes them."""
-    return {
+def pairs(options: dict) -> list[str]:
+    """Options as the command line takes them, those inside a dict on their own."""
+    flat = {
         f'{key}.{inner}' if inner else key: content
         for key, value in options.items()
         for inner, content in (value.items() if isinstance(value, dict) else [('', value)])
     }
-
-
-def _text(value: Any) -> str:
-    return str(value).replace(' ', '')
+    return [f'{key}={value}'.replace(' ', '') for key, value in flat.items()]

@@ -8,9 +8,11 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import os
 import runpy
 import shutil
 import signal
+import stat
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -102,12 +104,18 @@ def make_place(folder: Path) -> Place:
 
 
 def tree(folder: Path) -> dict[str, tuple]:
-    """What lies in a folder: {name: size and time of change}."""
-    return {
-        path.relative_to(folder).as_posix(): (path.lstat().st_size, path.lstat().st_mtime_ns)
-        for path in folder.rglob('*')
-        if path.is_symlink() or not path.is_dir()
-    } | {path.relative_to(folder).as_posix() + '/': () for path in folder.rglob('*') if path.is_dir()}
+    """What lies in a folder: {name: size and time of change}, nothing of folders."""
+    found = {}
+    for root, folders, files in os.walk(folder):
+        inside = os.path.relpath(root, folder)
+        for name in (*folders, *files):
+            path = os.path.join(root, name)
+            status = os.lstat(path)
+            if not stat.S_ISDIR(status.st_mode):
+                found[os.path.join(inside, name)] = status.st_size, status.st_mtime_ns
+            if os.path.isdir(path):
+                found[os.path.join(inside, name, '')] = ()
+    return found
 
 
 class Refusal(NamedTuple):
@@ -138,9 +146,17 @@ def run_in_process(bad: BadInput, pattern: Path, folder: Path, monkeypatch: pyte
 
 def prepared(bad: BadInput, pattern: Path, folder: Path) -> tuple[Place, Sequence[Any]]:
     """A copy of `pattern` with a bad input in it, and the arguments of its tool."""
-    shutil.copytree(pattern, folder, dirs_exist_ok=True, symlinks=True)
+    shutil.copytree(pattern, folder, dirs_exist_ok=True, symlinks=True, copy_function=_copy)
     place = Place(folder)
     return place, bad.prepare(place) if callable(bad.prepare) else bad.prepare
+
+
+def _copy(source: str, target: str) -> None:
+    """Weights are most of a place, and what is made bad has other names: they are linked."""
+    if source.endswith('.pth'):
+        os.link(source, target)
+    else:
+        shutil.copy2(source, target)
 
 
 def error_lines(stderr: str) -> list[str]:

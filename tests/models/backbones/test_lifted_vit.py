@@ -60,7 +60,10 @@ class TestLiftedViT(BackboneSuite):
         'keys': {'vit': {**VIT, 'num_layers': 2}, 'facet': 'key', 'frozen_lift': False},
         'naf': {'vit': {**VIT, 'num_layers': 1}, 'lift': NAF_OPTIONS, 'num_iters': 2, 'frozen_lift': False},
     }
-    exported = {'twice': variants['twice'], 'naf': compiled['naf']}
+    exported = {
+        'twice': {**variants['twice'], 'vit': {**VIT, 'num_layers': 1}},
+        'naf': compiled['naf'],
+    }
     of_tokens = ('twice', 'naf')
     without_gradient = {'keys': {f'vit.{name}' for name in IDLE}}
 

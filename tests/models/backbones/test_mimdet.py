@@ -28,6 +28,7 @@ class TestMIMDet(BackboneSuite):
         name: {**options, 'vit': {**SMALL['vit'], 'num_layers': 1}, 'decoder': {**SMALL['decoder'], 'num_layers': 1}}
         for name, options in variants.items()
     }
+    exported = compiled
     without_gradient = {'all-tokens': {'conv_feat_proj.weight', 'conv_feat_proj.bias'}}
 
     def build(self, options):

@@ -190,7 +190,12 @@ class TestPlainViT(BackboneSuite):
             'out_indices': (1,),
         },
     }
-    exported = ('prefix-tokens-and-windows', 'simmim', 'dinov3', 'resformer-in-windows')
+    exported = {
+        'prefix-tokens-and-windows': compiled['prefix-tokens-and-windows'],
+        'simmim': {**variants['simmim'], 'num_layers': 2, 'global_blocks': (1,), 'out_indices': (0, 1)},
+        'dinov3': {**variants['dinov3'], 'num_layers': 2, 'global_blocks': (1,)},
+        'resformer-in-windows': compiled['resformer-in-windows'],
+    }
 
     def strides_and_channels(self, options):
         indices = options.get('out_indices', (3,))

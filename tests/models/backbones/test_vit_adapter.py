@@ -48,7 +48,7 @@ class TestViTAdapter(AdapterSuite):
         'extractors-alone': {**variants['extractors-alone'], 'num_extra_extractors': 0, 'cffn_ratio': None},
         'light': {**variants['light'], 'vit': {**VIT, 'num_layers': 1}, 'interaction_indexes': [[0, 0]]},
     }
-    exported = ('light',)
+    exported = {'light': compiled['light']}
 
 
 def test_without_gain_the_vit_is_untouched():

@@ -64,7 +64,15 @@ class TestViTCoMer(AdapterSuite):
             'num_extra_cti': 1,
         },
     }
-    exported = ('least',)
+    exported = {
+        'least': {
+            **variants['least'],
+            'vit': {**VIT, 'num_layers': 2},
+            'interaction_indexes': [[0, 0], [1, 1]],
+            'use_cti_tov': (True, False),
+            'use_cti_toc': (False, True),
+        },
+    }
 
     def test_recomputing_leaves_running_statistics_right(self):
         """A batch norm that runs twice counts once."""
