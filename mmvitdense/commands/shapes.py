@@ -46,7 +46,7 @@ def run(arguments: argparse.Namespace) -> int:
     from mmvitdense.datasets.shapes import write_shapes
 
     # A terminated run cleans up after itself like an interrupted one.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
         root = (
             _spliced(arguments)
@@ -63,6 +63,8 @@ def run(arguments: argparse.Namespace) -> int:
         )
     except (ValueError, OSError) as error:
         raise InputError(str(error)) from error
+    finally:
+        signal.signal(signal.SIGTERM, before)
     print(f'{arguments.training} training and {arguments.validation} validation images are in {root}')
     return 0
 

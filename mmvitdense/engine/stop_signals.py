@@ -22,18 +22,21 @@ class StopSignals:
     A second SIGINT ends the process at once, wherever it is. A second SIGTERM changes nothing, as schedulers send
     several. Signals that are ignored (as SIGINT is in the background of a shell) or that somebody else handles are left
     as they are, and nothing is done outside of the main thread, where Python gives no signals.
+
+    Processes that are forked meanwhile, such as those that an evaluation computes in, end by SIGTERM as usual: who
+    started them ends them so, and waits for it.
     """
 
     def __init__(self) -> None:
         self.received: signal.Signals | None = None
-        self._since = 0.0
+        self._since, self._process = 0.0, 0
         self._before: dict[signal.Signals, Any] = {}
 
     def install(self) -> None:
         """Begin to note signals."""
         if self._before or threading.current_thread() is not threading.main_thread():
             return
-        self.received = None
+        self.received, self._process = None, os.getpid()
         for number in _REQUESTS:
             # Of a run in this process that ended by an exception, which nobody told it.
             left = getattr(signal.getsignal(number), '__self__', None)
@@ -62,7 +65,7 @@ class StopSignals:
         from_torchrun = 'TORCHELASTIC_RUN_ID' in os.environ
         if first:
             self.received, self._since = signal.Signals(number), now
-            if get_rank() == 0:
+            if os.getpid() == self._process and get_rank() == 0:
                 again = '; again ends the run at once' if number == signal.SIGINT else ''
                 # Without Python's buffers, in the middle of whose use a handler can be called.
                 os.write(2, f'\n{self.received.name}: the iteration is finished and saved first{again}\n'.encode())
@@ -71,3 +74,28 @@ class StopSignals:
             signal.signal(signal.SIGINT, signal.SIG_DFL)
             if not first and not (from_torchrun and now - self._since < _ECHO):
                 os.kill(os.getpid(), signal.SIGINT)
+
+
+def _notes_sigterm() -> bool:
+    return isinstance(getattr(signal.getsignal(signal.SIGTERM), '__self__', None), StopSignals)
+
+
+def _hold() -> None:
+    # A signal that the child had before it ends by it would be noted, and lost.
+    if _notes_sigterm():
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+
+
+def _go_on() -> None:
+    if _notes_sigterm():
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
+
+
+def _end_by_sigterm() -> None:
+    if _notes_sigterm():
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
+
+
+if hasattr(os, 'register_at_fork'):
+    os.register_at_fork(before=_hold, after_in_parent=_go_on, after_in_child=_end_by_sigterm)

@@ -246,6 +246,22 @@ def test_signals_are_noted_and_those_of_others_left_alone(capfd):
     assert signal.getsignal(signal.SIGTERM) == before[signal.SIGTERM]
 
 
+def test_processes_that_are_forked_meanwhile_can_be_terminated(capfd):
+    signals = StopSignals()
+    signals.install()
+    try:
+        worker = multiprocessing.get_context('fork').Process(target=time.sleep, args=(600,), daemon=True)
+        worker.start()
+        worker.terminate()  # as a pool ends those that an evaluation computes in, and waits for them
+        worker.join(20)
+        assert worker.exitcode == -signal.SIGTERM
+        assert signals.received is None
+    finally:
+        signals.restore()
+        worker.kill()
+    assert not capfd.readouterr().err
+
+
 @pytest.mark.parametrize('torchrun', [False, True])
 def test_a_second_ctrl_c_ends_at_once_but_for_the_echo_of_torchrun(monkeypatch, torchrun):
     monkeypatch.setattr(stop_signals, '_ECHO', 0.2)
