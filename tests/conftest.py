@@ -116,20 +116,18 @@ def _read_configs_once(patch: pytest.MonkeyPatch) -> None:
 
 def _spare_mmengine_work(patch: pytest.MonkeyPatch) -> None:
     """It asks for a collection of all garbage with each data set, a quarter of the time of the configs' tests; and it
-    formats a line for each parameter that it initialises or optimises, and for each name that it looks up."""
-    from mmengine import logging as messages
+    formats a line for each parameter that it initialises or optimises."""
     from mmengine.dataset import base_dataset
     from mmengine.model import BaseModule
     from mmengine.optim.optimizer import default_constructor
 
-    print_log = messages.print_log
+    print_log = default_constructor.print_log
 
-    def print_above(least, message, logger=None, level=logging.INFO):
-        if level >= least:
+    def print_warnings(message, logger=None, level=logging.INFO):
+        if level >= logging.WARNING:
             print_log(message, logger, level)
 
-    patch.setattr(messages, 'print_log', functools.partial(print_above, logging.INFO))
-    patch.setattr(default_constructor, 'print_log', functools.partial(print_above, logging.WARNING))
+    patch.setattr(default_constructor, 'print_log', print_warnings)
     patch.setattr(base_dataset, 'gc', SimpleNamespace(collect=lambda: 0))
     patch.setattr(BaseModule, '_dump_init_info', lambda module: None)
 

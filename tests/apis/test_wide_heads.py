@@ -52,6 +52,7 @@ def test_boxes_far_from_the_corner_stand_where_their_anchors_do():
 
 def test_boxes_of_queries_stand_where_their_references_do():
     losses = {'loss_cls': {'type': 'mmdet.FocalLoss', 'use_sigmoid': True}, 'train_cfg': None}
+    losses.update(loss_bbox={'type': 'mmdet.L1Loss'}, loss_iou={'type': 'mmdet.GIoULoss'})
     head = DINOHead(num_classes=2, embed_dims=8, num_pred_layer=1, **losses)
     for parameter in head.reg_branches.parameters():
         parameter.data.zero_()
