@@ -16,14 +16,14 @@ def test_many_masks_in_16_bits(name, dtype):
     from mmdet.registry import MODELS
 
     masks, side, classes = 8, 112, 3
-    kinds = {'focal': {'type': 'FocalLoss'}, 'cross': {'type': 'CrossEntropyLoss', 'use_sigmoid': True}}
+    kinds = {'focal': {'type': 'mmdet.FocalLoss'}, 'cross': {'type': 'mmdet.CrossEntropyLoss', 'use_sigmoid': True}}
     head = SimpleNamespace(
         class_weight=[1.0] * classes + [0.1],
         num_points=side**2,
         oversample_ratio=3.0,
         importance_sample_ratio=0.75,
-        loss_cls=MODELS.build({'type': 'CrossEntropyLoss', 'class_weight': [1.0] * classes + [0.1]}),
-        loss_dice=MODELS.build({'type': 'DiceLoss', 'use_sigmoid': True, 'activate': True, 'naive_dice': True}),
+        loss_cls=MODELS.build({'type': 'mmdet.CrossEntropyLoss', 'class_weight': [1.0] * classes + [0.1]}),
+        loss_dice=MODELS.build({'type': 'mmdet.DiceLoss', 'use_sigmoid': True, 'activate': True, 'naive_dice': True}),
         loss_mask=MODELS.build(kinds['focal' if name == 'MaskFormerHead' else 'cross']),
     )
     targets = (torch.rand(masks, side, side) > 0.5).long()
