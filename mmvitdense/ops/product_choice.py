@@ -81,8 +81,14 @@ def packed_pays() -> bool:
     """
     if os.environ.get(VARIABLE, 'auto') == 'onednn':
         return True
-    rates = _kept([_PACKED], measured_packed_rates) or measured_packed_rates()
-    return rates[_PACKED]['onednn'] > _LOSS * rates[_PACKED]['torch']
+    rates = _packed_rates(building.cache_root())
+    return rates['onednn'] > _LOSS * rates['torch']
+
+
+@lru_cache
+def _packed_rates(root: Path) -> dict[str, float]:
+    # Each layer of a model asks: without a cache that can be written, it is measured once all the same.
+    return (_kept([_PACKED], measured_packed_rates) or measured_packed_rates())[_PACKED]
 
 
 def kept_rates() -> dict[str, dict[str, float]] | None:

@@ -29,9 +29,12 @@ MIXED = {
 def cache(tmp_path, monkeypatch):
     monkeypatch.setenv(building.CACHE_VARIABLE, str(tmp_path / 'cache'))
     monkeypatch.delenv(product_choice.VARIABLE, raising=False)
-    product_choice.onednn_forms.cache_clear()
+    known = (product_choice.onednn_forms, product_choice._packed_rates)
+    for function in known:
+        function.cache_clear()
     yield tmp_path / 'cache' / 'products'
-    product_choice.onednn_forms.cache_clear()
+    for function in known:
+        function.cache_clear()
 
 
 def measures(monkeypatch, rates=MIXED):
@@ -177,7 +180,7 @@ def test_weights_are_packed_where_that_is_not_slower(monkeypatch, cache, onednn,
     monkeypatch.delenv(product_choice.VARIABLE)
     monkeypatch.setenv(building.CACHE_VARIABLE, '/dev/null/nothing')
     with pytest.warns(UserWarning, match='cannot be written'):
-        assert product_choice.packed_pays() == expected
+        assert product_choice.packed_pays() == product_choice.packed_pays() == expected
     assert len(times) == 2
 
 
