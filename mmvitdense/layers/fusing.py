@@ -14,8 +14,9 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
-from mmvitdense.ops import PackedLinear, WinogradConv2d, can_pack, can_transform
+from mmvitdense.ops import MultiScaleDeformableAttention, PackedLinear, WinogradConv2d, can_pack, can_transform
 from mmvitdense.ops.linear_layer import is_plain, is_unwatched
+from mmvitdense.ops.module import joined_parameters
 
 from .attention import Attention
 from .block import TransformerBlock
@@ -179,6 +180,17 @@ def _fuse_mlp(mlp: Mlp, fusing: Fusing) -> None:
     packed = fusing.pack(mlp.fc1, activation)
     if packed is not mlp.fc1:
         mlp.fc1, mlp.act = packed, nn.Identity()
+
+
+@fuses(MultiScaleDeformableAttention)
+def _fuse_deformable(attention: MultiScaleDeformableAttention, fusing: Fusing) -> None:
+    """Offsets and logits are one product."""
+    both = attention.sampling_offsets, attention.attention_weights
+    if all(fusing.is_free_linear(layer) for layer in both):
+        weight, bias = joined_parameters(*both)
+        joined = nn.Linear(attention.embed_dims, len(weight), device='meta')
+        joined.weight, joined.bias = _frozen(weight), _frozen(bias)
+        attention.sampling_offsets, attention.attention_weights = joined.eval(), nn.Identity()
 
 
 @fuses(ConvNormReLU)

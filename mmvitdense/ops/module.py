@@ -6,7 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from .functions import ms_deform_attn_fused
-from .linear_layer import Linear, apply_linear
+from .linear_layer import Linear, apply_linear, is_plain, linear
+from .recording import runs_here
 
 SpatialShapes = list[tuple[int, int]] | Tensor
 
@@ -147,12 +148,31 @@ def attend(
     projected = apply_linear(module.value_proj, value)
     if key_padding_mask is not None:
         projected = projected.masked_fill(key_padding_mask[..., None], 0.0)
+    offsets, logits = _offsets_and_logits(module, query)
     output = ms_deform_attn_fused(
         projected.unflatten(-1, (heads, projected.size(-1) // heads)),
         spatial_shapes,
         reference_points,
-        apply_linear(module.sampling_offsets, query).unflatten(-1, (*sizes, 2)),
-        apply_linear(module.attention_weights, query).unflatten(-1, sizes),
+        offsets.unflatten(-1, (*sizes, 2)),
+        logits.unflatten(-1, sizes),
     )
     output = apply_linear(module.output_proj, output, residual)
     return output if module.batch_first else output.transpose(0, 1)
+
+
+def _offsets_and_logits(module: nn.Module, query: Tensor) -> tuple[Tensor, Tensor]:
+    """Both projections of the queries, on a CPU as one product: narrow ones are slower, and each reads the queries."""
+    both = module.sampling_offsets, module.attention_weights
+    samples = module.num_heads * module.num_levels * module.num_points
+    if isinstance(both[1], nn.Identity):
+        joined = apply_linear(both[0], query)
+    elif all(type(layer) is nn.Linear and is_plain(layer) for layer in both) and runs_here(query, both[0].weight):
+        joined = linear(query, *joined_parameters(*both))
+    else:
+        return apply_linear(both[0], query), apply_linear(both[1], query)
+    return joined.split([2 * samples, samples], dim=-1)
+
+
+def joined_parameters(*layers: nn.Linear) -> tuple[Tensor, Tensor]:
+    """Weight and bias of a linear layer whose outputs are those of some layers with a bias, one after the other."""
+    return torch.cat([layer.weight for layer in layers]), torch.cat([layer.bias for layer in layers])

@@ -12,6 +12,7 @@ from torchvision.ops import StochasticDepth
 from mmvitdense.layers import build_norm2d, constructed_undrawn
 from mmvitdense.layers.fusing import Fusing, fuses
 from mmvitdense.ops import Linear, apply_linear
+from mmvitdense.ops.token_maps import DepthwiseTokens, can_convolve
 from mmvitdense.option_types import Count, CountOrZero, DropRate, Positive
 from mmvitdense.registry import MODELS
 
@@ -155,6 +156,9 @@ class MRFP(nn.Module):
         norm_cfg: Norm after the convolutions.
     """
 
+    activated = False
+    """Whether both GELUs are done with the convolutions, see `mmvitdense.layers.fusing`."""
+
     def __init__(self, embed_dims: int, hidden_channels: int, norm_cfg: dict):
         super().__init__()
         self.fc1 = Linear(embed_dims, hidden_channels)
@@ -163,8 +167,9 @@ class MRFP(nn.Module):
 
     def forward(self, conv: Tensor, levels: TokenLevels) -> Tensor:
         """Map B x N x embed_dims to the same shape."""
+        mixed = self.dwconv(apply_linear(self.fc1, conv), levels)
         # The second of two GELUs in a row, as released.
-        return apply_linear(self.fc2, F.gelu(self.dwconv(apply_linear(self.fc1, conv), levels)))
+        return apply_linear(self.fc2, mixed if self.activated else F.gelu(mixed))
 
 
 class MultiDWConv(nn.Module):
@@ -184,11 +189,15 @@ class MultiDWConv(nn.Module):
         self.dwconv2, self.dwconv4, self.dwconv6 = (depthwise_conv(half, 5) for _ in range(3))
         self.bn1, self.bn2, self.bn3 = (build_norm2d(norm_cfg, channels) for _ in range(3))
 
+    def layers(self) -> list[tuple[nn.Module, nn.Module, nn.Module]]:
+        """Of each level the convolutions of 3 and of 5 pixels, and the norm."""
+        small, large = (self.dwconv1, self.dwconv3, self.dwconv5), (self.dwconv2, self.dwconv4, self.dwconv6)
+        return list(zip(small, large, (self.bn1, self.bn2, self.bn3)))
+
     def forward(self, conv: Tensor, levels: TokenLevels) -> Tensor:
         """Map B x N x channels to the same shape."""
-        small, large = (self.dwconv1, self.dwconv3, self.dwconv5), (self.dwconv2, self.dwconv4, self.dwconv6)
         maps = []
-        for level, narrow, wide, norm in zip(levels.maps(conv), small, large, (self.bn1, self.bn2, self.bn3)):
+        for level, (narrow, wide, norm) in zip(levels.maps(conv), self.layers()):
             first, second = level.chunk(2, dim=1)
             # Joined as B x h x w x C, which keeps the memory in the order of the tokens.
             mixed = torch.cat(
@@ -201,14 +210,25 @@ class MultiDWConv(nn.Module):
 @fuses(MultiDWConv)
 def _fuse_convs(convs: MultiDWConv, fusing: Fusing) -> None:
     """Each norm goes into the two convolutions before it."""
-    for level in (1, 2, 3):
-        norm = getattr(convs, f'bn{level}')
-        pair = [getattr(convs, f'dwconv{2 * level - 1}'), getattr(convs, f'dwconv{2 * level}')]
+    for level, (*pair, norm) in enumerate(convs.layers(), 1):
         if all(fusing.can_fold(conv, norm) for conv in pair):
             half = pair[0].out_channels
             for conv, channels in zip(pair, (slice(half), slice(half, None))):
                 fusing.fold_norm(conv, norm, channels)
             setattr(convs, f'bn{level}', nn.Identity())
+
+
+@fuses(MRFP)
+def _fuse_mrfp(mrfp: MRFP, fusing: Fusing) -> None:
+    """The convolutions of all levels are one kernel, with both GELUs."""
+    if type(mrfp.dwconv) is not MultiDWConv or not fusing.is_free(mrfp.dwconv):
+        return
+    _fuse_convs(mrfp.dwconv, fusing)
+    layers = mrfp.dwconv.layers()
+    if all(type(norm) is nn.Identity for *_, norm in layers) and all(
+        fusing.is_free(conv) and can_convolve(conv) for *pair, _ in layers for conv in pair
+    ):
+        mrfp.dwconv, mrfp.activated = DepthwiseTokens([pair for *pair, _ in layers], gelus=2), True
 
 
 class CTIToViT(Extractor):

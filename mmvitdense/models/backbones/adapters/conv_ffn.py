@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from mmvitdense.layers.fusing import Fusing, fuses
 from mmvitdense.ops import Linear, apply_linear
 from mmvitdense.ops.linear_layer import is_unwatched
+from mmvitdense.ops.token_maps import DepthwiseTokens, can_convolve
 
 from .token_levels import TokenLevels
 
@@ -46,6 +47,8 @@ class ConvFFN(nn.Module):
 
     joined = False
     """Whether the sum with a residual is done in the last layer, see `mmvitdense.layers.fusing`."""
+    activated = False
+    """Whether GELU is done with the convolution."""
 
     def __init__(self, embed_dims: int, hidden_channels: int):
         super().__init__()
@@ -55,7 +58,12 @@ class ConvFFN(nn.Module):
 
     def forward(self, tokens: Tensor, levels: TokenLevels, residual: Tensor | None = None) -> Tensor:
         """Map B x N x embed_dims to the same shape, plus `residual` where there is one."""
-        return apply_linear(self.fc2, F.gelu(self.dwconv(apply_linear(self.fc1, tokens), levels)), residual)
+        return apply_linear(self.fc2, self.hidden(tokens, levels), residual)
+
+    def hidden(self, tokens: Tensor, levels: TokenLevels) -> Tensor:
+        """What the last layer is given: B x N x embed_dims to B x N x hidden_channels."""
+        mixed = self.dwconv(apply_linear(self.fc1, tokens), levels)
+        return mixed if self.activated else F.gelu(mixed)
 
     def joins(self) -> bool:
         """Whether the residual is to be given to the network, which nobody looks at."""
@@ -64,5 +72,8 @@ class ConvFFN(nn.Module):
 
 @fuses(ConvFFN)
 def _fuse_network(network: ConvFFN, fusing: Fusing) -> None:
-    """The sum with the residual is done in the last product."""
+    """The sum with the residual is done in the last product, and GELU with the convolution."""
     network.joined = True
+    conv = network.dwconv
+    if type(conv) is LevelwiseDepthwiseConv and fusing.is_free(conv, conv.dwconv) and can_convolve(conv.dwconv):
+        network.dwconv, network.activated = DepthwiseTokens([[conv.dwconv]], gelus=1), True

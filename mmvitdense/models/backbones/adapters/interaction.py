@@ -18,12 +18,12 @@ from mmvitdense.layers import (
     draw_vit_linear,
     recomputed,
 )
-from mmvitdense.layers.norm import with_gradient_layout
 from mmvitdense.models.backbones.holding import build_held_vit
 from mmvitdense.models.backbones.vit import ViT
 from mmvitdense.models.backbones.vit_sizes import evenly_spaced
 from mmvitdense.models.initialized_module import InitializedModule
 
+from .outputs import normed_sum
 from .spatial_prior import SpatialPriorModule
 from .token_levels import TokenLevels
 
@@ -139,20 +139,20 @@ class InteractionBackbone(HoldsViT, InitializedModule):
     def _run(self, function: Callable, patches: Tensor, conv: Tensor, levels: TokenLevels):
         return recomputed(function, patches, conv, levels, when=self.with_cp and self.training)
 
-    def _vit_maps(self, features: list[Tensor], grid: tuple[int, int]) -> list[Tensor]:
+    def _vit_maps(self, features: list[Tensor], grid: tuple[int, int]) -> list[Tensor | None]:
         if self.vit_feature is None:
-            return []
+            return [None] * len(STRIDES)
         if self.vit_feature == 'last':
-            return [_like_tokens(self.vit.output_map(features[-1], grid, last=True))] * len(STRIDES)
-        return [_like_tokens(self.vit.output_map(tokens, grid, last=tokens is features[-1])) for tokens in features]
+            return [self.vit.output_map(features[-1], grid, last=True)] * len(STRIDES)
+        return [self.vit.output_map(tokens, grid, last=tokens is features[-1]) for tokens in features]
 
-    def _outputs(self, finest: Tensor, conv: Tensor, levels: TokenLevels, vit_maps: list[Tensor]) -> list[Tensor]:
-        maps = levels.maps(conv)
-        maps = [finest + self.up(maps[0]), *maps]
-        if vit_maps:
-            maps = [level + _resize(feature, level.shape[2:]) for level, feature in zip(maps, vit_maps)]
+    def _outputs(
+        self, finest: Tensor, conv: Tensor, levels: TokenLevels, vit_maps: list[Tensor | None]
+    ) -> list[Tensor]:
+        eighth, *rest = levels.maps(conv)
+        maps = [[finest, self.up(eighth)], [eighth], *([level] for level in rest)]
         norms = (self.norm1, self.norm2, self.norm3, self.norm4)
-        return [norm(with_gradient_layout(level).contiguous()) for norm, level in zip(norms, maps)]
+        return [normed_sum(norm, level, feature) for norm, level, feature in zip(norms, maps, vit_maps)]
 
     def _check(self, vit_feature: str | None) -> None:
         if self.vit.patch_size != 16:
@@ -192,14 +192,3 @@ def _stages(indexes: Sequence[Sequence[int]] | None, num_layers: int) -> tuple[t
             f'{num_layers - 1}, got {indexes}'
         )
     return stages
-
-
-def _like_tokens(maps: Tensor) -> Tensor:
-    """On a CPU the layout of the levels, to which the map is added: sums of two layouts take several times as long."""
-    return maps.contiguous(memory_format=torch.channels_last) if maps.is_cpu else maps
-
-
-def _resize(maps: Tensor, size: tuple[int, int]) -> Tensor:
-    if maps.shape[2:] == size:
-        return maps
-    return F.interpolate(maps, size=size, mode='bilinear', align_corners=False)

@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "call.h"
+#include "token_maps.h"
 #include "winograd.h"
 
 namespace mmvitdense {
@@ -13,16 +14,19 @@ namespace baseline {
 template <typename A>
 Kernels<A> table();
 WinogradKernels winograd_table();
+TokenMapKernels token_map_table();
 }
 namespace avx2 {
 template <typename A>
 Kernels<A> table();
 WinogradKernels winograd_table();
+TokenMapKernels token_map_table();
 }
 namespace avx512 {
 template <typename A>
 Kernels<A> table();
 WinogradKernels winograd_table();
+TokenMapKernels token_map_table();
 }
 
 namespace {
@@ -60,6 +64,11 @@ const Kernels<A>& kernels() {
 
 const WinogradKernels& winograd_kernels() {
   static const WinogradKernels chosen = MMVITDENSE_CHOOSE(winograd_table);
+  return chosen;
+}
+
+const TokenMapKernels& token_map_kernels() {
+  static const TokenMapKernels chosen = MMVITDENSE_CHOOSE(token_map_table);
   return chosen;
 }
 

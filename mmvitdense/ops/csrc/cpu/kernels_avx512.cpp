@@ -9,6 +9,7 @@
 #include <limits>
 
 #include "call.h"
+#include "token_maps.h"
 #include "winograd.h"
 
 #if defined(__clang__)
@@ -20,6 +21,7 @@
 
 #define MMVITDENSE_ISA avx512
 #include "kernels.h"
+#include "token_maps_kernels.h"
 #include "winograd_kernels.h"
 
 #if defined(__clang__)

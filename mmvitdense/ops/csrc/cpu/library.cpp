@@ -4,4 +4,5 @@
 #include "map_attention_operator.h"
 #include "operators.h"
 #include "soft_nms.h"
+#include "token_maps_operator.h"
 #include "winograd_operator.h"
