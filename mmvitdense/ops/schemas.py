@@ -44,6 +44,9 @@ _LIBRARY.define(
     'winograd_output(Tensor[] products, Tensor? bias, bool relu, int first, int count, Tensor(a!) maps) -> ()'
 )
 _LIBRARY.define('depthwise_tokens(Tensor tokens, int[] grids, Tensor[] weights, Tensor[] biases, int gelus) -> Tensor')
+_LIBRARY.define(
+    'depthwise_tokens_gradients(Tensor tokens, Tensor grad, int[] grids, int[] sides, int[] channels) -> Tensor[]'
+)
 _LIBRARY.define('sum_maps(Tensor[] maps, Tensor? small, Tensor? gain, Tensor? shift) -> Tensor')
 
 OPS = torch.ops.mmvitdense

@@ -9,9 +9,11 @@ from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
 from . import backends
 from .inference_layer import InferenceLayer
+from .linear_layer import is_unwatched
 from .recording import is_trained, runs_here
 from .schemas import OPS
 
@@ -51,23 +53,91 @@ def depthwise_tokens(
     Raises:
         ValueError: Shapes do not fit.
     """
-    flat = [side for grid in grids for side in grid]
-    return OPS.depthwise_tokens(tokens, flat, list(weights), list(biases), gelus)
+    return OPS.depthwise_tokens(tokens, _flat(grids), list(weights), list(biases), gelus)
 
 
 def can_convolve(conv: nn.Module) -> bool:
-    """Whether a layer is a depth-wise convolution that keeps the size, which `DepthwiseTokens` may do."""
+    """Whether a layer is a depth-wise convolution that keeps the size and nothing else, as these functions do."""
     return (
         type(conv) is nn.Conv2d
         and conv.groups == conv.in_channels == conv.out_channels
         and conv.kernel_size[0] == conv.kernel_size[1]
-        and conv.padding == (conv.kernel_size[0] // 2,) * 2
         and conv.kernel_size[0] % 2 == 1
+        and conv.padding == (conv.kernel_size[0] // 2,) * 2
         and conv.stride == conv.dilation == (1, 1)
         and conv.padding_mode == 'zeros'
+        and conv.bias is not None
         and conv.weight.is_cpu
+        and is_unwatched(conv)
         and has_token_maps()
     )
+
+
+def can_convolve_here(convs: Sequence[nn.Module], tokens: Tensor) -> bool:
+    """Whether `convolve_levels` computes what calling the layers would."""
+    tensors = [tokens, *(tensor for conv in convs for tensor in (conv.weight, conv.bias) if tensor is not None)]
+    known = all(tensor.dtype == torch.float32 for tensor in tensors) and runs_here(*tensors)
+    return known and not torch._C._are_functorch_transforms_active() and all(map(can_convolve, convs))
+
+
+def convolve_levels(convs: Sequence[nn.Conv2d], tokens: Tensor, grids: Grids) -> Tensor:
+    """`depthwise_tokens` by the weights of layers, with gradients, which are not differentiable themselves.
+
+    Args:
+        convs: Of each level those of ranges of its channels, or one for all, see `can_convolve_here`.
+        tokens: B x N x C.
+        grids: (h, w) of the levels.
+
+    Returns:
+        B x N x C.
+    """
+    return _Depthwise.apply(tokens, grids, *(tensor for conv in convs for tensor in (conv.weight, conv.bias)))
+
+
+class _Depthwise(torch.autograd.Function):
+    @staticmethod
+    def forward(tokens: Tensor, grids: Grids, *parameters: Tensor) -> Tensor:
+        weights = [_by_place(weight) for weight in parameters[::2]]
+        return _convolve(tokens, grids, weights, list(parameters[1::2]))
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple, output: Tensor) -> None:
+        tokens, ctx.grids, *parameters = inputs
+        ctx.save_for_backward(tokens, *parameters[::2])
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple:
+        tokens, *weights = ctx.saved_tensors
+        for_tokens = None
+        if ctx.needs_input_grad[0]:
+            zeros = [weight.new_zeros(len(weight)) for weight in weights]
+            for_tokens = _convolve(grad, ctx.grids, [_by_place(weight.flip(2, 3)) for weight in weights], zeros)
+        found: list[Tensor | None] = [None] * (2 * len(weights))
+        if any(ctx.needs_input_grad[2:]):
+            groups = max(1, len(weights) // len(ctx.grids))
+            sides, channels = zip(*((weight.shape[-1], len(weight)) for weight in weights[:groups]))
+            parts = OPS.depthwise_tokens_gradients(tokens, grad, _flat(ctx.grids), sides, channels)
+            if len(weights) == 1:
+                parts = [torch.stack(parts).sum(0)]
+            for i, (part, weight) in enumerate(zip(parts, weights)):
+                found[2 * i : 2 * i + 2] = part[:-1].t().reshape(weight.shape), part[-1]
+        return for_tokens, None, *found
+
+
+def _convolve(tokens: Tensor, grids: Grids, weights: list[Tensor], biases: list[Tensor], gelus: int = 0) -> Tensor:
+    """By weights for each level, or one for all."""
+    repeats = len(grids) if len(weights) == 1 else 1
+    return depthwise_tokens(tokens, grids, weights * repeats, biases * repeats, gelus)
+
+
+def _by_place(weight: Tensor) -> Tensor:
+    """Weights of a depth-wise convolution, C x 1 x side x side, as the kernels read them: side x side x C."""
+    return weight[:, 0].permute(1, 2, 0).contiguous()
+
+
+def _flat(grids: Grids) -> list[int]:
+    return [side for grid in grids for side in grid]
 
 
 class DepthwiseTokens(InferenceLayer):
@@ -82,12 +152,9 @@ class DepthwiseTokens(InferenceLayer):
 
     def __init__(self, convs: Sequence[Sequence[nn.Conv2d]], gelus: int):
         super().__init__()
-        self.gelus, self.shared = gelus, len(convs) == 1
-        flat = [conv for level in convs for conv in level]
-        self._weights = [conv.weight.detach()[:, 0].permute(1, 2, 0).float().contiguous() for conv in flat]
-        self._biases = [
-            torch.zeros(conv.out_channels) if conv.bias is None else conv.bias.detach().float().clone() for conv in flat
-        ]
+        self.gelus = gelus
+        self._weights = [_by_place(conv.weight.detach().float()) for level in convs for conv in level]
+        self._biases = [conv.bias.detach().float().clone() for level in convs for conv in level]
         self.eval()
 
     def forward(self, tokens: Tensor, levels: _Levels) -> Tensor:
@@ -98,8 +165,7 @@ class DepthwiseTokens(InferenceLayer):
         """
         self.check(tokens)
         tokens = tokens if tokens.dtype in (torch.float32, torch.bfloat16) else tokens.float()
-        repeats = len(levels.grids) if self.shared else 1
-        return depthwise_tokens(tokens, levels.grids, self._weights * repeats, self._biases * repeats, self.gelus)
+        return _convolve(tokens, levels.grids, self._weights, self._biases, self.gelus)
 
     def extra_repr(self) -> str:
         """What torch prints of the layer."""
@@ -128,7 +194,11 @@ def sum_maps(
 
 def can_sum(*tensors: Tensor) -> bool:
     """Whether `sum_maps` computes what torch's operators would."""
-    plain = not is_trained(*tensors) and all(tensor.dtype == torch.float32 for tensor in tensors)
+    plain = (
+        not torch._C._are_functorch_transforms_active()
+        and not is_trained(*tensors)
+        and all(tensor.dtype == torch.float32 for tensor in tensors)
+    )
     return plain and runs_here(*tensors) and has_token_maps()
 
 
@@ -136,13 +206,12 @@ def channels_first(maps: Tensor) -> Tensor:
     """Maps, B x C x H x W, contiguous; their gradient has the layout of their memory on a CPU."""
     last = maps.is_contiguous(memory_format=torch.channels_last) and not maps.is_contiguous()
     known = maps.dtype == torch.float32 and is_trained(maps) and runs_here(maps)
+    known = known and not torch._C._are_functorch_transforms_active()
     return _ChannelsFirst.apply(maps) if last and known and has_token_maps() else maps.contiguous()
 
 
 class _ChannelsFirst(torch.autograd.Function):
     """A copy from "channels last", in blocks, for which torch takes three times as long, in both directions."""
-
-    generate_vmap_rule = True
 
     @staticmethod
     def forward(maps: Tensor) -> Tensor:

@@ -12,7 +12,9 @@ from torchvision.ops import StochasticDepth
 from mmvitdense.layers import build_norm2d, constructed_undrawn
 from mmvitdense.layers.fusing import Fusing, fuses
 from mmvitdense.ops import Linear, apply_linear
-from mmvitdense.ops.token_maps import DepthwiseTokens, can_convolve
+from mmvitdense.ops.linear_layer import is_plain, is_unwatched
+from mmvitdense.ops.recording import runs_here
+from mmvitdense.ops.token_maps import DepthwiseTokens, can_convolve, can_convolve_here, convolve_levels
 from mmvitdense.option_types import Count, CountOrZero, DropRate, Positive
 from mmvitdense.registry import MODELS
 
@@ -196,6 +198,10 @@ class MultiDWConv(nn.Module):
 
     def forward(self, conv: Tensor, levels: TokenLevels) -> Tensor:
         """Map B x N x channels to the same shape."""
+        convs = [layer for *pair, _ in self.layers() for layer in pair]
+        if can_convolve_here(convs, conv):
+            mixed = levels.maps(convolve_levels(convs, conv, levels.grids))
+            return levels.join([F.gelu(norm(level)) for level, (*_, norm) in zip(mixed, self.layers())])
         maps = []
         for level, (narrow, wide, norm) in zip(levels.maps(conv), self.layers()):
             first, second = level.chunk(2, dim=1)
@@ -251,11 +257,27 @@ class CTIToViT(Extractor):
 
     def forward(self, patches: Tensor, conv: Tensor, levels: TokenLevels) -> Tensor:
         """Return new patches, B x h*w x C."""
-        mixed = self.feed_forward(self.attend(conv, conv, Sampling(levels.centres, levels.grids)), levels)
-        eighth, sixteenth, last = levels.maps(mixed)
-        # Bilinear resizing to half the size is the mean of four pixels.
-        total = sixteenth + F.avg_pool2d(eighth, 2) + F.interpolate(last, scale_factor=2, mode='bilinear')
-        return patches + self.gamma * total.permute(0, 2, 3, 1).flatten(1, 2)
+        mixed = self.attend(conv, conv, Sampling(levels.centres, levels.grids))
+        if self._sums_first(mixed):
+            # The last layer of the network is linear: three times that of the mean of the levels is the sum of them.
+            hidden = _sum_at_grid(self.ffn.hidden(self.ffn_norm(mixed), levels), levels) / len(levels.grids)
+            added = self.drop_path(apply_linear(self.ffn.fc2, hidden))
+            return patches + self.gamma * torch.add(_sum_at_grid(mixed, levels), added, alpha=len(levels.grids))
+        return patches + self.gamma * _sum_at_grid(self.feed_forward(mixed, levels), levels)
+
+    def _sums_first(self, tokens: Tensor) -> bool:
+        """Whether levels are added before the last layer of the network, which spares it four of five tokens: where
+        nobody looks at what it makes of all."""
+        network = self.ffn
+        return type(network) is ConvFFN and is_unwatched(network) and is_plain(network.fc2) and runs_here(tokens)
+
+
+def _sum_at_grid(tokens: Tensor, levels: TokenLevels) -> Tensor:
+    """The three levels resized to the grid of the ViT and added: B x N x C to B x h*w x C."""
+    eighth, sixteenth, last = levels.maps(tokens)
+    # Bilinear resizing to half the size is the mean of four pixels.
+    total = sixteenth + F.avg_pool2d(eighth, 2) + F.interpolate(last, scale_factor=2, mode='bilinear')
+    return total.permute(0, 2, 3, 1).flatten(1, 2)
 
 
 class CTIToConv(nn.Module):

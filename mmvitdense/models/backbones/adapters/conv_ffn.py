@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from mmvitdense.layers.fusing import Fusing, fuses
 from mmvitdense.ops import Linear, apply_linear
 from mmvitdense.ops.linear_layer import is_unwatched
-from mmvitdense.ops.token_maps import DepthwiseTokens, can_convolve
+from mmvitdense.ops.token_maps import DepthwiseTokens, can_convolve, can_convolve_here, convolve_levels
 
 from .token_levels import TokenLevels
 
@@ -34,6 +34,8 @@ class LevelwiseDepthwiseConv(nn.Module):
 
     def forward(self, tokens: Tensor, levels: TokenLevels) -> Tensor:
         """Map B x N x channels to the same shape."""
+        if can_convolve_here([self.dwconv], tokens):
+            return convolve_levels([self.dwconv], tokens, levels.grids)
         return levels.join([self.dwconv(level) for level in levels.maps(tokens)])
 
 

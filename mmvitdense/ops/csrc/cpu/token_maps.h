@@ -28,6 +28,17 @@ struct DepthwiseCall {
   int64_t levels;
 };
 
+// The gradients of weights and biases.
+struct DepthwiseGradients {
+  const void* in;
+  const void* grad;  // of the result, as `in`
+  bool bfloat16;
+  int64_t batch, tokens, channels;
+  const TokenLevel* level;  // weight and bias are null
+  float* const* out;        // of each level (side * side + 1) x channels, the last row of the bias
+  int64_t levels;
+};
+
 struct SumCall {
   const float* summand[3];  // batch x height x width x channels, with strides of images
   int64_t image[3];
@@ -43,6 +54,8 @@ struct SumCall {
 // A task is an image, a block of channels and a few rows of a level; they are counted in that order.
 struct TokenMapKernels {
   void (*depthwise)(const DepthwiseCall&, int64_t begin, int64_t end);
+  // A task is a block of channels and a level.
+  void (*depthwise_gradients)(const DepthwiseGradients&, int64_t begin, int64_t end);
   // A task is an image and a row.
   void (*sum)(const SumCall&, int64_t begin, int64_t end);
 };

@@ -113,9 +113,26 @@ inline void convolve_row(const Lanes* strip, int64_t wide, const Lanes* weight, 
   }
 }
 
+// Read some rows of a level of an image, which begins at `at`, with the zeros around them that a convolution sees.
+inline void read_rows(const void* from, bool bfloat16, int64_t at, int64_t distance, const TokenLevel& level,
+                      int64_t first_row, int64_t rows, int64_t channels, Lanes* strip) {
+  const int64_t border = level.side / 2, wide = level.width + level.side - 1;
+  for (int64_t r = 0; r < rows + level.side - 1; ++r) {
+    Lanes* const to = strip + r * wide;
+    const int64_t y = first_row + r - border;
+    if (y < 0 || y >= level.height) {
+      __builtin_memset(to, 0, wide * sizeof(Lanes));
+      continue;
+    }
+    __builtin_memset(to, 0, border * sizeof(Lanes));
+    __builtin_memset(to + border + level.width, 0, border * sizeof(Lanes));
+    read_row(from, bfloat16, at + y * level.width * distance, distance, level.width, channels, to + border);
+  }
+}
+
 inline void convolve_rows(const DepthwiseCall& call, const TokenLevel& level, int64_t image, int64_t first_row,
                           int64_t block) {
-  const int64_t side = level.side, border = side / 2, wide = level.width + side - 1, begin = block * kBlock;
+  const int64_t side = level.side, wide = level.width + side - 1, begin = block * kBlock;
   const int64_t left = level.channels - begin, channels = left < kBlock ? left : kBlock;
   const int64_t below = level.height - first_row, rows = below < kTokenRows ? below : kTokenRows;
   const int64_t at = (image * call.tokens + level.start) * call.channels + level.first + begin;
@@ -125,18 +142,7 @@ inline void convolve_rows(const DepthwiseCall& call, const TokenLevel& level, in
   Lanes* const out = weight + side * side;
   for (int64_t i = 0; i < side * side; ++i) weight[i] = load_some(level.weight + i * level.channels + begin, channels);
   const Lanes bias = load_some(level.bias + begin, channels);
-  for (int64_t r = 0; r < rows + side - 1; ++r) {
-    Lanes* const to = strip + r * wide;
-    const int64_t y = first_row + r - border;
-    if (y < 0 || y >= level.height) {
-      __builtin_memset(to, 0, wide * sizeof(Lanes));
-      continue;
-    }
-    __builtin_memset(to, 0, border * sizeof(Lanes));
-    __builtin_memset(to + border + level.width, 0, border * sizeof(Lanes));
-    read_row(call.in, call.bfloat16, at + y * level.width * call.channels, call.channels, level.width, channels,
-             to + border);
-  }
+  read_rows(call.in, call.bfloat16, at, call.channels, level, first_row, rows, channels, strip);
   for (int64_t r = 0; r < rows; ++r) {
     const Lanes* const from = strip + r * wide;
     if (side == 3) {
@@ -166,6 +172,62 @@ inline void depthwise(const DepthwiseCall& call, int64_t begin, int64_t end) {
     const TokenLevel* level = call.level;
     for (; rows >= row_blocks(*level); ++level) rows -= row_blocks(*level);
     if (block * kBlock < level->channels) convolve_rows(call, *level, image, rows * kTokenRows, block);
+  }
+}
+
+template <int kSide>
+inline void add_gradients(const Lanes* strip, int64_t wide, const Lanes* grad, int64_t given, int64_t width,
+                          Lanes* total) {
+  const int64_t side = kSide ? kSide : given;
+  for (int64_t i = 0; i < side; ++i) {
+    if (kSide) {
+      Lanes sums[kSide ? kSide : 1] = {};
+      for (int64_t x = 0; x < width; ++x)
+        for (int64_t j = 0; j < kSide; ++j) sums[j] += grad[x] * strip[i * wide + x + j];
+      for (int64_t j = 0; j < kSide; ++j) total[i * kSide + j] += sums[j];
+    } else {
+      for (int64_t j = 0; j < side; ++j)
+        for (int64_t x = 0; x < width; ++x) total[i * side + j] += grad[x] * strip[i * wide + x + j];
+    }
+  }
+  for (int64_t x = 0; x < width; ++x) total[side * side] += grad[x];
+}
+
+inline void gradients_of_level(const DepthwiseGradients& call, const TokenLevel& level, int64_t block, float* out) {
+  const int64_t side = level.side, wide = level.width + side - 1, begin = block * kBlock, left = level.channels - begin;
+  const int64_t channels = left < kBlock ? left : kBlock;
+  Strip memory((kTokenRows + side - 1) * wide + side * side + 1 + level.width);
+  Lanes* const strip = memory.data();
+  Lanes* const total = strip + (kTokenRows + side - 1) * wide;
+  Lanes* const grad = total + side * side + 1;
+  __builtin_memset(total, 0, (side * side + 1) * sizeof(Lanes));
+  for (int64_t image = 0; image < call.batch; ++image) {
+    const int64_t at = (image * call.tokens + level.start) * call.channels + level.first + begin;
+    for (int64_t first = 0; first < level.height; first += kTokenRows) {
+      const int64_t rows = level.height - first < kTokenRows ? level.height - first : kTokenRows;
+      read_rows(call.in, call.bfloat16, at, call.channels, level, first, rows, channels, strip);
+      for (int64_t r = 0; r < rows; ++r) {
+        read_row(call.grad, call.bfloat16, at + (first + r) * level.width * call.channels, call.channels, level.width,
+                 channels, grad);
+        if (side == 3) {
+          add_gradients<3>(strip + r * wide, wide, grad, side, level.width, total);
+        } else if (side == 5) {
+          add_gradients<5>(strip + r * wide, wide, grad, side, level.width, total);
+        } else {
+          add_gradients<0>(strip + r * wide, wide, grad, side, level.width, total);
+        }
+      }
+    }
+  }
+  for (int64_t i = 0; i < side * side + 1; ++i)
+    __builtin_memcpy(out + i * level.channels + begin, total + i, channels * sizeof(float));
+}
+
+inline void depthwise_gradients(const DepthwiseGradients& call, int64_t begin, int64_t end) {
+  for (int64_t task = begin; task < end; ++task) {
+    const int64_t index = task % call.levels, block = task / call.levels;
+    const TokenLevel& level = call.level[index];
+    if (block * kBlock < level.channels) gradients_of_level(call, level, block, call.out[index]);
   }
 }
 
@@ -230,7 +292,9 @@ inline void sum(const SumCall& call, int64_t begin, int64_t end) {
 
 }  // namespace token_maps
 
-TokenMapKernels token_map_table() { return {&token_maps::depthwise, &token_maps::sum}; }
+TokenMapKernels token_map_table() {
+  return {&token_maps::depthwise, &token_maps::depthwise_gradients, &token_maps::sum};
+}
 
 }  // namespace MMVITDENSE_ISA
 }  // namespace cpu

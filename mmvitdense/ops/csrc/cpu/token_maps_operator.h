@@ -67,6 +67,50 @@ at::Tensor depthwise_tokens(const at::Tensor& tokens, at::IntArrayRef grids, at:
   return out;
 }
 
+// For each level and each range of its channels, of which all levels have the same, (side * side + 1) x channels.
+std::vector<at::Tensor> depthwise_tokens_gradients(const at::Tensor& tokens, const at::Tensor& grad,
+                                                   at::IntArrayRef grids, at::IntArrayRef sides,
+                                                   at::IntArrayRef channels) {
+  const bool bfloat16 = tokens.scalar_type() == at::kBFloat16;
+  TORCH_CHECK_VALUE(tokens.dim() == 3 && (bfloat16 || tokens.scalar_type() == at::kFloat) &&
+                        grad.sizes().equals(tokens.sizes()) && grad.scalar_type() == tokens.scalar_type(),
+                    "tokens have shape ", tokens.sizes(), " in ", tokens.scalar_type(), " and their gradient ",
+                    grad.sizes(), " in ", grad.scalar_type(), "; expected the same, float32 or bfloat16");
+  TORCH_CHECK_VALUE(grids.size() % 2 == 0 && sides.size() == channels.size(), sides.size(), " sides and ",
+                    channels.size(), " numbers of channels are given; expected as many of both");
+  std::vector<TokenLevel> levels;
+  std::vector<at::Tensor> results;
+  std::vector<float*> out;
+  int64_t start = 0, blocks = 0;
+  for (size_t i = 0; i + 1 < grids.size(); i += 2) {
+    TokenLevel level{start, grids[i], grids[i + 1], 0, 0, 0, nullptr, nullptr};
+    for (size_t group = 0; group < sides.size(); ++group) {
+      level.side = sides[group];
+      level.channels = channels[group];
+      TORCH_CHECK_VALUE(level.side % 2 == 1 && level.side > 0 && level.channels >= 0, "a side of ", level.side,
+                        " is given; expected an odd one");
+      levels.push_back(level);
+      results.push_back(at::empty({level.side * level.side + 1, level.channels}, tokens.options().dtype(at::kFloat)));
+      out.push_back(results.back().mutable_data_ptr<float>());
+      blocks = std::max(blocks, channel_blocks(level.channels));
+      level.first += level.channels;
+    }
+    TORCH_CHECK_VALUE(level.first == tokens.size(2), "ranges have ", level.first,
+                      " channels; expected those of tokens of shape ", tokens.sizes());
+    start += level.height * level.width;
+  }
+  TORCH_CHECK_VALUE(start == tokens.size(1), "levels have ", start, " places; expected those of tokens of shape ",
+                    tokens.sizes());
+  const at::Tensor input = tokens.contiguous(), grad_output = grad.contiguous();
+  const DepthwiseGradients call{input.const_data_ptr(), grad_output.const_data_ptr(), bfloat16, tokens.size(0),
+                                tokens.size(1), tokens.size(2), levels.data(), out.data(),
+                                static_cast<int64_t>(levels.size())};
+  at::parallel_for(0, blocks * call.levels, 1, [&](int64_t begin, int64_t end) {
+    token_map_kernels().depthwise_gradients(call, begin, end);
+  });
+  return results;
+}
+
 at::Tensor sum_maps(at::TensorList maps, const c10::optional<at::Tensor>& small, const c10::optional<at::Tensor>& gain,
                     const c10::optional<at::Tensor>& shift) {
   TORCH_CHECK_VALUE(!maps.empty() && maps.size() <= 3, maps.size(), " maps are given; expected 1 to 3");
@@ -122,6 +166,7 @@ at::Tensor sum_maps(at::TensorList maps, const c10::optional<at::Tensor>& small,
 
 TORCH_LIBRARY_IMPL(mmvitdense, CPU, library) {
   library.impl("depthwise_tokens", &depthwise_tokens);
+  library.impl("depthwise_tokens_gradients", &depthwise_tokens_gradients);
   library.impl("sum_maps", &sum_maps);
 }
 
