@@ -1,10 +1,10 @@
 """Time whole runs on photographs: testing, predicting and training, against the tools of mmdet and mmseg.
 
 Both sides have the same model, weights and images, in turns; each run is a process of its own. `test_fused` is the test
-by `--fuse`. Detectors keep 100 boxes
-an image with their masks, whatever their score. The data is a folder in the layout of COCO 2017, with label maps of 133
-classes in `annotations/semantic_val2017` and `semantic_train2017` for segmentors. Shares are of the time of a run whose
-images are loaded in the same process (`--workers 0`); with workers, loading is beside the model.
+by `--fuse`. Detectors keep 100 boxes an image with their masks, whatever their score. The data is a folder in the
+layout of COCO 2017, with label maps of 133 classes in `annotations/semantic_val2017` and `semantic_train2017` for
+segmentors. Shares are of the time of a run whose images are loaded in the same process (`--workers 0`); with workers,
+loading is beside the model.
 """
 
 from __future__ import annotations
