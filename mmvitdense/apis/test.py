@@ -90,11 +90,7 @@ def evaluate_model(
         InputError, DataError, CheckpointError: something given cannot be used; nothing was written then.
     """
     _check_outputs(out, json_file, show_dir)
-    if show_dir is None and (show_interval, score_thr) != (1, 0.3):
-        raise InputError('--show-interval and --score-thr say what to draw: add --show-dir, the folder for it.')
-    if show_interval < 1:
-        raise InputError(f'--show-interval must be at least 1, got {show_interval}.')
-    check_score_thr(score_thr)
+    _check_drawing(show_dir, show_interval, score_thr)
     if fuse:
         _check_fusing(launcher, amp)
     cfg, entry = find_config(config, cfg_options)
@@ -118,9 +114,9 @@ def evaluate_model(
     found.load_weights(model)
     described = model_line(model)
     if fuse:
-        kept_in = 'bfloat16' if amp else 'float32'
-        model = fuse_for_inference(model, kept_in)
-        described += f', fused for this CPU in {kept_in}'
+        stored = 'bfloat16' if amp else 'float32'
+        model = fuse_for_inference(model, stored)
+        described += f', fused for this CPU in {stored}'
     if tta:
         model = augmented_model(cfg, model)
         described += f', views merged by {type(model).__name__}'
@@ -141,6 +137,14 @@ def evaluate_model(
 
 def _read_image(dataset: Any, place: int) -> np.ndarray:
     return loading_of(dataset, place)()
+
+
+def _check_drawing(show_dir: str | None, show_interval: int, score_thr: float) -> None:
+    if show_dir is None and (show_interval, score_thr) != (1, 0.3):
+        raise InputError('--show-interval and --score-thr say what to draw: add --show-dir, the folder for it.')
+    if show_interval < 1:
+        raise InputError(f'--show-interval must be at least 1, got {show_interval}.')
+    check_score_thr(score_thr)
 
 
 def _check_fusing(launcher: str, amp: bool | str) -> None:
