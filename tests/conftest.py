@@ -13,6 +13,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from mmengine.registry import DefaultScope
 
 from tests import scheduling
 from tests.warm_python import REPOSITORY, WarmPython, formatting_once
@@ -78,7 +79,9 @@ def pytest_runtest_setup(item):
 
 
 @pytest.fixture(autouse=True)
-def _seed():
+def _same_start():
+    """Whatever other tests have drawn and built: the scope of a config, which stays, decides what a name means."""
+    DefaultScope._instance_dict.clear()
     random.seed(0)
     np.random.seed(0)
     torch.manual_seed(0)
