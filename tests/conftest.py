@@ -6,6 +6,7 @@ import gc
 import logging
 import random
 import signal
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from types import SimpleNamespace
@@ -73,6 +74,22 @@ def reading_bases_once(file2dict):
     return read_once
 
 
+def once_for_each_text(look: Callable) -> Callable:
+    """Of what the text of a file alone decides, which mmengine parses four times for each config."""
+    found = {}
+
+    def look_once(filename):
+        try:
+            key = Path(filename).suffix, Path(filename).read_bytes()
+        except OSError:
+            return look(filename)
+        if key not in found:
+            found[key] = look(filename)
+        return copy.copy(found[key])
+
+    return look_once
+
+
 def pytest_runtest_setup(item):
     if item.get_closest_marker('cuda') and not torch.cuda.is_available():
         pytest.skip('needs an NVIDIA GPU')
@@ -114,6 +131,8 @@ def _read_configs_once(patch: pytest.MonkeyPatch) -> None:
 
     patch.setattr(utils, 'load', functools.cache(utils.load))
     patch.setattr(Config, '_file2dict', staticmethod(reading_bases_once(Config._file2dict)))
+    for name in ('_is_lazy_import', '_validate_py_syntax', '_get_base_files'):
+        patch.setattr(Config, name, staticmethod(once_for_each_text(getattr(Config, name))))
     patch.setattr(yapf_api, 'FormatCode', formatting_once(yapf_api.FormatCode))
 
 

@@ -40,6 +40,11 @@ _DINO = {
     'model.test_cfg.max_per_img': 10,
     'model.encoder.num_layers': 1,
     'model.decoder.num_layers': 1,
+    'model.neck.scale_factors': (2, 1),
+    'model.neck.num_outs': 2,
+    'model.num_feature_levels': 2,
+    'model.encoder.layer_cfg.self_attn_cfg.num_levels': 2,
+    'model.decoder.layer_cfg.cross_attn_cfg.num_levels': 2,
 }
 _EOMT = {f'model.backbone.vit.{name}': value for name, value in _VIT.items() if 'window' not in name} | {
     'model.backbone.vit.global_blocks': (0,),
