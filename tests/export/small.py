@@ -22,6 +22,11 @@ _VIT = {
 _DETECTOR = {'model.data_preprocessor.pad_size_divisor': 32, 'model.neck.in_channels': 32}
 _DENSE = {'model.test_cfg.score_thr': 0.0, 'model.test_cfg.nms_pre': 60, 'model.bbox_head.stacked_convs': 1}
 _REGIONS = {
+    'model.neck.scale_factors': (2, 1),
+    'model.neck.num_outs': 3,
+    'model.rpn_head.anchor_generator.strides': [4, 8, 16],
+    'model.roi_head.bbox_roi_extractor.featmap_strides': [4, 8],
+    'model.roi_head.mask_roi_extractor.featmap_strides': [4, 8],
     'model.rpn_head.anchor_generator.scales': [4],
     'model.test_cfg.rpn.nms_pre': 40,
     'model.test_cfg.rpn.max_per_img': 20,
