@@ -44,11 +44,15 @@ def formatting_once(format_code: Callable) -> Callable:
 def run_fresh(
     arguments: Sequence, folder: Path, variables: Mapping[str, str] | None = None
 ) -> subprocess.CompletedProcess:
-    """Run a program to its end in an interpreter that has imported nothing."""
+    """Run a program to its end in an interpreter that has imported nothing, as where transformers is not installed."""
+    variables = {**environment(), **(variables or {})}
+    variables['PYTHONPATH'] = os.pathsep.join(
+        [str(REPOSITORY / 'tests' / 'without_transformers'), variables['PYTHONPATH']]
+    )
     return subprocess.run(
         [sys.executable, *map(str, arguments)],
         cwd=folder,
-        env={**environment(), **(variables or {})},
+        env=variables,
         capture_output=True,
         text=True,
         timeout=600,
