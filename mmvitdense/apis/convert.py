@@ -2,128 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
-from functools import cached_property
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from mmvitdense.apis.conversion import Conversion
+from mmvitdense.apis.converted_model import describe_model
 from mmvitdense.apis.errors import InputError
-from mmvitdense.apis.library_export import LibraryExport, export_to
+from mmvitdense.apis.library_export import export_to
 from mmvitdense.apis.trunks import WHOLE, check_trunk, join_trunk
-from mmvitdense.checkpoints import FORMATS, CheckpointError, detect, fit_to_model, read_checkpoint
+from mmvitdense.checkpoints import FORMATS, CheckpointError, detect, read_checkpoint
 from mmvitdense.checkpoints.files.conversion_record import read_config, read_record
 from mmvitdense.checkpoints.files.ema_copies import split_ema_copies
-from mmvitdense.checkpoints.files.file_pages import FilePages
-from mmvitdense.checkpoints.files.pieces import converted_in_pieces, thinned
-from mmvitdense.checkpoints.files.reading import local_path
+from mmvitdense.checkpoints.files.pieces import thinned
 from mmvitdense.checkpoints.fit.differences import rope_of
-from mmvitdense.checkpoints.fit.grids import grids_given, recorded_grids, recorded_rope, with_record
-from mmvitdense.checkpoints.fit.options import FitOptions
+from mmvitdense.checkpoints.fit.grids import recorded_grids, recorded_rope, with_record
 from mmvitdense.checkpoints.formats.contract import Format
-from mmvitdense.checkpoints.formats.describe import Description, describe
 from mmvitdense.checkpoints.formats.parts.spelling import spelled_options
 from mmvitdense.checkpoints.formats.recorded import with_all_known
 from mmvitdense.checkpoints.targets.choice import LIBRARIES
 from mmvitdense.compat import while_tools_run
-from mmvitdense.layers import held_vit
 
 OURS = 'mmvitdense'
 LAYOUTS = (OURS, *LIBRARIES)
 _BACKBONE = 'backbone.'
-
-
-@dataclass
-class Conversion:
-    """What a conversion gives.
-
-    Attributes:
-        format_name: Format of the file that was read.
-        num_read: Tensors in it.
-        read: The tensors that are converted.
-        make: Makes what is to be written of them, or of a part of them, see `converted_in_pieces`.
-        source: The file.
-        model: Name of the class that the weights are for.
-        description: Arguments of it that compute what the weights were trained with, and which of them are guesses;
-            None when the weights do not determine them.
-        unused: Names that a model with these options has no place for: heads, decoders, projections.
-        families: Families of `PRETRAININGS` that the file may be of.
-        whole_model: Whether the file holds a neck and heads of mmdet or mmseg besides.
-        export: The model of another library that the weights are written for.
-        notes: What could not be determined.
-        misfit: Why no model takes the weights, whose names are those of one; None where one does.
-        first_format: Format of the file that was converted first, where this one was written by a conversion.
-    """
-
-    format_name: str
-    num_read: int
-    read: dict[str, Tensor]
-    make: Callable[[dict[str, Tensor]], dict[str, Tensor]]
-    source: str | Path
-    model: str = 'PlainViT'
-    description: Description | None = None
-    unused: list[str] = field(default_factory=list)
-    families: tuple[str, ...] = ()
-    whole_model: bool = False
-    export: LibraryExport | None = None
-    notes: list[str] = field(default_factory=list)
-    misfit: str | None = None
-    first_format: str = ''
-
-    @cached_property
-    def weights(self) -> dict[str, Tensor]:
-        """What is to be written."""
-        return self.make(self.read)
-
-    @cached_property
-    def plan(self) -> dict[str, Tensor]:
-        """The same, large weights on the meta device."""
-        return self.make(thinned(self.read))
-
-    def pieces(self) -> Iterator[tuple[str, Tensor]]:
-        """Name and weight of what is to be written, made block by block."""
-        pages = FilePages(local_path(self.source), self.read.values())
-        return converted_in_pieces(self.read, self.make, pages.release)
-
-    @property
-    def options(self) -> dict[str, Any] | None:
-        """The arguments; None when the weights do not determine them."""
-        return None if self.description is None else self.description.options
-
-    @property
-    def record(self) -> dict[str, Any]:
-        """What the written file says of its conversion, see `conversion_record`."""
-        first = self.first_format or self.format_name
-        record: dict[str, Any] = {'format': first, 'model': self.model, 'families': list(self.families)}
-        guesses = {} if self.description is None else self.description.recorded_guesses()
-        if self.export is not None:
-            known = self.export.not_in_weights
-            guesses = {path: guess for path, guess in guesses.items() if path in known}
-            record.update(layout=self.export.library, options=spelled_options(known), guesses=guesses)
-        elif self.description is not None:
-            record.update(options=spelled_options(self.description.options), guesses=guesses)
-        return record
-
-    def __str__(self) -> str:
-        lines = [f'format: {self.format_name}', f'tensors: {self.num_read} read, {len(self.plan)} converted']
-        if self.description is not None:
-            lines.append(f'options: {self.model}({spelled_options(self.description.options)})')
-            lines += [f'# a guess: {_as_line(*guess)}' for guess in self.description.recorded_guesses().items()]
-        if self.description is not None and self.description.guesses:
-            lines.append('# give what is known with --options NAME=VALUE; a file with guesses warns when it is loaded')
-        if self.unused:
-            shown = ', '.join(self.unused[:8]) + (f' and {len(self.unused) - 8} more' if len(self.unused) > 8 else '')
-            lines.append(f'not of the {"ViT" if self.model == "PlainViT" else self.model}: {shown}')
-        return '\n'.join([*lines, *self.notes, *([] if self.export is None else self.export.notes)])
-
-
-def _as_line(path: str, guess: Mapping[str, str]) -> str:
-    value = f'={guess["value"]}' if 'value' in guess else ' as by default'
-    return f'{path}{value}: {guess["why"]}'
+_Make = Callable[[dict[str, Tensor]], dict[str, Tensor]]
 
 
 def list_formats() -> str:
@@ -204,50 +110,69 @@ def convert_read(
     form = with_all_known(detect(state_dict), state_dict, record, config)
     if form.record is not None and not record:
         notes.append(f'config.json beside the file says {spelled_options(form.record.options)}')
+    if layout != OURS and form.model != 'PlainViT':
+        raise CheckpointError(f'{layout} has no {form.model}: leave out the layout to get the names of mmvitdense')
+    state_dict, ours, of_trunk = _with_trunk(form, state_dict, trunk, given, source)
+    thin = thinned(state_dict)
+    weights = ours(thin)
+    conversion = Conversion(
+        form.name,
+        len(read),
+        state_dict,
+        ours,
+        source,
+        form.model,
+        families=tuple(form.families(thin)),
+        whole_model=any(name.startswith(_BACKBONE) for name in weights),
+        notes=[*notes, *of_trunk, *form.notes(thin)],
+        first_format=record.get('format', form.name),
+    )
+    grids = recorded_grids(state_dict, form)
+    describes = form.tells_options or form.record is not None
+    if describes:
+        backbone = _backbone(weights) if conversion.whole_model else weights
+        grids.update(describe_model(conversion, form, backbone, given, grids))
+    elif given and trunk is None and layout == OURS:
+        raise InputError(f'{source} is a file of {form.name}, which records no options: leave out {", ".join(given)}.')
+    if layout == OURS:
+        finish = _recorder(conversion, grids)
+    elif describes and conversion.description is None:
+        raise InputError(f'{layout} needs the options of the ViT of {source}; {conversion.notes[-1]}.')
+    else:
+        conversion.export = export_to(layout, weights, conversion.options, source, given)
+        finish = conversion.export.write
+    conversion.make = lambda part: finish(ours(part))
+    return conversion
+
+
+def _with_trunk(
+    form: Format, state_dict: dict[str, Tensor], trunk: str | Path | None, given: Mapping[str, Any], source: str | Path
+) -> tuple[dict[str, Tensor], _Make, list[str]]:
+    """The tensors to be converted, with those of a trunk where one is given, what converts them, and notes."""
     lacks = form.trunk(state_dict)
     check_trunk(form, lacks, trunk, source)
 
     def ours(part: dict[str, Tensor]) -> dict[str, Tensor]:
         return form.converted(part, given.get('num_heads'))
 
-    if trunk not in (None, WHOLE):
-        of_trunk = _converted_trunk(trunk, given)
-        state_dict, ours = join_trunk(lacks, ours(state_dict), of_trunk.weights), dict
-        notes.append(f'trunk: {len(of_trunk.weights)} tensors of {of_trunk.format_name}')
-    thin = thinned(state_dict)
-    weights = ours(thin)
-    notes += form.notes(thin)
-    families = tuple(form.families(thin))
-    conversion = Conversion(form.name, len(read), state_dict, ours, source, form.model, families=families, notes=notes)
-    conversion.first_format = record.get('format', form.name)
-    if layout != OURS and conversion.model != 'PlainViT':
-        raise CheckpointError(
-            f'{layout} has no {conversion.model}: leave out the layout to get the names of mmvitdense'
-        )
-    conversion.whole_model = any(name.startswith(_BACKBONE) for name in weights)
-    backbone = weights
-    if conversion.whole_model:
-        backbone = {name.removeprefix(_BACKBONE): x for name, x in weights.items() if name.startswith(_BACKBONE)}
-    grids = recorded_grids(state_dict, form)
-    if form.tells_options or form.record is not None:
-        grids.update(_describe(conversion, form, backbone, given, grids, state_dict))
-    elif given and trunk is None and layout == OURS:
-        raise InputError(f'{source} is a file of {form.name}, which records no options: leave out {", ".join(given)}.')
-    if layout != OURS:
-        if (form.tells_options or form.record is not None) and conversion.description is None:
-            raise InputError(f'{layout} needs the options of the ViT of {source}; {conversion.notes[-1]}.')
-        conversion.export = export_to(layout, weights, conversion.options, source, given)
-        finish = conversion.export.write
-    else:
-        owner = 'backbone' if conversion.whole_model else ''
-        options_of_vit = (conversion.options or {}).get('vit', conversion.options or {})
-        rope = recorded_rope(state_dict, rope_of(options_of_vit) or '')
+    if trunk in (None, WHOLE):
+        return state_dict, ours, []
+    of_trunk = _converted_trunk(trunk, given)
+    joined = join_trunk(lacks, ours(state_dict), of_trunk.weights)
+    return joined, dict, [f'trunk: {len(of_trunk.weights)} tensors of {of_trunk.format_name}']
 
-        def finish(converted: dict[str, Tensor]) -> dict[str, Tensor]:
-            return with_record(converted, grids, owner, rope)
 
-    conversion.make = lambda part: finish(ours(part))
-    return conversion
+def _backbone(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Of a whole model, the weights of the backbone by its own names."""
+    return {name.removeprefix(_BACKBONE): x for name, x in weights.items() if name.startswith(_BACKBONE)}
+
+
+def _recorder(conversion: Conversion, grids: dict[str, tuple[int, int]]) -> _Make:
+    """Adds to our weights what they do not say themselves: the grids of their tables, and rotary frequencies."""
+    owner = 'backbone' if conversion.whole_model else ''
+    options = conversion.options or {}
+    rope = recorded_rope(conversion.read, rope_of(options.get('vit', options)) or '')
+    return lambda converted: with_record(converted, grids, owner, rope)
 
 
 def _converted_trunk(trunk: str | Path, given: Mapping[str, Any]) -> Conversion:
@@ -278,76 +203,3 @@ def _choose_copies(read: dict[str, Tensor], ema: bool, source: str | Path) -> tu
         f"{len(copies)} copies 'ema_*' beside the weights are left out, --ema takes them instead (runs counted in "
         'epochs keep the averages under the plain names, runs counted in iterations under these)'
     ]
-
-
-def _describe(
-    conversion: Conversion,
-    form: Format,
-    backbone: dict[str, Tensor],
-    given: dict[str, Any],
-    recorded: dict[str, tuple[int, int]],
-    state_dict: dict[str, Tensor],
-) -> dict[str, tuple[int, int]]:
-    """Note the options of the model, and return the grids of tables that the user gives."""
-    try:
-        description = describe(form, state_dict, given)
-    except CheckpointError as error:
-        if given:
-            raise
-        conversion.notes.append(f'options: unknown, {error} (with --options NAME=VALUE)')
-        return {}
-    model = _build(conversion.model, description.options, given)
-    grid = _grid_of(model, given)
-    reason, conversion.unused = _compare(backbone, model, FitOptions(recorded=recorded, pos_grid=grid))
-    if reason is None:
-        conversion.description = description
-        return {} if grid is None else grids_given(backbone, grid)
-    conversion.misfit = reason
-    tried = f'{spelled_options(given)} and what' if given else 'those that'
-    conversion.notes.append(
-        f'options: unknown, {tried} names and shapes imply do not fit ({reason}); the weights are converted anyway'
-    )
-    return {}
-
-
-def _grid_of(model: nn.Module, given: dict[str, Any]) -> tuple[int, int] | None:
-    """The grid of the table of positions where the user gives it."""
-    is_given = 'pretrain_img_size' in given or 'pretrain_img_size' in given.get('vit', {})
-    return held_vit(model).pos_grid if is_given else None
-
-
-def _build(model: str, options: dict[str, Any], given: dict[str, Any]) -> nn.Module:
-    """The model with the options, without memory."""
-    from mmvitdense import models
-
-    try:
-        with torch.device('meta'):
-            return getattr(models, model)(**options)
-    except (TypeError, ValueError) as error:
-        tried = spelled_options(given) or 'the options that the weights imply'
-        raise CheckpointError(f'{model} cannot be built with {tried}: {error}') from error
-
-
-def _compare(backbone: dict[str, Tensor], module: nn.Module, how: FitOptions) -> tuple[str | None, list[str]]:
-    """Why a model does not take the weights, if it does not, and what it has no place for."""
-    expected = module.state_dict()
-    differing = [
-        f'{name} is {tuple(x.shape)} in the file, {tuple(expected[name].shape)} in the model'
-        for name, x in backbone.items()
-        if name in expected and x.shape != expected[name].shape
-    ]
-    differing += [
-        f'{name} has numbers of type {str(x.dtype).removeprefix("torch.")}'
-        for name, x in backbone.items()
-        if name in expected and expected[name].is_floating_point() and not x.is_floating_point()
-    ]
-    if differing:
-        return '; '.join(differing[:3]), []
-    try:
-        report = fit_to_model({name: tensor.to('meta') for name, tensor in backbone.items()}, module, how)[1]
-    except CheckpointError:
-        lacking = [name for name in expected if name not in backbone and not name.endswith('num_batches_tracked')]
-        surplus = [name for name in backbone if name not in expected]
-        unlike = [('the model lacks', surplus), ('the file lacks', lacking)]
-        return '; '.join(f'{what} {len(names)}, first {", ".join(names[:3])}' for what, names in unlike if names), []
-    return None, report.left_over

@@ -86,18 +86,18 @@ def print_plan(cfg: Any, adapted: Adapted, probe: bool, max_bad_images: int | No
         print(text, flush=True)
 
 
-def test_plan(runner: Runner, checkpoint: str | Path, outputs: dict[str, Any]) -> str:
+def test_plan(runner: Runner, model: str, checkpoint: str | Path, outputs: dict[str, Any]) -> str:
     """Say what an evaluation is about to do.
 
     Args:
         runner: The runner.
+        model: The line of the model, as it is built: augmentation wraps it, and fusing packs its parameters.
         checkpoint: The weights that are evaluated.
         outputs: {option: where it writes, or None}.
     """
     loader = runner.test_loop.dataloader
-    model = bare_model(runner.model)
     lines = {
-        'model': plan_lines.model_line(model),
+        'model': model,
         'weights': str(checkpoint),
         'test data': plan_lines.data_line(loader),
         'batch': f'{loader.batch_size} images x {get_world_size()} process(es)',

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from mmengine.device import get_device
 from mmengine.dist import barrier, is_main_process
 from mmengine.evaluator import BaseMetric
 from mmengine.runner import Runner
@@ -17,17 +18,19 @@ from mmvitdense.datasets.checks import check_data
 from mmvitdense.engine.show import ShowHook
 from mmvitdense.whole_files import written_whole
 
-from .amp import enable_test_amp, precision, tf32_notes
+from .amp import check_amp_type, enable_test_amp, precision, tf32_notes
 from .augmented import augment_tests, augmented_model
 from .build import build_model, build_runner, predict_labels_alone
 from .class_scores import class_scores
 from .config import option_notes, set_work_dir, unused_notes
 from .errors import InputError
 from .files import check_output_file, check_output_folder, check_score_thr, write_json
+from .fusing import fuse_for_inference
 from .image_loading import loading_of
 from .launch import on_main_process, start_process_group
 from .named_models import find_config, with_weights
 from .plan import test_plan
+from .plan_lines import model_line
 from .run_log import run_log
 from .run_parts import check_parts
 from .train import adapt_to_machine, log_notes
@@ -52,6 +55,7 @@ def evaluate_model(
     watch: Callable[[Runner], AbstractContextManager] | None = None,
     amp: bool | str = False,
     tf32: bool = False,
+    fuse: bool = False,
 ) -> dict[str, float]:
     """Evaluate a checkpoint on the test set of a config.
 
@@ -76,6 +80,8 @@ def evaluate_model(
         watch: Called with the runner; the test runs inside of the context that it gives.
         amp: Mixed precision, 'float16' (which True means) or 'bfloat16'; on CPUs always bfloat16.
         tf32: Let products of matrices in float32 round to TF32 on NVIDIA GPUs, as torch lets convolutions.
+        fuse: On a CPU, let the faster copy of the model predict that `Inferencer` makes, whose outputs are within 1e-5
+            of the model's; with `amp` that in bfloat16. See `fuse_for_inference`.
 
     Returns:
         The metrics.
@@ -84,11 +90,9 @@ def evaluate_model(
         InputError, DataError, CheckpointError: something given cannot be used; nothing was written then.
     """
     _check_outputs(out, json_file, show_dir)
-    if show_dir is None and (show_interval, score_thr) != (1, 0.3):
-        raise InputError('--show-interval and --score-thr say what to draw: add --show-dir, the folder for it.')
-    if show_interval < 1:
-        raise InputError(f'--show-interval must be at least 1, got {show_interval}.')
-    check_score_thr(score_thr)
+    _check_drawing(show_dir, show_interval, score_thr)
+    if fuse:
+        _check_fusing(launcher, amp)
     cfg, entry = find_config(config, cfg_options)
     if cfg.get('test_dataloader') is None or cfg.get('test_evaluator') is None:
         raise InputError(f'{cfg.filename} cannot be tested: it has no test_dataloader or no test_evaluator.')
@@ -102,18 +106,24 @@ def evaluate_model(
         notes = []
         predict_labels_alone(cfg)
     notes += option_notes(cfg_options) + unused_notes(cfg, tta) + adapt_to_machine(cfg) + tf32_notes(tf32)
-    if amp:
+    if amp and not fuse:
         notes += enable_test_amp(cfg, None if amp is True else amp)
     on_main_process(lambda: check_data(cfg, splits=('test',), every_image=check_images == 'all'))
     found = with_weights(config, cfg, entry, checkpoint, trunk)
     model = build_model(cfg)
     found.load_weights(model)
+    described = model_line(model)
+    if fuse:
+        stored = 'bfloat16' if amp else 'float32'
+        model = fuse_for_inference(model, stored)
+        described += f', fused for this CPU in {stored}'
     if tta:
         model = augmented_model(cfg, model)
+        described += f', views merged by {type(model).__name__}'
     runner = build_runner(cfg, model, trains=False)
     log_notes(runner, notes)
     outputs = {'predictions': out, 'metrics': json_file, 'pictures': show_dir}
-    runner.logger.info(test_plan(runner, found.source, outputs))
+    runner.logger.info(test_plan(runner, described, found.source, outputs))
     if show_dir is not None:
         runner.register_hook(ShowHook(show_dir, _read_image, show_interval, score_thr))
     watched = nullcontext() if watch is None else watch(runner)
@@ -127,6 +137,23 @@ def evaluate_model(
 
 def _read_image(dataset: Any, place: int) -> np.ndarray:
     return loading_of(dataset, place)()
+
+
+def _check_drawing(show_dir: str | None, show_interval: int, score_thr: float) -> None:
+    if show_dir is None and (show_interval, score_thr) != (1, 0.3):
+        raise InputError('--show-interval and --score-thr say what to draw: add --show-dir, the folder for it.')
+    if show_interval < 1:
+        raise InputError(f'--show-interval must be at least 1, got {show_interval}.')
+    check_score_thr(score_thr)
+
+
+def _check_fusing(launcher: str, amp: bool | str) -> None:
+    """Refuse fusing where a model is not run by one process on a CPU."""
+    check_amp_type(None if amp is True or not amp else amp)
+    if (device := get_device()) != 'cpu':
+        raise InputError(f'--fuse makes models faster on a CPU, and this test runs on {device}: leave it out.')
+    if launcher != 'none':
+        raise InputError(f'--fuse is for one process, and --launcher {launcher} has several: leave one of them out.')
 
 
 def _check_outputs(out: str | None, json_file: str | None, show_dir: str | None) -> None:

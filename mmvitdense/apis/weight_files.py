@@ -11,7 +11,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from mmvitdense.apis.convert import OURS, Conversion
+from mmvitdense.apis.conversion import Conversion
+from mmvitdense.apis.convert import OURS
 from mmvitdense.apis.errors import InputError
 from mmvitdense.apis.files import check_output_file, check_output_folder, write_json
 from mmvitdense.checkpoints.files.conversion_record import KEY

@@ -15,9 +15,8 @@ from .inference_layer import InferenceLayer
 from .processor import multiplies_bfloat16
 from .product_choice import VARIABLE, packed_pays
 
-ACTIVATIONS = {'none': ('none', ''), 'relu': ('relu', ''), 'gelu': ('gelu', 'none'), 'gelu_tanh': ('gelu', 'tanh')}
-ACTIVATIONS['silu'] = ('swish', '')
-"""What may follow a product: oneDNN's names for it."""
+ACTIVATIONS = {'none': ('none', ''), 'gelu': ('gelu', 'none'), 'gelu_tanh': ('gelu', 'tanh'), 'silu': ('swish', '')}
+"""What may follow a product: oneDNN's names for it. Its ReLU is left out, as it makes zeros of what is not a number."""
 _ROWS = 1024
 """Rows of the products that the layout of the weights is chosen for; others are right too."""
 

@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+from itertools import product
 from types import SimpleNamespace
 
 import pytest
@@ -16,6 +17,7 @@ from mmvitdense.layers import Attention
 from mmvitdense.models import PlainViT
 from mmvitdense.models.tuning.lora import add_lora
 from mmvitdense.ops import PackedLinear, WinogradConv2d, can_pack, can_transform, has_map_attention
+from mmvitdense.ops.packed_linear import ACTIVATIONS
 from tests.fidelity.agreement import redraw
 
 SMALL = {'embed_dims': 64, 'num_layers': 2, 'num_heads': 2, 'feedforward_channels': 96, 'img_size': 64}
@@ -52,6 +54,21 @@ def test_a_block_has_nothing_beside_its_products_and_norms(image, monkeypatch):
     monkeypatch.undo()
     _same(lambda _: (got,), model, image)
     assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
+
+
+@pytest.mark.parametrize('dtype', [torch.float32, torch.bfloat16])
+def test_packed_layers_hide_nothing_that_is_not_finite(dtype):
+    if not can_pack(dtype):
+        pytest.skip(f'this machine multiplies by no packed weights in {dtype}')
+    layer, activations = nn.Linear(64, 96).to(dtype), {'none': nn.Identity(), 'gelu': nn.GELU(), 'silu': nn.SiLU()}
+    activations['gelu_tanh'] = nn.GELU('tanh')
+    assert activations.keys() == ACTIVATIONS.keys()
+    for (name, activation), number in product(activations.items(), (torch.nan, torch.inf, -torch.inf)):
+        tokens = torch.randn(5, 64).to(dtype)
+        tokens[2, 3] = number
+        with torch.no_grad():
+            got, wanted = PackedLinear(layer.weight, layer.bias, dtype, name)(tokens), activation(layer(tokens))
+        assert torch.equal(got.isfinite(), wanted.isfinite()), (name, number)
 
 
 @pytest.mark.skipif(not has_map_attention(torch.float32), reason='no kernel of attention here')

@@ -6,7 +6,7 @@ import re
 import pytest
 import torch
 
-from mmvitdense.apis.convert import Conversion
+from mmvitdense.apis.conversion import Conversion
 from mmvitdense.apis.library_export import export_to
 from mmvitdense.apis.weight_files import write_conversion
 from mmvitdense.checkpoints import CheckpointError, detect, fit_to_vit

@@ -140,6 +140,14 @@ def test_options_of_pictures_need_a_folder_for_them(refused, option):
     assert 'add --show-dir' in refused(evaluate_model, SEGMENTOR, 'w.pth', **option)
 
 
+def test_fusing_is_for_one_process_on_a_cpu(refused, monkeypatch):
+    assert '--launcher pytorch has several' in refused(
+        evaluate_model, SEGMENTOR, 'w.pth', fuse=True, launcher='pytorch'
+    )
+    monkeypatch.setattr('mmvitdense.apis.test.get_device', lambda: 'cuda')
+    assert 'this test runs on cuda: leave it out' in refused(evaluate_model, SEGMENTOR, 'w.pth', fuse=True)
+
+
 def test_a_demo_by_windows_without_a_step(refused):
     options = {'model.test_cfg.mode': 'slide', 'model.test_cfg.crop_size': (64, 64)}
     assert 'model.test_cfg.stride="(43,43)"' in refused(Inferencer, SEGMENTOR, 'random', cfg_options=options)

@@ -92,6 +92,8 @@ def test_evaluated_as_with_the_trunk_in_the_file(whole, config, folder):
     assert torch.equal(found['model'].state_dict()[TRUNK], trunk[TRUNK.removeprefix('backbone.')])
     scores = [evaluate_model(config.copy(), path) for path in (whole / 'iter_4.pth', folder / 'with_trunk.pth')]
     assert scores[0] == scores[1]
+    # Beside an average of the weights, which reads those of the model.
+    assert evaluate_model(config.copy(), folder / 'with_trunk.pth', fuse=True) == pytest.approx(scores[0], abs=0.02)
 
 
 def test_other_trunks_are_refused(whole, config, folder):

@@ -74,6 +74,19 @@ def test_against_the_definition(case, dtype):
             assert (out - expected).norm() < (2e-6 if dtype == torch.float32 else 1e-2) * expected.norm()
 
 
+@pytest.mark.parametrize('dtype', [torch.float32, torch.bfloat16])
+def test_what_is_not_finite_stays_so(dtype):
+    if not has_map_attention(dtype):
+        pytest.skip(f'this processor, or compiler, has no kernel of attention for {dtype}')
+    torch.manual_seed(0)
+    for number in (torch.nan, torch.inf, -torch.inf):
+        for part in range(3):
+            qkv = torch.randn(2, 35, 3 * 32).to(dtype)
+            qkv[0, 4, 32 * part + 3] = number
+            out, expected = map_attention(qkv, 2, (5, 7)), _expected(qkv, 2, (5, 7), 0, None, None)
+            assert torch.equal(out.isfinite(), expected.isfinite()), (number, part)
+
+
 def test_what_does_not_fit_is_refused():
     if not has_map_attention(torch.float32):
         pytest.skip('this processor, or compiler, has no kernel of attention')

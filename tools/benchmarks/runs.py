@@ -29,7 +29,7 @@ MODELS = {
     'mask-rcnn-vitdet-b': 'vitdet/vitdet-b-mae_mask-rcnn_lsj-100e_coco.py',
     'upernet-vit-b': 'vit/vit-b-mae_upernet-multilevel_160k_ade20k-512.py',
 }
-WAYS = ('test', 'predict', 'train')
+WAYS = ('test', 'test_fused', 'predict', 'train')
 SIDES = ('ours', 'library')
 
 
@@ -127,9 +127,9 @@ def _watched(runner: Runner, watch: Stopwatch, loop: Any, found: list[float]):
     found.append(time.perf_counter() - start)
 
 
-def _test_ours(cfg: Config, weights: Path, data: Photographs) -> Taken:
+def _test_ours(cfg: Config, weights: Path, data: Photographs, fuse: bool = False) -> Taken:
     watch, found = Stopwatch(), []
-    evaluate_model(cfg, weights, watch=lambda runner: _watched(runner, watch, runner.test_loop, found))
+    evaluate_model(cfg, weights, fuse=fuse, watch=lambda runner: _watched(runner, watch, runner.test_loop, found))
     return Taken(found[0], data.count, watch.shares(found[0]))
 
 
@@ -223,5 +223,12 @@ def _plain_runtime(cfg: Config) -> None:
 
 
 _RUNS: dict[tuple[str, str], Callable[[Config, Path, Photographs], Taken]] = {
-    (way, side): partial(globals()[f'_{way}_{side}']) for way in WAYS for side in SIDES
+    ('test', 'ours'): _test_ours,
+    ('test', 'library'): _test_library,
+    ('test_fused', 'ours'): partial(_test_ours, fuse=True),
+    ('test_fused', 'library'): _test_library,
+    ('predict', 'ours'): _predict_ours,
+    ('predict', 'library'): _predict_library,
+    ('train', 'ours'): _train_ours,
+    ('train', 'library'): _train_library,
 }

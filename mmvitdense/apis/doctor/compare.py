@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from mmvitdense import models
-from mmvitdense.apis.convert import Conversion
+from mmvitdense.apis.conversion import Conversion
 from mmvitdense.checkpoints import CheckpointError, detect, fit_to_vit
 from mmvitdense.checkpoints.fit.grids import recorded_grids
 from mmvitdense.checkpoints.fit.options import FitOptions

@@ -9,7 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mmvitdense.apis.convert import Conversion, convert_read
+from mmvitdense.apis.conversion import Conversion
+from mmvitdense.apis.convert import convert_read
 from mmvitdense.checkpoints import CheckpointError, ViTPretrained, detect
 from mmvitdense.checkpoints.files.conversion_record import read_config, read_record
 from mmvitdense.checkpoints.files.ema_copies import split_ema_copies

@@ -34,7 +34,7 @@ from .freezing import freeze, frozen_blocks, frozen_count
 from .presets import fitting_presets, takes_preset
 from .vit import BaseViT
 from .vit_blocks import block_tables, build_block, shared_tables
-from .vit_options import check_choices, check_epsilon, check_norms, check_positions, check_sizes
+from .vit_options import check_choices, check_norms, check_positions, check_sizes
 from .vit_sizes import block_indices, patch_grid, resolve_sizes, window_sizes
 
 
@@ -178,10 +178,8 @@ class PlainViT(RecordsPositions, BaseViT):
         check_sizes(**dict(zip(names, sizes)), patch_size=patch_size, in_channels=in_channels)
         check_choices(pos_embed=pos_embed, rel_pos=rel_pos, rel_pos_at=rel_pos_at, ffn=ffn, final_norm=final_norm)
         check_positions(pos_resize, rope, rel_pos)
-        check_norms(norm, ffn_norm, attn_inner_norm)
         last_eps = norm_eps if final_norm_eps is None else final_norm_eps
-        check_epsilon(norm_eps)
-        check_epsilon(last_eps)
+        check_norms(norm, ffn_norm or attn_inner_norm, norm_eps, last_eps)
         self.patch_size, self.in_channels = patch_size, in_channels
         self.out_indices = block_indices('out_indices', out_indices, self.num_layers)
         self.final_norm, self.with_cp = final_norm, with_cp
@@ -200,26 +198,16 @@ class PlainViT(RecordsPositions, BaseViT):
         of_patches = build_norm(self.embed_dims, eps=norm_eps) if patch_norm else None
         self.patch_embed = build_patch_embed(stem, self.embed_dims, patch_size, in_channels, patch_bias, of_patches)
         self._add_tokens(with_cls_token, num_registers, pos_embed, pos_embed_cls_slot)
-        self.sine_conv = SineConvPositions(self.embed_dims) if pos_embed == 'sine_conv' else None
-        self.sincos = SinCosPositions(self.embed_dims, pos_embed) if pos_embed in SINES else None
         self.norm_pre = build_norm(self.embed_dims, eps=norm_eps) if pre_norm else nn.Identity()
         self.rope = build_rope(rope, self.embed_dims // self.num_heads) if rope else None
         tables = (rel_pos_at == 'window', windows, self.pos_grid, with_cls_token)
         shared = shared_tables(self.num_heads, *tables) if rel_pos == 'bias_shared' else (None, nn.ModuleDict())
         self.rel_pos_bias, self.window_rel_pos_bias = shared
         grid = patch_grid('img_size', img_size, patch_size)
-        alike = {'qkv_bias': qkv_bias, 'attn_inner_norm': attn_inner_norm, 'layer_scale_init': layer_scale_init}
-        alike |= {
-            'value_conv': value_conv,
-            'ffn': ffn,
-            'act': act,
-            'ffn_norm': ffn_norm,
-            'window_pad': window_pad,
-            'norm_eps': norm_eps,
-            'norm': norm,
-            'proj_bias': proj_bias,
-            'ffn_bias': ffn_bias,
-        }
+        of_attention = {'qkv_bias': qkv_bias, 'proj_bias': proj_bias, 'attn_inner_norm': attn_inner_norm}
+        of_windows = {'window_pad': window_pad, 'value_conv': value_conv}
+        of_network = {'ffn': ffn, 'act': act, 'ffn_norm': ffn_norm, 'ffn_bias': ffn_bias}
+        of_norms = {'norm': norm, 'norm_eps': norm_eps, 'layer_scale_init': layer_scale_init}
         self.blocks = nn.ModuleList(
             build_block(
                 self.embed_dims,
@@ -229,7 +217,10 @@ class PlainViT(RecordsPositions, BaseViT):
                 tables=block_tables(rel_pos, rel_pos_at == 'window', window, grid, self.pos_grid, with_cls_token),
                 drop_path_rate=drop_path_rate * index / max(self.num_layers - 1, 1),
                 conv_propagation=conv_block_kind if index in self.conv_blocks else None,
-                **alike,
+                **of_attention,
+                **of_windows,
+                **of_network,
+                **of_norms,
             )
             for index, window in enumerate(windows)
         )
@@ -411,7 +402,7 @@ class PlainViT(RecordsPositions, BaseViT):
     def _add_tokens(
         self, with_cls_token: bool, num_registers: int, pos_embed: str | None, cls_slot: bool | None
     ) -> None:
-        """Class token, registers and the table of absolute positions."""
+        """Class token, registers and absolute positions, a table or what computes them."""
         self.num_prefix_tokens = int(with_cls_token) + num_registers
         self.pos_embed_cls_slot = with_cls_token if cls_slot is None else cls_slot
         rows = self.pos_grid[0] * self.pos_grid[1] + int(self.pos_embed_cls_slot)
@@ -419,6 +410,8 @@ class PlainViT(RecordsPositions, BaseViT):
         for name, count in counts.items():
             there = count and (name != 'pos_embed' or pos_embed == 'absolute')
             self.register_parameter(name, nn.Parameter(torch.zeros(1, count, self.embed_dims)) if there else None)
+        self.sine_conv = SineConvPositions(self.embed_dims) if pos_embed == 'sine_conv' else None
+        self.sincos = SinCosPositions(self.embed_dims, pos_embed) if pos_embed in SINES else None
 
     def _idle_modules(self) -> list[nn.Module]:
         """What the forward pass does not need: blocks after the last output, and tables that they alone share."""

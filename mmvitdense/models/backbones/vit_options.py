@@ -31,17 +31,15 @@ def check_choices(**options: str | None) -> None:
             raise ValueError(f'{name} must be one of {CHOICES[name]}, got {value!r}')
 
 
-def check_epsilon(norm_eps: float) -> None:
-    """Raise ValueError unless the epsilon of the norms is a positive number."""
-    if not isinstance(norm_eps, Real) or not 0 < norm_eps < float('inf'):
-        raise ValueError(f'norm_eps must be a positive number, such as 1e-6, got {norm_eps!r}')
-
-
-def check_norms(norm: str, ffn_norm: bool, attn_inner_norm: bool) -> None:
-    """Raise ValueError for a kind of norm that does not exist, or that the norms inside a block do not have."""
+def check_norms(norm: str, inner: bool, *epsilons: float) -> None:
+    """Raise ValueError for a kind of norm that does not exist, or that the norms inside a block, if there are `inner`
+    ones, do not have, and for an epsilon that is no positive number."""
     check_choices(norm=norm)
-    if norm == 'rms' and (ffn_norm or attn_inner_norm):
+    if norm == 'rms' and inner:
         raise ValueError("norm='rms' excludes ffn_norm and attn_inner_norm: no published model has both")
+    for epsilon in epsilons:
+        if not isinstance(epsilon, Real) or not 0 < epsilon < float('inf'):
+            raise ValueError(f'norm_eps must be a positive number, such as 1e-6, got {epsilon!r}')
 
 
 def check_positions(pos_resize: dict | None, rope: dict | None, rel_pos: str | None) -> None:

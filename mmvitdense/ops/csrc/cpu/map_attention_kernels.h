@@ -47,7 +47,7 @@ inline __mmask16 first_lanes(int64_t n) { return n >= kLanes ? 0xffff : (__mmask
 
 // 2 to the power of x, for x up to 0.
 inline __m512 exp2_of(__m512 x) {
-  x = _mm512_max_ps(x, _mm512_set1_ps(-126.0f));
+  x = _mm512_max_ps(_mm512_set1_ps(-126.0f), x);  // the second of them where one is not a number
   const __m512 n = _mm512_roundscale_ps(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
   const __m512 r = _mm512_sub_ps(x, n);
   __m512 p = _mm512_set1_ps(1.54035304e-4f);
