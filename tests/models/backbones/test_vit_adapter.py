@@ -40,9 +40,9 @@ class TestViTAdapter(AdapterSuite):
     }
     common = {'deform_num_heads': 2, 'conv_inplane': 8}
     compiled = {
-        'two-stages': {
+        'one-stage': {
             'vit': {**variants['detection']['vit'], 'num_layers': 2, 'global_blocks': (1,)},
-            'interaction_indexes': [[0, 0], [1, 1]],
+            'interaction_indexes': [[0, 1]],
             'num_extra_extractors': 1,
         },
         'extractors-alone': {**variants['extractors-alone'], 'num_extra_extractors': 0, 'cffn_ratio': None},
