@@ -6,6 +6,7 @@ seen only where a program imports for itself needs a fresh interpreter instead.
 
 from __future__ import annotations
 
+import atexit
 import gc
 import importlib
 import json
@@ -14,6 +15,8 @@ import runpy
 import subprocess
 import sys
 import tempfile
+import threading
+import traceback
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -41,11 +44,15 @@ def formatting_once(format_code: Callable) -> Callable:
 def run_fresh(
     arguments: Sequence, folder: Path, variables: Mapping[str, str] | None = None
 ) -> subprocess.CompletedProcess:
-    """Run a program to its end in an interpreter that has imported nothing."""
+    """Run a program to its end in an interpreter that has imported nothing, as where transformers is not installed."""
+    variables = {**environment(), **(variables or {})}
+    variables['PYTHONPATH'] = os.pathsep.join(
+        [str(REPOSITORY / 'tests' / 'without_transformers'), variables['PYTHONPATH']]
+    )
     return subprocess.run(
         [sys.executable, *map(str, arguments)],
         cwd=folder,
-        env={**environment(), **(variables or {})},
+        env=variables,
         capture_output=True,
         text=True,
         timeout=600,
@@ -151,7 +158,10 @@ def _become(request: dict) -> None:
         os.close(file)
     os.chdir(request['folder'])
     os.environ.update(request['variables'])
-    program, *sys.argv[1:] = request['arguments']
+
+
+def _run(arguments: list[str]) -> None:
+    program, *sys.argv[1:] = arguments
     if program == '-c':
         code, *sys.argv[1:] = sys.argv[1:]
         sys.argv[0], sys.path[0] = '-c', ''
@@ -161,5 +171,27 @@ def _become(request: dict) -> None:
         runpy.run_path(program, run_name='__main__')
 
 
+def _run_to_its_end(arguments: list[str]) -> None:
+    """End as Python does, but for taking its modules apart, which writes to all pages that the processes share."""
+    code = None
+    try:
+        _run(arguments)
+    except SystemExit as end:
+        code = end.code
+    except Exception:
+        code = 1
+        traceback.print_exc()
+    threading._shutdown()
+    atexit._run_exitfuncs()
+    if code is not None and not isinstance(code, int):
+        print(code, file=sys.stderr)
+        code = 1
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit((code or 0) & 0xFF)
+
+
 if __name__ == '__main__':
-    _become(_serve())
+    _asked = _serve()
+    _become(_asked)
+    _run_to_its_end(_asked['arguments'])

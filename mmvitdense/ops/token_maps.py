@@ -29,6 +29,11 @@ def has_token_maps() -> bool:
     return backends.chosen() != 'reference' and _found()
 
 
+def _check_kernels() -> None:
+    if not has_token_maps():
+        raise RuntimeError('maps in the order of tokens have no kernels here: ask has_token_maps first')
+
+
 @cache
 def _found() -> bool:
     return backends.use_compiled(torch.device('cpu'))
@@ -51,8 +56,10 @@ def depthwise_tokens(
         The shape and type of `tokens`.
 
     Raises:
+        RuntimeError: There is no kernel, see `has_token_maps`.
         ValueError: Shapes do not fit.
     """
+    _check_kernels()
     return OPS.depthwise_tokens(tokens, _flat(grids), list(weights), list(biases), gelus)
 
 
@@ -187,8 +194,10 @@ def sum_maps(
         B x C x H x W.
 
     Raises:
+        RuntimeError: There is no kernel, see `has_token_maps`.
         ValueError: Shapes do not fit.
     """
+    _check_kernels()
     return OPS.sum_maps(list(maps), small, gain, shift)
 
 

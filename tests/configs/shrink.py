@@ -33,6 +33,8 @@ _HEAD_WIDTHS = (
     *('pixel_channels', 'mask_channels'),
 )
 _CONV_WIDTHS = ('channels', 'conv_out_channels', 'proposal_feature_channel')
+# Heads whose convolutions have 256 channels by default.
+_CONVOLUTIONS_OF_BOXES = ('ConvFCBBoxHead', 'Shared4Conv1FCBBoxHead')
 # Of backbones that hold a ViT, as far as they take these.
 _SMALL_HOLDER = {
     'decoder': {'embed_dims': HEAD_WIDTH, 'num_layers': 1, 'num_heads': HEAD_HEADS},
@@ -110,7 +112,9 @@ def _shrink_model(config: Config, level_width: int, proposals: int) -> Config:
         model.neck.in_channels = [side_by_side * WIDTH]
     if 'roi_head' in model:
         _take_few_proposals(model, proposals)
-        _narrow_roi_heads(model.roi_head, 4 * level_width)
+        _narrow_roi_heads(model.roi_head, level_width)
+    if 'mask_head' in model:  # sides of the masks of queries, of which there are many
+        model.mask_head.size = 4
     _divide_sizes(model, factor)
     return config
 
@@ -209,6 +213,9 @@ def _thin_heads(model: ConfigDict, level_width: int) -> bool:
     pooling = 'pool_scales' in model.get('decode_head', {})  # channels of UPerNet are of no other part
     before = widths[0] if widths else levels or (model.decode_head.channels if pooling else None)
     if before is None:
+        for head in ('decode_head', 'auxiliary_head'):
+            if 'channels' in (options := model.get(head) or {}) and options.channels > WIDTH:
+                options.channels = level_width
         return False
     after, named = (HEAD_WIDTH, _HEAD_WIDTHS) if widths else (level_width, _HEAD_WIDTHS + _CONV_WIDTHS)
     for options in outside:
@@ -256,7 +263,9 @@ def _narrow_roi_heads(roi_head: ConfigDict, width: int) -> None:
     boxes = roi_head.bbox_head
     for head in boxes if isinstance(boxes, list) else [boxes]:
         if 'fc_out_channels' in head:
-            head.fc_out_channels = width
+            head.fc_out_channels = 4 * width
+        if head.type in _CONVOLUTIONS_OF_BOXES:
+            head.conv_out_channels = width
         if 'class_counts' in inspect.signature(MODELS.get(head.loss_cls.type).__init__).parameters:
             # Of so few classes all count.
             head.num_classes = roi_head.mask_head.num_classes = len(CLASSES)

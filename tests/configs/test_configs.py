@@ -71,7 +71,7 @@ def depth_in_resnet(name, prefix):
 # Numbers that lead through the same code, whatever they are.
 NUMBERS = (
     *('mean', 'std', 'drop_path_rate', 'lr', 'weight_decay', 'layer_decay_rate', 'num_full_blocks', 'batch_size'),
-    'pretrain_img_size',
+    *('pretrain_img_size', 'deform_ratio', 'mrfp_ratio'),
 )
 # {what a config computes in small: the first config of which it is so}
 FIRST = {}
@@ -87,7 +87,10 @@ def skip_twins(name, small, *parts):
 def without_numbers(part):
     if isinstance(part, dict):
         return sorted((key, without_numbers(value)) for key, value in part.items() if key not in NUMBERS)
-    return [without_numbers(item) for item in part] if isinstance(part, list | tuple) else part
+    if isinstance(part, list | tuple):
+        return [without_numbers(item) for item in part]
+    # Whatever has a fraction is a rate, a share or a weight; none at all and the whole may be ways of their own.
+    return 'a fraction' if isinstance(part, float) and part not in (0, 1) else part
 
 
 @pytest.fixture(scope='class')

@@ -22,6 +22,11 @@ _VIT = {
 _DETECTOR = {'model.data_preprocessor.pad_size_divisor': 32, 'model.neck.in_channels': 32}
 _DENSE = {'model.test_cfg.score_thr': 0.0, 'model.test_cfg.nms_pre': 60, 'model.bbox_head.stacked_convs': 1}
 _REGIONS = {
+    'model.neck.scale_factors': (2, 1),
+    'model.neck.num_outs': 3,
+    'model.rpn_head.anchor_generator.strides': [4, 8, 16],
+    'model.roi_head.bbox_roi_extractor.featmap_strides': [4, 8],
+    'model.roi_head.mask_roi_extractor.featmap_strides': [4, 8],
     'model.rpn_head.anchor_generator.scales': [4],
     'model.test_cfg.rpn.nms_pre': 40,
     'model.test_cfg.rpn.max_per_img': 20,
@@ -40,6 +45,11 @@ _DINO = {
     'model.test_cfg.max_per_img': 10,
     'model.encoder.num_layers': 1,
     'model.decoder.num_layers': 1,
+    'model.neck.scale_factors': (2, 1),
+    'model.neck.num_outs': 2,
+    'model.num_feature_levels': 2,
+    'model.encoder.layer_cfg.self_attn_cfg.num_levels': 2,
+    'model.decoder.layer_cfg.cross_attn_cfg.num_levels': 2,
 }
 _EOMT = {f'model.backbone.vit.{name}': value for name, value in _VIT.items() if 'window' not in name} | {
     'model.backbone.vit.global_blocks': (0,),

@@ -55,8 +55,8 @@ def _by_names(names):
 
 
 REAL = [
-    'test-checkpoint-absent',
     'train-no-config',
+    'test-checkpoint-absent',
     'image_demo-image-absent',
     'convert-checkpoint-code',
     'train-mask-rle-huge',

@@ -125,7 +125,7 @@ def test_a_perfect_prediction_of_converted_data_scores_all(training_numbers, tmp
         ann_file=place['ann_file'],
         metainfo=meta,
         data_prefix={'img': place['img'], 'seg': place['seg']},
-        pipeline=[{'type': 'mmdet.LoadImageFromFile'}, {'type': 'mmdet.LoadPanopticAnnotations'}],
+        pipeline=[{'type': 'LoadImageFromFile'}, {'type': 'mmdet.LoadPanopticAnnotations'}],
     )
     load = TRANSFORMS.build({'type': 'mmdet.LoadPanopticAnnotations'})
     metric = CocoPanopticMetric(

@@ -1,5 +1,7 @@
 """What ViT-Adapter and ViT-CoMer have to show besides the suite of backbones."""
 
+from typing import ClassVar
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -21,7 +23,7 @@ VIT = {
     'layer_scale_init': 1.0,
 }
 # Sizes that take the place of those of a preset.
-SMALL_VIT = {'embed_dims': 64, 'num_layers': 4, 'num_heads': 4, 'feedforward_channels': 128}
+SMALL_VIT = {'embed_dims': 64, 'num_layers': 2, 'num_heads': 4, 'feedforward_channels': 128}
 
 
 class AdapterSuite(BackboneSuite):
@@ -31,6 +33,8 @@ class AdapterSuite(BackboneSuite):
     trunk = 'vit.'
     sizes = [(64, 96), (33, 80), (111, 49), (16, 1), (1, 1)]
     common: dict
+    # Options of few stages on top of those.
+    one_stage: ClassVar[dict] = {'interaction_indexes': [[0, 1]]}
     autocast_gradients = 0.8  # the stem has a kink at every pixel
     kept_when_recomputing = 0.75  # the stem is not recomputed, and is large in a model as narrow as these
 
@@ -159,7 +163,8 @@ class AdapterSuite(BackboneSuite):
     @pytest.mark.parametrize('preset', small_presets(patch_size=16, **SMALL_VIT))
     def test_around_the_vit_of_any_pre_training(self, preset):
         """Whatever its tokens, positions, norms and feed-forward network are."""
-        model = self.model_class(**{**self.common, 'vit': {'preset': preset, 'patch_size': 16, **SMALL_VIT}}).eval()
+        vit = {'preset': preset, 'patch_size': 16, **SMALL_VIT}
+        model = self.model_class(**{**self.common, 'vit': vit, **self.one_stage}).eval()
         with torch.no_grad():
             outputs = model(torch.randn(1, model.vit.in_channels, 50, 33))
         assert [tuple(level.shape) for level in outputs] == [

@@ -56,8 +56,7 @@ class TestLiftedViT(BackboneSuite):
         'naf': {'vit': VIT, 'lift': NAF_OPTIONS, 'num_iters': 2, 'norm': True, 'frozen_lift': False},
     }
     compiled = {
-        'twice': {'vit': {**VIT, 'num_layers': 1}, 'num_iters': 2, 'frozen_lift': False},
-        'keys': {'vit': {**VIT, 'num_layers': 2}, 'facet': 'key', 'frozen_lift': False},
+        'keys-twice': {'vit': {**VIT, 'num_layers': 2}, 'facet': 'key', 'num_iters': 2, 'frozen_lift': False},
         'naf': {'vit': {**VIT, 'num_layers': 1}, 'lift': NAF_OPTIONS, 'num_iters': 2, 'frozen_lift': False},
     }
     exported = {

@@ -173,6 +173,7 @@ class TestPlainViT(BackboneSuite):
 
     # Decomposed positions, BEiT's biases at the grid and in windows, rotary positions; both ways to pad windows, with
     # and without prefix tokens; every norm and network.
+    traced_backward = True
     compiled = {
         'prefix-tokens-and-windows': {
             **variants['prefix-tokens-and-windows'],

@@ -78,8 +78,10 @@ def test_in_small(preset):
 
 
 @pytest.mark.parametrize(('preset', 'name'), TIMM.items(), ids=list(TIMM))
-def test_shapes_of_timm(preset, name):
+def test_shapes_of_timm(preset, name, monkeypatch):
     """Every weight of the published size has its place, none is missing and no table is resized."""
+    # Of the initial weights of timm, whose numbers are nowhere: finding out their shape takes two thirds of the time.
+    monkeypatch.setattr(torch.Tensor, 'clamp_', lambda tensor, *_, **__: tensor)
     timm = pytest.importorskip('timm')
     if not timm.is_model(name):
         pytest.skip(f'this timm has no {name}')

@@ -40,9 +40,9 @@ class TestViTAdapter(AdapterSuite):
     }
     common = {'deform_num_heads': 2, 'conv_inplane': 8}
     compiled = {
-        'two-stages': {
+        'one-stage': {
             'vit': {**variants['detection']['vit'], 'num_layers': 2, 'global_blocks': (1,)},
-            'interaction_indexes': [[0, 0], [1, 1]],
+            'interaction_indexes': [[0, 1]],
             'num_extra_extractors': 1,
         },
         'extractors-alone': {**variants['extractors-alone'], 'num_extra_extractors': 0, 'cffn_ratio': None},
@@ -83,3 +83,14 @@ def test_a_frozen_vit_learns_nothing_and_does_not_augment():
     assert torch.equal(first[0], second[0])
     others = {name for name, p in model.named_parameters() if p.requires_grad and not (p.grad is not None)}
     assert not others
+
+
+def test_a_norm_that_is_trained_alone_in_evaluation():
+    """Statistics are folded into the sum that is normed where nothing before it is trained; gains are not."""
+    model = redraw(ViTAdapter(VIT, deform_num_heads=2, conv_inplane=4)).eval().requires_grad_(False)
+    model.norm2.requires_grad_(True)
+    outputs = model(torch.randn(2, 3, 64, 64))
+    outputs[1].square().sum().backward()
+    normed = (outputs[1].detach() - model.norm2.bias[:, None, None]) / model.norm2.weight[:, None, None]
+    expected = (2 * outputs[1].detach() * normed).sum((0, 2, 3))
+    torch.testing.assert_close(model.norm2.weight.grad, expected, rtol=1e-3, atol=1e-3)

@@ -37,13 +37,12 @@ class TestViTCoMer(AdapterSuite):
         },
     }
     common = {'deform_num_heads': 2, 'conv_inplane': 8}
+    traced_backward = True
     compiled = {
-        'two-stages': {
+        'one-stage': {
             **variants['beit'],
             'vit': {**variants['beit']['vit'], 'num_layers': 2, 'global_blocks': (1,)},
-            'interaction_indexes': [[0, 0], [1, 1]],
-            'use_cti_tov': (True, False),
-            'use_cti_toc': (False, True),
+            'interaction_indexes': [[0, 1]],
             'num_extra_cti': 1,
         },
         'stagewise': {
@@ -61,6 +60,9 @@ class TestViTCoMer(AdapterSuite):
             'interaction_indexes': [[0, 0]],
             'vit_feature': None,
             'cnn_feature_interaction': False,
+            'use_cti_tov': (False,),
+            'use_cti_toc': (False,),
+            'cffn_ratio': None,
             'num_extra_cti': 1,
         },
     }

@@ -20,7 +20,8 @@ class TestViTHook(AdapterSuite):
         'full-cross': {'vit': VIT, 'self_attention': None, 'cross_attention': 'full', 'cffn_ratio': None},
     }
     common = SMALL
-    compiled = {'full': {**variants['full'], 'vit': {**VIT, 'num_layers': 2}}}
+    one_stage = {'num_hooks': 1}
+    compiled = {'full': {**variants['full'], 'vit': {**VIT, 'num_layers': 1}, 'num_hooks': 1}}
     exported = ()
     test_a_bad_option_is_named = None  # of stages, see below
 

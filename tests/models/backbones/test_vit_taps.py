@@ -29,7 +29,7 @@ class TestViTTaps(BackboneSuite):
         'two': {'vit': VIT, 'out_indices': (1, 3)},
         'at-the-end': {'vit': {**VIT, 'num_registers': 2}, 'out_indices': -1, 'centre': False},
     }
-    compiled = exported = ('two',)
+    compiled = exported = {'two': {'vit': {**VIT, 'num_layers': 2}, 'out_indices': (0, 1)}}
 
     def build(self, options):
         """With options of the ViT that the suite gives."""

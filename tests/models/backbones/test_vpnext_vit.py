@@ -13,6 +13,9 @@ class TestVPNeXtViT(BackboneSuite):
     # The image, three times padded, is a large part of what so small a model keeps.
     kept_when_recomputing = 0.7
     variants = {'dense-by-two': {'vit': VIT, 'out_indices': (1, 3), 'steps': (2,), 'norm': True}}
+    compiled = exported = {
+        'dense-by-two': {**variants['dense-by-two'], 'vit': {**VIT, 'num_layers': 2}, 'out_indices': (0, 1)}
+    }
 
     def build(self, options):
         """With options of the ViT that the suite gives."""

@@ -27,6 +27,7 @@ class TestSimpleFeaturePyramid(ModuleSuite):
         },
         'one-level': {'in_channels': 24, 'out_channels': 8, 'scale_factors': (1,), 'in_index': 0},
     }
+    traced_backward = True
     compiled = exported = ('vitdet', 'extra-convolutions', 'one-level')
 
     def inputs(self, options, batch, size):

@@ -11,6 +11,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from mmvitdense.layers.norm import with_gradient_layout
 from mmvitdense.ops.linear_layer import is_unwatched
+from mmvitdense.ops.recording import is_trained
 from mmvitdense.ops.token_maps import can_sum, channels_first, sum_maps
 
 
@@ -42,9 +43,9 @@ def normed_sum(norm: nn.Module, maps: Sequence[Tensor], feature: Tensor | None) 
 
 
 def _affine(norm: nn.Module) -> tuple[Tensor, Tensor] | tuple[()]:
-    """Gain and shift of a batch norm by its statistics; nothing where the norm is more than these."""
+    """Gain and shift of a batch norm by its statistics; nothing where the norm is more than these, or is trained."""
     fixed = isinstance(norm, _BatchNorm) and not norm.training and norm.running_var is not None
-    if not fixed or not is_unwatched(norm) or norm.running_var.dtype != torch.float32:
+    if not fixed or not is_unwatched(norm) or is_trained(*norm.parameters()) or norm.running_var.dtype != torch.float32:
         return ()
     gain = (norm.running_var + norm.eps).rsqrt()
     gain = gain if norm.weight is None else gain * norm.weight
