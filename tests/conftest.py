@@ -109,8 +109,7 @@ def pytest_runtest_setup(item):
         pytest.skip('needs an NVIDIA GPU')
 
 
-@pytest.fixture(autouse=True)
-def _same_start():
+def _start_same() -> None:
     """Whatever other tests have drawn and built: the scope of a config, which stays, decides what a name means."""
     from mmengine.registry import DefaultScope
 
@@ -118,6 +117,21 @@ def _same_start():
     random.seed(0)
     np.random.seed(0)
     torch.manual_seed(0)
+
+
+@pytest.fixture(scope='module', autouse=True)
+def _modules_start_same():
+    _start_same()
+
+
+@pytest.fixture(scope='class', autouse=True)
+def _classes_start_same():
+    _start_same()
+
+
+@pytest.fixture(autouse=True)
+def _tests_start_same():
+    _start_same()
 
 
 @pytest.fixture(scope='session', autouse=True)

@@ -1,6 +1,8 @@
 """A Mask2Former of mmdet computes with our op what it computes with mmcv's own Python path; how often its layers, and
 those of a DINO, read the sizes of the levels, which mmdet gives as a tensor."""
 
+import copy
+
 import pytest
 import torch
 
@@ -65,17 +67,21 @@ def step(model, images, samples) -> tuple[dict, dict]:
 
 def test_losses_and_gradients(model):
     images, samples = batch(64)
-    losses, gradients = step(model, images, samples)
+    losses, _ = step(model, images, samples)
+    # In float64: where a sample lies on the edge of two pixels, rounding decides what its gradient is.
+    wide, images_in_float64 = copy.deepcopy(model).double(), images.double()
+    _, gradients = step(wide, images_in_float64, samples)
     assert MultiScaleDeformableAttention.forward.__module__.startswith('mmvitdense')
     with mmcv_itself():
         assert not MultiScaleDeformableAttention.forward.__module__.startswith('mmvitdense')
-        expected_losses, expected = step(model, images, samples)
+        expected_losses, _ = step(model, images, samples)
+        _, expected = step(wide, images_in_float64, samples)
     assert losses == pytest.approx(expected_losses, rel=1e-5)
     assert gradients.keys() == expected.keys()
     assert any('sampling_offsets' in name for name in expected)
     for name, gradient in expected.items():
         error = (gradients[name] - gradient).norm() / gradient.norm().clamp(min=1e-6)
-        assert error < 1e-3, (name, error)
+        assert error < 1e-9, (name, error)
 
 
 def reads_of_sizes(monkeypatch, function) -> int:
