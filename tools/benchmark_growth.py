@@ -25,6 +25,7 @@ from benchmarks.subjects import build
 from mmvitdense.apis.arguments import add_debug
 from mmvitdense.apis.errors import InputError, run_tool
 from mmvitdense.apis.files import write_json
+from mmvitdense.apis.fusing import fuse_for_inference
 from mmvitdense.apis.timing import peak_bytes, seconds_of
 
 FAMILIES = ['vitdet-b', 'vit-comer-s', 'vit-adapter-s', 'mimdet-b-ratio-0.5', 'eomt-s']
@@ -43,6 +44,7 @@ def main() -> int:
     parser.add_argument('--sizes', nargs='+', type=int, default=SIZES)
     parser.add_argument('--batches', nargs='+', type=int, default=BATCHES)
     parser.add_argument('--threads', type=int, help="threads (default: torch's choice)")
+    parser.add_argument('--fused', action='store_true', help='the models as `fuse_for_inference` makes them')
     parser.add_argument('--allowed', type=float, default=1.25, help='growth of time over operations that has no mark')
     parser.add_argument('--json', metavar='FILE', help='keeps the rows; what it has is not measured again')
     parser.add_argument('--plot', metavar='FILE', help='a .png of time and memory against operations')
@@ -55,17 +57,22 @@ def main() -> int:
 def _one(arguments: argparse.Namespace) -> None:
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
-    print('\n' + json.dumps(grown(arguments.subjects[0], arguments.sizes[0], arguments.batches[0])))
+    print('\n' + json.dumps(grown(arguments.subjects[0], arguments.sizes[0], arguments.batches[0], arguments.fused)))
 
 
-def grown(name: str, size: int, batch: int) -> dict[str, Any]:
-    """One row."""
+def grown(name: str, size: int, batch: int, fused: bool = False) -> dict[str, Any]:
+    """One row; of a fused model the operations are those of the model as it is."""
     case = Case(name, size, batch, 'cpu', 'float32', training=False)
     choose_products(case)
     pair = build(name, size, batch, 'cpu', False)
     run = runner(pair, 'ours', case)
     with torch.no_grad():
         counted = operations(run)  # and what a first call does is done
+    if fused:
+        copied = fuse_for_inference(pair.model)
+        ours = copied if pair.ours is pair.model else getattr(copied, pair.ours.__name__)
+        run = runner(pair._replace(ours=ours), 'ours', case)
+        run()
     seconds = []
 
     def timed() -> None:
@@ -76,7 +83,7 @@ def grown(name: str, size: int, batch: int) -> dict[str, Any]:
         timed()
     taken = statistics.median(seconds)
     rate = product_rates().best['float32']
-    row = {'model': name, 'size': size, 'batch': batch, 'GFLOP': counted, 'ms': taken * 1e3}
+    row = {'model': _label(name, fused), 'size': size, 'batch': batch, 'GFLOP': counted, 'ms': taken * 1e3}
     tokens = batch * (size / _PATCH) ** 2 / 1000
     megabytes = None if peak is None else peak / 1e6
     return {
@@ -97,7 +104,8 @@ def _measure(arguments: argparse.Namespace) -> None:
     for name in arguments.subjects:
         for size in arguments.sizes:
             for batch in arguments.batches:
-                known = [row for row in rows if (row['model'], row['size'], row['batch']) == (name, size, batch)]
+                wanted = _label(name, arguments.fused), size, batch
+                known = [row for row in rows if (row['model'], row['size'], row['batch']) == wanted]
                 row = known[0] if known else _in_new_process(arguments, name, size, batch)
                 if not known:
                     rows.append(row)
@@ -111,11 +119,16 @@ def _measure(arguments: argparse.Namespace) -> None:
 
 def _in_new_process(arguments: argparse.Namespace, name: str, size: int, batch: int) -> dict[str, Any]:
     command = [sys.executable, __file__, '--one', '--debug', '--subjects', name, '--sizes', str(size)]
+    command += ['--fused'] if arguments.fused else []
     command += ['--batches', str(batch), '--threads', str(arguments.threads or torch.get_num_threads())]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         raise InputError(f'{name} at {size}: {(done.stderr.strip().splitlines() or ["no output"])[-1]}')
     return json.loads(done.stdout.splitlines()[-1])
+
+
+def _label(name: str, fused: bool) -> str:
+    return f'{name}, fused' if fused else name
 
 
 def _line(row: dict[str, Any], before: list[dict[str, Any]], allowed: float) -> str:
