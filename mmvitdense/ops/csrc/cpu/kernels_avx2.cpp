@@ -20,6 +20,7 @@
 
 #define MMVITDENSE_ISA avx2
 #include "kernels.h"
+#include "lanes.h"
 #include "token_maps_kernels.h"
 #include "winograd_kernels.h"
 

@@ -21,6 +21,7 @@
 
 #define MMVITDENSE_ISA avx512
 #include "kernels.h"
+#include "lanes.h"
 #include "token_maps_kernels.h"
 #include "winograd_kernels.h"
 

@@ -1,7 +1,6 @@
 // The kernels of token_maps.h for one instruction set, included after kernels.h.
 
 #include <cstdint>
-#include <cstdlib>
 
 #include "token_maps.h"
 
@@ -13,14 +12,7 @@ namespace token_maps {
 
 constexpr int64_t kBlock = kTokenBlock;
 
-// Sixteen channels: one register of AVX-512, two of AVX2, four of others.
-typedef float Lanes __attribute__((vector_size(4 * kBlock)));
-
-inline Lanes load(const float* from) {
-  Lanes lanes;
-  __builtin_memcpy(&lanes, from, sizeof(Lanes));
-  return lanes;
-}
+static_assert(sizeof(Lanes) == 4 * kBlock, "lanes are a block of channels");
 
 inline Lanes load_some(const float* from, int64_t count) {
   Lanes lanes = {};
@@ -28,19 +20,6 @@ inline Lanes load_some(const float* from, int64_t count) {
   __builtin_memcpy(&lanes, from, count * sizeof(float));
   return lanes;
 }
-
-class Strip {
- public:
-  explicit Strip(int64_t lanes)
-      : lanes_((Lanes*)aligned_alloc(sizeof(Lanes), sizeof(Lanes) * (lanes > 0 ? lanes : 1))) {}
-  ~Strip() { free(lanes_); }
-  Strip(const Strip&) = delete;
-  Strip& operator=(const Strip&) = delete;
-  Lanes* data() { return lanes_; }
-
- private:
-  Lanes* lanes_;
-};
 
 // The error function by formula 7.1.26 of Abramowitz and Stegun, within 2e-7.
 MMVITDENSE_HD float gelu(float x) {

@@ -4,7 +4,6 @@
 // the usual 0, 1, -1, 2, -2: 1e-6 of the norm of the output, where a direct sum has 2e-7.
 
 #include <cstdint>
-#include <cstdlib>
 
 #include "winograd.h"
 
@@ -17,14 +16,7 @@ namespace winograd {
 constexpr int64_t kBlock = kWinogradBlock, kStep = 4, kSide = 6;
 constexpr float kA = 0.75f, kB = 1.5f, kA2 = kA * kA, kB2 = kB * kB, kA3 = kA2 * kA, kB3 = kB2 * kB;
 
-// Sixteen channels: one register of AVX-512, two of AVX2, four of others.
-typedef float Lanes __attribute__((vector_size(4 * kBlock)));
-
-inline Lanes load(const float* from) {
-  Lanes lanes;
-  __builtin_memcpy(&lanes, from, sizeof(Lanes));
-  return lanes;
-}
+static_assert(sizeof(Lanes) == 4 * kBlock, "lanes are a block of channels");
 
 inline void store(float* to, Lanes lanes) { __builtin_memcpy(to, &lanes, sizeof(Lanes)); }
 
@@ -48,19 +40,6 @@ inline void of_output(const Lanes* m, int64_t step, Lanes* y) {
   y[2] = kA2 * sum_a + kB2 * sum_b;
   y[3] = kA3 * difference_a + kB3 * difference_b + m[5 * step];
 }
-
-class Strip {
- public:
-  explicit Strip(int64_t lanes)
-      : lanes_((Lanes*)aligned_alloc(sizeof(Lanes), sizeof(Lanes) * (lanes > 0 ? lanes : 1))) {}
-  ~Strip() { free(lanes_); }
-  Strip(const Strip&) = delete;
-  Strip& operator=(const Strip&) = delete;
-  Lanes* data() { return lanes_; }
-
- private:
-  Lanes* lanes_;
-};
 
 inline int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
 
