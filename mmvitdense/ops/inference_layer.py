@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.autograd import forward_ad
 
 from .recording import is_exporting
 
@@ -30,7 +31,7 @@ class InferenceLayer(nn.Module):
             raise RuntimeError(f'a fused model runs on the CPU, got tokens on {inputs.device}: {_INSTEAD}')
         if self.training:
             raise RuntimeError(f'a fused model is in training mode and cannot be trained: call eval(), or {_INSTEAD}')
-        if inputs.requires_grad and torch.is_grad_enabled():
+        if (inputs.requires_grad and torch.is_grad_enabled()) or forward_ad._current_level >= 0:
             raise RuntimeError(f'gradients are asked of a fused model, which has none: {_INSTEAD}')
         if torch.compiler.is_compiling() or is_exporting():
             raise RuntimeError(f'a fused model can be neither compiled nor exported: {_INSTEAD}')

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import torch
 from torch import Tensor, nn
 from torch._C import _get_tracing_state
+from torch.autograd import forward_ad
 
 _PLAIN = (Tensor, nn.Parameter)
 
@@ -36,7 +37,8 @@ def constant(function: Callable[[], Tensor]) -> Tensor:
 
 def runs_here(*tensors: Tensor | None) -> bool:
     """Whether tensors on a CPU are computed with now, in their own types, by a caller that need not see torch's own
-    operators: nothing is compiled, recorded, counted or cast. A backward pass of our own is for there alone.
+    operators: nothing is compiled, recorded, counted, cast, transformed by functorch or differentiated forwards. A
+    backward pass of our own is for there alone.
     """
     given = [tensor for tensor in tensors if tensor is not None]
     return (
@@ -45,6 +47,8 @@ def runs_here(*tensors: Tensor | None) -> bool:
         and _get_tracing_state() is None
         and not torch._C._len_torch_dispatch_stack()
         and not torch.is_autocast_enabled('cpu')
+        and not torch._C._are_functorch_transforms_active()
+        and forward_ad._current_level < 0
     )
 
 

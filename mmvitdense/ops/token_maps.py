@@ -84,7 +84,7 @@ def can_convolve_here(convs: Sequence[nn.Module], tokens: Tensor) -> bool:
     """Whether `convolve_levels` computes what calling the layers would."""
     tensors = [tokens, *(tensor for conv in convs for tensor in (conv.weight, conv.bias) if tensor is not None)]
     known = all(tensor.dtype == torch.float32 for tensor in tensors) and runs_here(*tensors)
-    return known and not torch._C._are_functorch_transforms_active() and all(map(can_convolve, convs))
+    return known and all(map(can_convolve, convs))
 
 
 def convolve_levels(convs: Sequence[nn.Conv2d], tokens: Tensor, grids: Grids) -> Tensor:
@@ -203,11 +203,7 @@ def sum_maps(
 
 def can_sum(*tensors: Tensor) -> bool:
     """Whether `sum_maps` computes what torch's operators would."""
-    plain = (
-        not torch._C._are_functorch_transforms_active()
-        and not is_trained(*tensors)
-        and all(tensor.dtype == torch.float32 for tensor in tensors)
-    )
+    plain = not is_trained(*tensors) and all(tensor.dtype == torch.float32 for tensor in tensors)
     return plain and runs_here(*tensors) and has_token_maps()
 
 
@@ -215,7 +211,6 @@ def channels_first(maps: Tensor) -> Tensor:
     """Maps, B x C x H x W, contiguous; their gradient has the layout of their memory on a CPU."""
     last = maps.is_contiguous(memory_format=torch.channels_last) and not maps.is_contiguous()
     known = maps.dtype == torch.float32 and is_trained(maps) and runs_here(maps)
-    known = known and not torch._C._are_functorch_transforms_active()
     return _ChannelsFirst.apply(maps) if last and known and has_token_maps() else maps.contiguous()
 
 

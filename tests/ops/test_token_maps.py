@@ -6,11 +6,13 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
+from torch.autograd import forward_ad
 
 from mmvitdense.ops.token_maps import (
     DepthwiseTokens,
     can_convolve,
     can_convolve_here,
+    can_sum,
     channels_first,
     convolve_levels,
     depthwise_tokens,
@@ -77,6 +79,8 @@ def test_layer_for_inference(dtype):
     assert got.dtype == dtype
     tolerance = 1e-6 if dtype == torch.float32 else 4e-3
     torch.testing.assert_close(got.double(), wanted, rtol=tolerance, atol=tolerance)
+    with pytest.raises(RuntimeError, match='gradients'), forward_ad.dual_level():
+        layer(forward_ad.make_dual(tokens, tokens), levels)
     with pytest.raises(RuntimeError, match='gradients'):
         layer(tokens.requires_grad_(), levels)
 
@@ -88,6 +92,13 @@ def test_what_is_not_known_is_left_to_torch():
     with torch.autocast('cpu', torch.bfloat16):
         assert not can_convolve_here([conv], tokens)
     assert not can_convolve_here([conv], tokens.double())
+    maps = torch.randn(1, 4, 2, 3)
+    assert can_sum(maps)
+    with forward_ad.dual_level():  # tangents would be lost
+        assert not can_sum(forward_ad.make_dual(maps, maps))
+    found = []
+    torch.func.vmap(lambda some: found.append(can_sum(some)) or some)(maps)
+    assert found == [False]
     for other in (nn.Conv2d(4, 8, 3, padding=1, groups=4), nn.Conv2d(4, 4, 3, groups=4), nn.Conv2d(4, 4, 3, padding=1)):
         assert not can_convolve(other)
     out = convolve_levels([conv], tokens, [(2, 3)])
